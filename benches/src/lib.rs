@@ -1,0 +1,1 @@
+//! Criterion benches of vljepa kernels, models and training steps.

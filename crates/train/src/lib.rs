@@ -1,0 +1,1 @@
+//! Training and evaluation of VL-JEPA: objectives, schedules, optimisers, checkpoints.

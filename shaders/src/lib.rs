@@ -1,0 +1,1 @@
+//! Hand-written WGSL kernels for joint-embedding predictive models, with their layouts and no GPU API.
