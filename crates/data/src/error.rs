@@ -1,0 +1,117 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// What went wrong with a picture, a text list or a data set, and where.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {action} failed: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried, a noun: "reading", "writing".
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// No such file.
+    #[error("{path}: no such file or folder", path = .0.display())]
+    Missing(PathBuf),
+    /// A file of zero bytes.
+    #[error("{0}: the file is empty")]
+    Empty(String),
+    /// Neither the content nor the name is that of a picture this build reads.
+    #[error("{0}: not a picture (expected PNG, JPEG, GIF or WebP)")]
+    NotAPicture(String),
+    /// The picture starts well and then breaks.
+    #[error("{origin}: broken or truncated {format}: {reason}")]
+    Corrupt {
+        /// The file, or what the bytes were called.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// The header announces more than the limits allow.
+    #[error(
+        "{origin}: the header says {width}x{height} pixels, the limit is {max_side} a side and {max_bytes} bytes"
+    )]
+    TooLarge {
+        /// The file, or what the bytes were called.
+        origin: String,
+        /// Announced width in pixels.
+        width: u32,
+        /// Announced height in pixels.
+        height: u32,
+        /// Limit on each side.
+        max_side: u32,
+        /// Limit on the decoded size.
+        max_bytes: u64,
+    },
+    /// A size, a rectangle or a buffer that cannot be.
+    #[error("{what}: {reason}")]
+    Shape {
+        /// The operation.
+        what: &'static str,
+        /// Why it cannot be, with the numbers.
+        reason: String,
+    },
+    /// A file has the right kind and the wrong content.
+    #[error("{path}: {reason}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where, and what is expected.
+        reason: String,
+    },
+    /// A label list names one thing twice.
+    #[error("{origin}: line {second} repeats \"{label}\" of line {first}: every label must differ")]
+    DuplicateLabel {
+        /// The file, or what the list was called.
+        origin: String,
+        /// The repeated label.
+        label: String,
+        /// First line, from 1.
+        first: usize,
+        /// Second line, from 1.
+        second: usize,
+    },
+    /// A program that the build of a data set needs is missing or failed.
+    #[error("{program}: {reason}")]
+    Tool {
+        /// The program's name.
+        program: &'static str,
+        /// What happened and what to do.
+        reason: String,
+    },
+}
+
+impl DataError {
+    pub(crate) fn io(
+        path: impl Into<PathBuf>,
+        action: &'static str,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| {
+            if source.kind() == std::io::ErrorKind::NotFound {
+                Self::Missing(path)
+            } else {
+                Self::Io {
+                    path,
+                    action,
+                    source,
+                }
+            }
+        }
+    }
+
+    pub(crate) fn content(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Content {
+            path: path.into(),
+            reason: reason.into(),
+        }
+    }
+}
