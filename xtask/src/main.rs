@@ -1,1 +1,166 @@
-fn main() {}
+//! The build driver: `cargo xtask VERB`. One file per verb; `README.md` lists them.
+
+mod adapter;
+mod bench;
+mod data;
+mod demo;
+mod package;
+mod process;
+mod setup;
+mod test;
+mod vulkan;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Why a verb did not succeed.
+#[derive(Debug)]
+enum Failure {
+    /// The command line is wrong: exit 2.
+    Usage(String),
+    /// Something failed, in one line: exit 1.
+    Failed(String),
+    /// A program whose exit status is passed on has already said why.
+    Exit(u8),
+}
+
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Shorthand for a failure of one line.
+fn failed(message: impl Into<String>) -> Failure {
+    Failure::Failed(message.into())
+}
+
+type Result<T = ()> = std::result::Result<T, Failure>;
+
+/// One word of the command line and what it runs.
+struct Verb {
+    name: &'static str,
+    about: &'static str,
+    help: &'static str,
+    run: fn(lexopt::Parser) -> Result,
+}
+
+const VERBS: &[Verb] = &[
+    demo::VERB,
+    test::VERB,
+    setup::VERB,
+    data::VERB,
+    bench::VERB,
+    package::VERB,
+];
+
+const HINT: &str = "`cargo xtask --help` lists the verbs";
+
+fn usage() -> String {
+    let mut text = String::from("Usage: cargo xtask VERB [OPTIONS]\n\nVerbs:\n");
+    for verb in VERBS {
+        text.push_str(&format!("  {:<9} {}\n", verb.name, verb.about));
+    }
+    text.push_str("\n`cargo xtask VERB --help` says more about one.\n");
+    text
+}
+
+/// Whether help is asked for, in the arguments that are ours (those before `--`).
+fn wants_help(args: &[OsString]) -> bool {
+    args.iter()
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg == "-h" || arg == "--help")
+}
+
+fn dispatch(args: Vec<OsString>) -> Result {
+    let Some(first) = args.first() else {
+        return Err(Failure::Usage(format!("a verb is missing; {HINT}")));
+    };
+    let name = first.to_string_lossy();
+    if matches!(name.as_ref(), "-h" | "--help" | "help") {
+        print!("{}", usage());
+        return Ok(());
+    }
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        return Err(Failure::Usage(format!("there is no verb `{name}`; {HINT}")));
+    };
+    let rest = &args[1..];
+    if wants_help(rest) {
+        println!("{}\n\n{}", verb.about, verb.help.trim_end());
+        return Ok(());
+    }
+    (verb.run)(lexopt::Parser::from_args(rest.iter().cloned())).map_err(|failure| match failure {
+        Failure::Usage(message) => Failure::Usage(format!("{message}\n\n{}", verb.help.trim_end())),
+        other => other,
+    })
+}
+
+/// For verbs that take no options of their own.
+fn no_options(mut args: lexopt::Parser) -> Result {
+    match args.next()? {
+        None => Ok(()),
+        Some(arg) => Err(arg.unexpected().into()),
+    }
+}
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args_os().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Exit(code)) => ExitCode::from(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Result {
+        dispatch(args.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn bad_usage_is_told_apart_from_failure() {
+        for args in [
+            &[][..],
+            &["no-such-verb"],
+            &["setup", "--no-such-option"],
+            &["test", "stray"],
+            &["test", "--disable"],
+            &["data", "--only", "no-such-set"],
+        ] {
+            assert!(
+                matches!(run(args), Err(Failure::Usage(_))),
+                "`xtask {}` was not refused",
+                args.join(" ")
+            );
+        }
+    }
+
+    #[test]
+    fn every_verb_has_help_and_a_name_of_its_own() {
+        for (i, verb) in VERBS.iter().enumerate() {
+            assert!(run(&[verb.name, "--help"]).is_ok());
+            assert!(
+                verb.help.starts_with("Usage: cargo xtask "),
+                "{}",
+                verb.name
+            );
+            assert!(VERBS[..i].iter().all(|other| other.name != verb.name));
+        }
+    }
+
+    #[test]
+    fn help_after_the_separator_belongs_to_the_runner() {
+        let args: Vec<OsString> = ["--", "--help"].iter().map(OsString::from).collect();
+        assert!(!wants_help(&args));
+    }
+}

