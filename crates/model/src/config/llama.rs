@@ -1,0 +1,383 @@
+//! Configuration of Llama models, whose blocks make the Predictor.
+
+use super::{Check, MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse};
+use crate::error::{ModelError, Result};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// `config.json` of `LlamaModel`. A key that is absent takes the reference's default (Llama 7B); others are ignored.
+/// The rotary settings are read from either spelling (`rope_theta` with `rope_scaling`, or `rope_parameters`) and
+/// written as `rope_parameters`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawLlama", into = "RawLlama")]
+pub struct LlamaConfig {
+    /// Rows of the token embedding.
+    pub vocab_size: usize,
+    /// Width.
+    pub hidden_size: usize,
+    /// Inner width of the gated MLP.
+    pub intermediate_size: usize,
+    /// Depth.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key/value heads; query head q reads head q div (query heads / key heads).
+    pub num_key_value_heads: usize,
+    /// Channels of one head.
+    pub head_dim: usize,
+    /// `silu`.
+    pub hidden_act: String,
+    /// Epsilon of every RMSNorm.
+    pub rms_norm_eps: f64,
+    /// Longest sequence.
+    pub max_position_embeddings: usize,
+    /// Standard deviation at initialisation.
+    pub initializer_range: f64,
+    /// Whether the output layer shares the token embedding.
+    pub tie_word_embeddings: bool,
+    /// Rotary embedding.
+    pub rope: Rope,
+}
+
+/// Rotary position embedding, half-split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// The llama3 frequency rule; `None` leaves the frequencies alone.
+    pub scaling: Option<Llama3Scaling>,
+}
+
+/// The llama3 rule: long wavelengths are stretched by `factor`, short ones kept, those between blended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Llama3Scaling {
+    /// Stretch of the low frequencies.
+    pub factor: f64,
+    /// Wavelengths above context / this are stretched.
+    pub low_freq_factor: f64,
+    /// Wavelengths below context / this are kept.
+    pub high_freq_factor: f64,
+    /// Context length before the stretch.
+    pub original_max_position_embeddings: usize,
+}
+
+impl Rope {
+    /// Inverse frequencies (head_dim / 2) in radians per position, in f64 before rounding.
+    pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
+        let frequency = |i: usize| {
+            let inv = self.theta.powf(-((2 * i) as f64) / head_dim as f64);
+            let Some(s) = self.scaling else { return inv };
+            let context = s.original_max_position_embeddings as f64;
+            let wavelength = 2.0 * std::f64::consts::PI / inv;
+            if wavelength < context / s.high_freq_factor {
+                inv
+            } else if wavelength > context / s.low_freq_factor {
+                inv / s.factor
+            } else {
+                let t = (context / wavelength - s.low_freq_factor)
+                    / (s.high_freq_factor - s.low_freq_factor);
+                (1.0 - t) * inv / s.factor + t * inv
+            }
+        };
+        (0..head_dim / 2).map(|i| frequency(i) as f32).collect()
+    }
+}
+
+/// The keys as they stand in the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+struct RawLlama {
+    model_type: Option<String>,
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    hidden_act: String,
+    rms_norm_eps: f64,
+    max_position_embeddings: usize,
+    initializer_range: f64,
+    tie_word_embeddings: bool,
+    attention_bias: bool,
+    mlp_bias: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_theta: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_scaling: Option<RawRope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_parameters: Option<RawRope>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct RawRope {
+    #[serde(alias = "type", skip_serializing_if = "Option::is_none")]
+    rope_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_theta: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low_freq_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    high_freq_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_max_position_embeddings: Option<usize>,
+}
+
+impl Default for RawLlama {
+    fn default() -> Self {
+        Self {
+            model_type: Some("llama".into()),
+            vocab_size: 32_000,
+            hidden_size: 4096,
+            intermediate_size: 11_008,
+            num_hidden_layers: 32,
+            num_attention_heads: 32,
+            num_key_value_heads: None,
+            head_dim: None,
+            hidden_act: "silu".into(),
+            rms_norm_eps: 1e-6,
+            max_position_embeddings: 2048,
+            initializer_range: 0.02,
+            tie_word_embeddings: false,
+            attention_bias: false,
+            mlp_bias: false,
+            rope_theta: None,
+            rope_scaling: None,
+            rope_parameters: None,
+        }
+    }
+}
+
+impl TryFrom<RawLlama> for LlamaConfig {
+    type Error = ModelError;
+
+    fn try_from(raw: RawLlama) -> Result<Self> {
+        let c = Check("llama");
+        c.model_type(raw.model_type.as_deref(), "llama")?;
+        if raw.attention_bias || raw.mlp_bias {
+            return c.fail("`attention_bias` and `mlp_bias` must be false: biased Llama blocks are not supported".into());
+        }
+        let heads = raw.num_attention_heads;
+        c.size("num_attention_heads", heads, MAX_WIDTH)?;
+        let head_dim = match raw.head_dim {
+            Some(d) => d,
+            None => {
+                c.divides("num_attention_heads", heads, "hidden_size", raw.hidden_size)?;
+                raw.hidden_size / heads
+            }
+        };
+        // The newer spelling wins, as in the reference.
+        let settings = raw.rope_parameters.or(raw.rope_scaling).unwrap_or_default();
+        let theta = settings.rope_theta.or(raw.rope_theta).unwrap_or(10_000.0);
+        let scaling = match settings.rope_type.as_deref() {
+            None | Some("default") => None,
+            Some("llama3") => {
+                let missing = |key: &str| ModelError::Config {
+                    config: "llama",
+                    what: format!(
+                        "rotary type \"llama3\" needs `{key}` in `rope_parameters` or `rope_scaling`"
+                    ),
+                };
+                Some(Llama3Scaling {
+                    factor: settings.factor.ok_or_else(|| missing("factor"))?,
+                    low_freq_factor: settings
+                        .low_freq_factor
+                        .ok_or_else(|| missing("low_freq_factor"))?,
+                    high_freq_factor: settings
+                        .high_freq_factor
+                        .ok_or_else(|| missing("high_freq_factor"))?,
+                    original_max_position_embeddings: settings
+                        .original_max_position_embeddings
+                        .ok_or_else(|| missing("original_max_position_embeddings"))?,
+                })
+            }
+            Some(other) => {
+                return c.fail(format!(
+                    "`rope_type` is \"{other}\", supported: default, llama3"
+                ));
+            }
+        };
+        Ok(Self {
+            vocab_size: raw.vocab_size,
+            hidden_size: raw.hidden_size,
+            intermediate_size: raw.intermediate_size,
+            num_hidden_layers: raw.num_hidden_layers,
+            num_attention_heads: heads,
+            num_key_value_heads: raw.num_key_value_heads.unwrap_or(heads),
+            head_dim,
+            hidden_act: raw.hidden_act,
+            rms_norm_eps: raw.rms_norm_eps,
+            max_position_embeddings: raw.max_position_embeddings,
+            initializer_range: raw.initializer_range,
+            tie_word_embeddings: raw.tie_word_embeddings,
+            rope: Rope { theta, scaling },
+        })
+    }
+}
+
+impl From<LlamaConfig> for RawLlama {
+    fn from(c: LlamaConfig) -> Self {
+        let s = c.rope.scaling;
+        Self {
+            model_type: Some("llama".into()),
+            vocab_size: c.vocab_size,
+            hidden_size: c.hidden_size,
+            intermediate_size: c.intermediate_size,
+            num_hidden_layers: c.num_hidden_layers,
+            num_attention_heads: c.num_attention_heads,
+            num_key_value_heads: Some(c.num_key_value_heads),
+            head_dim: Some(c.head_dim),
+            hidden_act: c.hidden_act,
+            rms_norm_eps: c.rms_norm_eps,
+            max_position_embeddings: c.max_position_embeddings,
+            initializer_range: c.initializer_range,
+            tie_word_embeddings: c.tie_word_embeddings,
+            attention_bias: false,
+            mlp_bias: false,
+            rope_theta: None,
+            rope_scaling: None,
+            rope_parameters: Some(RawRope {
+                rope_type: Some(if s.is_some() { "llama3" } else { "default" }.into()),
+                rope_theta: Some(c.rope.theta),
+                factor: s.map(|s| s.factor),
+                low_freq_factor: s.map(|s| s.low_freq_factor),
+                high_freq_factor: s.map(|s| s.high_freq_factor),
+                original_max_position_embeddings: s.map(|s| s.original_max_position_embeddings),
+            }),
+        }
+    }
+}
+
+impl LlamaConfig {
+    /// Llama-3.2-1B, whose last eight layers are the paper's Predictor.
+    pub fn llama_3_2_1b() -> Self {
+        Self {
+            vocab_size: 128_256,
+            hidden_size: 2048,
+            intermediate_size: 8192,
+            num_hidden_layers: 16,
+            num_attention_heads: 32,
+            num_key_value_heads: 8,
+            head_dim: 64,
+            hidden_act: "silu".into(),
+            rms_norm_eps: 1e-5,
+            max_position_embeddings: 131_072,
+            initializer_range: 0.02,
+            tie_word_embeddings: true,
+            rope: Rope {
+                theta: 500_000.0,
+                scaling: Some(Llama3Scaling {
+                    factor: 32.0,
+                    low_freq_factor: 1.0,
+                    high_freq_factor: 4.0,
+                    original_max_position_embeddings: 8192,
+                }),
+            },
+        }
+    }
+
+    /// Parse a `config.json` and [`validate`](Self::validate) it.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let raw: RawLlama = parse("llama", json)?;
+        let config = Self::try_from(raw)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Check sizes, divisibility and that nothing unsupported is asked for.
+    pub fn validate(&self) -> Result<()> {
+        let c = Check("llama");
+        c.size("vocab_size", self.vocab_size, MAX_ROWS)?;
+        c.size("hidden_size", self.hidden_size, MAX_WIDTH)?;
+        c.size("intermediate_size", self.intermediate_size, MAX_WIDTH)?;
+        c.size("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS)?;
+        c.size("num_attention_heads", self.num_attention_heads, 1 << 12)?;
+        c.size(
+            "num_key_value_heads",
+            self.num_key_value_heads,
+            self.num_attention_heads,
+        )?;
+        c.divides(
+            "num_key_value_heads",
+            self.num_key_value_heads,
+            "num_attention_heads",
+            self.num_attention_heads,
+        )?;
+        c.size("head_dim", self.head_dim, 1 << 12)?;
+        c.divides("2", 2, "head_dim", self.head_dim)?;
+        c.size(
+            "num_attention_heads × head_dim",
+            self.num_attention_heads * self.head_dim,
+            MAX_WIDTH,
+        )?;
+        c.size(
+            "max_position_embeddings",
+            self.max_position_embeddings,
+            1 << 30,
+        )?;
+        c.number("rms_norm_eps", self.rms_norm_eps, 0.0, 1.0)?;
+        c.number("initializer_range", self.initializer_range, 0.0, 10.0)?;
+        c.one_of("hidden_act", &self.hidden_act, &["silu"])?;
+        c.number("rope_theta", self.rope.theta, 1.0, 1e12)?;
+        if let Some(s) = self.rope.scaling {
+            c.number("factor", s.factor, 0.0, 1e6)?;
+            c.number("low_freq_factor", s.low_freq_factor, 0.0, 1e6)?;
+            c.number(
+                "high_freq_factor",
+                s.high_freq_factor,
+                s.low_freq_factor,
+                1e6,
+            )?;
+            c.size(
+                "original_max_position_embeddings",
+                s.original_max_position_embeddings,
+                1 << 30,
+            )?;
+        }
+        c.parameters(&self.tensors())
+    }
+
+    /// Tensors of the whole model under the checkpoint's names (`model.…`; the output layer is tied).
+    pub fn tensors(&self) -> Vec<TensorSpec> {
+        let mut s = Specs::default();
+        s.add(
+            "model.embed_tokens.weight",
+            &[self.vocab_size, self.hidden_size],
+        );
+        s.0.extend(self.layer_tensors(0..self.num_hidden_layers));
+        s.add("model.norm.weight", &[self.hidden_size]);
+        s.0
+    }
+
+    /// Tensors of some of the layers.
+    pub fn layer_tensors(&self, layers: Range<usize>) -> Vec<TensorSpec> {
+        let mut s = Specs::default();
+        let (d, m) = (self.hidden_size, self.intermediate_size);
+        let (q, kv) = (
+            self.num_attention_heads * self.head_dim,
+            self.num_key_value_heads * self.head_dim,
+        );
+        for i in layers {
+            let name = format!("model.layers.{i}");
+            s.linear(&format!("{name}.self_attn.q_proj"), d, q, false);
+            s.linear(&format!("{name}.self_attn.k_proj"), d, kv, false);
+            s.linear(&format!("{name}.self_attn.v_proj"), d, kv, false);
+            s.linear(&format!("{name}.self_attn.o_proj"), q, d, false);
+            s.linear(&format!("{name}.mlp.gate_proj"), d, m, false);
+            s.linear(&format!("{name}.mlp.up_proj"), d, m, false);
+            s.linear(&format!("{name}.mlp.down_proj"), m, d, false);
+            s.add(format!("{name}.input_layernorm.weight"), &[d]);
+            s.add(format!("{name}.post_attention_layernorm.weight"), &[d]);
+        }
+        s.0
+    }
+
+    /// Parameters of the whole model.
+    pub fn parameters(&self) -> u64 {
+        parameter_count(&self.tensors())
+    }
+}

@@ -1,0 +1,375 @@
+//! Configuration of the V-JEPA 2 encoder (and of its masked-latent predictor).
+
+use super::{Check, MAX_LAYERS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse};
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+
+/// `config.json` of `VJEPA2Model` (transformers, `models/vjepa2/configuration_vjepa2.py`). A key that is absent takes the
+/// reference's default, which is ViT-L at 256²; keys that are not listed here are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Vjepa2Config {
+    /// `vjepa2`.
+    pub model_type: Option<String>,
+    /// Side of a square patch, pixels.
+    pub patch_size: usize,
+    /// Side of the square input, pixels.
+    pub crop_size: usize,
+    /// Frames of a clip; a single image is doubled to fill a tubelet.
+    pub frames_per_clip: usize,
+    /// Frames per token.
+    pub tubelet_size: usize,
+    /// Width of the encoder.
+    pub hidden_size: usize,
+    /// Colour channels.
+    pub in_chans: usize,
+    /// Attention heads of the encoder.
+    pub num_attention_heads: usize,
+    /// Depth of the encoder.
+    pub num_hidden_layers: usize,
+    /// Stochastic depth at the last layer, training only.
+    pub drop_path_rate: f64,
+    /// MLP width over `hidden_size`; the product is rounded down.
+    pub mlp_ratio: f64,
+    /// Epsilon of every LayerNorm.
+    pub layer_norm_eps: f64,
+    /// Whether query, key and value projections have a bias.
+    pub qkv_bias: bool,
+    /// Dropout on attention probabilities, training only.
+    pub attention_probs_dropout_prob: f64,
+    /// `gelu`, the exact erf form.
+    pub hidden_act: String,
+    /// Standard deviation of the truncated normal at initialisation.
+    pub initializer_range: f64,
+    /// Dropout in the attentive probe, training only.
+    pub attention_dropout: f64,
+    /// Self-attention layers of the attentive probe.
+    pub num_pooler_layers: usize,
+    /// Width of the masked-latent predictor.
+    pub pred_hidden_size: usize,
+    /// Attention heads of the predictor.
+    pub pred_num_attention_heads: usize,
+    /// Depth of the predictor.
+    pub pred_num_hidden_layers: usize,
+    /// Stored mask tokens.
+    pub pred_num_mask_tokens: usize,
+    /// Whether mask tokens start at zero.
+    pub pred_zero_init_mask_tokens: bool,
+    /// MLP width of the predictor over `pred_hidden_size`.
+    pub pred_mlp_ratio: f64,
+    /// Ours, not in the published files: convolutions on every frame before the tubelet embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conv_stem: Option<ConvStemConfig>,
+}
+
+/// Convolutions on every frame before the tubelet embedding, each followed by a norm over channels and exact GELU.
+///
+/// Layer i has padding (kernel − 1)/2 and divides height and width by `stride`. The tubelet embedding then works on the
+/// last feature map with a patch of `patch_size` / strideⁿ, so that the token grid is the one without a stem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvStemConfig {
+    /// Output channels of each convolution, first to last.
+    pub channels: Vec<usize>,
+    /// Side of the square kernel, odd.
+    #[serde(default = "ConvStemConfig::default_kernel")]
+    pub kernel: usize,
+    /// Stride of each convolution.
+    #[serde(default = "ConvStemConfig::default_stride")]
+    pub stride: usize,
+    /// Norm after each convolution.
+    #[serde(default)]
+    pub norm: StemNorm,
+}
+
+/// Norm of the convolutional stem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum StemNorm {
+    /// LayerNorm over the channels of each pixel.
+    #[default]
+    Layer,
+}
+
+impl ConvStemConfig {
+    fn default_kernel() -> usize {
+        3
+    }
+
+    fn default_stride() -> usize {
+        2
+    }
+
+    /// How many times smaller the last feature map is than the frame, per axis. Saturates.
+    pub fn total_stride(&self) -> usize {
+        self.channels
+            .iter()
+            .fold(1, |s, _| s.saturating_mul(self.stride))
+    }
+}
+
+impl Default for Vjepa2Config {
+    fn default() -> Self {
+        Self {
+            model_type: Some("vjepa2".into()),
+            patch_size: 16,
+            crop_size: 256,
+            frames_per_clip: 64,
+            tubelet_size: 2,
+            hidden_size: 1024,
+            in_chans: 3,
+            num_attention_heads: 16,
+            num_hidden_layers: 24,
+            drop_path_rate: 0.0,
+            mlp_ratio: 4.0,
+            layer_norm_eps: 1e-6,
+            qkv_bias: true,
+            attention_probs_dropout_prob: 0.0,
+            hidden_act: "gelu".into(),
+            initializer_range: 0.02,
+            attention_dropout: 0.0,
+            num_pooler_layers: 3,
+            pred_hidden_size: 384,
+            pred_num_attention_heads: 12,
+            pred_num_hidden_layers: 12,
+            pred_num_mask_tokens: 10,
+            pred_zero_init_mask_tokens: true,
+            pred_mlp_ratio: 4.0,
+            conv_stem: None,
+        }
+    }
+}
+
+impl Vjepa2Config {
+    /// ViT-L, 304 M parameters: the X-Encoder of the VL-JEPA paper.
+    pub fn vit_large() -> Self {
+        Self::default()
+    }
+
+    /// ViT-H, 632 M parameters.
+    pub fn vit_huge() -> Self {
+        Self {
+            hidden_size: 1280,
+            num_hidden_layers: 32,
+            num_attention_heads: 16,
+            ..Self::default()
+        }
+    }
+
+    /// ViT-g, 1,012 M parameters.
+    pub fn vit_giant() -> Self {
+        Self {
+            hidden_size: 1408,
+            num_hidden_layers: 40,
+            num_attention_heads: 22,
+            mlp_ratio: 48.0 / 11.0,
+            ..Self::default()
+        }
+    }
+
+    /// Parse a `config.json` and [`validate`](Self::validate) it.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let config: Self = parse("vjepa2", json)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Channels of one attention head.
+    pub fn head_dim(&self) -> usize {
+        self.hidden_size / self.num_attention_heads.max(1)
+    }
+
+    /// Channels that rotate with each of the three axes, `2·⌊⌊head_dim/3⌋/2⌋`; the rest of a head is not rotated.
+    pub fn rotary_dim(&self) -> usize {
+        2 * (self.head_dim() / 3 / 2)
+    }
+
+    /// Inner width of the MLP.
+    pub fn mlp_size(&self) -> usize {
+        (self.hidden_size as f64 * self.mlp_ratio) as usize
+    }
+
+    /// Side of a patch on the feature map that the tubelet embedding reads, and that map's channels.
+    pub fn embedding_patch(&self) -> (usize, usize) {
+        match &self.conv_stem {
+            Some(stem) => (
+                self.patch_size / stem.total_stride().max(1),
+                stem.channels.last().copied().unwrap_or(self.in_chans),
+            ),
+            None => (self.patch_size, self.in_chans),
+        }
+    }
+
+    /// Token grid (tubelets, rows, columns) of a clip of the given size; a clip shorter than a tubelet is repeated.
+    pub fn grid(&self, frames: usize, height: usize, width: usize) -> (usize, usize, usize) {
+        let t = frames.max(self.tubelet_size) / self.tubelet_size.max(1);
+        (
+            t,
+            height / self.patch_size.max(1),
+            width / self.patch_size.max(1),
+        )
+    }
+
+    /// Check sizes, divisibility and that nothing unsupported is asked for.
+    pub fn validate(&self) -> Result<()> {
+        let c = Check("vjepa2");
+        c.model_type(self.model_type.as_deref(), "vjepa2")?;
+        c.size("patch_size", self.patch_size, 1 << 10)?;
+        c.size("crop_size", self.crop_size, 1 << 14)?;
+        c.size("frames_per_clip", self.frames_per_clip, 1 << 16)?;
+        c.size("tubelet_size", self.tubelet_size, 1 << 8)?;
+        c.size("in_chans", self.in_chans, 1 << 8)?;
+        c.divides("patch_size", self.patch_size, "crop_size", self.crop_size)?;
+        for (key, hidden, heads, layers, ratio) in [
+            (
+                "",
+                self.hidden_size,
+                self.num_attention_heads,
+                self.num_hidden_layers,
+                self.mlp_ratio,
+            ),
+            (
+                "pred_",
+                self.pred_hidden_size,
+                self.pred_num_attention_heads,
+                self.pred_num_hidden_layers,
+                self.pred_mlp_ratio,
+            ),
+        ] {
+            c.size(&format!("{key}hidden_size"), hidden, MAX_WIDTH)?;
+            c.size(&format!("{key}num_attention_heads"), heads, hidden)?;
+            c.size(&format!("{key}num_hidden_layers"), layers, MAX_LAYERS)?;
+            c.divides(
+                &format!("{key}num_attention_heads"),
+                heads,
+                &format!("{key}hidden_size"),
+                hidden,
+            )?;
+            c.number(&format!("{key}mlp_ratio"), ratio, 0.0, 64.0)?;
+            if hidden as f64 * ratio < 1.0 {
+                return c.fail(format!(
+                    "`{key}mlp_ratio` ({ratio}) leaves an MLP of width 0"
+                ));
+            }
+            if hidden / heads < 6 {
+                let dim = hidden / heads;
+                return c.fail(format!("head dimension {dim} is below 6, the least that 3-D rotary embeddings can split"));
+            }
+        }
+        c.size("pred_num_mask_tokens", self.pred_num_mask_tokens, 1 << 10)?;
+        c.number("layer_norm_eps", self.layer_norm_eps, 0.0, 1.0)?;
+        c.number("initializer_range", self.initializer_range, 0.0, 10.0)?;
+        for (key, p) in [
+            ("drop_path_rate", self.drop_path_rate),
+            (
+                "attention_probs_dropout_prob",
+                self.attention_probs_dropout_prob,
+            ),
+            ("attention_dropout", self.attention_dropout),
+        ] {
+            if !(0.0..1.0).contains(&p) {
+                return c.fail(format!("`{key}` is {p}, must be in 0..1"));
+            }
+        }
+        c.one_of("hidden_act", &self.hidden_act, &["gelu"])?;
+        if let Some(stem) = &self.conv_stem {
+            c.size("conv_stem.channels (count)", stem.channels.len(), 8)?;
+            for &n in &stem.channels {
+                c.size("conv_stem.channels", n, 1 << 14)?;
+            }
+            c.size("conv_stem.kernel", stem.kernel, 15)?;
+            c.size("conv_stem.stride", stem.stride, 8)?;
+            if stem.kernel.is_multiple_of(2) {
+                return c.fail(format!(
+                    "`conv_stem.kernel` is {}, must be odd",
+                    stem.kernel
+                ));
+            }
+            c.divides(
+                "conv_stem total stride",
+                stem.total_stride(),
+                "patch_size",
+                self.patch_size,
+            )?;
+        }
+        c.parameters(&self.tensors())
+    }
+
+    /// Tensors of the encoder under the names of `VJEPA2Model`, plus `encoder.embeddings.stem.{i}.…` for a stem.
+    pub fn tensors(&self) -> Vec<TensorSpec> {
+        let mut s = Specs::default();
+        let d = self.hidden_size;
+        if let Some(stem) = &self.conv_stem {
+            let mut input = self.in_chans;
+            for (i, &output) in stem.channels.iter().enumerate() {
+                let name = format!("encoder.embeddings.stem.{i}");
+                s.add(
+                    format!("{name}.conv.weight"),
+                    &[output, input, stem.kernel, stem.kernel],
+                );
+                s.add(format!("{name}.conv.bias"), &[output]);
+                s.layer_norm(&format!("{name}.norm"), output);
+                input = output;
+            }
+        }
+        let (patch, channels) = self.embedding_patch();
+        s.add(
+            "encoder.embeddings.patch_embeddings.proj.weight",
+            &[d, channels, self.tubelet_size, patch, patch],
+        );
+        s.add("encoder.embeddings.patch_embeddings.proj.bias", &[d]);
+        for i in 0..self.num_hidden_layers {
+            block(
+                &mut s,
+                &format!("encoder.layer.{i}"),
+                d,
+                self.mlp_size(),
+                self.qkv_bias,
+            );
+        }
+        s.layer_norm("encoder.layernorm", d);
+        s.0
+    }
+
+    /// Tensors of the masked-latent predictor that base checkpoints carry beside the encoder.
+    pub fn predictor_tensors(&self) -> Vec<TensorSpec> {
+        let mut s = Specs::default();
+        let (d, p) = (self.hidden_size, self.pred_hidden_size);
+        s.add(
+            "predictor.embeddings.mask_tokens",
+            &[self.pred_num_mask_tokens, 1, 1, p],
+        );
+        s.linear("predictor.embeddings.predictor_embeddings", d, p, true);
+        let mlp = (p as f64 * self.pred_mlp_ratio) as usize;
+        for i in 0..self.pred_num_hidden_layers {
+            block(
+                &mut s,
+                &format!("predictor.layer.{i}"),
+                p,
+                mlp,
+                self.qkv_bias,
+            );
+        }
+        s.layer_norm("predictor.layernorm", p);
+        s.linear("predictor.proj", p, d, true);
+        s.0
+    }
+
+    /// Parameters of the encoder.
+    pub fn parameters(&self) -> u64 {
+        parameter_count(&self.tensors())
+    }
+}
+
+/// One pre-norm block of width `d`.
+fn block(s: &mut Specs, name: &str, d: usize, mlp: usize, qkv_bias: bool) {
+    s.layer_norm(&format!("{name}.norm1"), d);
+    for part in ["query", "key", "value"] {
+        s.linear(&format!("{name}.attention.{part}"), d, d, qkv_bias);
+    }
+    s.linear(&format!("{name}.attention.proj"), d, d, true);
+    s.layer_norm(&format!("{name}.norm2"), d);
+    s.linear(&format!("{name}.mlp.fc1"), d, mlp, true);
+    s.linear(&format!("{name}.mlp.fc2"), mlp, d, true);
+}

@@ -1,0 +1,110 @@
+//! Element types to and from f32.
+
+use super::{Dtype, TensorView};
+use crate::error::{ModelError, Result};
+use half::{bf16, f16};
+
+/// Copy little-endian bytes into numbers; the source need not be aligned.
+fn copy<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
+    let mut out = vec![T::zeroed(); bytes.len() / size_of::<T>()];
+    let target: &mut [u8] = bytemuck::cast_slice_mut(&mut out);
+    target.copy_from_slice(&bytes[..target.len()]);
+    if cfg!(target_endian = "big") {
+        target
+            .chunks_exact_mut(size_of::<T>())
+            .for_each(<[u8]>::reverse);
+    }
+    out
+}
+
+/// The little-endian bytes of numbers.
+pub(super) fn to_bytes<T: bytemuck::Pod>(values: &[T]) -> Vec<u8> {
+    let mut out: Vec<u8> = bytemuck::cast_slice(values).to_vec();
+    if cfg!(target_endian = "big") {
+        out.chunks_exact_mut(size_of::<T>())
+            .for_each(<[u8]>::reverse);
+    }
+    out
+}
+
+pub(super) fn to_f32(name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
+    match t.dtype {
+        Dtype::F32 => Ok(copy(t.bytes)),
+        Dtype::F16 => Ok(copy::<f16>(t.bytes).into_iter().map(f16::to_f32).collect()),
+        Dtype::Bf16 => Ok(copy::<bf16>(t.bytes)
+            .into_iter()
+            .map(bf16::to_f32)
+            .collect()),
+        other => Err(ModelError::Dtype {
+            name: name.to_string(),
+            found: other.name().to_string(),
+            expected: "F32, F16, BF16 or I8 with scales",
+        }),
+    }
+}
+
+pub(super) fn to_i32(name: &str, t: &TensorView<'_>) -> Result<Vec<i32>> {
+    if t.dtype != Dtype::I32 {
+        let found = t.dtype.name().to_string();
+        return Err(ModelError::Dtype {
+            name: name.to_string(),
+            found,
+            expected: "I32",
+        });
+    }
+    Ok(copy(t.bytes))
+}
+
+pub(super) fn all_finite(name: &str, values: &[f32]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(ModelError::NonFinite {
+            name: name.to_string(),
+            index,
+            value: values[index],
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Quantise to int8 with one scale per row: `scale` = max|row| / 127, `q` = round(value / scale), so that
+/// |value − q·scale| ≤ scale/2. A row of zeros, and one too small for its scale to be a number above zero, has scale 0.
+///
+/// `values` is (rows, anything); its length must be a multiple of `rows`, the rest is left out otherwise. Values must be
+/// finite. Returns the elements and the `rows` scales.
+pub fn quantise_rows(values: &[f32], rows: usize) -> (Vec<i8>, Vec<f32>) {
+    let width = if rows == 0 { 0 } else { values.len() / rows };
+    let mut q = Vec::with_capacity(values.len());
+    let mut scales = Vec::with_capacity(rows);
+    for r in 0..rows {
+        let row = &values[r * width..(r + 1) * width];
+        let scale = row.iter().fold(0.0f32, |m, v| m.max(v.abs())) / 127.0;
+        // Below the normal numbers the quotient could exceed 127; just below the largest, rounding up the product.
+        let scale = match scale {
+            s if s < f32::MIN_POSITIVE => 0.0,
+            s if (s * 127.0).is_finite() => s,
+            s => s.next_down(),
+        };
+        let quantise = |v: &f32| {
+            if scale == 0.0 {
+                0
+            } else {
+                (v / scale).round().clamp(-127.0, 127.0) as i8
+            }
+        };
+        q.extend(row.iter().map(quantise));
+        scales.push(scale);
+    }
+    (q, scales)
+}
+
+/// The inverse of [`quantise_rows`]: element · scale of its row.
+pub fn dequantise_rows(q: &[i8], scales: &[f32]) -> Vec<f32> {
+    if scales.is_empty() {
+        return Vec::new();
+    }
+    let width = (q.len() / scales.len()).max(1);
+    q.chunks(width)
+        .zip(scales)
+        .flat_map(|(row, &s)| row.iter().map(move |&v| f32::from(v) * s))
+        .collect()
+}
