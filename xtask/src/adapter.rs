@@ -41,8 +41,8 @@ pub fn report(vljepa: &Path) -> Result {
 /// One line per adapter; none when `vljepa` itself says that there is none.
 pub fn seen_by(vljepa: &Path) -> Result<Vec<String>> {
     let text = process::output(Command::new(vljepa).args(["info", "--json"]))?;
-    let value = serde_json::from_str(&text)
-        .map_err(|e| failed(format!("`vljepa info --json` printed no JSON: {e}")))?;
+    let value =
+        serde_json::from_str(&text).map_err(|e| failed(format!("`vljepa info --json` printed no JSON: {e}")))?;
     Ok(describe(&value))
 }
 
@@ -54,15 +54,8 @@ fn describe(info: &Value) -> Vec<String> {
         .map(|adapter| {
             let text = |key: &str| adapter[key].as_str().filter(|text| !text.is_empty());
             let name = text("name").unwrap_or("unnamed");
-            let more: Vec<&str> = ["backend", "kind", "device_type"]
-                .iter()
-                .filter_map(|key| text(key))
-                .collect();
-            if more.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{name} ({})", more.join(", "))
-            }
+            let more: Vec<&str> = ["backend", "kind", "device_type"].iter().filter_map(|key| text(key)).collect();
+            if more.is_empty() { name.to_owned() } else { format!("{name} ({})", more.join(", ")) }
         })
         .collect()
 }
@@ -77,10 +70,7 @@ mod tests {
             {"name": "llvmpipe (LLVM 15.0.6, 256 bits)", "backend": "vulkan", "device_type": "cpu"},
             {"name": "other"},
         ]});
-        assert_eq!(
-            describe(&info),
-            ["llvmpipe (LLVM 15.0.6, 256 bits) (vulkan, cpu)", "other"]
-        );
+        assert_eq!(describe(&info), ["llvmpipe (LLVM 15.0.6, 256 bits) (vulkan, cpu)", "other"]);
         assert!(describe(&serde_json::json!({"adapters": []})).is_empty());
         assert!(describe(&serde_json::json!({})).is_empty());
     }

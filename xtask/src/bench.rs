@@ -10,12 +10,8 @@ use serde_json::{Value, json};
 use crate::{Result, Verb, adapter, failed, process, setup, workspace};
 
 /// The verb.
-pub const VERB: Verb = Verb {
-    name: "bench",
-    about: "Run the benches, or other runtimes on the same shapes.",
-    help: HELP,
-    run: main,
-};
+pub const VERB: Verb =
+    Verb { name: "bench", about: "Run the benches, or other runtimes on the same shapes.", help: HELP, run: main };
 
 const HELP: &str = "\
 Usage: cargo xtask bench [--peers] [-- ARGS]
@@ -101,10 +97,7 @@ mod tests {
 
     #[test]
     fn the_machine_is_described() {
-        let machine = machine(
-            &["llvmpipe".to_owned()],
-            &["--bench".into(), "matmul".into()],
-        );
+        let machine = machine(&["llvmpipe".to_owned()], &["--bench".into(), "matmul".into()]);
         assert_eq!(machine["adapters"][0], "llvmpipe");
         assert_eq!(machine["arguments"][1], "matmul");
         assert!(machine["cores"].as_u64().unwrap() >= 1);

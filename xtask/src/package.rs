@@ -62,17 +62,11 @@ pub fn run(allow_dirty: bool) -> Result {
     if over.is_empty() {
         return Ok(());
     }
-    Err(failed(format!(
-        "over the registry's limit of {} MB: {}",
-        LIMIT / 1_000_000,
-        over.join(", ")
-    )))
+    Err(failed(format!("over the registry's limit of {} MB: {}", LIMIT / 1_000_000, over.join(", "))))
 }
 
 fn size(file: &Path) -> Result<u64> {
-    file.metadata()
-        .map(|meta| meta.len())
-        .map_err(|e| failed(format!("cannot read {}: {e}", file.display())))
+    file.metadata().map(|meta| meta.len()).map_err(|e| failed(format!("cannot read {}: {e}", file.display())))
 }
 
 /// The publishable packages, each after those that it depends on.
@@ -81,12 +75,10 @@ fn in_order(packages: &[Package]) -> Vec<&Package> {
     let mut ordered = Vec::new();
     while !left.is_empty() {
         let waits = |package: &&Package| {
-            package.dependencies.iter().any(|dep| {
-                dep.kind.is_none()
-                    && left
-                        .iter()
-                        .any(|p| p.name == dep.name && p.name != package.name)
-            })
+            package
+                .dependencies
+                .iter()
+                .any(|dep| dep.kind.is_none() && left.iter().any(|p| p.name == dep.name && p.name != package.name))
         };
         // Cargo refuses cycles, so something is always ready; the first stands in if it were not.
         let at = left.iter().position(|p| !waits(p)).unwrap_or(0);
@@ -102,10 +94,7 @@ mod tests {
     #[test]
     fn a_package_comes_after_what_it_depends_on() {
         let workspace = workspace::load().unwrap();
-        let names: Vec<&str> = in_order(&workspace.packages)
-            .iter()
-            .map(|package| package.name.as_str())
-            .collect();
+        let names: Vec<&str> = in_order(&workspace.packages).iter().map(|package| package.name.as_str()).collect();
         let at = |name| names.iter().position(|n| *n == name).unwrap();
         assert!(at("vljepa-shaders") < at("vljepa-tensor"));
         assert!(at("vljepa-tensor") < at("vljepa-model"));

@@ -11,8 +11,7 @@ pub fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| {
         let arg = arg.to_string_lossy();
-        if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "'\"$*|&;<>()".contains(c))
-        {
+        if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "'\"$*|&;<>()".contains(c)) {
             format!("'{}'", arg.replace('\'', "'\\''"))
         } else {
             arg.into_owned()
@@ -25,10 +24,7 @@ pub fn shown(command: &Command) -> String {
 pub fn run(command: &mut Command) -> Result {
     match status(command)? {
         0 => Ok(()),
-        code => Err(failed(format!(
-            "`{}` failed (exit status {code})",
-            shown(command)
-        ))),
+        code => Err(failed(format!("`{}` failed (exit status {code})", shown(command)))),
     }
 }
 
@@ -36,27 +32,18 @@ pub fn run(command: &mut Command) -> Result {
 pub fn status(command: &mut Command) -> Result<u8> {
     eprintln!("$ {}", shown(command));
     let status = command.status().map_err(|e| not_started(command, &e))?;
-    Ok(status
-        .code()
-        .map_or(1, |code| u8::try_from(code).unwrap_or(1)))
+    Ok(status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1)))
 }
 
 /// Runs quietly and gives stdout; the failure holds the last line of stderr.
 pub fn output(command: &mut Command) -> Result<String> {
-    let out = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| not_started(command, &e))?;
+    let out = command.stdin(Stdio::null()).output().map_err(|e| not_started(command, &e))?;
     if out.status.success() {
         return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
     }
     let stderr = String::from_utf8_lossy(&out.stderr);
     let last = stderr.lines().rev().find(|line| !line.trim().is_empty());
-    Err(failed(format!(
-        "`{}` failed: {}",
-        shown(command),
-        last.unwrap_or("it said nothing").trim()
-    )))
+    Err(failed(format!("`{}` failed: {}", shown(command), last.unwrap_or("it said nothing").trim())))
 }
 
 /// Whether the command runs and succeeds; its output goes nowhere.
@@ -83,8 +70,7 @@ fn on_path_in(program: &str, path: &OsStr) -> Option<PathBuf> {
 #[cfg(unix)]
 fn is_executable(file: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    file.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(not(unix))]
@@ -93,10 +79,7 @@ fn is_executable(file: &std::path::Path) -> bool {
 }
 
 fn not_started(command: &Command, error: &std::io::Error) -> Failure {
-    failed(format!(
-        "cannot run `{}`: {error}",
-        command.get_program().to_string_lossy()
-    ))
+    failed(format!("cannot run `{}`: {error}", command.get_program().to_string_lossy()))
 }
 
 #[cfg(test)]
@@ -141,9 +124,6 @@ mod tests {
             panic!("it succeeded");
         };
         assert!(message.ends_with("failed: two"), "{message}");
-        assert_eq!(
-            status(Command::new("sh").args(["-c", "exit 7"])).unwrap(),
-            7
-        );
+        assert_eq!(status(Command::new("sh").args(["-c", "exit 7"])).unwrap(), 7);
     }
 }

@@ -46,10 +46,7 @@ pub fn ensure(verbose: bool) -> Result {
     install_software_driver()?;
     let found = Search::here().run();
     if found.usable().is_empty() {
-        return Err(failed(format!(
-            "{} although the installation succeeded",
-            found.missing()
-        )));
+        return Err(failed(format!("{} although the installation succeeded", found.missing())));
     }
     report(&found);
     Ok(())
@@ -79,10 +76,7 @@ pub fn install_software_driver() -> Result {
     if family == Family::Debian {
         apt_install(PACKAGES)
     } else {
-        Err(failed(format!(
-            "install the software Vulkan driver with: {}",
-            family.command()
-        )))
+        Err(failed(format!("install the software Vulkan driver with: {}", family.command())))
     }
 }
 
@@ -104,11 +98,7 @@ pub fn apt_install(packages: &[&str]) -> Result {
         command.args(&words[1..]);
         command
     };
-    let install: Vec<&str> = ["install", "-y", "--no-install-recommends"]
-        .iter()
-        .chain(packages)
-        .copied()
-        .collect();
+    let install: Vec<&str> = ["install", "-y", "--no-install-recommends"].iter().chain(packages).copied().collect();
     // A machine may hold no package lists yet, or old ones: then the first try fails.
     let have_lists = process::succeeds(Command::new("apt-cache").arg("show").args(packages));
     if have_lists && process::run(&mut apt(&install)).is_ok() {
@@ -116,11 +106,7 @@ pub fn apt_install(packages: &[&str]) -> Result {
     }
     process::run(&mut apt(&["update"]))
         .and_then(|()| process::run(&mut apt(&install)))
-        .map_err(|_| {
-            failed(format!(
-                "the installation failed; see above, then run: {by_hand}"
-            ))
-        })
+        .map_err(|_| failed(format!("the installation failed; see above, then run: {by_hand}")))
 }
 
 fn is_root() -> bool {
@@ -189,20 +175,11 @@ mod tests {
     fn distributions_are_told_by_id_then_by_likeness() {
         let of = |text| Family::of(text, false);
         assert_eq!(of("NAME=x\nID=debian\n"), Family::Debian);
-        assert_eq!(
-            of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"),
-            Family::Debian
-        );
-        assert_eq!(
-            of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"),
-            Family::Fedora
-        );
+        assert_eq!(of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Family::Debian);
+        assert_eq!(of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Family::Fedora);
         assert_eq!(of("ID=manjaro\nID_LIKE=arch\n"), Family::Arch);
         assert_eq!(of("ID=alpine\nVERSION_ID=3.20\n"), Family::Alpine);
-        assert_eq!(
-            of("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n"),
-            Family::Suse
-        );
+        assert_eq!(of("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n"), Family::Suse);
         assert_eq!(of("ID=nixos\n"), Family::Nix);
         assert_eq!(of(""), Family::Unknown);
         assert_eq!(Family::of("", true), Family::Brew);

@@ -97,23 +97,17 @@ pub fn run(options: &Options) -> Result {
     }
 
     let has_lib = |name: &&String| {
-        workspace
-            .package(name)
-            .is_none_or(|package| package.targets.iter().any(|(kind, _)| kind == "lib"))
+        workspace.package(name).is_none_or(|package| package.targets.iter().any(|(kind, _)| kind == "lib"))
     };
     let packages: Vec<String> = options.packages.iter().filter(has_lib).cloned().collect();
     if options.packages.is_empty() || !packages.is_empty() {
         let mut docs = workspace::cargo(&["test", "--doc"]);
-        docs.args(selection(&packages))
-            .args(["--", "--test-threads=2"]);
+        docs.args(selection(&packages)).args(["--", "--test-threads=2"]);
         environment(&mut docs);
         process::run(&mut docs)?;
     }
     // Selected over the whole workspace, so that dependencies keep the features, and the builds, that the tests had.
-    let has_benches = workspace
-        .packages
-        .iter()
-        .any(|package| package.targets.iter().any(|(kind, _)| kind == "bench"));
+    let has_benches = workspace.packages.iter().any(|package| package.targets.iter().any(|(kind, _)| kind == "bench"));
     if options.packages.is_empty() && has_benches {
         let mut benches = workspace::cargo(&["test", "--workspace", "--bench", "*"]);
         environment(&mut benches);
@@ -126,10 +120,7 @@ fn selection(packages: &[String]) -> Vec<String> {
     if packages.is_empty() {
         return vec!["--workspace".to_owned()];
     }
-    packages
-        .iter()
-        .flat_map(|package| ["-p".to_owned(), package.clone()])
-        .collect()
+    packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]).collect()
 }
 
 /// The command that runs the tests proper. Two at a time: a software adapter spreads each dispatch over every core.

@@ -25,9 +25,7 @@ impl Driver {
     /// Whether it draws on the CPU, so that it needs no device.
     pub fn is_software(&self) -> bool {
         let name = file_name(&self.library);
-        ["lvp", "swiftshader"]
-            .iter()
-            .any(|part| name.contains(part))
+        ["lvp", "swiftshader"].iter().any(|part| name.contains(part))
     }
 }
 
@@ -50,10 +48,7 @@ impl Found {
         if self.loader.is_none() {
             return Vec::new();
         }
-        self.drivers
-            .iter()
-            .filter(|driver| driver.is_software() || self.device_node)
-            .collect()
+        self.drivers.iter().filter(|driver| driver.is_software() || self.device_node).collect()
     }
 
     /// Why there is no usable driver, in a few words.
@@ -94,31 +89,15 @@ impl Search {
             .unwrap_or_default();
         let arch = std::env::consts::ARCH;
         let mut folders = paths(env("LD_LIBRARY_PATH"));
+        folders.extend([format!("/usr/lib/{arch}-linux-gnu"), format!("/lib/{arch}-linux-gnu")].map(PathBuf::from));
         folders.extend(
-            [
-                format!("/usr/lib/{arch}-linux-gnu"),
-                format!("/lib/{arch}-linux-gnu"),
-            ]
-            .map(PathBuf::from),
-        );
-        folders.extend(
-            [
-                "/usr/local/lib",
-                "/usr/lib64",
-                "/usr/lib",
-                "/lib64",
-                "/lib",
-                "/run/opengl-driver/lib",
-            ]
-            .map(PathBuf::from),
+            ["/usr/local/lib", "/usr/lib64", "/usr/lib", "/lib64", "/lib", "/run/opengl-driver/lib"].map(PathBuf::from),
         );
         Self {
             manifests: manifest_places(&env),
             known: known_libraries(&ldconfig),
             folders,
-            nodes: ["/dev/dri", "/dev/nvidia0", "/dev/dxg", "/dev/mali0"]
-                .map(PathBuf::from)
-                .to_vec(),
+            nodes: ["/dev/dri", "/dev/nvidia0", "/dev/dxg", "/dev/mali0"].map(PathBuf::from).to_vec(),
         }
     }
 
@@ -149,23 +128,15 @@ impl Search {
             Some(path.to_path_buf()).filter(|file| file.is_file())
         } else if named.contains('/') {
             // Relative to the manifest, says the loader's documentation.
-            manifest
-                .parent()
-                .map(|dir| dir.join(path))
-                .filter(|file| file.is_file())
+            manifest.parent().map(|dir| dir.join(path)).filter(|file| file.is_file())
         } else {
             self.library(&named)
         }
         .ok_or_else(missing)?;
         if !is_for_this_machine(&library) {
-            return Err(format!(
-                "its library `{named}` is for another kind of processor"
-            ));
+            return Err(format!("its library `{named}` is for another kind of processor"));
         }
-        Ok(Driver {
-            manifest: manifest.to_path_buf(),
-            library,
-        })
+        Ok(Driver { manifest: manifest.to_path_buf(), library })
     }
 
     fn library(&self, name: &str) -> Option<PathBuf> {
@@ -186,11 +157,8 @@ fn manifest_places(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
         }
     }
     let home = env("HOME").map(PathBuf::from);
-    let or_home = |name: &str, below: &str| {
-        env(name)
-            .map(PathBuf::from)
-            .or_else(|| home.as_ref().map(|home| home.join(below)))
-    };
+    let or_home =
+        |name: &str, below: &str| env(name).map(PathBuf::from).or_else(|| home.as_ref().map(|home| home.join(below)));
     let or_list = |name: &str, list: &str| paths(Some(env(name).unwrap_or_else(|| list.into())));
     let mut bases: Vec<PathBuf> = Vec::new();
     bases.extend(or_home("XDG_CONFIG_HOME", ".config"));
@@ -210,12 +178,8 @@ fn manifest_places(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
 }
 
 fn paths(list: Option<OsString>) -> Vec<PathBuf> {
-    list.map(|list| {
-        std::env::split_paths(&list)
-            .filter(|path| !path.as_os_str().is_empty())
-            .collect()
-    })
-    .unwrap_or_default()
+    list.map(|list| std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect())
+        .unwrap_or_default()
 }
 
 /// A manifest itself, or the manifests in a folder in order of name.
@@ -245,20 +209,14 @@ fn library_path(manifest: &str) -> Result<String, String> {
 
 /// The paths in what `ldconfig -p` prints: `libX.so.1 (libc6,x86-64) => /lib/…/libX.so.1`.
 fn known_libraries(ldconfig: &str) -> Vec<PathBuf> {
-    ldconfig
-        .lines()
-        .filter_map(|line| line.split_once(" => "))
-        .map(|(_, path)| PathBuf::from(path.trim()))
-        .collect()
+    ldconfig.lines().filter_map(|line| line.split_once(" => ")).map(|(_, path)| PathBuf::from(path.trim())).collect()
 }
 
 fn has_device(node: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(node) else {
         return node.exists();
     };
-    entries
-        .flatten()
-        .any(|entry| file_name(&entry.path()).starts_with("renderD"))
+    entries.flatten().any(|entry| file_name(&entry.path()).starts_with("renderD"))
 }
 
 /// Whether an ELF file has this program's word size and processor; other files pass.
@@ -280,10 +238,7 @@ fn is_for_this_machine(file: &Path) -> bool {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -296,17 +251,12 @@ mod tests {
         fs::create_dir_all(dir.join("lib")).unwrap();
         fs::create_dir_all(dir.join("icd.d")).unwrap();
         fs::write(dir.join("lib/libvulkan.so.1"), "a loader").unwrap();
-        Search {
-            manifests: vec![dir.join("icd.d")],
-            folders: vec![dir.join("lib")],
-            ..Search::default()
-        }
+        Search { manifests: vec![dir.join("icd.d")], folders: vec![dir.join("lib")], ..Search::default() }
     }
 
     fn manifest(dir: &Path, name: &str, library: &str) {
-        let text = format!(
-            r#"{{"ICD":{{"api_version":"1.3.0","library_path":"{library}"}},"file_format_version":"1.0.0"}}"#
-        );
+        let text =
+            format!(r#"{{"ICD":{{"api_version":"1.3.0","library_path":"{library}"}},"file_format_version":"1.0.0"}}"#);
         fs::write(dir.join("icd.d").join(name), text).unwrap();
     }
 
@@ -318,18 +268,11 @@ mod tests {
         let found = search.run();
         assert!(found.drivers.is_empty());
         assert_eq!(found.broken.len(), 1);
-        assert!(
-            found.missing().contains("libvulkan_lvp.so"),
-            "{}",
-            found.missing()
-        );
+        assert!(found.missing().contains("libvulkan_lvp.so"), "{}", found.missing());
 
         fs::write(dir.path().join("lib/libvulkan_lvp.so"), "a driver").unwrap();
         let found = search.run();
-        assert_eq!(
-            found.usable()[0].library,
-            dir.path().join("lib/libvulkan_lvp.so")
-        );
+        assert_eq!(found.usable()[0].library, dir.path().join("lib/libvulkan_lvp.so"));
         assert!(found.usable()[0].is_software());
     }
 
@@ -340,11 +283,7 @@ mod tests {
         for name in ["liba.so", "libb.so", "libc.so"] {
             fs::write(dir.path().join("lib").join(name), "a driver").unwrap();
         }
-        manifest(
-            dir.path(),
-            "a.json",
-            dir.path().join("lib/liba.so").to_str().unwrap(),
-        );
+        manifest(dir.path(), "a.json", dir.path().join("lib/liba.so").to_str().unwrap());
         manifest(dir.path(), "b.json", "../lib/libb.so");
         manifest(dir.path(), "c.json", "libc.so");
         manifest(dir.path(), "d.json", "../lib/libd.so");
@@ -366,10 +305,7 @@ mod tests {
         fs::create_dir(&dri).unwrap();
         search.nodes = vec![dri.clone()];
         fs::write(dri.join("card0"), "").unwrap();
-        assert!(
-            search.run().usable().is_empty(),
-            "a display is not a GPU that computes"
-        );
+        assert!(search.run().usable().is_empty(), "a display is not a GPU that computes");
         fs::write(dri.join("renderD128"), "").unwrap();
         assert_eq!(search.run().usable().len(), 1);
     }
@@ -422,10 +358,7 @@ mod tests {
                 hit.map(|(_, value)| OsString::from(value))
             }
         };
-        let only = manifest_places(&env(&[
-            ("VK_ICD_FILENAMES", "/a.json:/b.json"),
-            ("HOME", "/h"),
-        ]));
+        let only = manifest_places(&env(&[("VK_ICD_FILENAMES", "/a.json:/b.json"), ("HOME", "/h")]));
         assert_eq!(only, [PathBuf::from("/a.json"), PathBuf::from("/b.json")]);
 
         let usual = manifest_places(&env(&[("HOME", "/h"), ("VK_ADD_DRIVER_FILES", "/x.json")]));
@@ -444,9 +377,6 @@ mod tests {
     #[test]
     fn ldconfig_is_read() {
         let text = "102 libs found in cache\n\tlibvulkan.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libvulkan.so.1\n";
-        assert_eq!(
-            known_libraries(text),
-            [PathBuf::from("/lib/x86_64-linux-gnu/libvulkan.so.1")]
-        );
+        assert_eq!(known_libraries(text), [PathBuf::from("/lib/x86_64-linux-gnu/libvulkan.so.1")]);
     }
 }

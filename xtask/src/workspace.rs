@@ -60,35 +60,20 @@ pub struct Workspace {
 
 /// Reads the manifests of the workspace; needs no network.
 pub fn load() -> Result<Workspace> {
-    let text = process::output(&mut cargo(&[
-        "metadata",
-        "--no-deps",
-        "--offline",
-        "--format-version=1",
-    ]))?;
+    let text = process::output(&mut cargo(&["metadata", "--no-deps", "--offline", "--format-version=1"]))?;
     parse(&text).ok_or_else(|| failed("`cargo metadata` printed something unexpected"))
 }
 
 fn parse(metadata: &str) -> Option<Workspace> {
     let value: Value = serde_json::from_str(metadata).ok()?;
-    let mut packages = value["packages"]
-        .as_array()?
-        .iter()
-        .map(package)
-        .collect::<Option<Vec<_>>>()?;
+    let mut packages = value["packages"].as_array()?.iter().map(package).collect::<Option<Vec<_>>>()?;
     packages.sort_by(|a, b| a.name.cmp(&b.name));
-    Some(Workspace {
-        packages,
-        target: PathBuf::from(value["target_directory"].as_str()?),
-    })
+    Some(Workspace { packages, target: PathBuf::from(value["target_directory"].as_str()?) })
 }
 
 fn package(value: &Value) -> Option<Package> {
     let dependencies = value["dependencies"].as_array()?.iter().map(|dep| {
-        Some(Dependency {
-            name: dep["name"].as_str()?.to_owned(),
-            kind: dep["kind"].as_str().map(str::to_owned),
-        })
+        Some(Dependency { name: dep["name"].as_str()?.to_owned(), kind: dep["kind"].as_str().map(str::to_owned) })
     });
     let targets = value["targets"].as_array()?.iter().map(|target| {
         let kind = target["kind"].as_array()?.first()?.as_str()?;
@@ -97,9 +82,7 @@ fn package(value: &Value) -> Option<Package> {
     Some(Package {
         name: value["name"].as_str()?.to_owned(),
         version: value["version"].as_str()?.to_owned(),
-        dir: Path::new(value["manifest_path"].as_str()?)
-            .parent()?
-            .to_path_buf(),
+        dir: Path::new(value["manifest_path"].as_str()?).parent()?.to_path_buf(),
         // `publish = false` is an empty list of registries; no `publish` key is null.
         publishable: value["publish"].as_array().is_none_or(|to| !to.is_empty()),
         dependencies: dependencies.collect::<Option<_>>()?,

@@ -21,10 +21,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 16,384 pixels a side and 512 MiB.
     fn default() -> Self {
-        Self {
-            max_side: 16_384,
-            max_bytes: 512 << 20,
-        }
+        Self { max_side: 16_384, max_bytes: 512 << 20 }
     }
 }
 
@@ -39,10 +36,7 @@ pub fn decode_file(path: impl AsRef<Path>, limits: &Limits) -> Result<Rgba8Image
     let file = File::open(path).map_err(DataError::io(path, "opening"))?;
     let meta = file.metadata().map_err(DataError::io(path, "reading"))?;
     if meta.is_dir() {
-        return Err(DataError::NotAPicture(format!(
-            "{} is a folder",
-            path.display()
-        )));
+        return Err(DataError::NotAPicture(format!("{} is a folder", path.display())));
     }
     decode(&path.display().to_string(), BufReader::new(file), limits)
 }
@@ -62,27 +56,19 @@ fn format_name(format: ImageFormat) -> Option<&'static str> {
     }
 }
 
-fn decode(
-    origin: &str,
-    mut source: impl BufRead + Seek,
-    limits: &Limits,
-) -> Result<Rgba8Image, DataError> {
+fn decode(origin: &str, mut source: impl BufRead + Seek, limits: &Limits) -> Result<Rgba8Image, DataError> {
     let mut magic = [0; 16];
     let read = fill(&mut source, &mut magic).map_err(DataError::io(origin, "reading"))?;
     if read == 0 {
         return Err(DataError::Empty(origin.to_owned()));
     }
     let format = image::guess_format(&magic[..read]).ok();
-    let Some((format, name)) = format.and_then(|format| Some((format, format_name(format)?)))
-    else {
+    let Some((format, name)) = format.and_then(|format| Some((format, format_name(format)?))) else {
         return Err(DataError::NotAPicture(origin.to_owned()));
     };
     source.rewind().map_err(DataError::io(origin, "reading"))?;
-    let corrupt = |reason: String| DataError::Corrupt {
-        origin: origin.to_owned(),
-        format: name,
-        reason: one_line(&reason),
-    };
+    let corrupt =
+        |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: name, reason: one_line(&reason) };
     let mut reader = ImageReader::with_format(source, format);
     let mut bounds = image::Limits::default();
     bounds.max_alloc = Some(limits.max_bytes);
@@ -100,17 +86,12 @@ fn decode(
         return Err(corrupt(format!("the header says {width}x{height} pixels")));
     }
     let bytes = u64::from(width) * u64::from(height) * 4;
-    if width.max(height) > limits.max_side
-        || bytes > limits.max_bytes
-        || decoder.total_bytes() > limits.max_bytes
-    {
+    if width.max(height) > limits.max_side || bytes > limits.max_bytes || decoder.total_bytes() > limits.max_bytes {
         return Err(too_large());
     }
     let orientation = decoder.orientation().map_err(|e| corrupt(e.to_string()))?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| match e {
-        ImageError::Limits(e) if matches!(e.kind(), LimitErrorKind::InsufficientMemory) => {
-            too_large()
-        }
+        ImageError::Limits(e) if matches!(e.kind(), LimitErrorKind::InsufficientMemory) => too_large(),
         other => corrupt(other.to_string()),
     })?;
     picture.apply_orientation(orientation);

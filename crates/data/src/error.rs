@@ -36,9 +36,7 @@ pub enum DataError {
         reason: String,
     },
     /// The header announces more than the limits allow.
-    #[error(
-        "{origin}: the header says {width}x{height} pixels, the limit is {max_side} a side and {max_bytes} bytes"
-    )]
+    #[error("{origin}: the header says {width}x{height} pixels, the limit is {max_side} a side and {max_bytes} bytes")]
     TooLarge {
         /// The file, or what the bytes were called.
         origin: String,
@@ -90,28 +88,18 @@ pub enum DataError {
 }
 
 impl DataError {
-    pub(crate) fn io(
-        path: impl Into<PathBuf>,
-        action: &'static str,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| {
             if source.kind() == std::io::ErrorKind::NotFound {
                 Self::Missing(path)
             } else {
-                Self::Io {
-                    path,
-                    action,
-                    source,
-                }
+                Self::Io { path, action, source }
             }
         }
     }
 
     pub(crate) fn content(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Content {
-            path: path.into(),
-            reason: reason.into(),
-        }
+        Self::Content { path: path.into(), reason: reason.into() }
     }
 }

@@ -67,11 +67,7 @@ fn taps(source: u32, target: u32, filter: Filter) -> Taps {
         let total: f64 = exact.iter().sum();
         let start = weights.len();
         for weight in &exact {
-            let weight = if total == 0.0 {
-                *weight
-            } else {
-                weight / total
-            };
+            let weight = if total == 0.0 { *weight } else { weight / total };
             let fixed = weight * f64::from(1u32 << PRECISION);
             weights.push((fixed + if weight < 0.0 { -0.5 } else { 0.5 }) as i32);
         }
@@ -91,10 +87,7 @@ fn horizontal<const C: usize>(data: &[u8], width: usize, taps: &Taps) -> Vec<u8>
     for row in data.chunks_exact(width * C) {
         for (first, range) in &taps.spans {
             let mut sums = [HALF; C];
-            for (pixel, weight) in row[first * C..]
-                .chunks_exact(C)
-                .zip(&taps.weights[range.clone()])
-            {
+            for (pixel, weight) in row[first * C..].chunks_exact(C).zip(&taps.weights[range.clone()]) {
                 for channel in 0..C {
                     sums[channel] = sums[channel].wrapping_add(i32::from(pixel[channel]) * weight);
                 }
@@ -110,10 +103,7 @@ fn vertical(data: &[u8], row: usize, taps: &Taps) -> Vec<u8> {
     let mut sums = vec![HALF; row];
     for (first, range) in &taps.spans {
         sums.fill(HALF);
-        for (line, weight) in data[first * row..]
-            .chunks_exact(row)
-            .zip(&taps.weights[range.clone()])
-        {
+        for (line, weight) in data[first * row..].chunks_exact(row).zip(&taps.weights[range.clone()]) {
             for (sum, value) in sums.iter_mut().zip(line) {
                 *sum = sum.wrapping_add(i32::from(*value) * weight);
             }
@@ -123,36 +113,20 @@ fn vertical(data: &[u8], row: usize, taps: &Taps) -> Vec<u8> {
     out
 }
 
-fn resize<const C: usize>(
-    data: &[u8],
-    from: (u32, u32),
-    to: (u32, u32),
-    filter: Filter,
-) -> Result<Vec<u8>, DataError> {
+fn resize<const C: usize>(data: &[u8], from: (u32, u32), to: (u32, u32), filter: Filter) -> Result<Vec<u8>, DataError> {
     if to.0 == 0 || to.1 == 0 || to.0 > MAX_SIDE || to.1 > MAX_SIDE {
         return Err(DataError::Shape {
             what: "resize",
-            reason: format!(
-                "target {}x{}: each side must be 1 to {MAX_SIDE}",
-                to.0, to.1
-            ),
+            reason: format!("target {}x{}: each side must be 1 to {MAX_SIDE}", to.0, to.1),
         });
     }
     let mut current = None;
     if to.0 != from.0 {
-        current = Some(horizontal::<C>(
-            data,
-            from.0 as usize,
-            &taps(from.0, to.0, filter),
-        ));
+        current = Some(horizontal::<C>(data, from.0 as usize, &taps(from.0, to.0, filter)));
     }
     if to.1 != from.1 {
         let lines = current.as_deref().unwrap_or(data);
-        current = Some(vertical(
-            lines,
-            to.0 as usize * C,
-            &taps(from.1, to.1, filter),
-        ));
+        current = Some(vertical(lines, to.0 as usize * C, &taps(from.1, to.1, filter)));
     }
     Ok(current.unwrap_or_else(|| data.to_vec()))
 }
@@ -160,17 +134,8 @@ fn resize<const C: usize>(
 impl Rgb8Image {
     /// Resizes to `width x height`, with the bytes of Pillow's `Image.resize`.
     pub fn resize(&self, width: u32, height: u32, filter: Filter) -> Result<Self, DataError> {
-        let data = resize::<3>(
-            &self.data,
-            (self.width, self.height),
-            (width, height),
-            filter,
-        )?;
-        Ok(Self {
-            width,
-            height,
-            data,
-        })
+        let data = resize::<3>(&self.data, (self.width, self.height), (width, height), filter)?;
+        Ok(Self { width, height, data })
     }
 }
 
@@ -197,10 +162,6 @@ impl Rgba8Image {
                 }
             }
         }
-        Ok(Self {
-            width,
-            height,
-            data,
-        })
+        Ok(Self { width, height, data })
     }
 }

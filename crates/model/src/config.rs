@@ -12,8 +12,8 @@ pub use bert::BertConfig;
 pub use llama::{Llama3Scaling, LlamaConfig, Rope};
 pub use vjepa2::{ConvStemConfig, StemNorm, Vjepa2Config};
 pub use vljepa::{
-    LinearConfig, Pooling, Positions, PredictorConfig, Preprocessing, TemperatureConfig,
-    VlJepaConfig, YEncoderConfig, YEncoderKind,
+    LinearConfig, Pooling, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig, YEncoderConfig,
+    YEncoderKind,
 };
 
 use crate::error::{ModelError, Result};
@@ -31,9 +31,7 @@ pub struct TensorSpec {
 impl TensorSpec {
     /// Number of elements. Saturates; validated configurations stay far below.
     pub fn elements(&self) -> u64 {
-        self.shape
-            .iter()
-            .fold(1, |n, &d| n.saturating_mul(d as u64))
+        self.shape.iter().fold(1, |n, &d| n.saturating_mul(d as u64))
     }
 }
 
@@ -45,10 +43,7 @@ pub fn parameter_count(tensors: &[TensorSpec]) -> u64 {
 /// The same tensors with `from` at the start of each name replaced by `to`.
 pub fn renamed(tensors: Vec<TensorSpec>, from: &str, to: &str) -> Vec<TensorSpec> {
     let rename = |t: TensorSpec| match t.name.strip_prefix(from) {
-        Some(rest) => TensorSpec {
-            name: format!("{to}{rest}"),
-            shape: t.shape,
-        },
+        Some(rest) => TensorSpec { name: format!("{to}{rest}"), shape: t.shape },
         None => t,
     };
     tensors.into_iter().map(rename).collect()
@@ -60,10 +55,7 @@ struct Specs(Vec<TensorSpec>);
 
 impl Specs {
     fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
-        self.0.push(TensorSpec {
-            name: name.into(),
-            shape: shape.to_vec(),
-        });
+        self.0.push(TensorSpec { name: name.into(), shape: shape.to_vec() });
     }
 
     /// `{name}.weight` (output, input), and `{name}.bias` (output).
@@ -83,10 +75,7 @@ impl Specs {
 
 /// Parse JSON; the message carries serde's line and column.
 fn parse<T: DeserializeOwned>(config: &'static str, json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|e| ModelError::Config {
-        config,
-        what: format!("not readable: {e}"),
-    })
+    serde_json::from_str(json).map_err(|e| ModelError::Config { config, what: format!("not readable: {e}") })
 }
 
 /// Rules shared by the configurations; each names the key in its message.
@@ -94,10 +83,7 @@ struct Check(&'static str);
 
 impl Check {
     fn fail<T>(&self, what: String) -> Result<T> {
-        Err(ModelError::Config {
-            config: self.0,
-            what,
-        })
+        Err(ModelError::Config { config: self.0, what })
     }
 
     /// 1 ≤ value ≤ limit. The limits are far above every published model and keep products of sizes from overflowing.
@@ -110,9 +96,7 @@ impl Check {
 
     fn divides(&self, key: &str, value: usize, whole_key: &str, whole: usize) -> Result<()> {
         if value == 0 || !whole.is_multiple_of(value) {
-            return self.fail(format!(
-                "`{whole_key}` ({whole}) is not a multiple of `{key}` ({value})"
-            ));
+            return self.fail(format!("`{whole_key}` ({whole}) is not a multiple of `{key}` ({value})"));
         }
         Ok(())
     }
@@ -120,9 +104,7 @@ impl Check {
     /// low < value ≤ high, finite.
     fn number(&self, key: &str, value: f64, low: f64, high: f64) -> Result<()> {
         if !(value > low && value <= high) {
-            return self.fail(format!(
-                "`{key}` is {value}, must be above {low} and at most {high}"
-            ));
+            return self.fail(format!("`{key}` is {value}, must be above {low} and at most {high}"));
         }
         Ok(())
     }
@@ -143,19 +125,14 @@ impl Check {
     /// `model_type`, where it is given, must be ours.
     fn model_type(&self, found: Option<&str>, expected: &str) -> Result<()> {
         match found {
-            Some(t) if t != expected => {
-                self.fail(format!("`model_type` is \"{t}\", expected \"{expected}\""))
-            }
+            Some(t) if t != expected => self.fail(format!("`model_type` is \"{t}\", expected \"{expected}\"")),
             _ => Ok(()),
         }
     }
 
     fn one_of(&self, key: &str, value: &str, accepted: &[&str]) -> Result<()> {
         if !accepted.contains(&value) {
-            return self.fail(format!(
-                "`{key}` is \"{value}\", supported: {}",
-                accepted.join(", ")
-            ));
+            return self.fail(format!("`{key}` is \"{value}\", supported: {}", accepted.join(", ")));
         }
         Ok(())
     }

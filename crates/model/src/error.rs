@@ -28,9 +28,7 @@ pub enum ModelError {
         expected: &'static str,
     },
     /// A tensor holds NaN or an infinity, or a value that its element type cannot hold.
-    #[error(
-        "tensor `{name}` holds {value} at element {index}; weights must be finite in the type they are stored in"
-    )]
+    #[error("tensor `{name}` holds {value} at element {index}; weights must be finite in the type they are stored in")]
     NonFinite {
         /// Name of the tensor.
         name: String,
@@ -91,12 +89,7 @@ impl fmt::Display for WeightMismatch {
                 return Ok(());
             }
             let lead = if std::mem::take(&mut first) { "" } else { "; " };
-            write!(
-                f,
-                "{lead}{} {kind}: {}",
-                items.len(),
-                items[..items.len().min(SHOWN)].join(", ")
-            )?;
+            write!(f, "{lead}{} {kind}: {}", items.len(), items[..items.len().min(SHOWN)].join(", "))?;
             if items.len() > SHOWN {
                 write!(f, ", and {} more", items.len() - SHOWN)?;
             }
@@ -105,12 +98,7 @@ impl fmt::Display for WeightMismatch {
         let shapes: Vec<String> = self
             .wrong_shape
             .iter()
-            .map(|w| {
-                format!(
-                    "{} (expected {:?}, found {:?})",
-                    w.name, w.expected, w.found
-                )
-            })
+            .map(|w| format!("{} (expected {:?}, found {:?})", w.name, w.expected, w.found))
             .collect();
         part(f, "missing", &self.missing)?;
         part(f, "of the wrong shape", &shapes)?;

@@ -69,10 +69,7 @@ impl Dtype {
 
     /// The type of a header's name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, n, _)| *n == name)
-            .map(|(d, _, _)| *d)
+        Self::ALL.iter().find(|(_, n, _)| *n == name).map(|(d, _, _)| *d)
     }
 }
 
@@ -109,10 +106,7 @@ pub struct Prefixed<'a, S: ?Sized> {
 
 impl<S: WeightSource + ?Sized> WeightSource for Prefixed<'_, S> {
     fn names(&self) -> Vec<Cow<'_, str>> {
-        let strip = |n: Cow<'_, str>| {
-            n.strip_prefix(self.prefix)
-                .map(|r| Cow::Owned(r.to_string()))
-        };
+        let strip = |n: Cow<'_, str>| n.strip_prefix(self.prefix).map(|r| Cow::Owned(r.to_string()));
         self.source.names().into_iter().filter_map(strip).collect()
     }
 
@@ -126,19 +120,13 @@ pub const SCALE_SUFFIX: &str = ".scale";
 
 /// Whether `name` is the scales of an int8 tensor in `source`.
 fn is_scale(source: &(impl WeightSource + ?Sized), name: &str) -> bool {
-    let base = name
-        .strip_suffix(SCALE_SUFFIX)
-        .and_then(|base| source.tensor(base));
+    let base = name.strip_suffix(SCALE_SUFFIX).and_then(|base| source.tensor(base));
     base.is_some_and(|t| t.dtype == Dtype::I8)
 }
 
 /// Hold `source` against `expected`: every tensor there, of its shape, and no others except those whose names start
 /// with one of `ignored`. All differences are reported at once.
-pub fn check(
-    source: &(impl WeightSource + ?Sized),
-    expected: &[TensorSpec],
-    ignored: &[&str],
-) -> Result<()> {
+pub fn check(source: &(impl WeightSource + ?Sized), expected: &[TensorSpec], ignored: &[&str]) -> Result<()> {
     let mut report = WeightMismatch::default();
     let mut known = BTreeSet::new();
     for spec in expected {
@@ -159,19 +147,11 @@ pub fn check(
             report.unexpected.push(name.into_owned());
         }
     }
-    if report.is_empty() {
-        Ok(())
-    } else {
-        Err(ModelError::WeightMismatch(Box::new(report)))
-    }
+    if report.is_empty() { Ok(()) } else { Err(ModelError::WeightMismatch(Box::new(report))) }
 }
 
 /// The tensor `name` of the given shape; missing and wrongly shaped ones are errors.
-fn find<'a>(
-    source: &'a (impl WeightSource + ?Sized),
-    name: &str,
-    shape: &[usize],
-) -> Result<TensorView<'a>> {
+fn find<'a>(source: &'a (impl WeightSource + ?Sized), name: &str, shape: &[usize]) -> Result<TensorView<'a>> {
     let mut report = WeightMismatch::default();
     match source.tensor(name) {
         Some(t) if t.shape == shape => return Ok(t),
@@ -188,11 +168,7 @@ fn find<'a>(
 /// One tensor as f32, from f32, f16, bf16, or int8 with a scale per row (`{name}.scale`, f32, one per outermost index).
 ///
 /// Errors: missing, of another shape, of another element type, or with an element that is NaN or infinite.
-pub fn read_f32(
-    source: &(impl WeightSource + ?Sized),
-    name: &str,
-    shape: &[usize],
-) -> Result<Vec<f32>> {
+pub fn read_f32(source: &(impl WeightSource + ?Sized), name: &str, shape: &[usize]) -> Result<Vec<f32>> {
     let t = find(source, name, shape)?;
     let values = if t.dtype == Dtype::I8 {
         let rows = shape.first().copied().unwrap_or(1);
@@ -208,11 +184,7 @@ pub fn read_f32(
 }
 
 /// One i32 tensor: token ids and masks.
-pub fn read_i32(
-    source: &(impl WeightSource + ?Sized),
-    name: &str,
-    shape: &[usize],
-) -> Result<Vec<i32>> {
+pub fn read_i32(source: &(impl WeightSource + ?Sized), name: &str, shape: &[usize]) -> Result<Vec<i32>> {
     convert::to_i32(name, &find(source, name, shape)?)
 }
 

@@ -43,9 +43,7 @@ impl EmojiVendors {
     pub fn default_dir() -> PathBuf {
         match std::env::var_os(DIR_VARIABLE) {
             Some(dir) if !dir.is_empty() => dir.into(),
-            _ => Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("assets")
-                .join("emoji-vendors"),
+            _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("emoji-vendors"),
         }
     }
 
@@ -54,9 +52,8 @@ impl EmojiVendors {
         let dir = dir.as_ref().to_path_buf();
         let path = dir.join(FILE);
         let text = std::fs::read(&path).map_err(DataError::io(&path, "reading"))?;
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| {
-            DataError::content(&path, format!("not the list of an emoji-vendors set: {e}"))
-        })?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|e| DataError::content(&path, format!("not the list of an emoji-vendors set: {e}")))?;
         check(&path, &manifest)?;
         let mut tiles = Vec::with_capacity(manifest.vendors.len());
         for vendor in &manifest.vendors {
@@ -67,18 +64,9 @@ impl EmojiVendors {
             tiles.push(of_vendor);
         }
         let ids = |list: &[u32]| list.iter().copied().map(ConceptId).collect();
-        let pools = Pools {
-            seen: ids(&manifest.pools.seen),
-            unseen: ids(&manifest.pools.unseen),
-        };
+        let pools = Pools { seen: ids(&manifest.pools.seen), unseen: ids(&manifest.pools.unseen) };
         let sheets = manifest.vendors.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self {
-            dir,
-            manifest,
-            pools,
-            tiles,
-            sheets,
-        })
+        Ok(Self { dir, manifest, pools, tiles, sheets })
     }
 
     /// The folder it was read from.
@@ -108,18 +96,13 @@ impl EmojiVendors {
 
     /// The concept of a join key, such as `1f600`.
     pub fn by_key(&self, key: &str) -> Option<ConceptId> {
-        let found = self
-            .manifest
-            .concepts
-            .binary_search_by(|c| c.key.as_str().cmp(key))
-            .ok()?;
+        let found = self.manifest.concepts.binary_search_by(|c| c.key.as_str().cmp(key)).ok()?;
         Some(ConceptId(found as u32))
     }
 
     /// The concepts of a split, in order.
     pub fn of_split(&self, split: Split) -> impl Iterator<Item = ConceptId> + '_ {
-        self.ids()
-            .filter(move |id| self.concept(*id).is_some_and(|c| c.split == split))
+        self.ids().filter(move |id| self.concept(*id).is_some_and(|c| c.split == split))
     }
 
     /// All vendors of this copy of the set.
@@ -129,11 +112,7 @@ impl EmojiVendors {
 
     /// A vendor by its short name, such as `fluent-3d`.
     pub fn vendor(&self, id: &str) -> Option<VendorId> {
-        let index = self
-            .manifest
-            .vendors
-            .iter()
-            .position(|vendor| vendor.id == id)?;
+        let index = self.manifest.vendors.iter().position(|vendor| vendor.id == id)?;
         Some(VendorId(index as u32))
     }
 
@@ -148,11 +127,7 @@ impl EmojiVendors {
     }
 
     /// A vendor's drawing of a concept, or `None` where it has none. The first call for a vendor decodes its sheet.
-    pub fn picture(
-        &self,
-        vendor: VendorId,
-        concept: ConceptId,
-    ) -> Result<Option<Rgba8Image>, DataError> {
+    pub fn picture(&self, vendor: VendorId, concept: ConceptId) -> Result<Option<Rgba8Image>, DataError> {
         let Some(tile) = self.tile(vendor, concept) else {
             return Ok(None);
         };
@@ -160,10 +135,7 @@ impl EmojiVendors {
         let columns = self.manifest.vendors[vendor.0 as usize].columns;
         let (side, step) = (self.manifest.picture, self.manifest.tile);
         let border = (step - side) / 2;
-        let (x, y) = (
-            tile % columns * step + border,
-            tile / columns * step + border,
-        );
+        let (x, y) = (tile % columns * step + border, tile / columns * step + border);
         sheet.crop(x, y, side, side).map(Some)
     }
 
@@ -180,17 +152,11 @@ impl EmojiVendors {
         let path = self.dir.join(&vendor.file);
         let sheet = decode_file(&path, &Limits::default())?;
         let rows = (vendor.pictures.len() as u32).div_ceil(vendor.columns);
-        let (width, height) = (
-            vendor.columns * self.manifest.tile,
-            rows * self.manifest.tile,
-        );
+        let (width, height) = (vendor.columns * self.manifest.tile, rows * self.manifest.tile);
         if (sheet.width, sheet.height) != (width, height) {
             return Err(DataError::content(
                 path,
-                format!(
-                    "{}x{} pixels, {FILE} says {width}x{height}: build the set again",
-                    sheet.width, sheet.height
-                ),
+                format!("{}x{} pixels, {FILE} says {width}x{height}: build the set again", sheet.width, sheet.height),
             ));
         }
         Ok(slot.get_or_init(|| sheet))
@@ -202,51 +168,28 @@ fn check(path: &Path, manifest: &Manifest) -> Result<(), DataError> {
     let fail = |reason: String| Err(DataError::content(path, reason));
     let count = manifest.concepts.len();
     if manifest.version != VERSION {
-        return fail(format!(
-            "layout version {}, this build reads {VERSION}",
-            manifest.version
-        ));
+        return fail(format!("layout version {}, this build reads {VERSION}", manifest.version));
     }
     if manifest.picture == 0 || manifest.tile < manifest.picture || manifest.tile > 4096 {
-        return fail(format!(
-            "pictures of {} pixels in tiles of {}",
-            manifest.picture, manifest.tile
-        ));
+        return fail(format!("pictures of {} pixels in tiles of {}", manifest.picture, manifest.tile));
     }
     if count == 0 {
         return fail("no concepts".to_owned());
     }
-    if let Some(pair) = manifest
-        .concepts
-        .windows(2)
-        .find(|pair| pair[0].key >= pair[1].key)
-    {
-        return fail(format!(
-            "concepts are not in the order of their keys: {} before {}",
-            pair[0].key, pair[1].key
-        ));
+    if let Some(pair) = manifest.concepts.windows(2).find(|pair| pair[0].key >= pair[1].key) {
+        return fail(format!("concepts are not in the order of their keys: {} before {}", pair[0].key, pair[1].key));
     }
-    let lists = manifest
-        .vendors
-        .iter()
-        .map(|v| (v.id.as_str(), &v.pictures));
-    let pools = [
-        ("the seen pool", &manifest.pools.seen),
-        ("the unseen pool", &manifest.pools.unseen),
-    ];
+    let lists = manifest.vendors.iter().map(|v| (v.id.as_str(), &v.pictures));
+    let pools = [("the seen pool", &manifest.pools.seen), ("the unseen pool", &manifest.pools.unseen)];
     for (name, list) in lists.chain(pools) {
         if let Some(index) = list.iter().find(|index| **index as usize >= count) {
             return fail(format!("{name} names concept {index} of {count}"));
         }
     }
     for vendor in &manifest.vendors {
-        let plain =
-            !vendor.file.is_empty() && !vendor.file.contains(['/', '\\']) && vendor.file != "..";
+        let plain = !vendor.file.is_empty() && !vendor.file.contains(['/', '\\']) && vendor.file != "..";
         if !plain || vendor.columns == 0 || vendor.columns > 1024 {
-            return fail(format!(
-                "vendor {}: file \"{}\", {} columns",
-                vendor.id, vendor.file, vendor.columns
-            ));
+            return fail(format!("vendor {}: file \"{}\", {} columns", vendor.id, vendor.file, vendor.columns));
         }
     }
     Ok(())
@@ -255,9 +198,6 @@ fn check(path: &Path, manifest: &Manifest) -> Result<(), DataError> {
 impl Concept {
     /// All texts that may be trained on: the label, then names, then tags.
     pub fn train_texts(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.label)
-            .chain(&self.names)
-            .chain(&self.tags)
-            .map(String::as_str)
+        std::iter::once(&self.label).chain(&self.names).chain(&self.tags).map(String::as_str)
     }
 }

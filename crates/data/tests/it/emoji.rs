@@ -18,10 +18,7 @@ fn hash64(key: &str) -> u64 {
 }
 
 fn normal_form(text: &str) -> String {
-    let plain = text
-        .to_lowercase()
-        .replace(['_', '-'], " ")
-        .replace(['’', '\'', '“', '”', '"'], "");
+    let plain = text.to_lowercase().replace(['_', '-'], " ").replace(['’', '\'', '“', '”', '"'], "");
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -29,11 +26,7 @@ fn normal_form(text: &str) -> String {
 fn counts_are_those_of_the_packages() {
     let set = committed();
     assert_eq!(set.concepts().len(), 1911);
-    let pictures: HashMap<&str, usize> = set
-        .vendors()
-        .iter()
-        .map(|v| (v.id.as_str(), v.pictures.len()))
-        .collect();
+    let pictures: HashMap<&str, usize> = set.vendors().iter().map(|v| (v.id.as_str(), v.pictures.len())).collect();
     assert_eq!(pictures["noto"], 1911);
     assert_eq!(pictures["twemoji"], 1911);
     assert_eq!(pictures["fluent-3d"], 1852);
@@ -41,10 +34,7 @@ fn counts_are_those_of_the_packages() {
     assert_eq!(pictures["noto-v1"], 1224);
     assert_eq!(pictures["emojione"], 1087);
     let count = |split| set.of_split(split).count();
-    assert_eq!(
-        (count(Split::Train), count(Split::Val), count(Split::Unseen)),
-        (1325, 207, 379)
-    );
+    assert_eq!((count(Split::Train), count(Split::Val), count(Split::Unseen)), (1325, 207, 379));
 }
 
 #[test]
@@ -64,9 +54,7 @@ fn the_split_is_the_hash_of_the_base() {
         ["1f9d1-200d-1f680", "1f468-200d-1f680", "1f469-200d-1f680"],
         ["1f46a", "1f468-200d-1f469-200d-1f467", "1f469-200d-1f466"],
     ] {
-        let bases: HashSet<_> = variants
-            .map(|key| set.concept(set.by_key(key).unwrap()).unwrap().base.clone())
-            .into();
+        let bases: HashSet<_> = variants.map(|key| set.concept(set.by_key(key).unwrap()).unwrap().base.clone()).into();
         assert_eq!(bases.len(), 1, "{variants:?}");
     }
 }
@@ -84,27 +72,18 @@ fn pools_are_the_first_in_hash_order_that_all_vendors_draw() {
     assert_eq!(order.len(), 1562);
     order.sort_by_key(|id| hash64(&set.concept(*id).unwrap().key));
     let first = |split, count| {
-        let of_split = order
-            .iter()
-            .filter(|id| set.concept(**id).unwrap().split == split);
+        let of_split = order.iter().filter(|id| set.concept(**id).unwrap().split == split);
         of_split.take(count).copied().collect::<Vec<_>>()
     };
     assert_eq!(set.pools().seen, first(Split::Train, 450));
     assert_eq!(set.pools().unseen, first(Split::Unseen, 150));
-    assert_eq!(
-        (set.pools().seen.len(), set.pools().unseen.len()),
-        (450, 150)
-    );
+    assert_eq!((set.pools().seen.len(), set.pools().unseen.len()), (450, 150));
 }
 
 #[test]
 fn labels_tell_the_candidates_apart() {
     let set = committed();
-    let labels: HashSet<_> = set
-        .concepts()
-        .iter()
-        .map(|c| normal_form(&c.label))
-        .collect();
+    let labels: HashSet<_> = set.concepts().iter().map(|c| normal_form(&c.label)).collect();
     assert_eq!(labels.len(), set.concepts().len());
     assert!(!labels.contains(""));
 }
@@ -112,20 +91,11 @@ fn labels_tell_the_candidates_apart() {
 #[test]
 fn heldout_wording_is_disjoint_from_training_text() {
     let set = committed();
-    let trained: HashSet<_> = set
-        .concepts()
-        .iter()
-        .flat_map(|c| c.train_texts())
-        .map(normal_form)
-        .collect();
+    let trained: HashSet<_> = set.concepts().iter().flat_map(|c| c.train_texts()).map(normal_form).collect();
     let mut count = 0;
     for concept in set.concepts() {
         for wording in &concept.heldout {
-            assert!(
-                !trained.contains(&normal_form(wording)),
-                "{}: {wording}",
-                concept.key
-            );
+            assert!(!trained.contains(&normal_form(wording)), "{}: {wording}", concept.key);
             count += 1;
         }
     }
@@ -137,11 +107,7 @@ fn only_freely_licensed_pictures_are_committed() {
     let set = committed();
     let mut bytes = 0;
     for vendor in set.vendors() {
-        assert!(
-            ["Apache-2.0", "CC-BY-4.0", "MIT"].contains(&vendor.license.as_str()),
-            "{}",
-            vendor.id
-        );
+        assert!(["Apache-2.0", "CC-BY-4.0", "MIT"].contains(&vendor.license.as_str()), "{}", vendor.id);
         assert_ne!(vendor.id, "openmoji");
     }
     let attribution = std::fs::read_to_string(set.dir().join("ATTRIBUTION.md")).unwrap();
@@ -176,17 +142,8 @@ fn every_vendor_gives_visible_pictures() {
         for concept in set.ids().filter(|concept| set.has_picture(id, *concept)) {
             let picture = set.picture(id, concept).unwrap().unwrap();
             assert_eq!((picture.width, picture.height), (72, 72));
-            let visible = picture
-                .data
-                .chunks_exact(4)
-                .filter(|pixel| pixel[3] > 127)
-                .count();
-            assert!(
-                visible > 40,
-                "{} {:?}: {visible} visible pixels",
-                vendor.id,
-                set.concept(concept)
-            );
+            let visible = picture.data.chunks_exact(4).filter(|pixel| pixel[3] > 127).count();
+            assert!(visible > 40, "{} {:?}: {visible} visible pixels", vendor.id, set.concept(concept));
         }
     }
 }
@@ -198,19 +155,10 @@ fn a_known_picture_has_its_colours() {
     let square = set.by_key("1f7e9").unwrap();
     let mut seen = 0;
     for (index, vendor) in (0..).zip(set.vendors()) {
-        if let Some(picture) = set
-            .picture(vljepa_data::emoji::VendorId(index), square)
-            .unwrap()
-        {
+        if let Some(picture) = set.picture(vljepa_data::emoji::VendorId(index), square).unwrap() {
             let middle = (36 * 72 + 36) * 4;
-            let [red, green, blue, alpha] = picture.data[middle..middle + 4] else {
-                unreachable!()
-            };
-            assert!(
-                green > red && green > blue && alpha == 255,
-                "{}: {red} {green} {blue}",
-                vendor.id
-            );
+            let [red, green, blue, alpha] = picture.data[middle..middle + 4] else { unreachable!() };
+            assert!(green > red && green > blue && alpha == 255, "{}: {red} {green} {blue}", vendor.id);
             seen += 1;
         }
     }
@@ -236,20 +184,14 @@ fn a_broken_set_is_told_in_one_line() {
         assert_ne!(bad, good);
         std::fs::write(&list, &bad).unwrap();
         let message = open().unwrap_err().to_string();
-        assert!(
-            message.contains("concepts.json") && !message.contains('\n'),
-            "{message}"
-        );
+        assert!(message.contains("concepts.json") && !message.contains('\n'), "{message}");
     }
     // A good list beside a sheet of the wrong size, and beside none.
     std::fs::write(&list, &good).unwrap();
     let broken = open().unwrap();
     let vendor = broken.vendor("noto").unwrap();
     let concept = broken.pools().seen[0];
-    assert!(matches!(
-        broken.picture(vendor, concept),
-        Err(DataError::Missing(_))
-    ));
+    assert!(matches!(broken.picture(vendor, concept), Err(DataError::Missing(_))));
     std::fs::copy(set.dir().join("twemoji.webp"), dir.path().join("noto.webp")).unwrap();
     let other = broken.picture(vendor, concept);
     let small = set.dir().join("emojione.webp");
@@ -257,8 +199,5 @@ fn a_broken_set_is_told_in_one_line() {
     std::fs::copy(small, dir.path().join("twemoji.webp")).unwrap();
     let vendor = broken.vendor("twemoji").unwrap();
     let message = broken.picture(vendor, concept).unwrap_err().to_string();
-    assert!(
-        message.contains("twemoji.webp") && message.contains("build the set again"),
-        "{message}"
-    );
+    assert!(message.contains("twemoji.webp") && message.contains("build the set again"), "{message}");
 }

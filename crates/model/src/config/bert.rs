@@ -65,12 +65,7 @@ impl Default for BertConfig {
 impl BertConfig {
     /// all-MiniLM-L6-v2.
     pub fn minilm_l6() -> Self {
-        Self {
-            hidden_size: 384,
-            num_hidden_layers: 6,
-            intermediate_size: 1536,
-            ..Self::default()
-        }
+        Self { hidden_size: 384, num_hidden_layers: 6, intermediate_size: 1536, ..Self::default() }
     }
 
     /// Parse a `config.json` and [`validate`](Self::validate) it.
@@ -92,50 +87,27 @@ impl BertConfig {
         c.size("vocab_size", self.vocab_size, MAX_ROWS)?;
         c.size("hidden_size", self.hidden_size, MAX_WIDTH)?;
         c.size("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS)?;
-        c.size(
-            "num_attention_heads",
-            self.num_attention_heads,
-            self.hidden_size,
-        )?;
+        c.size("num_attention_heads", self.num_attention_heads, self.hidden_size)?;
         c.size("intermediate_size", self.intermediate_size, MAX_WIDTH)?;
-        c.size(
-            "max_position_embeddings",
-            self.max_position_embeddings,
-            MAX_ROWS,
-        )?;
+        c.size("max_position_embeddings", self.max_position_embeddings, MAX_ROWS)?;
         c.size("type_vocab_size", self.type_vocab_size, 1 << 10)?;
-        c.divides(
-            "num_attention_heads",
-            self.num_attention_heads,
-            "hidden_size",
-            self.hidden_size,
-        )?;
+        c.divides("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)?;
         c.number("layer_norm_eps", self.layer_norm_eps, 0.0, 1.0)?;
         c.number("initializer_range", self.initializer_range, 0.0, 10.0)?;
         for (key, p) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
-            (
-                "attention_probs_dropout_prob",
-                self.attention_probs_dropout_prob,
-            ),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
         ] {
             if !(0.0..1.0).contains(&p) {
                 return c.fail(format!("`{key}` is {p}, must be in 0..1"));
             }
         }
         c.one_of("hidden_act", &self.hidden_act, &["gelu"])?;
-        c.one_of(
-            "position_embedding_type",
-            &self.position_embedding_type,
-            &["absolute"],
-        )?;
+        c.one_of("position_embedding_type", &self.position_embedding_type, &["absolute"])?;
         if let Some(pad) = self.pad_token_id
             && pad as usize >= self.vocab_size
         {
-            return c.fail(format!(
-                "`pad_token_id` is {pad}, outside the vocabulary of {}",
-                self.vocab_size
-            ));
+            return c.fail(format!("`pad_token_id` is {pad}, outside the vocabulary of {}", self.vocab_size));
         }
         c.parameters(&self.tensors())
     }
@@ -145,14 +117,8 @@ impl BertConfig {
         let mut s = Specs::default();
         let d = self.hidden_size;
         s.add("embeddings.word_embeddings.weight", &[self.vocab_size, d]);
-        s.add(
-            "embeddings.position_embeddings.weight",
-            &[self.max_position_embeddings, d],
-        );
-        s.add(
-            "embeddings.token_type_embeddings.weight",
-            &[self.type_vocab_size, d],
-        );
+        s.add("embeddings.position_embeddings.weight", &[self.max_position_embeddings, d]);
+        s.add("embeddings.token_type_embeddings.weight", &[self.type_vocab_size, d]);
         s.layer_norm("embeddings.LayerNorm", d);
         for i in 0..self.num_hidden_layers {
             let name = format!("encoder.layer.{i}");
@@ -161,18 +127,8 @@ impl BertConfig {
             }
             s.linear(&format!("{name}.attention.output.dense"), d, d, true);
             s.layer_norm(&format!("{name}.attention.output.LayerNorm"), d);
-            s.linear(
-                &format!("{name}.intermediate.dense"),
-                d,
-                self.intermediate_size,
-                true,
-            );
-            s.linear(
-                &format!("{name}.output.dense"),
-                self.intermediate_size,
-                d,
-                true,
-            );
+            s.linear(&format!("{name}.intermediate.dense"), d, self.intermediate_size, true);
+            s.linear(&format!("{name}.output.dense"), self.intermediate_size, d, true);
             s.layer_norm(&format!("{name}.output.LayerNorm"), d);
         }
         s.0

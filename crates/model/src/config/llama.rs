@@ -74,8 +74,7 @@ impl Rope {
             } else if wavelength > context / s.low_freq_factor {
                 inv / s.factor
             } else {
-                let t = (context / wavelength - s.low_freq_factor)
-                    / (s.high_freq_factor - s.low_freq_factor);
+                let t = (context / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
                 (1.0 - t) * inv / s.factor + t * inv
             }
         };
@@ -159,7 +158,8 @@ impl TryFrom<RawLlama> for LlamaConfig {
         let c = Check("llama");
         c.model_type(raw.model_type.as_deref(), "llama")?;
         if raw.attention_bias || raw.mlp_bias {
-            return c.fail("`attention_bias` and `mlp_bias` must be false: biased Llama blocks are not supported".into());
+            return c
+                .fail("`attention_bias` and `mlp_bias` must be false: biased Llama blocks are not supported".into());
         }
         let heads = raw.num_attention_heads;
         c.size("num_attention_heads", heads, MAX_WIDTH)?;
@@ -178,27 +178,19 @@ impl TryFrom<RawLlama> for LlamaConfig {
             Some("llama3") => {
                 let missing = |key: &str| ModelError::Config {
                     config: "llama",
-                    what: format!(
-                        "rotary type \"llama3\" needs `{key}` in `rope_parameters` or `rope_scaling`"
-                    ),
+                    what: format!("rotary type \"llama3\" needs `{key}` in `rope_parameters` or `rope_scaling`"),
                 };
                 Some(Llama3Scaling {
                     factor: settings.factor.ok_or_else(|| missing("factor"))?,
-                    low_freq_factor: settings
-                        .low_freq_factor
-                        .ok_or_else(|| missing("low_freq_factor"))?,
-                    high_freq_factor: settings
-                        .high_freq_factor
-                        .ok_or_else(|| missing("high_freq_factor"))?,
+                    low_freq_factor: settings.low_freq_factor.ok_or_else(|| missing("low_freq_factor"))?,
+                    high_freq_factor: settings.high_freq_factor.ok_or_else(|| missing("high_freq_factor"))?,
                     original_max_position_embeddings: settings
                         .original_max_position_embeddings
                         .ok_or_else(|| missing("original_max_position_embeddings"))?,
                 })
             }
             Some(other) => {
-                return c.fail(format!(
-                    "`rope_type` is \"{other}\", supported: default, llama3"
-                ));
+                return c.fail(format!("`rope_type` is \"{other}\", supported: default, llama3"));
             }
         };
         Ok(Self {
@@ -296,29 +288,12 @@ impl LlamaConfig {
         c.size("intermediate_size", self.intermediate_size, MAX_WIDTH)?;
         c.size("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS)?;
         c.size("num_attention_heads", self.num_attention_heads, 1 << 12)?;
-        c.size(
-            "num_key_value_heads",
-            self.num_key_value_heads,
-            self.num_attention_heads,
-        )?;
-        c.divides(
-            "num_key_value_heads",
-            self.num_key_value_heads,
-            "num_attention_heads",
-            self.num_attention_heads,
-        )?;
+        c.size("num_key_value_heads", self.num_key_value_heads, self.num_attention_heads)?;
+        c.divides("num_key_value_heads", self.num_key_value_heads, "num_attention_heads", self.num_attention_heads)?;
         c.size("head_dim", self.head_dim, 1 << 12)?;
         c.divides("2", 2, "head_dim", self.head_dim)?;
-        c.size(
-            "num_attention_heads × head_dim",
-            self.num_attention_heads * self.head_dim,
-            MAX_WIDTH,
-        )?;
-        c.size(
-            "max_position_embeddings",
-            self.max_position_embeddings,
-            1 << 30,
-        )?;
+        c.size("num_attention_heads × head_dim", self.num_attention_heads * self.head_dim, MAX_WIDTH)?;
+        c.size("max_position_embeddings", self.max_position_embeddings, 1 << 30)?;
         c.number("rms_norm_eps", self.rms_norm_eps, 0.0, 1.0)?;
         c.number("initializer_range", self.initializer_range, 0.0, 10.0)?;
         c.one_of("hidden_act", &self.hidden_act, &["silu"])?;
@@ -326,17 +301,8 @@ impl LlamaConfig {
         if let Some(s) = self.rope.scaling {
             c.number("factor", s.factor, 0.0, 1e6)?;
             c.number("low_freq_factor", s.low_freq_factor, 0.0, 1e6)?;
-            c.number(
-                "high_freq_factor",
-                s.high_freq_factor,
-                s.low_freq_factor,
-                1e6,
-            )?;
-            c.size(
-                "original_max_position_embeddings",
-                s.original_max_position_embeddings,
-                1 << 30,
-            )?;
+            c.number("high_freq_factor", s.high_freq_factor, s.low_freq_factor, 1e6)?;
+            c.size("original_max_position_embeddings", s.original_max_position_embeddings, 1 << 30)?;
         }
         c.parameters(&self.tensors())
     }
@@ -344,10 +310,7 @@ impl LlamaConfig {
     /// Tensors of the whole model under the checkpoint's names (`model.…`; the output layer is tied).
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut s = Specs::default();
-        s.add(
-            "model.embed_tokens.weight",
-            &[self.vocab_size, self.hidden_size],
-        );
+        s.add("model.embed_tokens.weight", &[self.vocab_size, self.hidden_size]);
         s.0.extend(self.layer_tensors(0..self.num_hidden_layers));
         s.add("model.norm.weight", &[self.hidden_size]);
         s.0
@@ -357,10 +320,7 @@ impl LlamaConfig {
     pub fn layer_tensors(&self, layers: Range<usize>) -> Vec<TensorSpec> {
         let mut s = Specs::default();
         let (d, m) = (self.hidden_size, self.intermediate_size);
-        let (q, kv) = (
-            self.num_attention_heads * self.head_dim,
-            self.num_key_value_heads * self.head_dim,
-        );
+        let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
         for i in layers {
             let name = format!("model.layers.{i}");
             s.linear(&format!("{name}.self_attn.q_proj"), d, q, false);

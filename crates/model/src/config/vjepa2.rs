@@ -103,9 +103,7 @@ impl ConvStemConfig {
 
     /// How many times smaller the last feature map is than the frame, per axis. Saturates.
     pub fn total_stride(&self) -> usize {
-        self.channels
-            .iter()
-            .fold(1, |s, _| s.saturating_mul(self.stride))
+        self.channels.iter().fold(1, |s, _| s.saturating_mul(self.stride))
     }
 }
 
@@ -149,12 +147,7 @@ impl Vjepa2Config {
 
     /// ViT-H, 632 M parameters.
     pub fn vit_huge() -> Self {
-        Self {
-            hidden_size: 1280,
-            num_hidden_layers: 32,
-            num_attention_heads: 16,
-            ..Self::default()
-        }
+        Self { hidden_size: 1280, num_hidden_layers: 32, num_attention_heads: 16, ..Self::default() }
     }
 
     /// ViT-g, 1,012 M parameters.
@@ -193,10 +186,9 @@ impl Vjepa2Config {
     /// Side of a patch on the feature map that the tubelet embedding reads, and that map's channels.
     pub fn embedding_patch(&self) -> (usize, usize) {
         match &self.conv_stem {
-            Some(stem) => (
-                self.patch_size / stem.total_stride().max(1),
-                stem.channels.last().copied().unwrap_or(self.in_chans),
-            ),
+            Some(stem) => {
+                (self.patch_size / stem.total_stride().max(1), stem.channels.last().copied().unwrap_or(self.in_chans))
+            }
             None => (self.patch_size, self.in_chans),
         }
     }
@@ -204,11 +196,7 @@ impl Vjepa2Config {
     /// Token grid (tubelets, rows, columns) of a clip of the given size; a clip shorter than a tubelet is repeated.
     pub fn grid(&self, frames: usize, height: usize, width: usize) -> (usize, usize, usize) {
         let t = frames.max(self.tubelet_size) / self.tubelet_size.max(1);
-        (
-            t,
-            height / self.patch_size.max(1),
-            width / self.patch_size.max(1),
-        )
+        (t, height / self.patch_size.max(1), width / self.patch_size.max(1))
     }
 
     /// Check sizes, divisibility and that nothing unsupported is asked for.
@@ -222,13 +210,7 @@ impl Vjepa2Config {
         c.size("in_chans", self.in_chans, 1 << 8)?;
         c.divides("patch_size", self.patch_size, "crop_size", self.crop_size)?;
         for (key, hidden, heads, layers, ratio) in [
-            (
-                "",
-                self.hidden_size,
-                self.num_attention_heads,
-                self.num_hidden_layers,
-                self.mlp_ratio,
-            ),
+            ("", self.hidden_size, self.num_attention_heads, self.num_hidden_layers, self.mlp_ratio),
             (
                 "pred_",
                 self.pred_hidden_size,
@@ -240,21 +222,15 @@ impl Vjepa2Config {
             c.size(&format!("{key}hidden_size"), hidden, MAX_WIDTH)?;
             c.size(&format!("{key}num_attention_heads"), heads, hidden)?;
             c.size(&format!("{key}num_hidden_layers"), layers, MAX_LAYERS)?;
-            c.divides(
-                &format!("{key}num_attention_heads"),
-                heads,
-                &format!("{key}hidden_size"),
-                hidden,
-            )?;
+            c.divides(&format!("{key}num_attention_heads"), heads, &format!("{key}hidden_size"), hidden)?;
             c.number(&format!("{key}mlp_ratio"), ratio, 0.0, 64.0)?;
             if hidden as f64 * ratio < 1.0 {
-                return c.fail(format!(
-                    "`{key}mlp_ratio` ({ratio}) leaves an MLP of width 0"
-                ));
+                return c.fail(format!("`{key}mlp_ratio` ({ratio}) leaves an MLP of width 0"));
             }
             if hidden / heads < 6 {
                 let dim = hidden / heads;
-                return c.fail(format!("head dimension {dim} is below 6, the least that 3-D rotary embeddings can split"));
+                return c
+                    .fail(format!("head dimension {dim} is below 6, the least that 3-D rotary embeddings can split"));
             }
         }
         c.size("pred_num_mask_tokens", self.pred_num_mask_tokens, 1 << 10)?;
@@ -262,10 +238,7 @@ impl Vjepa2Config {
         c.number("initializer_range", self.initializer_range, 0.0, 10.0)?;
         for (key, p) in [
             ("drop_path_rate", self.drop_path_rate),
-            (
-                "attention_probs_dropout_prob",
-                self.attention_probs_dropout_prob,
-            ),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
             ("attention_dropout", self.attention_dropout),
         ] {
             if !(0.0..1.0).contains(&p) {
@@ -281,17 +254,9 @@ impl Vjepa2Config {
             c.size("conv_stem.kernel", stem.kernel, 15)?;
             c.size("conv_stem.stride", stem.stride, 8)?;
             if stem.kernel.is_multiple_of(2) {
-                return c.fail(format!(
-                    "`conv_stem.kernel` is {}, must be odd",
-                    stem.kernel
-                ));
+                return c.fail(format!("`conv_stem.kernel` is {}, must be odd", stem.kernel));
             }
-            c.divides(
-                "conv_stem total stride",
-                stem.total_stride(),
-                "patch_size",
-                self.patch_size,
-            )?;
+            c.divides("conv_stem total stride", stem.total_stride(), "patch_size", self.patch_size)?;
         }
         c.parameters(&self.tensors())
     }
@@ -304,29 +269,17 @@ impl Vjepa2Config {
             let mut input = self.in_chans;
             for (i, &output) in stem.channels.iter().enumerate() {
                 let name = format!("encoder.embeddings.stem.{i}");
-                s.add(
-                    format!("{name}.conv.weight"),
-                    &[output, input, stem.kernel, stem.kernel],
-                );
+                s.add(format!("{name}.conv.weight"), &[output, input, stem.kernel, stem.kernel]);
                 s.add(format!("{name}.conv.bias"), &[output]);
                 s.layer_norm(&format!("{name}.norm"), output);
                 input = output;
             }
         }
         let (patch, channels) = self.embedding_patch();
-        s.add(
-            "encoder.embeddings.patch_embeddings.proj.weight",
-            &[d, channels, self.tubelet_size, patch, patch],
-        );
+        s.add("encoder.embeddings.patch_embeddings.proj.weight", &[d, channels, self.tubelet_size, patch, patch]);
         s.add("encoder.embeddings.patch_embeddings.proj.bias", &[d]);
         for i in 0..self.num_hidden_layers {
-            block(
-                &mut s,
-                &format!("encoder.layer.{i}"),
-                d,
-                self.mlp_size(),
-                self.qkv_bias,
-            );
+            block(&mut s, &format!("encoder.layer.{i}"), d, self.mlp_size(), self.qkv_bias);
         }
         s.layer_norm("encoder.layernorm", d);
         s.0
@@ -336,20 +289,11 @@ impl Vjepa2Config {
     pub fn predictor_tensors(&self) -> Vec<TensorSpec> {
         let mut s = Specs::default();
         let (d, p) = (self.hidden_size, self.pred_hidden_size);
-        s.add(
-            "predictor.embeddings.mask_tokens",
-            &[self.pred_num_mask_tokens, 1, 1, p],
-        );
+        s.add("predictor.embeddings.mask_tokens", &[self.pred_num_mask_tokens, 1, 1, p]);
         s.linear("predictor.embeddings.predictor_embeddings", d, p, true);
         let mlp = (p as f64 * self.pred_mlp_ratio) as usize;
         for i in 0..self.pred_num_hidden_layers {
-            block(
-                &mut s,
-                &format!("predictor.layer.{i}"),
-                p,
-                mlp,
-                self.qkv_bias,
-            );
+            block(&mut s, &format!("predictor.layer.{i}"), p, mlp, self.qkv_bias);
         }
         s.layer_norm("predictor.layernorm", p);
         s.linear("predictor.proj", p, d, true);

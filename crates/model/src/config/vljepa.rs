@@ -1,8 +1,7 @@
 //! Configuration of a whole VL-JEPA: the `config.json` of a model folder.
 
 use super::{
-    BertConfig, Check, LlamaConfig, MAX_WIDTH, Specs, TensorSpec, Vjepa2Config, parameter_count,
-    parse, renamed,
+    BertConfig, Check, LlamaConfig, MAX_WIDTH, Specs, TensorSpec, Vjepa2Config, parameter_count, parse, renamed,
 };
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
@@ -156,11 +155,7 @@ pub struct TemperatureConfig {
 
 impl Default for TemperatureConfig {
     fn default() -> Self {
-        Self {
-            initial: 0.07,
-            learned: true,
-            max_scale: 100.0,
-        }
+        Self { initial: 0.07, learned: true, max_scale: 100.0 }
     }
 }
 
@@ -216,11 +211,7 @@ fn yes() -> bool {
 
 impl VlJepaConfig {
     /// A VL-JEPA of the given parts, with every other choice at its default.
-    pub fn new(
-        x_encoder: Vjepa2Config,
-        predictor: PredictorConfig,
-        y_encoder: YEncoderConfig,
-    ) -> Self {
+    pub fn new(x_encoder: Vjepa2Config, predictor: PredictorConfig, y_encoder: YEncoderConfig) -> Self {
         Self {
             format_version: 1,
             model_type: "vljepa".into(),
@@ -259,26 +250,19 @@ impl VlJepaConfig {
 
     /// Length that the short side of a picture is resized to, pixels.
     pub fn short_side(&self) -> usize {
-        self.preprocessing
-            .short_side
-            .unwrap_or(self.image_size() * 256 / 224)
+        self.preprocessing.short_side.unwrap_or(self.image_size() * 256 / 224)
     }
 
     /// Frames drawn from a clip.
     pub fn frames(&self) -> usize {
-        self.preprocessing
-            .frames
-            .unwrap_or(self.x_encoder.frames_per_clip)
+        self.preprocessing.frames.unwrap_or(self.x_encoder.frames_per_clip)
     }
 
     /// Check every part and that the parts fit together.
     pub fn validate(&self) -> Result<()> {
         let c = Check("vljepa");
         if self.format_version != 1 {
-            return c.fail(format!(
-                "`format_version` is {}, this program reads 1",
-                self.format_version
-            ));
+            return c.fail(format!("`format_version` is {}, this program reads 1", self.format_version));
         }
         c.model_type(Some(&self.model_type), "vljepa")?;
         self.x_encoder.validate()?;
@@ -287,11 +271,7 @@ impl VlJepaConfig {
         c.size("embedding_dim", self.embedding_dim, MAX_WIDTH)?;
 
         let p = &self.predictor;
-        c.size(
-            "predictor.num_layers",
-            p.num_layers,
-            p.config.num_hidden_layers,
-        )?;
+        c.size("predictor.num_layers", p.num_layers, p.config.num_hidden_layers)?;
         if p.first_layer > p.config.num_hidden_layers - p.num_layers {
             return c.fail(format!(
                 "`predictor`: layers {}..{} asked for, the Llama has {}",
@@ -302,15 +282,9 @@ impl VlJepaConfig {
         }
         if p.query_pad_id as usize >= p.config.vocab_size {
             let (id, n) = (p.query_pad_id, p.config.vocab_size);
-            return c.fail(format!(
-                "`predictor.query_pad_id` is {id}, outside the vocabulary of {n}"
-            ));
+            return c.fail(format!("`predictor.query_pad_id` is {id}, outside the vocabulary of {n}"));
         }
-        c.size(
-            "max_query_tokens",
-            self.max_query_tokens,
-            p.config.max_position_embeddings,
-        )?;
+        c.size("max_query_tokens", self.max_query_tokens, p.config.max_position_embeddings)?;
         c.size(
             "y_encoder.max_target_tokens",
             self.y_encoder.max_target_tokens,
@@ -322,30 +296,21 @@ impl VlJepaConfig {
         c.number("temperature.max_scale", t.max_scale, 0.0, 1e4)?;
         if 1.0 / t.initial > t.max_scale {
             let (initial, max) = (t.initial, t.max_scale);
-            return c.fail(format!(
-                "`temperature`: 1/{initial} is above `max_scale` ({max})"
-            ));
+            return c.fail(format!("`temperature`: 1/{initial} is above `max_scale` ({max})"));
         }
 
         let size = self.image_size();
         c.size("preprocessing.size", size, 1 << 14)?;
-        c.divides(
-            "x_encoder.patch_size",
-            self.x_encoder.patch_size,
-            "preprocessing.size",
-            size,
-        )?;
+        c.divides("x_encoder.patch_size", self.x_encoder.patch_size, "preprocessing.size", size)?;
         c.size("preprocessing.short_side", self.short_side(), 1 << 15)?;
         if self.short_side() < size {
             let short = self.short_side();
-            return c.fail(format!("`preprocessing.short_side` ({short}) is below the size that is cut from it ({size})"));
+            return c
+                .fail(format!("`preprocessing.short_side` ({short}) is below the size that is cut from it ({size})"));
         }
         c.size("preprocessing.frames", self.frames(), 1 << 16)?;
         if self.x_encoder.in_chans != 3 {
-            return c.fail(format!(
-                "`x_encoder.in_chans` is {}, pictures have 3",
-                self.x_encoder.in_chans
-            ));
+            return c.fail(format!("`x_encoder.in_chans` is {}, pictures have 3", self.x_encoder.in_chans));
         }
         for (m, s) in self.preprocessing.mean.iter().zip(&self.preprocessing.std) {
             c.number("preprocessing.std", f64::from(*s), 0.0, 1e3)?;
@@ -360,37 +325,15 @@ impl VlJepaConfig {
         let mut s = Specs::default();
         let p = &self.predictor.config;
         s.0 = renamed(self.x_encoder.tensors(), "encoder.", "x_encoder.");
-        s.linear(
-            "vision_projection",
-            self.x_encoder.hidden_size,
-            p.hidden_size,
-            self.vision_projection.bias,
-        );
-        s.add(
-            "predictor.embed_tokens.weight",
-            &[p.vocab_size, p.hidden_size],
-        );
-        s.0.extend(renamed(
-            p.layer_tensors(0..self.predictor.num_layers),
-            "model.",
-            "predictor.",
-        ));
+        s.linear("vision_projection", self.x_encoder.hidden_size, p.hidden_size, self.vision_projection.bias);
+        s.add("predictor.embed_tokens.weight", &[p.vocab_size, p.hidden_size]);
+        s.0.extend(renamed(p.layer_tensors(0..self.predictor.num_layers), "model.", "predictor."));
         if self.predictor.final_norm {
             s.add("predictor.norm.weight", &[p.hidden_size]);
         }
-        s.linear(
-            "predictor_head",
-            p.hidden_size,
-            self.embedding_dim,
-            self.predictor_head.bias,
-        );
+        s.linear("predictor_head", p.hidden_size, self.embedding_dim, self.predictor_head.bias);
         s.0.extend(renamed(self.y_encoder.config.tensors(), "", "y_encoder."));
-        s.linear(
-            "y_head",
-            self.y_encoder.config.hidden_size,
-            self.embedding_dim,
-            self.y_head.bias,
-        );
+        s.linear("y_head", self.y_encoder.config.hidden_size, self.embedding_dim, self.y_head.bias);
         s.add("logit_scale", &[1]);
         s.0
     }
@@ -403,17 +346,9 @@ impl VlJepaConfig {
     /// Parameters of the Predictor as the paper counts them ("490M"): layers, final norm, vision projection and head,
     /// without the token embedding.
     pub fn predictor_parameters(&self) -> u64 {
-        let counted = [
-            "predictor.layers.",
-            "predictor.norm.",
-            "vision_projection.",
-            "predictor_head.",
-        ];
-        let tensors: Vec<_> = self
-            .tensors()
-            .into_iter()
-            .filter(|t| counted.iter().any(|p| t.name.starts_with(p)))
-            .collect();
+        let counted = ["predictor.layers.", "predictor.norm.", "vision_projection.", "predictor_head."];
+        let tensors: Vec<_> =
+            self.tensors().into_iter().filter(|t| counted.iter().any(|p| t.name.starts_with(p))).collect();
         parameter_count(&tensors)
     }
 }

@@ -10,9 +10,7 @@ fn copy<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
     let target: &mut [u8] = bytemuck::cast_slice_mut(&mut out);
     target.copy_from_slice(&bytes[..target.len()]);
     if cfg!(target_endian = "big") {
-        target
-            .chunks_exact_mut(size_of::<T>())
-            .for_each(<[u8]>::reverse);
+        target.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
     }
     out
 }
@@ -21,8 +19,7 @@ fn copy<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
 pub(super) fn to_bytes<T: bytemuck::Pod>(values: &[T]) -> Vec<u8> {
     let mut out: Vec<u8> = bytemuck::cast_slice(values).to_vec();
     if cfg!(target_endian = "big") {
-        out.chunks_exact_mut(size_of::<T>())
-            .for_each(<[u8]>::reverse);
+        out.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
     }
     out
 }
@@ -31,10 +28,7 @@ pub(super) fn to_f32(name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
     match t.dtype {
         Dtype::F32 => Ok(copy(t.bytes)),
         Dtype::F16 => Ok(copy::<f16>(t.bytes).into_iter().map(f16::to_f32).collect()),
-        Dtype::Bf16 => Ok(copy::<bf16>(t.bytes)
-            .into_iter()
-            .map(bf16::to_f32)
-            .collect()),
+        Dtype::Bf16 => Ok(copy::<bf16>(t.bytes).into_iter().map(bf16::to_f32).collect()),
         other => Err(ModelError::Dtype {
             name: name.to_string(),
             found: other.name().to_string(),
@@ -46,22 +40,14 @@ pub(super) fn to_f32(name: &str, t: &TensorView<'_>) -> Result<Vec<f32>> {
 pub(super) fn to_i32(name: &str, t: &TensorView<'_>) -> Result<Vec<i32>> {
     if t.dtype != Dtype::I32 {
         let found = t.dtype.name().to_string();
-        return Err(ModelError::Dtype {
-            name: name.to_string(),
-            found,
-            expected: "I32",
-        });
+        return Err(ModelError::Dtype { name: name.to_string(), found, expected: "I32" });
     }
     Ok(copy(t.bytes))
 }
 
 pub(super) fn all_finite(name: &str, values: &[f32]) -> Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
-        Some(index) => Err(ModelError::NonFinite {
-            name: name.to_string(),
-            index,
-            value: values[index],
-        }),
+        Some(index) => Err(ModelError::NonFinite { name: name.to_string(), index, value: values[index] }),
         None => Ok(()),
     }
 }
@@ -85,11 +71,7 @@ pub fn quantise_rows(values: &[f32], rows: usize) -> (Vec<i8>, Vec<f32>) {
             s => s.next_down(),
         };
         let quantise = |v: &f32| {
-            if scale == 0.0 {
-                0
-            } else {
-                (v / scale).round().clamp(-127.0, 127.0) as i8
-            }
+            if scale == 0.0 { 0 } else { (v / scale).round().clamp(-127.0, 127.0) as i8 }
         };
         q.extend(row.iter().map(quantise));
         scales.push(scale);
@@ -103,8 +85,5 @@ pub fn dequantise_rows(q: &[i8], scales: &[f32]) -> Vec<f32> {
         return Vec::new();
     }
     let width = (q.len() / scales.len()).max(1);
-    q.chunks(width)
-        .zip(scales)
-        .flat_map(|(row, &s)| row.iter().map(move |&v| f32::from(v) * s))
-        .collect()
+    q.chunks(width).zip(scales).flat_map(|(row, &s)| row.iter().map(move |&v| f32::from(v) * s)).collect()
 }

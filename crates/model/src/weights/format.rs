@@ -50,10 +50,7 @@ impl<'de> Deserialize<'de> for Header {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut header = Header {
-                    tensors: Vec::new(),
-                    metadata: BTreeMap::new(),
-                };
+                let mut header = Header { tensors: Vec::new(), metadata: BTreeMap::new() };
                 while let Some(key) = map.next_key::<String>()? {
                     if key == METADATA {
                         header.metadata = map.next_value()?;
@@ -74,18 +71,12 @@ impl<'a> SafeTensors<'a> {
     /// Errors: truncated, not JSON, an unknown element type, a shape that does not give the bytes that the offsets
     /// span, overlaps, gaps, bytes left over, names that occur twice.
     pub fn parse(file: &str, bytes: &'a [u8]) -> Result<Self> {
-        let fail = |what: String| ModelError::File {
-            file: file.to_string(),
-            what,
-        };
+        let fail = |what: String| ModelError::File { file: file.to_string(), what };
         if bytes.is_empty() {
             return Err(fail("the file is empty".into()));
         }
         let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-            return Err(fail(format!(
-                "{} bytes are too few for a header",
-                bytes.len()
-            )));
+            return Err(fail(format!("{} bytes are too few for a header", bytes.len())));
         };
         let length = u64::from_le_bytes(*length);
         if length > MAX_HEADER {
@@ -101,28 +92,19 @@ impl<'a> SafeTensors<'a> {
             )));
         }
         let (header, data) = rest.split_at(length);
-        let header: Header = serde_json::from_slice(header)
-            .map_err(|e| fail(format!("the header is not readable: {e}")))?;
+        let header: Header =
+            serde_json::from_slice(header).map_err(|e| fail(format!("the header is not readable: {e}")))?;
 
         let mut tensors = BTreeMap::new();
         for (name, mut entry) in header.tensors {
             let Some(dtype) = Dtype::from_name(&entry.dtype) else {
-                return Err(fail(format!(
-                    "tensor `{name}` is of the unknown element type {:?}",
-                    entry.dtype
-                )));
+                return Err(fail(format!("tensor `{name}` is of the unknown element type {:?}", entry.dtype)));
             };
             entry.parsed = Some(dtype);
             let (start, end) = entry.data_offsets;
-            let elements = entry
-                .shape
-                .iter()
-                .try_fold(1usize, |n, &d| n.checked_mul(d));
+            let elements = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
             let Some(size) = elements.and_then(|n| n.checked_mul(dtype.size())) else {
-                return Err(fail(format!(
-                    "tensor `{name}`: shape {:?} overflows",
-                    entry.shape
-                )));
+                return Err(fail(format!("tensor `{name}`: shape {:?} overflows", entry.shape)));
             };
             if start > end || end > data.len() {
                 let n = data.len();
@@ -142,22 +124,14 @@ impl<'a> SafeTensors<'a> {
                 return Err(fail(format!("tensor `{name}` occurs twice")));
             }
         }
-        let file = Self {
-            data,
-            tensors,
-            metadata: header.metadata,
-        };
+        let file = Self { data, tensors, metadata: header.metadata };
         file.check_cover().map_err(fail)?;
         Ok(file)
     }
 
     /// The tensors must cover the data without overlap, gap or rest.
     fn check_cover(&self) -> Result<(), String> {
-        let mut spans: Vec<_> = self
-            .tensors
-            .iter()
-            .map(|(name, e)| (e.data_offsets, name))
-            .collect();
+        let mut spans: Vec<_> = self.tensors.iter().map(|(name, e)| (e.data_offsets, name)).collect();
         spans.sort();
         let mut at = 0;
         for ((start, end), name) in spans {
@@ -167,17 +141,12 @@ impl<'a> SafeTensors<'a> {
                 ));
             }
             if start > at {
-                return Err(format!(
-                    "bytes {at}..{start} before tensor `{name}` belong to no tensor"
-                ));
+                return Err(format!("bytes {at}..{start} before tensor `{name}` belong to no tensor"));
             }
             at = end;
         }
         if at != self.data.len() {
-            return Err(format!(
-                "the tensors end at byte {at}, the file at {}",
-                self.data.len()
-            ));
+            return Err(format!("the tensors end at byte {at}, the file at {}", self.data.len()));
         }
         Ok(())
     }
@@ -190,20 +159,13 @@ impl<'a> SafeTensors<'a> {
 
 impl WeightSource for SafeTensors<'_> {
     fn names(&self) -> Vec<Cow<'_, str>> {
-        self.tensors
-            .keys()
-            .map(|n| Cow::Borrowed(n.as_str()))
-            .collect()
+        self.tensors.keys().map(|n| Cow::Borrowed(n.as_str())).collect()
     }
 
     fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
         let entry = self.tensors.get(name)?;
         let (start, end) = entry.data_offsets;
-        Some(TensorView {
-            dtype: entry.parsed?,
-            shape: &entry.shape,
-            bytes: self.data.get(start..end)?,
-        })
+        Some(TensorView { dtype: entry.parsed?, shape: &entry.shape, bytes: self.data.get(start..end)? })
     }
 }
 
@@ -227,27 +189,16 @@ impl Writer {
     }
 
     fn add(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Result<()> {
-        let fail = |what: String| {
-            Err(ModelError::File {
-                file: "being written".into(),
-                what,
-            })
-        };
+        let fail = |what: String| Err(ModelError::File { file: "being written".into(), what });
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if elements.and_then(|n| n.checked_mul(dtype.size())) != Some(bytes.len()) {
             let n = bytes.len() / dtype.size();
-            return fail(format!(
-                "tensor `{name}` of shape {shape:?} was given {n} elements"
-            ));
+            return fail(format!("tensor `{name}` of shape {shape:?} was given {n} elements"));
         }
         if name == METADATA {
             return fail(format!("no tensor may be named `{METADATA}`"));
         }
-        if self
-            .tensors
-            .insert(name.to_string(), (dtype, shape.to_vec(), bytes))
-            .is_some()
-        {
+        if self.tensors.insert(name.to_string(), (dtype, shape.to_vec(), bytes)).is_some() {
             return fail(format!("tensor `{name}` was added twice"));
         }
         Ok(())
@@ -263,11 +214,7 @@ impl Writer {
     pub fn f16(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         let narrow: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
         if let Some(index) = narrow.iter().position(|v| !v.is_finite()) {
-            return Err(ModelError::NonFinite {
-                name: name.to_string(),
-                index,
-                value: values[index],
-            });
+            return Err(ModelError::NonFinite { name: name.to_string(), index, value: values[index] });
         }
         self.add(name, Dtype::F16, shape, convert::to_bytes(&narrow))
     }
@@ -276,11 +223,7 @@ impl Writer {
     pub fn bf16(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         let narrow: Vec<bf16> = values.iter().map(|&v| bf16::from_f32(v)).collect();
         if let Some(index) = narrow.iter().position(|v| !v.is_finite()) {
-            return Err(ModelError::NonFinite {
-                name: name.to_string(),
-                index,
-                value: values[index],
-            });
+            return Err(ModelError::NonFinite { name: name.to_string(), index, value: values[index] });
         }
         self.add(name, Dtype::Bf16, shape, convert::to_bytes(&narrow))
     }
@@ -292,10 +235,7 @@ impl Writer {
         if rows == 0 || !values.len().is_multiple_of(rows) {
             let n = values.len();
             let what = format!("tensor `{name}` of shape {shape:?} was given {n} elements");
-            return Err(ModelError::File {
-                file: "being written".into(),
-                what,
-            });
+            return Err(ModelError::File { file: "being written".into(), what });
         }
         let (q, scales) = quantise_rows(values, rows);
         self.add(name, Dtype::I8, shape, convert::to_bytes(&q))?;
@@ -319,14 +259,11 @@ impl Writer {
         for (name, (dtype, shape, bytes)) in &order {
             let offsets = [at, at + bytes.len()];
             at += bytes.len();
-            let entry =
-                serde_json::json!({"dtype": dtype.name(), "shape": shape, "data_offsets": offsets});
+            let entry = serde_json::json!({"dtype": dtype.name(), "shape": shape, "data_offsets": offsets});
             header.insert((*name).clone(), entry);
         }
-        let mut header = serde_json::to_vec(&header).map_err(|e| ModelError::File {
-            file: "being written".into(),
-            what: e.to_string(),
-        })?;
+        let mut header = serde_json::to_vec(&header)
+            .map_err(|e| ModelError::File { file: "being written".into(), what: e.to_string() })?;
         header.resize(header.len().next_multiple_of(8), b' ');
         let mut out = Vec::with_capacity(8 + header.len() + at);
         out.extend((header.len() as u64).to_le_bytes());

@@ -15,21 +15,13 @@ pub struct ShardIndex {
 impl ShardIndex {
     /// Parse the index. File names must be plain: an index that points outside its folder is refused.
     pub fn parse(json: &str) -> Result<Self> {
-        let index: Self =
-            serde_json::from_str(json).map_err(|e| fail("index", format!("not readable: {e}")))?;
+        let index: Self = serde_json::from_str(json).map_err(|e| fail("index", format!("not readable: {e}")))?;
         if index.weight_map.is_empty() {
             return Err(fail("index", "`weight_map` is empty".into()));
         }
         for file in index.weight_map.values() {
-            if file.is_empty()
-                || file == "."
-                || file == ".."
-                || file.contains(['/', '\\', ':', '\0'])
-            {
-                return Err(fail(
-                    "index",
-                    format!("{file:?} is not the name of a file in the same folder"),
-                ));
+            if file.is_empty() || file == "." || file == ".." || file.contains(['/', '\\', ':', '\0']) {
+                return Err(fail("index", format!("{file:?} is not the name of a file in the same folder")));
             }
         }
         Ok(index)
@@ -60,10 +52,7 @@ impl<'a> Shards<'a> {
         }
         for (name, file) in &index.weight_map {
             if files.get(file).is_none_or(|f| f.tensor(name).is_none()) {
-                return Err(fail(
-                    file,
-                    format!("has no tensor `{name}`, which the index places there"),
-                ));
+                return Err(fail(file, format!("has no tensor `{name}`, which the index places there")));
             }
         }
         Ok(Self { index, files })
@@ -72,23 +61,14 @@ impl<'a> Shards<'a> {
 
 impl WeightSource for Shards<'_> {
     fn names(&self) -> Vec<Cow<'_, str>> {
-        self.index
-            .weight_map
-            .keys()
-            .map(|n| Cow::Borrowed(n.as_str()))
-            .collect()
+        self.index.weight_map.keys().map(|n| Cow::Borrowed(n.as_str())).collect()
     }
 
     fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
-        self.files
-            .get(self.index.weight_map.get(name)?)?
-            .tensor(name)
+        self.files.get(self.index.weight_map.get(name)?)?.tensor(name)
     }
 }
 
 fn fail(file: &str, what: String) -> ModelError {
-    ModelError::File {
-        file: file.to_string(),
-        what,
-    }
+    ModelError::File { file: file.to_string(), what }
 }

@@ -1,8 +1,7 @@
 use crate::fixtures;
 use vljepa_model::ModelError;
 use vljepa_model::config::{
-    BertConfig, ConvStemConfig, LlamaConfig, PredictorConfig, StemNorm, Vjepa2Config, VlJepaConfig,
-    parameter_count,
+    BertConfig, ConvStemConfig, LlamaConfig, PredictorConfig, StemNorm, Vjepa2Config, VlJepaConfig, parameter_count,
 };
 use vljepa_model::weights::{SafeTensors, check, read_f32};
 
@@ -39,50 +38,22 @@ fn the_papers_model_needs_only_its_parts() {
     let config = VlJepaConfig::from_json(json).unwrap();
     assert_eq!(config.predictor.config, LlamaConfig::llama_3_2_1b());
     assert_eq!(config.embedding_dim, 1536);
-    assert_eq!(
-        (config.predictor.first_layer, config.predictor.num_layers),
-        (8, 8)
-    );
+    assert_eq!((config.predictor.first_layer, config.predictor.num_layers), (8, 8));
     assert!(config.predictor.final_norm && !config.predictor.causal && config.temperature.learned);
-    assert_eq!(
-        (config.image_size(), config.short_side(), config.frames()),
-        (256, 292, 64)
-    );
+    assert_eq!((config.image_size(), config.short_side(), config.frames()), (256, 292, 64));
     assert_eq!(config.predictor_parameters(), 491_820_544);
-    assert_eq!(
-        VlJepaConfig::from_json(&config.to_json().unwrap()).unwrap(),
-        config
-    );
+    assert_eq!(VlJepaConfig::from_json(&config.to_json().unwrap()).unwrap(), config);
 }
 
 #[test]
 fn fixture_configs_name_exactly_the_tensors_of_the_reference() {
-    let vjepa2 = |dir: &str| {
-        Vjepa2Config::from_json(&fixtures::text(&format!("{dir}/config.json")))
-            .unwrap()
-            .tensors()
-    };
+    let vjepa2 = |dir: &str| Vjepa2Config::from_json(&fixtures::text(&format!("{dir}/config.json"))).unwrap().tensors();
     let cases = [
         ("vjepa2_d64", vjepa2("vjepa2_d64")),
         ("vjepa2_d32", vjepa2("vjepa2_d32")),
-        (
-            "llama",
-            LlamaConfig::from_json(&fixtures::text("llama/config.json"))
-                .unwrap()
-                .tensors(),
-        ),
-        (
-            "bert",
-            BertConfig::from_json(&fixtures::text("bert/config.json"))
-                .unwrap()
-                .tensors(),
-        ),
-        (
-            "vljepa",
-            VlJepaConfig::from_json(&fixtures::text("vljepa/config.json"))
-                .unwrap()
-                .tensors(),
-        ),
+        ("llama", LlamaConfig::from_json(&fixtures::text("llama/config.json")).unwrap().tensors()),
+        ("bert", BertConfig::from_json(&fixtures::text("bert/config.json")).unwrap().tensors()),
+        ("vljepa", VlJepaConfig::from_json(&fixtures::text("vljepa/config.json")).unwrap().tensors()),
     ];
     for (dir, tensors) in cases {
         let bytes = fixtures::bytes(&format!("{dir}/model.safetensors"));
@@ -107,20 +78,11 @@ fn rotary_frequencies_equal_the_reference() {
         (18, 1.946164e-5),
         (31, 9.418307e-8),
     ] {
-        assert!(
-            (inv[i] / want - 1.0).abs() < 2e-6,
-            "{i}: {} against {want}",
-            inv[i]
-        );
+        assert!((inv[i] / want - 1.0).abs() < 2e-6, "{i}: {} against {want}", inv[i]);
     }
     let config = LlamaConfig::from_json(&fixtures::text("llama/config.json")).unwrap();
     let bytes = fixtures::bytes("llama/expected_bidirectional.safetensors");
-    let want = read_f32(
-        &SafeTensors::parse("llama", &bytes).unwrap(),
-        "inv_freq",
-        &[8],
-    )
-    .unwrap();
+    let want = read_f32(&SafeTensors::parse("llama", &bytes).unwrap(), "inv_freq", &[8]).unwrap();
     for (have, want) in config.rope.inv_freq(config.head_dim).iter().zip(&want) {
         // The reference computes powers in f32.
         assert!((have / want - 1.0).abs() < 2e-6, "{have} against {want}");
@@ -148,38 +110,17 @@ fn a_convolutional_stem_keeps_the_token_grid() {
     let config = Vjepa2Config {
         patch_size: 8,
         crop_size: 64,
-        conv_stem: Some(ConvStemConfig {
-            channels: vec![16, 32],
-            kernel: 3,
-            stride: 2,
-            norm: StemNorm::Layer,
-        }),
+        conv_stem: Some(ConvStemConfig { channels: vec![16, 32], kernel: 3, stride: 2, norm: StemNorm::Layer }),
         ..Vjepa2Config::default()
     };
     config.validate().unwrap();
     assert_eq!(config.grid(2, 64, 64), (1, 8, 8));
     assert_eq!(config.embedding_patch(), (2, 32));
-    let shape = |name: &str| {
-        config
-            .tensors()
-            .into_iter()
-            .find(|t| t.name == name)
-            .unwrap()
-            .shape
-    };
-    assert_eq!(
-        shape("encoder.embeddings.stem.0.conv.weight"),
-        [16, 3, 3, 3]
-    );
-    assert_eq!(
-        shape("encoder.embeddings.stem.1.conv.weight"),
-        [32, 16, 3, 3]
-    );
+    let shape = |name: &str| config.tensors().into_iter().find(|t| t.name == name).unwrap().shape;
+    assert_eq!(shape("encoder.embeddings.stem.0.conv.weight"), [16, 3, 3, 3]);
+    assert_eq!(shape("encoder.embeddings.stem.1.conv.weight"), [32, 16, 3, 3]);
     assert_eq!(shape("encoder.embeddings.stem.1.norm.bias"), [32]);
-    assert_eq!(
-        shape("encoder.embeddings.patch_embeddings.proj.weight"),
-        [1024, 32, 2, 2, 2]
-    );
+    assert_eq!(shape("encoder.embeddings.patch_embeddings.proj.weight"), [1024, 32, 2, 2, 2]);
     let json = serde_json::to_string(&config).unwrap();
     assert_eq!(Vjepa2Config::from_json(&json).unwrap(), config);
     let plain = serde_json::to_string(&Vjepa2Config::default()).unwrap();
@@ -197,90 +138,39 @@ fn bad_configurations_are_refused_with_the_key() {
         (vjepa2("[1]"), "not readable"),
         (vjepa2(r#"{"hidden_size": 0}"#), "`hidden_size` is 0"),
         (vjepa2(r#"{"hidden_size": -4}"#), "not readable"),
-        (
-            vjepa2(r#"{"hidden_size": 1000}"#),
-            "`hidden_size` (1000) is not a multiple of `num_attention_heads` (16)",
-        ),
-        (
-            vjepa2(r#"{"hidden_size": 9000000000000000000}"#),
-            "`hidden_size`",
-        ),
-        (
-            vjepa2(r#"{"num_hidden_layers": 4000000000}"#),
-            "`num_hidden_layers`",
-        ),
-        (
-            vjepa2(r#"{"crop_size": 250}"#),
-            "`crop_size` (250) is not a multiple of `patch_size`",
-        ),
+        (vjepa2(r#"{"hidden_size": 1000}"#), "`hidden_size` (1000) is not a multiple of `num_attention_heads` (16)"),
+        (vjepa2(r#"{"hidden_size": 9000000000000000000}"#), "`hidden_size`"),
+        (vjepa2(r#"{"num_hidden_layers": 4000000000}"#), "`num_hidden_layers`"),
+        (vjepa2(r#"{"crop_size": 250}"#), "`crop_size` (250) is not a multiple of `patch_size`"),
         (vjepa2(r#"{"patch_size": 0}"#), "`patch_size` is 0"),
         (vjepa2(r#"{"num_attention_heads": 256}"#), "3-D rotary"),
         (vjepa2(r#"{"mlp_ratio": 1e300}"#), "`mlp_ratio`"),
         (vjepa2(r#"{"mlp_ratio": 0.0001}"#), "width 0"),
         (vjepa2(r#"{"layer_norm_eps": 0}"#), "`layer_norm_eps`"),
         (vjepa2(r#"{"hidden_act": "silu"}"#), "`hidden_act`"),
-        (
-            vjepa2(r#"{"model_type": "vit"}"#),
-            "`model_type` is \"vit\"",
-        ),
-        (
-            vjepa2(r#"{"conv_stem": {"channels": []}}"#),
-            "conv_stem.channels",
-        ),
-        (
-            vjepa2(r#"{"conv_stem": {"channels": [8, 8, 8, 8, 8]}}"#),
-            "stride",
-        ),
-        (
-            vjepa2(r#"{"conv_stem": {"channels": [8], "kernel": 4}}"#),
-            "odd",
-        ),
-        (
-            vjepa2(r#"{"conv_stem": {"channels": [8], "norm": "batch"}}"#),
-            "batch",
-        ),
+        (vjepa2(r#"{"model_type": "vit"}"#), "`model_type` is \"vit\""),
+        (vjepa2(r#"{"conv_stem": {"channels": []}}"#), "conv_stem.channels"),
+        (vjepa2(r#"{"conv_stem": {"channels": [8, 8, 8, 8, 8]}}"#), "stride"),
+        (vjepa2(r#"{"conv_stem": {"channels": [8], "kernel": 4}}"#), "odd"),
+        (vjepa2(r#"{"conv_stem": {"channels": [8], "norm": "batch"}}"#), "batch"),
         (vjepa2(r#"{"conv_stem": {"chanels": [8]}}"#), "chanels"),
-        (
-            llama(r#"{"num_key_value_heads": 3}"#),
-            "`num_key_value_heads` (3)",
-        ),
-        (
-            llama(r#"{"num_attention_heads": 0}"#),
-            "`num_attention_heads` is 0",
-        ),
+        (llama(r#"{"num_key_value_heads": 3}"#), "`num_key_value_heads` (3)"),
+        (llama(r#"{"num_attention_heads": 0}"#), "`num_attention_heads` is 0"),
         (llama(r#"{"head_dim": 15}"#), "`head_dim` (15)"),
         (llama(r#"{"attention_bias": true}"#), "`attention_bias`"),
-        (
-            llama(r#"{"rope_scaling": {"type": "yarn", "factor": 2}}"#),
-            "\"yarn\"",
-        ),
-        (
-            llama(r#"{"rope_scaling": {"rope_type": "llama3", "factor": 2}}"#),
-            "`low_freq_factor`",
-        ),
+        (llama(r#"{"rope_scaling": {"type": "yarn", "factor": 2}}"#), "\"yarn\""),
+        (llama(r#"{"rope_scaling": {"rope_type": "llama3", "factor": 2}}"#), "`low_freq_factor`"),
         (llama(r#"{"hidden_act": "gelu"}"#), "`hidden_act`"),
         (bert(r#"{"hidden_size": 7}"#), "`num_attention_heads`"),
         (bert(r#"{"pad_token_id": 30522}"#), "`pad_token_id`"),
-        (
-            bert(r#"{"position_embedding_type": "relative_key"}"#),
-            "`position_embedding_type`",
-        ),
-        (
-            bert(r#"{"hidden_dropout_prob": 1.0}"#),
-            "`hidden_dropout_prob`",
-        ),
+        (bert(r#"{"position_embedding_type": "relative_key"}"#), "`position_embedding_type`"),
+        (bert(r#"{"hidden_dropout_prob": 1.0}"#), "`hidden_dropout_prob`"),
         (bert(r#"{"vocab_size": 99999999999}"#), "`vocab_size`"),
     ];
     for (i, (error, part)) in cases.iter().enumerate() {
-        assert!(
-            matches!(error, ModelError::Config { .. }),
-            "case {i}: {error:?}"
-        );
+        assert!(matches!(error, ModelError::Config { .. }), "case {i}: {error:?}");
         let line = error.to_string();
-        assert!(
-            line.contains(part) && !line.contains('\n'),
-            "case {i}: {line}"
-        );
+        assert!(line.contains(part) && !line.contains('\n'), "case {i}: {line}");
     }
 }
 
@@ -290,9 +180,7 @@ fn a_vljepa_whose_parts_do_not_fit_is_refused() {
     let bad = |change: fn(&mut VlJepaConfig), part: &str| {
         let mut config = good.clone();
         change(&mut config);
-        let line = VlJepaConfig::from_json(&config.to_json().unwrap())
-            .unwrap_err()
-            .to_string();
+        let line = VlJepaConfig::from_json(&config.to_json().unwrap()).unwrap_err().to_string();
         assert!(line.contains(part), "{line}");
     };
     bad(|c| c.format_version = 2, "`format_version` is 2");
@@ -300,22 +188,13 @@ fn a_vljepa_whose_parts_do_not_fit_is_refused() {
     bad(|c| c.predictor.num_layers = 3, "`predictor.num_layers`");
     bad(|c| c.predictor.first_layer = 1, "layers 1..3");
     bad(|c| c.predictor.first_layer = usize::MAX, "`predictor`");
-    bad(
-        |c| c.predictor.query_pad_id = 40,
-        "`predictor.query_pad_id`",
-    );
-    bad(
-        |c| c.y_encoder.max_target_tokens = 33,
-        "`y_encoder.max_target_tokens`",
-    );
+    bad(|c| c.predictor.query_pad_id = 40, "`predictor.query_pad_id`");
+    bad(|c| c.y_encoder.max_target_tokens = 33, "`y_encoder.max_target_tokens`");
     bad(|c| c.max_query_tokens = 0, "`max_query_tokens`");
     bad(|c| c.temperature.initial = 0.0, "`temperature.initial`");
     bad(|c| c.temperature.initial = 0.001, "`max_scale`");
     bad(|c| c.preprocessing.size = Some(10), "`preprocessing.size`");
-    bad(
-        |c| c.preprocessing.short_side = Some(4),
-        "`preprocessing.short_side`",
-    );
+    bad(|c| c.preprocessing.short_side = Some(4), "`preprocessing.short_side`");
     bad(|c| c.preprocessing.std = [0.0; 3], "`preprocessing.std`");
     bad(|c| c.x_encoder.in_chans = 4, "`x_encoder.in_chans`");
     bad(|c| c.x_encoder.hidden_size = 47, "`hidden_size` (47)");
@@ -327,9 +206,7 @@ fn a_vljepa_whose_parts_do_not_fit_is_refused() {
         ("\"predictor\":", "\"predicter\":", "predicter"),
         ("\"num_layers\"", "\"nun_layers\"", "nun_layers"),
     ] {
-        let line = VlJepaConfig::from_json(&text.replace(from, to))
-            .unwrap_err()
-            .to_string();
+        let line = VlJepaConfig::from_json(&text.replace(from, to)).unwrap_err().to_string();
         assert!(line.contains(part), "{line}");
     }
 }
@@ -340,18 +217,10 @@ fn switches_change_the_tensors() {
     let names = |c: &VlJepaConfig| c.tensors().into_iter().map(|t| t.name).collect::<Vec<_>>();
     let mut config = good.clone();
     config.vision_projection.bias = false;
-    config.predictor = PredictorConfig {
-        final_norm: false,
-        num_layers: 1,
-        ..config.predictor
-    };
-    let less: Vec<_> = names(&good)
-        .into_iter()
-        .filter(|n| !names(&config).contains(n))
-        .collect();
+    config.predictor = PredictorConfig { final_norm: false, num_layers: 1, ..config.predictor };
+    let less: Vec<_> = names(&good).into_iter().filter(|n| !names(&config).contains(n)).collect();
     assert!(
-        less.contains(&"vision_projection.bias".to_string())
-            && less.contains(&"predictor.norm.weight".to_string())
+        less.contains(&"vision_projection.bias".to_string()) && less.contains(&"predictor.norm.weight".to_string())
     );
     assert_eq!(less.len(), 2 + 9, "{less:?}");
 }

@@ -47,38 +47,18 @@ fn lying_headers_are_refused() {
     refused(&file(&f32_at("[-1]", 0, 4), 4), "not readable");
     refused(&file(&f32_at("[2]", 0, 8), 4), "truncated");
     refused(&file(&f32_at("[2]", 8, 0), 8), "`t` is at bytes 8..0");
-    refused(
-        &file(&f32_at("[3]", 0, 8), 8),
-        "are 12 bytes, the offsets span 8",
-    );
-    refused(
-        &file(&f32_at("[4294967296,4294967296,16]", 0, 8), 8),
-        "overflows",
-    );
-    refused(
-        &file(&f32_at("[18446744073709551615]", 0, 8), 8),
-        "overflows",
-    );
-    refused(
-        &file(&f32_at("[9223372036854775807,0,3]", 0, 8), 8),
-        "are 0 bytes",
-    );
+    refused(&file(&f32_at("[3]", 0, 8), 8), "are 12 bytes, the offsets span 8");
+    refused(&file(&f32_at("[4294967296,4294967296,16]", 0, 8), 8), "overflows");
+    refused(&file(&f32_at("[18446744073709551615]", 0, 8), 8), "overflows");
+    refused(&file(&f32_at("[9223372036854775807,0,3]", 0, 8), 8), "are 0 bytes");
     refused(&file(&f32_at("[1]", 4, 8), 8), "belong to no tensor");
     refused(&file(&f32_at("[1]", 0, 4), 8), "the tensors end at byte 4");
     refused(&file("{}", 8), "the tensors end at byte 0");
-    refused(
-        &file(&f32_at("[1]", 0, 4).replace("F32", "F7"), 4),
-        "unknown element type \"F7\"",
-    );
-    let two = r#"{"t":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"u":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}"#;
+    refused(&file(&f32_at("[1]", 0, 4).replace("F32", "F7"), 4), "unknown element type \"F7\"");
+    let two =
+        r#"{"t":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"u":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}"#;
     refused(&file(two, 8), "`u` starts at byte 4, inside the one before");
-    refused(
-        &file(
-            &two.replace("\"u\"", "\"t\"").replace("[4,8]", "[6,10]"),
-            10,
-        ),
-        "occurs twice",
-    );
+    refused(&file(&two.replace("\"u\"", "\"t\"").replace("[4,8]", "[6,10]"), 10), "occurs twice");
 }
 
 /// Sizes whose sum comes round to the file's length: each is below the limit of 64 bits, together they are not.
@@ -87,23 +67,12 @@ fn sums_of_offsets_cannot_wrap() {
     let step = 1u64 << 61;
     let mut entries: Vec<String> = (0..7)
         .map(|i| {
-            format!(
-                r#""t{i}":{{"dtype":"U8","shape":[{step}],"data_offsets":[{},{}]}}"#,
-                i * step,
-                (i + 1) * step
-            )
+            format!(r#""t{i}":{{"dtype":"U8","shape":[{step}],"data_offsets":[{},{}]}}"#, i * step, (i + 1) * step)
         })
         .collect();
     let end = u64::MAX - 7;
-    entries.push(format!(
-        r#""t7":{{"dtype":"U8","shape":[{}],"data_offsets":[{},{end}]}}"#,
-        end - 7 * step,
-        7 * step
-    ));
-    refused(
-        &file(&format!("{{{}}}", entries.join(",")), 0),
-        "the file holds 0",
-    );
+    entries.push(format!(r#""t7":{{"dtype":"U8","shape":[{}],"data_offsets":[{},{end}]}}"#, end - 7 * step, 7 * step));
+    refused(&file(&format!("{{{}}}", entries.join(",")), 0), "the file holds 0");
 }
 
 #[test]
@@ -111,11 +80,7 @@ fn every_truncation_is_refused() {
     let bytes = good();
     SafeTensors::parse("good", &bytes).unwrap();
     for n in 0..bytes.len() {
-        assert!(
-            SafeTensors::parse("cut", &bytes[..n]).is_err(),
-            "{n} of {} bytes",
-            bytes.len()
-        );
+        assert!(SafeTensors::parse("cut", &bytes[..n]).is_err(), "{n} of {} bytes", bytes.len());
     }
     let longer = [bytes.as_slice(), &[0]].concat();
     refused(&longer, "the tensors end");
@@ -133,24 +98,14 @@ fn changed_bytes_never_panic() {
             bytes[at] = value;
             if let Ok(file) = SafeTensors::parse("changed", &bytes) {
                 accepted += 1;
-                let total: usize = file
-                    .names()
-                    .iter()
-                    .map(|n| file.tensor(n).unwrap().bytes.len())
-                    .sum();
+                let total: usize = file.names().iter().map(|n| file.tensor(n).unwrap().bytes.len()).sum();
                 assert_eq!(total, good.len() - header);
                 for name in file.names() {
                     let t = file.tensor(&name).unwrap();
-                    assert_eq!(
-                        t.shape.iter().product::<usize>() * t.dtype.size(),
-                        t.bytes.len()
-                    );
+                    assert_eq!(t.shape.iter().product::<usize>() * t.dtype.size(), t.bytes.len());
                 }
             }
         }
     }
-    assert!(
-        accepted >= header,
-        "the unchanged file alone is accepted {header} times"
-    );
+    assert!(accepted >= header, "the unchanged file alone is accepted {header} times");
 }

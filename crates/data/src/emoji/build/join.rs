@@ -11,10 +11,7 @@ use crate::emoji::manifest::{Concept, Split};
 /// The join key of all sets: lower-case hex code points with `-` between, `fe0f` dropped.
 pub fn join_key(hex: &str) -> String {
     let hex = hex.to_lowercase();
-    let parts: Vec<&str> = hex
-        .split(['-', '_', ' '])
-        .filter(|part| !part.is_empty() && *part != "fe0f")
-        .collect();
+    let parts: Vec<&str> = hex.split(['-', '_', ' ']).filter(|part| !part.is_empty() && *part != "fe0f").collect();
     parts.join("-")
 }
 
@@ -41,10 +38,7 @@ pub fn base_key(key: &str) -> String {
             if has("2764") {
                 return "1f491".to_owned();
             }
-            if parts
-                .iter()
-                .all(|part| *part == "200d" || PEOPLE.contains(part))
-            {
+            if parts.iter().all(|part| *part == "200d" || PEOPLE.contains(part)) {
                 return "1f46a".to_owned();
             }
             if has("1f91d") {
@@ -61,10 +55,7 @@ pub fn base_key(key: &str) -> String {
 
 /// The first eight bytes of the SHA-256 of the key's text, as a big-endian number.
 pub fn hash64(key: &str) -> u64 {
-    Sha256::digest(key.as_bytes())
-        .iter()
-        .take(8)
-        .fold(0, |n, byte| n << 8 | u64::from(*byte))
+    Sha256::digest(key.as_bytes()).iter().take(8).fold(0, |n, byte| n << 8 | u64::from(*byte))
 }
 
 /// The split of a concept: `hash64(base) mod 10` of 0 to 6 is train, 7 validation, 8 and 9 unseen.
@@ -79,11 +70,7 @@ pub fn split_of(key: &str) -> Split {
 /// A name as an icon set spells it: lower case, words joined by `-`.
 pub(super) fn slug(name: &str) -> String {
     let mut out = String::new();
-    for part in name
-        .to_lowercase()
-        .replace(['\'', '’', '“', '”'], "")
-        .split(|c: char| !c.is_alphanumeric())
-    {
+    for part in name.to_lowercase().replace(['\'', '’', '“', '”'], "").split(|c: char| !c.is_alphanumeric()) {
         if !part.is_empty() {
             if !out.is_empty() {
                 out.push('-');
@@ -102,10 +89,7 @@ pub(super) struct Joiner {
 
 impl Joiner {
     pub fn new(packages: &Packages, concepts: &[Concept]) -> Result<Self, DataError> {
-        let by_key: HashMap<String, u32> = (0u32..)
-            .zip(concepts)
-            .map(|(i, c)| (c.key.clone(), i))
-            .collect();
+        let by_key: HashMap<String, u32> = (0u32..).zip(concepts).map(|(i, c)| (c.key.clone(), i)).collect();
         let mut by_slug = HashMap::new();
         for (index, concept) in (0u32..).zip(concepts) {
             for name in std::iter::once(&concept.label).chain(&concept.names) {

@@ -59,19 +59,11 @@ pub fn build(options: &Options, log: &mut dyn FnMut(String)) -> Result<(), DataE
         if source.commit || options.full.is_some() || source.id == "openmoji" {
             let drawings = vendors::draw(source, &packages, &concepts, &joiner)?;
             log(format!("{}: {} pictures", source.name, drawings.len()));
-            built.push(Built {
-                vendor: source.vendor(),
-                drawings,
-                commit: source.commit,
-            });
+            built.push(Built { vendor: source.vendor(), drawings, commit: source.commit });
         }
     }
     let pools = pools(&concepts, &built);
-    log(format!(
-        "pools: {} seen, {} unseen",
-        pools.seen.len(),
-        pools.unseen.len()
-    ));
+    log(format!("pools: {} seen, {} unseen", pools.seen.len(), pools.unseen.len()));
     texts::sort_heldout(&mut concepts);
     if let Some(dir) = &options.compact {
         write(dir, &concepts, &pools, &built, Some(options.quality), log)?;
@@ -88,24 +80,15 @@ fn pools(concepts: &[Concept], built: &[Built]) -> PoolIndices {
     let mut order: Vec<u32> = (0..concepts.len() as u32)
         .filter(|index| concepts[*index as usize].group != "Flags")
         .filter(|index| {
-            NEEDED.iter().all(|id| {
-                built
-                    .iter()
-                    .any(|b| b.vendor.id == *id && b.drawings.contains_key(index))
-            })
+            NEEDED.iter().all(|id| built.iter().any(|b| b.vendor.id == *id && b.drawings.contains_key(index)))
         })
         .collect();
     order.sort_by_key(|index| hash64(&concepts[*index as usize].key));
     let take = |split: Split, count: usize| -> Vec<u32> {
-        let of_split = order
-            .iter()
-            .filter(|index| concepts[**index as usize].split == split);
+        let of_split = order.iter().filter(|index| concepts[**index as usize].split == split);
         of_split.take(count).copied().collect()
     };
-    PoolIndices {
-        seen: take(Split::Train, POOLS.0),
-        unseen: take(Split::Unseen, POOLS.1),
-    }
+    PoolIndices { seen: take(Split::Train, POOLS.0), unseen: take(Split::Unseen, POOLS.1) }
 }
 
 fn write(
@@ -124,18 +107,10 @@ fn write(
             Some(quality) => sheet::lossy(&one.drawings, quality)?,
             None => sheet::lossless(&one.drawings)?,
         };
-        vendor.file = format!(
-            "{}.{}",
-            vendor.id,
-            if quality.is_some() { "webp" } else { "png" }
-        );
+        vendor.file = format!("{}.{}", vendor.id, if quality.is_some() { "webp" } else { "png" });
         vendor.columns = sheet::columns(one.drawings.len());
         vendor.pictures = one.drawings.keys().copied().collect();
-        log(format!(
-            "{}: {} bytes",
-            dir.join(&vendor.file).display(),
-            bytes.len()
-        ));
+        log(format!("{}: {} bytes", dir.join(&vendor.file).display(), bytes.len()));
         put(&dir.join(&vendor.file), &bytes)?;
         vendors.push(vendor);
     }
@@ -170,11 +145,7 @@ fn lines(manifest: &Manifest) -> Result<String, DataError> {
     out += "\n],\n\"pools\": ";
     out += &serde_json::to_string(&manifest.pools).map_err(fail)?;
     out += ",\n\"concepts\": [\n";
-    let concepts: Result<Vec<_>, _> = manifest
-        .concepts
-        .iter()
-        .map(serde_json::to_string)
-        .collect();
+    let concepts: Result<Vec<_>, _> = manifest.concepts.iter().map(serde_json::to_string).collect();
     out += &join(concepts.map_err(fail)?);
     out += "\n]\n}\n";
     Ok(out)

@@ -46,35 +46,21 @@ pub(super) struct Packages {
 
 impl Packages {
     pub fn new(cache: &Path, offline: bool) -> Self {
-        Self {
-            cache: cache.to_path_buf(),
-            offline,
-        }
+        Self { cache: cache.to_path_buf(), offline }
     }
 
     /// The files of a package that `keep` wants, by path without the leading `package/`.
-    pub fn read(
-        &self,
-        package: &Package,
-        keep: impl Fn(&str) -> bool,
-    ) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
+    pub fn read(&self, package: &Package, keep: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
         let path = self.archive(package)?;
         let bytes = std::fs::read(&path).map_err(DataError::io(&path, "reading"))?;
-        let digest: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         if digest != package.sha256 {
             return Err(DataError::content(
                 path,
-                format!(
-                    "SHA-256 is {digest}, expected {}: delete the file and run again",
-                    package.sha256
-                ),
+                format!("SHA-256 is {digest}, expected {}: delete the file and run again", package.sha256),
             ));
         }
-        let broken =
-            |e: std::io::Error| DataError::content(&path, format!("unreadable archive: {e}"));
+        let broken = |e: std::io::Error| DataError::content(&path, format!("unreadable archive: {e}"));
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
         let mut files = BTreeMap::new();
         for entry in archive.entries().map_err(broken)? {
@@ -94,11 +80,8 @@ impl Packages {
     pub fn json(&self, package: &Package, file: &str) -> Result<serde_json::Value, DataError> {
         let origin = format!("{}@{}/{file}", package.name, package.version);
         let files = self.read(package, |name| name == file)?;
-        let bytes = files
-            .get(file)
-            .ok_or_else(|| DataError::Missing(PathBuf::from(&origin)))?;
-        serde_json::from_slice(bytes)
-            .map_err(|e| DataError::content(origin, format!("not JSON: {e}")))
+        let bytes = files.get(file).ok_or_else(|| DataError::Missing(PathBuf::from(&origin)))?;
+        serde_json::from_slice(bytes).map_err(|e| DataError::content(origin, format!("not JSON: {e}")))
     }
 
     fn archive(&self, package: &Package) -> Result<PathBuf, DataError> {
@@ -110,37 +93,26 @@ impl Packages {
         }
         let wanted = format!("{}@{}", package.name, package.version);
         if self.offline {
-            return Err(DataError::content(
-                path,
-                format!("not in the cache: run `npm pack {wanted}` there"),
-            ));
+            return Err(DataError::content(path, format!("not in the cache: run `npm pack {wanted}` there")));
         }
-        std::fs::create_dir_all(&self.cache)
-            .map_err(DataError::io(&self.cache, "creating the folder"))?;
-        let output = Command::new("npm")
-            .args(["pack", "--silent", &wanted])
-            .current_dir(&self.cache)
-            .output()
-            .map_err(|e| DataError::Tool {
-                program: "npm",
-                reason: format!(
-                    "could not be started ({e}): install Node's npm, or put {} into {}",
-                    path.file_name().unwrap_or_default().to_string_lossy(),
-                    self.cache.display()
-                ),
+        std::fs::create_dir_all(&self.cache).map_err(DataError::io(&self.cache, "creating the folder"))?;
+        let output =
+            Command::new("npm").args(["pack", "--silent", &wanted]).current_dir(&self.cache).output().map_err(|e| {
+                DataError::Tool {
+                    program: "npm",
+                    reason: format!(
+                        "could not be started ({e}): install Node's npm, or put {} into {}",
+                        path.file_name().unwrap_or_default().to_string_lossy(),
+                        self.cache.display()
+                    ),
+                }
             })?;
         if !output.status.success() || !path.is_file() {
             let said = String::from_utf8_lossy(&output.stderr);
-            let said = said
-                .lines()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("no message");
+            let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message");
             return Err(DataError::Tool {
                 program: "npm",
-                reason: format!(
-                    "`npm pack {wanted}` gave no archive ({}): {said}",
-                    output.status
-                ),
+                reason: format!("`npm pack {wanted}` gave no archive ({}): {said}", output.status),
             });
         }
         Ok(path)

@@ -42,16 +42,9 @@ pub(super) fn pixels(origin: &str, bytes: &[u8]) -> Result<Rgba8Image, DataError
         return Ok(small);
     }
     let side = PICTURE as usize;
-    let (left, top) = (
-        (PICTURE - small.width) as usize / 2,
-        (PICTURE - small.height) as usize / 2,
-    );
+    let (left, top) = ((PICTURE - small.width) as usize / 2, (PICTURE - small.height) as usize / 2);
     let mut data = vec![0; side * side * 4];
-    for (y, row) in small
-        .data
-        .chunks_exact(small.width as usize * 4)
-        .enumerate()
-    {
+    for (y, row) in small.data.chunks_exact(small.width as usize * 4).enumerate() {
         let start = ((top + y) * side + left) * 4;
         data[start..start + row.len()].copy_from_slice(row);
     }

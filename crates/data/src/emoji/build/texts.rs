@@ -20,34 +20,22 @@ fn texts(value: Option<&Value>) -> Vec<String> {
 
 /// Underscores to spaces, white space collapsed.
 fn tidy(text: &str) -> String {
-    text.replace('_', " ")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    text.replace('_', " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The form in which two wordings count as the same string: case, white space, `_`, `-` and quotation marks do not matter.
 pub fn normal_form(text: &str) -> String {
-    let plain = text
-        .to_lowercase()
-        .replace(['_', '-'], " ")
-        .replace(['’', '\'', '“', '”', '"'], "");
+    let plain = text.to_lowercase().replace(['_', '-'], " ").replace(['’', '\'', '“', '”', '"'], "");
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn key_of(characters: &str) -> String {
-    let hex: Vec<String> = characters
-        .chars()
-        .map(|c| format!("{:x}", u32::from(c)))
-        .collect();
+    let hex: Vec<String> = characters.chars().map(|c| format!("{:x}", u32::from(c))).collect();
     join_key(&hex.join("-"))
 }
 
 fn characters_of(hex: &str) -> String {
-    hex.split('-')
-        .filter_map(|part| u32::from_str_radix(part, 16).ok())
-        .filter_map(char::from_u32)
-        .collect()
+    hex.split('-').filter_map(|part| u32::from_str_radix(part, 16).ok()).filter_map(char::from_u32).collect()
 }
 
 fn push_new(list: &mut Vec<String>, taken: &mut HashSet<String>, text: String) {
@@ -67,12 +55,8 @@ pub(super) fn concepts(packages: &Packages) -> Result<Vec<Concept>, DataError> {
         .flatten()
         .filter_map(|entry| Some((join_key(entry.get("hexcode")?.as_str()?), entry)))
         .collect();
-    let unicode: HashMap<String, &Value> = unicode
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(emoji, entry)| (key_of(emoji), entry))
-        .collect();
+    let unicode: HashMap<String, &Value> =
+        unicode.as_object().into_iter().flatten().map(|(emoji, entry)| (key_of(emoji), entry)).collect();
     let mut found = BTreeMap::new();
     for entry in datasource.as_array().into_iter().flatten() {
         let Some(hex) = text(entry, "unified") else {
@@ -123,18 +107,10 @@ fn hold_out(packages: &Packages, concepts: &mut [Concept]) -> Result<(), DataErr
     let mut wordings: HashMap<String, Vec<String>> = HashMap::new();
     let emojilib = packages.json(&packages::EMOJILIB, "dist/emoji-en-US.json")?;
     for (emoji, keywords) in emojilib.as_object().into_iter().flatten() {
-        wordings
-            .entry(key_of(emoji))
-            .or_default()
-            .extend(texts(Some(keywords)));
+        wordings.entry(key_of(emoji)).or_default().extend(texts(Some(keywords)));
     }
     let mart = packages.json(&packages::EMOJI_MART, "sets/15/native.json")?;
-    for entry in mart
-        .get("emojis")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(|map| map.values())
-    {
+    for entry in mart.get("emojis").and_then(Value::as_object).into_iter().flat_map(|map| map.values()) {
         let Some(hex) = entry.pointer("/skins/0/unified").and_then(Value::as_str) else {
             continue;
         };
@@ -155,9 +131,8 @@ fn hold_out(packages: &Packages, concepts: &mut [Concept]) -> Result<(), DataErr
 
 /// Neither an emoticon such as ":D" nor a lone function word, which keyword lists split out of names.
 fn is_wording(text: &str) -> bool {
-    const FUNCTION: [&str; 14] = [
-        "a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with",
-    ];
+    const FUNCTION: [&str; 14] =
+        ["a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"];
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     letters >= 2 && !FUNCTION.contains(&normal_form(text).as_str())
 }

@@ -19,10 +19,7 @@ enum Layout {
     /// `icons.json` with vector bodies; names tell the concept, through `chars.json` where it is filled.
     Iconify,
     /// One file per concept in `folder`, named by its code points.
-    Files {
-        folder: &'static str,
-        extension: &'static str,
-    },
+    Files { folder: &'static str, extension: &'static str },
 }
 
 /// A vendor and its packages; a later one only fills what earlier ones lack.
@@ -47,13 +44,7 @@ pub(super) const SOURCES: &[Source] = &[
         commit: true,
         layouts: &[
             (packages::NOTO, Layout::Iconify),
-            (
-                packages::DATASOURCE_GOOGLE,
-                Layout::Files {
-                    folder: "img/google/64/",
-                    extension: ".png",
-                },
-            ),
+            (packages::DATASOURCE_GOOGLE, Layout::Files { folder: "img/google/64/", extension: ".png" }),
         ],
     },
     Source {
@@ -65,13 +56,7 @@ pub(super) const SOURCES: &[Source] = &[
         commit: true,
         layouts: &[
             (packages::TWEMOJI, Layout::Iconify),
-            (
-                packages::DATASOURCE_TWITTER,
-                Layout::Files {
-                    folder: "img/twitter/64/",
-                    extension: ".png",
-                },
-            ),
+            (packages::DATASOURCE_TWITTER, Layout::Files { folder: "img/twitter/64/", extension: ".png" }),
         ],
     },
     Source {
@@ -90,13 +75,7 @@ pub(super) const SOURCES: &[Source] = &[
         license: "CC-BY-SA-4.0",
         author: "OpenMoji, HfG Schwäbisch Gmünd and contributors",
         commit: false,
-        layouts: &[(
-            packages::OPENMOJI,
-            Layout::Files {
-                folder: "color/svg/",
-                extension: ".svg",
-            },
-        )],
+        layouts: &[(packages::OPENMOJI, Layout::Files { folder: "color/svg/", extension: ".svg" })],
     },
     Source {
         id: "noto-v1",
@@ -114,13 +93,7 @@ pub(super) const SOURCES: &[Source] = &[
         license: "MIT",
         author: "Microsoft Corporation",
         commit: true,
-        layouts: &[(
-            packages::FLUENT_3D,
-            Layout::Files {
-                folder: "assets/",
-                extension: ".webp",
-            },
-        )],
+        layouts: &[(packages::FLUENT_3D, Layout::Files { folder: "assets/", extension: ".webp" })],
     },
     Source {
         id: "fluent-flat",
@@ -142,11 +115,7 @@ impl Source {
             role: self.role,
             license: self.license.to_owned(),
             author: self.author.to_owned(),
-            packages: self
-                .layouts
-                .iter()
-                .map(|(p, _)| format!("npm:{}@{}", p.name, p.version))
-                .collect(),
+            packages: self.layouts.iter().map(|(p, _)| format!("npm:{}@{}", p.name, p.version)).collect(),
             file: String::new(),
             columns: 0,
             pictures: Vec::new(),
@@ -169,9 +138,7 @@ pub(super) fn draw(
         let found: BTreeMap<u32, (String, Vec<u8>)> = match layout {
             Layout::Iconify => icons(packages, package, joiner)?,
             Layout::Files { folder, extension } => packages
-                .read(package, |name| {
-                    name.starts_with(folder) && name.ends_with(extension)
-                })?
+                .read(package, |name| name.starts_with(folder) && name.ends_with(extension))?
                 .into_iter()
                 .filter_map(|(name, bytes)| {
                     let stem = name.strip_prefix(folder)?.strip_suffix(extension)?;
@@ -179,10 +146,7 @@ pub(super) fn draw(
                 })
                 .collect(),
         };
-        let wanted: Vec<_> = found
-            .into_iter()
-            .filter(|(index, _)| !drawings.contains_key(index))
-            .collect();
+        let wanted: Vec<_> = found.into_iter().filter(|(index, _)| !drawings.contains_key(index)).collect();
         let rendered: Result<Vec<_>, DataError> = wanted
             .into_par_iter()
             .map(|(index, (name, bytes))| {
@@ -195,11 +159,7 @@ pub(super) fn draw(
             })
             .collect();
         // A rendering without a visible pixel is a drawing we failed to read: better none than an empty one.
-        drawings.extend(
-            rendered?
-                .into_iter()
-                .filter(|(_, p)| p.data.chunks_exact(4).any(|pixel| pixel[3] > 0)),
-        );
+        drawings.extend(rendered?.into_iter().filter(|(_, p)| p.data.chunks_exact(4).any(|pixel| pixel[3] > 0)));
     }
     Ok(drawings)
 }
@@ -222,17 +182,8 @@ fn icons(
     let mut found = BTreeMap::new();
     // The icons' own names go first; an alias only fills what they leave open.
     for field in ["icons", "aliases"] {
-        for name in set
-            .get(field)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flat_map(|map| map.keys())
-        {
-            let index = if stated {
-                by_name.get(name).copied()
-            } else {
-                joiner.slug(name)
-            };
+        for name in set.get(field).and_then(Value::as_object).into_iter().flat_map(|map| map.keys()) {
+            let index = if stated { by_name.get(name).copied() } else { joiner.slug(name) };
             if let Some(index) = index
                 && !found.contains_key(&index)
                 && let Some(document) = document(&set, name)

@@ -1,0 +1,11 @@
+//! Reverse-mode differentiation: a tape of closures over the operators of [`crate::ops`].
+//!
+//! [`Var`] is a tensor that may stand on a [`Tape`]. Every function here mirrors an operator of the same name; when no
+//! input stands on a tape it only computes, so that one model definition serves inference and training.
+
+mod matmul;
+mod tape;
+
+pub use matmul::{linear, matmul};
+pub(crate) use tape::record;
+pub use tape::{Gradients, Tape, Var, checkpoint};

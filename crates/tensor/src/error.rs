@@ -1,0 +1,81 @@
+//! The crate's one error type.
+
+/// Everything that can go wrong in the tensor runtime.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Shapes of an operator do not fit together.
+    #[error("{op}: {what}")]
+    Shape {
+        /// Operator name.
+        op: &'static str,
+        /// The shapes and the rule they break.
+        what: String,
+    },
+    /// A tensor has another element type than the operator takes.
+    #[error("{op}: {what}")]
+    Dtype {
+        /// Operator name.
+        op: &'static str,
+        /// The element types involved.
+        what: String,
+    },
+    /// A limit of the adapter or of the runtime is exceeded.
+    #[error("{what}: {requested} requested, the adapter allows {limit}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// Value asked for.
+        requested: u64,
+        /// Largest value allowed.
+        limit: u64,
+    },
+    /// The device has no memory left for a buffer.
+    #[error("out of device memory: {requested} bytes requested with {in_use} bytes in use")]
+    OutOfMemory {
+        /// Bytes of the failed allocation.
+        requested: u64,
+        /// Bytes that live tensors hold.
+        in_use: u64,
+    },
+    /// No adapter fits the request.
+    #[error(
+        "no GPU adapter found ({what}); on a machine without a GPU install a software Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers)"
+    )]
+    NoAdapter {
+        /// What was looked for and what was found.
+        what: String,
+    },
+    /// The device was lost; every tensor on it is gone and a new [`crate::Device`] must be made.
+    #[error("device lost: {0}")]
+    DeviceLost(String),
+    /// The driver or wgpu's validation refused something.
+    #[error("GPU error in {label}: {message}")]
+    Gpu {
+        /// The command or object concerned.
+        label: String,
+        /// The driver's words.
+        message: String,
+    },
+    /// A shader permutation does not exist.
+    #[error(transparent)]
+    Shader(#[from] vljepa_shaders::ExpandError),
+    /// Tensors of two devices met in one operator.
+    #[error("{op}: tensors live on different devices")]
+    DeviceMismatch {
+        /// Operator name.
+        op: &'static str,
+    },
+    /// A request that makes no sense, such as an unknown capability in `VLJEPA_DISABLE`.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn shape(op: &'static str, what: impl Into<String>) -> Self {
+        Error::Shape { op, what: what.into() }
+    }
+}

@@ -1,0 +1,188 @@
+//! Matrix products.
+
+use vljepa_shaders::Activation;
+use vljepa_shaders::kernels::matmul::{MATMUL_SUBGROUP, MATMUL_TILE, MatmulParams};
+
+use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
+
+/// Which operand is stored transposed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `a [m, k] · b [k, n]`
+    #[default]
+    Nn,
+    /// `a [m, k] · b [n, k]ᵀ`: a linear layer with weights `[out, in]`.
+    Nt,
+    /// `a [k, m]ᵀ · b [k, n]`: the gradient of such weights.
+    Tn,
+}
+
+/// Options of [`matmul`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Matmul<'a> {
+    /// Storage of the operands.
+    pub layout: Layout,
+    /// Added to every row: `[n]`.
+    pub bias: Option<&'a Tensor>,
+    /// Applied after the bias.
+    pub activation: Activation,
+    /// Added after the activation: the shape of the result.
+    pub residual: Option<&'a Tensor>,
+    /// Factor of the product; `None` is 1.
+    pub alpha: Option<f32>,
+}
+
+impl<'a> Matmul<'a> {
+    /// `a · b`.
+    pub fn nn() -> Self {
+        Self::default()
+    }
+
+    /// `a · bᵀ`.
+    pub fn nt() -> Self {
+        Matmul { layout: Layout::Nt, ..Self::default() }
+    }
+
+    /// `aᵀ · b`.
+    pub fn tn() -> Self {
+        Matmul { layout: Layout::Tn, ..Self::default() }
+    }
+
+    /// Adds `bias` `[n]` to every row.
+    pub fn bias(mut self, bias: Option<&'a Tensor>) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// Applies an activation after the bias.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// Adds a tensor of the result's shape after the activation.
+    pub fn residual(mut self, residual: Option<&'a Tensor>) -> Self {
+        self.residual = residual;
+        self
+    }
+
+    /// Multiplies the product.
+    pub fn alpha(mut self, alpha: f32) -> Self {
+        self.alpha = Some(alpha);
+        self
+    }
+}
+
+/// The kernels that compute matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MatmulVariant {
+    /// Workgroup tiles.
+    Tile,
+    /// Broadcast register tiles of 32 rows and 64 columns on subgroups of 8.
+    Subgroup,
+}
+
+/// Which kernel runs. Software adapters pay for loads, not arithmetic, and want big register tiles without workgroup
+/// memory; everything else wants workgroup tiles.
+pub fn choose_matmul(caps: &Capabilities) -> MatmulVariant {
+    if caps.software && caps.fixed_subgroup() == Some(8) { MatmulVariant::Subgroup } else { MatmulVariant::Tile }
+}
+
+/// Matrix product of the last two axes, batched over the leading ones; a `b` of two axes is shared by the whole batch.
+///
+/// `a: [.., m, k]`, `b: [.., k, n]` (or as [`Layout`] says) → `[.., m, n]`, f32.
+///
+/// # Errors
+/// [`Error::Shape`] when the inner sizes, the batches, the bias or the residual do not fit.
+pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
+    const OP: &str = "matmul";
+    let bad = || Error::shape(OP, format!("{:?} by {:?} as {:?}", a.shape(), b.shape(), options.layout));
+    for (name, t) in [("a", Some(a)), ("b", Some(b)), ("bias", options.bias), ("residual", options.residual)] {
+        if let Some(t) = t.filter(|t| t.dtype() != Dtype::F32) {
+            return Err(Error::Dtype { op: OP, what: format!("{name} is {:?}, f32 is needed", t.dtype()) });
+        }
+    }
+    let ([a_lead @ .., a0, a1], [b_lead @ .., b0, b1]) = (a.shape(), b.shape()) else { return Err(bad()) };
+    let (m, k, k2, n) = match options.layout {
+        Layout::Nn => (*a0, *a1, *b0, *b1),
+        Layout::Nt => (*a0, *a1, *b1, *b0),
+        Layout::Tn => (*a1, *a0, *b0, *b1),
+    };
+    if k != k2 || !(b_lead.is_empty() || b_lead == a_lead) {
+        return Err(bad());
+    }
+    let mut shape = a_lead.to_vec();
+    shape.extend([m, n]);
+    // A shared b turns the batch into more rows, unless a is transposed.
+    let mut batch: usize = a_lead.iter().product();
+    let mut rows = m;
+    if b_lead.is_empty() && options.layout != Layout::Tn {
+        rows *= batch;
+        batch = 1;
+    }
+    let c = Tensor::empty(a.device(), &shape, Dtype::F32)?;
+    if let Some(bias) = options.bias.filter(|t| t.len() != n) {
+        return Err(Error::shape(OP, format!("bias {:?} for {n} columns", bias.shape())));
+    }
+    if let Some(residual) = options.residual.filter(|t| t.len() != c.len()) {
+        return Err(Error::shape(OP, format!("residual {:?} for a result {shape:?}", residual.shape())));
+    }
+    if c.is_empty() {
+        return Ok(c);
+    }
+    if k == 0 {
+        return Err(Error::shape(OP, "the inner size is zero"));
+    }
+    let (a_row, a_col) = if options.layout == Layout::Tn { (1, m) } else { (k, 1) };
+    let (b_row, b_col) = if options.layout == Layout::Nt { (1, k) } else { (n, 1) };
+    let params = MatmulParams {
+        m: rows as u32,
+        n: n as u32,
+        k: k as u32,
+        batch: batch as u32,
+        a_row: a_row as u32,
+        a_col: a_col as u32,
+        b_row: b_row as u32,
+        b_col: b_col as u32,
+        a_batch: (m * k) as u32,
+        b_batch: if b_lead.is_empty() { 0 } else { (k * n) as u32 },
+        alpha: options.alpha.unwrap_or(1.0),
+    };
+    let variant = choose_matmul(a.device().capabilities());
+    run(variant, a, b, options, &c, &params)?;
+    Ok(c)
+}
+
+fn run(
+    variant: MatmulVariant,
+    a: &Tensor,
+    b: &Tensor,
+    options: &Matmul<'_>,
+    c: &Tensor,
+    params: &MatmulParams,
+) -> Result<()> {
+    let bindings = [Some(a), Some(b), options.bias, options.residual, Some(c)];
+    let epilogue = [
+        ("ACT", options.activation as u32),
+        ("HAS_BIAS", options.bias.is_some().into()),
+        ("HAS_RESIDUAL", options.residual.is_some().into()),
+    ];
+    let tiles = |rows: u32, cols: u32| {
+        u64::from(params.m.div_ceil(rows)) * u64::from(params.n.div_ceil(cols)) * u64::from(params.batch)
+    };
+    let work = 2 * u64::from(params.batch) * u64::from(params.m) * u64::from(params.n) * u64::from(params.k);
+    match variant {
+        MatmulVariant::Tile => Launch::new(&MATMUL_TILE, bindings)
+            .overrides(&epilogue)
+            .overrides(&[("A_ALONG_K", (params.a_col == 1).into()), ("B_ALONG_K", (params.b_row == 1).into())])
+            .work(work)
+            .record(a.device(), params, tiles(64, 64)),
+        MatmulVariant::Subgroup => Launch::new(&MATMUL_SUBGROUP, bindings).overrides(&epilogue).work(work).record(
+            a.device(),
+            params,
+            tiles(32, 64),
+        ),
+    }
+}

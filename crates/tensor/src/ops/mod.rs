@@ -1,0 +1,12 @@
+//! Operators: a function with an options struct each, recording one or a few kernels.
+//!
+//! Every operator checks shapes first and returns a typed error before anything is recorded. `choose` functions say
+//! which kernel variant runs for which capabilities and shapes.
+
+mod elementwise;
+mod matmul;
+mod reduce;
+
+pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
+pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};
+pub use reduce::sum_rows;

@@ -1,0 +1,34 @@
+//! Matrix product.
+
+use crate::ops::Layout;
+use vljepa_shaders::Activation;
+
+/// `act(alpha * a · b + bias) + residual` for one pair of matrices: `m`, `n`, `k` as in [`crate::ops::matmul`].
+#[allow(clippy::too_many_arguments)]
+pub fn matmul(
+    a: &[f32],
+    b: &[f32],
+    (m, n, k): (usize, usize, usize),
+    layout: Layout,
+    alpha: f32,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    residual: Option<&[f32]>,
+) -> Vec<f32> {
+    let mut c = Vec::with_capacity(m * n);
+    for i in 0..m {
+        for j in 0..n {
+            let mut sum = 0.0f64;
+            for l in 0..k {
+                let x = if layout == Layout::Tn { a[l * m + i] } else { a[i * k + l] };
+                let y = if layout == Layout::Nt { b[j * k + l] } else { b[l * n + j] };
+                sum += f64::from(x) * f64::from(y);
+            }
+            let mut v = f64::from(alpha) * sum + bias.map_or(0.0, |b| f64::from(b[j]));
+            v = super::activate(v, activation);
+            v += residual.map_or(0.0, |r| f64::from(r[i * n + j]));
+            c.push(v as f32);
+        }
+    }
+    c
+}

@@ -1,0 +1,326 @@
+//! Dense, contiguous, row-major tensors on a device.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+
+use half::f16;
+
+use crate::device::Device;
+use crate::pool::PooledBuffer;
+use crate::{Error, Result};
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dtype {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision, two to a word.
+    F16,
+    /// Unsigned 32-bit integers: ids and masks.
+    U32,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Dtype::F32 | Dtype::U32 => 4,
+            Dtype::F16 => 2,
+        }
+    }
+}
+
+/// A tensor. Cloning shares the memory; operators never write into an operand unless their name says so.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    device: Device,
+    buffer: Arc<PooledBuffer>,
+    shape: Vec<usize>,
+    dtype: Dtype,
+}
+
+/// Number of elements of a shape.
+///
+/// # Errors
+/// [`Error::Shape`] when the product overflows.
+pub fn element_count(op: &'static str, shape: &[usize]) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |n, &d| n.checked_mul(d))
+        .filter(|&n| n <= u32::MAX as usize)
+        .ok_or_else(|| Error::shape(op, format!("{shape:?} has more than 2^32 - 1 elements")))
+}
+
+impl Tensor {
+    /// A tensor whose contents are undefined until an operator writes them.
+    pub(crate) fn empty(device: &Device, shape: &[usize], dtype: Dtype) -> Result<Self> {
+        let count = element_count("allocate", shape)?;
+        let buffer = device.allocate((count * dtype.size()) as u64)?;
+        Ok(Tensor { device: device.clone(), buffer: Arc::new(buffer), shape: shape.to_vec(), dtype })
+    }
+
+    /// A tensor for a kernel of your own to write; its contents are undefined until then.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Limit`] or [`Error::OutOfMemory`].
+    pub fn uninitialized(device: &Device, shape: &[usize], dtype: Dtype) -> Result<Self> {
+        Self::empty(device, shape, dtype)
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Limit`] or [`Error::OutOfMemory`].
+    pub fn zeros(device: &Device, shape: &[usize], dtype: Dtype) -> Result<Self> {
+        let tensor = Self::empty(device, shape, dtype)?;
+        device.recorder().clear(tensor.raw(), tensor.byte_len().next_multiple_of(4));
+        Ok(tensor)
+    }
+
+    /// Uploads `data` as an f32 tensor.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `data` does not fill `shape`, and allocation errors.
+    pub fn from_f32(device: &Device, shape: &[usize], data: &[f32]) -> Result<Self> {
+        Self::from_bytes(device, shape, Dtype::F32, bytemuck::cast_slice(data))
+    }
+
+    /// Uploads `data` as a u32 tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_f32`].
+    pub fn from_u32(device: &Device, shape: &[usize], data: &[u32]) -> Result<Self> {
+        Self::from_bytes(device, shape, Dtype::U32, bytemuck::cast_slice(data))
+    }
+
+    /// Uploads `data` as an f16 tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_f32`].
+    pub fn from_f16(device: &Device, shape: &[usize], data: &[f16]) -> Result<Self> {
+        Self::from_bytes(device, shape, Dtype::F16, bytemuck::cast_slice(data))
+    }
+
+    fn from_bytes(device: &Device, shape: &[usize], dtype: Dtype, bytes: &[u8]) -> Result<Self> {
+        let tensor = Self::empty(device, shape, dtype)?;
+        tensor.write_bytes(bytes)?;
+        Ok(tensor)
+    }
+
+    /// Overwrites an f32 tensor from the host, after every command recorded so far and before every later one.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Dtype`] when `data` does not fit.
+    pub fn write_f32(&self, data: &[f32]) -> Result<()> {
+        if self.dtype != Dtype::F32 {
+            return Err(Error::Dtype { op: "write_f32", what: format!("the tensor is {:?}", self.dtype) });
+        }
+        self.write_bytes(bytemuck::cast_slice(data))
+    }
+
+    fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() as u64 != self.byte_len() {
+            return Err(Error::shape(
+                "upload",
+                format!("{} bytes of data for {:?} of {:?}", bytes.len(), self.shape, self.dtype),
+            ));
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut recorder = self.device.recorder();
+        if recorder.touches(self.raw()) {
+            recorder.flush(&self.device.0)?;
+        }
+        let queue = &self.device.0.queue;
+        let whole = bytes.len() / 4 * 4;
+        queue.write_buffer(self.raw(), 0, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut tail = [0u8; 4];
+            tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            queue.write_buffer(self.raw(), whole as u64, &tail);
+        }
+        Ok(())
+    }
+
+    /// Device of the tensor.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Sizes of the axes, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Size of the last axis (1 for a scalar) and the number of rows of that size.
+    pub fn rows_cols(&self) -> (usize, usize) {
+        let cols = self.shape.last().copied().unwrap_or(1);
+        (self.shape.iter().rev().skip(1).product(), cols)
+    }
+
+    pub(crate) fn byte_len(&self) -> u64 {
+        (self.len() * self.dtype.size()) as u64
+    }
+
+    pub(crate) fn raw(&self) -> &wgpu::Buffer {
+        // The buffer leaves its owner only in `drop`.
+        self.buffer.raw.as_ref().unwrap_or(&self.device.0.placeholder)
+    }
+
+    /// The wgpu buffer, at least as long as the tensor, for commands of your own.
+    pub fn wgpu_buffer(&self) -> &wgpu::Buffer {
+        self.raw()
+    }
+
+    /// The same memory under another shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the number of elements differs.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        if element_count("reshape", shape)? != self.len() {
+            return Err(Error::shape("reshape", format!("{:?} to {shape:?}", self.shape)));
+        }
+        Ok(Tensor { shape: shape.to_vec(), ..self.clone() })
+    }
+
+    /// A copy with memory of its own.
+    ///
+    /// # Errors
+    /// Allocation errors.
+    pub fn copy(&self) -> Result<Self> {
+        let out = Self::empty(&self.device, &self.shape, self.dtype)?;
+        out.copy_from(self)?;
+        Ok(out)
+    }
+
+    /// Overwrites this tensor with the contents of another of the same size and type.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when sizes or types differ.
+    pub fn copy_from(&self, source: &Tensor) -> Result<()> {
+        if source.len() != self.len() || source.dtype != self.dtype {
+            return Err(Error::shape("copy", format!("{:?} into {:?}", source.shape, self.shape)));
+        }
+        if !source.device.same(&self.device) {
+            return Err(Error::DeviceMismatch { op: "copy" });
+        }
+        if !self.is_empty() && source.raw() != self.raw() {
+            let bytes = self.byte_len().next_multiple_of(4);
+            self.device.recorder().copy((source.raw(), 0), (self.raw(), 0), bytes);
+        }
+        Ok(())
+    }
+
+    /// Reads the contents back; resolves when the GPU has run every command recorded so far.
+    ///
+    /// # Errors
+    /// Whatever the GPU reported, [`Error::DeviceLost`] included.
+    pub async fn read_bytes(&self) -> Result<Vec<u8>> {
+        let len = self.byte_len();
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let padded = len.next_multiple_of(4);
+        let inner = &self.device.0;
+        let staging = inner.raw.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: padded,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.device.recorder().copy((self.raw(), 0), (&staging, 0), padded);
+        self.device.flush()?;
+        let state = Arc::new(Mutex::new((None::<Result<(), wgpu::BufferAsyncError>>, None::<Waker>)));
+        let shared = state.clone();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            state.0 = Some(result);
+            if let Some(waker) = state.1.take() {
+                waker.wake();
+            }
+        });
+        #[cfg(not(target_arch = "wasm32"))]
+        inner
+            .raw
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|e| Error::Gpu { label: "read-back".into(), message: e.to_string() })?;
+        std::future::poll_fn(|context| {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            match state.0.take() {
+                Some(result) => Poll::Ready(result),
+                None => {
+                    state.1 = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+        .map_err(|e| Error::Gpu { label: "read-back".into(), message: e.to_string() })?;
+        self.device.check()?;
+        let view = staging
+            .get_mapped_range(..)
+            .map_err(|e| Error::Gpu { label: "read-back".into(), message: e.to_string() })?;
+        Ok(view[..len as usize].to_vec())
+    }
+
+    /// Reads an f32 or f16 tensor back as f32.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] for integers, and as [`Tensor::read_bytes`].
+    pub async fn read_f32(&self) -> Result<Vec<f32>> {
+        let bytes = match self.dtype {
+            Dtype::F32 | Dtype::F16 => self.read_bytes().await?,
+            Dtype::U32 => return Err(Error::Dtype { op: "read_f32", what: "the tensor is U32".into() }),
+        };
+        Ok(match self.dtype {
+            Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(&bytes).into_iter().map(f16::to_f32).collect(),
+            _ => bytemuck::pod_collect_to_vec(&bytes),
+        })
+    }
+
+    /// Reads a u32 tensor back.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`] for other types, and as [`Tensor::read_bytes`].
+    pub async fn read_u32(&self) -> Result<Vec<u32>> {
+        if self.dtype != Dtype::U32 {
+            return Err(Error::Dtype { op: "read_u32", what: format!("the tensor is {:?}", self.dtype) });
+        }
+        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes().await?))
+    }
+
+    /// Blocking form of [`Tensor::read_f32`].
+    ///
+    /// # Errors
+    /// As [`Tensor::read_f32`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_f32(&self) -> Result<Vec<f32>> {
+        pollster::block_on(self.read_f32())
+    }
+
+    /// Blocking form of [`Tensor::read_u32`].
+    ///
+    /// # Errors
+    /// As [`Tensor::read_u32`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_u32(&self) -> Result<Vec<u32>> {
+        pollster::block_on(self.read_u32())
+    }
+}

@@ -1,0 +1,4 @@
+//! Kernels against their CPU twins, on the adapter that the run prints.
+
+mod matmul;
+mod support;

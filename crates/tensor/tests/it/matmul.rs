@@ -1,0 +1,121 @@
+use vljepa_tensor::ops::{self, Layout, Matmul};
+use vljepa_tensor::{Activation, Error, Tensor, reference};
+
+use crate::support::{assert_close, device, devices, noise, sum_tolerance, upload};
+
+fn shapes(layout: Layout, m: usize, n: usize, k: usize) -> ([usize; 2], [usize; 2]) {
+    match layout {
+        Layout::Nn => ([m, k], [k, n]),
+        Layout::Nt => ([m, k], [n, k]),
+        Layout::Tn => ([k, m], [k, n]),
+    }
+}
+
+fn options(layout: Layout) -> Matmul<'static> {
+    match layout {
+        Layout::Nn => Matmul::nn(),
+        Layout::Nt => Matmul::nt(),
+        Layout::Tn => Matmul::tn(),
+    }
+}
+
+#[test]
+fn every_layout_and_awkward_shape_equals_the_twin() {
+    for (name, device) in devices() {
+        for (m, n, k) in
+            [(1, 1, 1), (1, 3, 2), (7, 65, 5), (31, 33, 4), (32, 64, 16), (33, 63, 17), (65, 129, 66), (97, 40, 3)]
+        {
+            for layout in [Layout::Nn, Layout::Nt, Layout::Tn] {
+                let (a_shape, b_shape) = shapes(layout, m, n, k);
+                let (a, b) = (noise(1, m * k), noise(2, n * k));
+                let got = ops::matmul(&upload(&device, &a_shape, &a), &upload(&device, &b_shape, &b), &options(layout))
+                    .unwrap();
+                assert_eq!(got.shape(), [m, n]);
+                let want = reference::matmul(&a, &b, (m, n, k), layout, 1.0, None, Activation::None, None);
+                let what = format!("{name}, {layout:?} {m}x{n}x{k}");
+                assert_close(&what, &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn bias_activation_residual_and_factor_are_fused() {
+    for (name, device) in devices() {
+        let (m, n, k) = (19, 37, 21);
+        let (a, b, bias, residual) = (noise(3, m * k), noise(4, n * k), noise(5, n), noise(6, m * n));
+        for act in [Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Silu] {
+            let (bt, rt) = (upload(&device, &[n], &bias), upload(&device, &[m, n], &residual));
+            let options = Matmul::nt().bias(Some(&bt)).activation(act).residual(Some(&rt)).alpha(0.75);
+            let got = ops::matmul(&upload(&device, &[m, k], &a), &upload(&device, &[n, k], &b), &options).unwrap();
+            let want = reference::matmul(&a, &b, (m, n, k), Layout::Nt, 0.75, Some(&bias), act, Some(&residual));
+            let tolerance = sum_tolerance(k) + 4.0 * f32::EPSILON;
+            assert_close(&format!("{name}, {act:?}"), &got.to_f32().unwrap(), &want, tolerance, 2e-6);
+        }
+    }
+}
+
+#[test]
+fn batches_share_or_own_the_second_operand() {
+    let device = device();
+    let (z, m, n, k) = (3, 10, 9, 8);
+    let (a, b) = (noise(7, z * m * k), noise(8, z * n * k));
+    for (layout, shared) in [
+        (Layout::Nn, false),
+        (Layout::Nt, false),
+        (Layout::Tn, false),
+        (Layout::Nn, true),
+        (Layout::Nt, true),
+        (Layout::Tn, true),
+    ] {
+        let (a_shape, b_shape) = shapes(layout, m, n, k);
+        let at = upload(&device, &[z, a_shape[0], a_shape[1]], &a);
+        let bt = if shared {
+            upload(&device, &b_shape, &b[..n * k])
+        } else {
+            upload(&device, &[z, b_shape[0], b_shape[1]], &b)
+        };
+        let got = ops::matmul(&at, &bt, &options(layout)).unwrap();
+        assert_eq!(got.shape(), [z, m, n]);
+        let mut want = Vec::new();
+        for i in 0..z {
+            let bi = if shared { &b[..n * k] } else { &b[i * n * k..(i + 1) * n * k] };
+            want.extend(reference::matmul(
+                &a[i * m * k..(i + 1) * m * k],
+                bi,
+                (m, n, k),
+                layout,
+                1.0,
+                None,
+                Activation::None,
+                None,
+            ));
+        }
+        assert_close(&format!("{layout:?} shared {shared}"), &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
+    }
+}
+
+#[test]
+fn infinities_stay_in_their_row_and_column() {
+    for (name, device) in devices() {
+        let (m, n, k) = (34, 66, 7);
+        let (mut a, mut b) = (noise(9, m * k), noise(10, n * k));
+        a[33 * k + 6] = f32::NAN;
+        b[65 * k + 6] = f32::INFINITY;
+        let got = ops::matmul(&upload(&device, &[m, k], &a), &upload(&device, &[n, k], &b), &Matmul::nt()).unwrap();
+        let want = reference::matmul(&a, &b, (m, n, k), Layout::Nt, 1.0, None, Activation::None, None);
+        assert_close(&name, &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused_by_name() {
+    let device = device();
+    let a = Tensor::from_f32(&device, &[2, 3], &[0.0; 6]).unwrap();
+    let b = Tensor::from_f32(&device, &[4, 2], &[0.0; 8]).unwrap();
+    let error = ops::matmul(&a, &b, &Matmul::nn()).unwrap_err();
+    assert!(matches!(error, Error::Shape { op: "matmul", .. }));
+    assert!(error.to_string().contains("[2, 3] by [4, 2]"), "{error}");
+    assert!(ops::matmul(&a, &a, &Matmul::nt().bias(Some(&b))).is_err());
+    assert!(ops::matmul(&Tensor::from_u32(&device, &[1, 1], &[1]).unwrap(), &a, &Matmul::nn()).is_err());
+}

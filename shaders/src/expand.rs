@@ -1,0 +1,94 @@
+//! Text expansion: preludes in front, comment-form includes inside.
+
+use crate::kernel::{Const, Elem, Kernel};
+
+static SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+
+/// Who compiles the text: browsers want directives that naga refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// naga: subgroup operations need no directive.
+    Native,
+    /// WebGPU in a browser (and `tint`): subgroup operations need `enable subgroups;`.
+    Web,
+}
+
+/// Why a kernel's text could not be put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpandError {
+    /// No file of this path in the package; the second field is the file that asked for it.
+    Missing(String, String),
+    /// The permutation asks for an element type or constant that the kernel does not have.
+    NotAPermutation(String),
+}
+
+impl std::fmt::Display for ExpandError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ExpandError::Missing(file, from) => {
+                write!(f, "shader file `{file}`, included from `{from}`, does not exist")
+            }
+            ExpandError::NotAPermutation(what) => write!(f, "no such shader permutation: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ExpandError {}
+
+/// Every WGSL file of the package as `(path, text)`.
+pub fn sources() -> &'static [(&'static str, &'static str)] {
+    SOURCES
+}
+
+fn text(path: &str, from: &str) -> Result<&'static str, ExpandError> {
+    SOURCES
+        .binary_search_by_key(&path, |&(p, _)| p)
+        .map(|i| SOURCES[i].1)
+        .map_err(|_| ExpandError::Missing(path.to_owned(), from.to_owned()))
+}
+
+/// Appends `path` with its includes; each file enters once, so cycles end by themselves.
+fn append(path: &str, from: &str, seen: &mut Vec<String>, out: &mut String) -> Result<(), ExpandError> {
+    if seen.iter().any(|s| s == path) {
+        return Ok(());
+    }
+    seen.push(path.to_owned());
+    for line in text(path, from)?.lines() {
+        match line.trim().strip_prefix("//#include ") {
+            Some(name) => append(name.trim().trim_matches('"'), path, seen, out)?,
+            None => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn expand(
+    kernel: &Kernel,
+    elem: Option<Elem>,
+    consts: &[Const],
+    target: Target,
+) -> Result<String, ExpandError> {
+    let fits = match elem {
+        Some(elem) => kernel.elems.contains(&elem),
+        None => kernel.elems.is_empty(),
+    };
+    if !fits {
+        return Err(ExpandError::NotAPermutation(format!("{} with element type {elem:?}", kernel.name)));
+    }
+    let mut out = String::new();
+    if kernel.subgroup && target == Target::Web {
+        out += "enable subgroups;\n";
+    }
+    let mut seen = Vec::new();
+    if let Some(elem) = elem {
+        append(&format!("prelude/{}.wgsl", elem.name()), kernel.file, &mut seen, &mut out)?;
+    }
+    for (name, value) in consts {
+        out += &format!("const {name}: u32 = {value}u;\n");
+    }
+    append(kernel.file, kernel.name, &mut seen, &mut out)?;
+    Ok(out)
+}

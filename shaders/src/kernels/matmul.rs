@@ -1,0 +1,42 @@
+//! `matmul/`: matrix products.
+
+use crate::kernel::params;
+use crate::{
+    Access::{Read, ReadWrite},
+    Kernel, Params,
+};
+
+params! {
+    /// Sizes and strides, in elements, of a batched matrix product.
+    MatmulParams {
+        m: u32, n: u32, k: u32, batch: u32,
+        a_row: u32, a_col: u32, b_row: u32, b_col: u32,
+        a_batch: u32, b_batch: u32, alpha: f32,
+    }
+}
+
+/// Portable workgroup tiles, any shape.
+pub const MATMUL_TILE: Kernel = Kernel {
+    name: "matmul_tile",
+    file: "matmul/matmul_tile.wgsl",
+    bindings: &[Read, Read, Read, Read, ReadWrite],
+    params: MatmulParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 256,
+};
+
+/// Register tiles with broadcast rows, for subgroups of 8.
+pub const MATMUL_SUBGROUP: Kernel = Kernel {
+    name: "matmul_subgroup",
+    file: "matmul/matmul_subgroup.wgsl",
+    bindings: &[Read, Read, Read, Read, ReadWrite],
+    params: MatmulParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: true,
+    workgroup_size: 8,
+};
+
+pub(super) const KERNELS: &[Kernel] = &[MATMUL_TILE, MATMUL_SUBGROUP];

@@ -1,0 +1,19 @@
+//! The permutation manifest: one module per shader family.
+
+use crate::Kernel;
+
+pub mod elementwise;
+pub mod matmul;
+pub mod reduce;
+
+const FAMILIES: &[&[Kernel]] = &[elementwise::KERNELS, matmul::KERNELS, reduce::KERNELS];
+
+/// Every kernel of the package.
+pub fn all() -> impl Iterator<Item = &'static Kernel> {
+    FAMILIES.iter().flat_map(|family| family.iter())
+}
+
+/// The kernel of this name.
+pub fn find(name: &str) -> Option<&'static Kernel> {
+    all().find(|k| k.name == name)
+}
