@@ -1,12 +1,20 @@
 //! Pictures and texts for joint-embedding training: decoding, resizing, augmentation and the emoji-vendors set.
 
+mod augment;
 mod decode;
 pub mod emoji;
 mod error;
+mod labels;
 mod picture;
+mod preprocess;
 mod resample;
+mod walk;
 
+pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};
 pub use decode::{Limits, PICTURE_EXTENSIONS, decode_bytes, decode_file};
 pub use error::DataError;
+pub use labels::{parse_labels, read_labels};
 pub use picture::{Rgb8Image, Rgba8Image};
+pub use preprocess::{IMAGENET, Layout, Preprocess, ResizeRule};
 pub use resample::Filter;
+pub use walk::find_pictures;

@@ -1,11 +1,17 @@
 //! Antialiased resizing, byte-equal to Pillow: two passes, horizontal first, fixed-point coefficients of 22 bits,
 //! rounding to bytes after each pass (`libImaging/Resample.c`). The preprocessing of published encoders was defined by
 //! Pillow's bytes, so ours must be the same bytes.
+//!
+//! Pillow 13 runs the vertical pass first where the height shrinks by more than twice as many pixels as the width, which
+//! moves some bytes by one. We keep the order of the Pillows that published encoders were trained with.
+
+use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Rgb8Image, Rgba8Image};
 
 /// The interpolation kernel. Both are widened when shrinking, so that every source pixel counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Filter {
     /// Triangle, support 1.
     Bilinear,

@@ -1,3 +1,12 @@
 //! The crate's integration tests: one binary, one module per subject.
 
+// clippy.toml exempts test functions; their helpers need the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod augment;
+mod decode;
 mod emoji;
+mod labels;
+mod preprocess;
+mod resample;
+mod walk;

@@ -1,0 +1,50 @@
+//! Label lists: text files with one label a line.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::DataError;
+
+/// Reads a label file: UTF-8, one label a line, white space around it ignored, blank lines skipped. There are no
+/// comments: `#1` is a label. Fails on a list without labels and on a label that occurs twice.
+pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(DataError::io(path, "reading"))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let line = 1 + e.as_bytes()[..valid]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        DataError::content(path, format!("line {line} is not UTF-8 text"))
+    })?;
+    parse_labels(&path.display().to_string(), text.lines())
+}
+
+/// Checks labels from anywhere as [`read_labels`] does; `origin` is what errors call the list.
+pub fn parse_labels<'a>(
+    origin: &str,
+    lines: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<String>, DataError> {
+    let mut labels = Vec::new();
+    let mut first_lines = HashMap::new();
+    for (line, label) in (1..).zip(lines) {
+        let label = label.trim_start_matches('\u{feff}').trim();
+        if label.is_empty() {
+            continue;
+        }
+        if let Some(first) = first_lines.insert(label.to_owned(), line) {
+            return Err(DataError::DuplicateLabel {
+                origin: origin.to_owned(),
+                label: label.to_owned(),
+                first,
+                second: line,
+            });
+        }
+        labels.push(label.to_owned());
+    }
+    if labels.is_empty() {
+        return Err(DataError::content(origin, "no labels: expected one a line"));
+    }
+    Ok(labels)
+}

@@ -1,0 +1,220 @@
+//! From a decoded picture to the numbers a vision encoder takes.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, Filter, Rgb8Image, Rgba8Image};
+
+/// Per-channel mean and standard deviation of ImageNet, which most published encoders were trained with.
+pub const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+
+/// How a picture of any shape becomes a square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum ResizeRule {
+    /// Both sides to the target, whatever the aspect ratio.
+    Squash,
+    /// The longest side to the target, the rest filled with the background.
+    Fit,
+    /// The shortest side to this many pixels, then the centre crop.
+    /// V-JEPA 2 takes `int(crop * 256 / 224)`: 292 for 256, 438 for 384.
+    ShortestSide(u32),
+}
+
+/// Order of the values of one picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// Planes: `[3, size, size]`.
+    #[default]
+    Chw,
+    /// Interleaved: `[size, size, 3]`.
+    Hwc,
+}
+
+/// Deterministic preprocessing for inference and evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocess {
+    /// Side of the square in pixels.
+    pub size: u32,
+    /// How the square is reached.
+    pub resize: ResizeRule,
+    /// Interpolation.
+    pub filter: Filter,
+    /// Subtracted from values scaled to 0..1.
+    pub mean: [f32; 3],
+    /// Then divided by.
+    pub std: [f32; 3],
+    /// Order of the result.
+    #[serde(default)]
+    pub layout: Layout,
+    /// What lies behind transparent pixels and in the margins of [`ResizeRule::Fit`].
+    #[serde(default = "white")]
+    pub background: [u8; 3],
+}
+
+fn white() -> [u8; 3] {
+    [255; 3]
+}
+
+impl Preprocess {
+    /// Pictures squashed to `size`, values in -1..1, white behind: what the compact models take.
+    pub fn square(size: u32) -> Self {
+        Self {
+            size,
+            resize: ResizeRule::Squash,
+            filter: Filter::Bicubic,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+            layout: Layout::Chw,
+            background: white(),
+        }
+    }
+
+    /// V-JEPA 2's evaluation preprocessing at a crop of `size` pixels (transformers `VJEPA2VideoProcessor`).
+    pub fn vjepa2(size: u32) -> Self {
+        Self {
+            resize: ResizeRule::ShortestSide((u64::from(size) * 256 / 224) as u32),
+            filter: Filter::Bilinear,
+            mean: IMAGENET.0,
+            std: IMAGENET.1,
+            ..Self::square(size)
+        }
+    }
+
+    /// Values of one picture: `3 * size * size`.
+    pub fn values(&self) -> usize {
+        3 * self.size as usize * self.size as usize
+    }
+
+    /// The square crop, still in bytes.
+    pub fn square_crop(&self, picture: &Rgba8Image) -> Result<Rgb8Image, DataError> {
+        let picture = picture.over(self.background);
+        let (width, height, size) = (picture.width, picture.height, self.size);
+        match self.resize {
+            ResizeRule::Squash => picture.resize(size, size, self.filter),
+            ResizeRule::Fit => {
+                let longest = u64::from(width.max(height));
+                let fit = |side: u32| {
+                    ((u64::from(side) * u64::from(size) + longest / 2) / longest).max(1) as u32
+                };
+                let small = picture.resize(fit(width), fit(height), self.filter)?;
+                Ok(self.centred(&small))
+            }
+            ResizeRule::ShortestSide(side) => {
+                if side < size {
+                    return Err(DataError::Shape {
+                        what: "preprocess",
+                        reason: format!("a shortest side of {side} pixels holds no crop of {size}"),
+                    });
+                }
+                let shortest = u64::from(width.min(height));
+                let scaled = |long: u32| {
+                    u32::try_from(u64::from(side) * u64::from(long) / shortest).unwrap_or(u32::MAX)
+                };
+                let (width, height) = if width <= height {
+                    (side, scaled(height))
+                } else {
+                    (scaled(width), side)
+                };
+                let resized = picture.resize(width, height, self.filter)?;
+                let offset = |long: u32| half_to_even(long - size);
+                resized.crop(offset(width), offset(height), size, size)
+            }
+        }
+    }
+
+    fn centred(&self, small: &Rgb8Image) -> Rgb8Image {
+        let size = self.size as usize;
+        let mut data = self.background.repeat(size * size);
+        let (left, top) = (
+            (size - small.width as usize) / 2,
+            (size - small.height as usize) / 2,
+        );
+        for (y, row) in small
+            .data
+            .chunks_exact(small.width as usize * 3)
+            .enumerate()
+        {
+            let start = ((top + y) * size + left) * 3;
+            data[start..start + row.len()].copy_from_slice(row);
+        }
+        Rgb8Image {
+            width: self.size,
+            height: self.size,
+            data,
+        }
+    }
+
+    /// Normalises a square of the right size into `out`, which must hold [`Self::values`] numbers.
+    pub fn normalize_into(&self, square: &Rgb8Image, out: &mut [f32]) -> Result<(), DataError> {
+        if (square.width, square.height) != (self.size, self.size) || out.len() != self.values() {
+            return Err(DataError::Shape {
+                what: "normalize",
+                reason: format!(
+                    "{}x{} pixels into {} values, expected {size}x{size} into {}",
+                    square.width,
+                    square.height,
+                    out.len(),
+                    self.values(),
+                    size = self.size
+                ),
+            });
+        }
+        let area = out.len() / 3;
+        for channel in 0..3 {
+            let table: Vec<f32> = (0..256u16)
+                .map(|v| (f32::from(v) / 255.0 - self.mean[channel]) / self.std[channel])
+                .collect();
+            let values = square.data[channel..]
+                .iter()
+                .step_by(3)
+                .map(|v| table[usize::from(*v)]);
+            match self.layout {
+                Layout::Chw => {
+                    let plane = &mut out[channel * area..(channel + 1) * area];
+                    plane
+                        .iter_mut()
+                        .zip(values)
+                        .for_each(|(slot, value)| *slot = value);
+                }
+                Layout::Hwc => out[channel..]
+                    .iter_mut()
+                    .step_by(3)
+                    .zip(values)
+                    .for_each(|(slot, value)| *slot = value),
+            }
+        }
+        Ok(())
+    }
+
+    /// One picture to [`Self::values`] numbers.
+    pub fn run(&self, picture: &Rgba8Image) -> Result<Vec<f32>, DataError> {
+        let mut out = vec![0.0; self.values()];
+        self.normalize_into(&self.square_crop(picture)?, &mut out)?;
+        Ok(out)
+    }
+
+    /// Many pictures, one after the other in the result, on all cores.
+    pub fn batch(&self, pictures: &[&Rgba8Image]) -> Result<Vec<f32>, DataError> {
+        let mut out = vec![0.0; self.values() * pictures.len()];
+        out.par_chunks_exact_mut(self.values().max(1))
+            .zip(pictures)
+            .try_for_each(|(slot, picture)| {
+                self.normalize_into(&self.square_crop(picture)?, slot)
+            })?;
+        Ok(out)
+    }
+}
+
+/// `round(n / 2)` as Python rounds, which decides torchvision's centre crop.
+fn half_to_even(n: u32) -> u32 {
+    let floor = n / 2;
+    if n % 2 == 1 && floor % 2 == 1 {
+        floor + 1
+    } else {
+        floor
+    }
+}

@@ -1,0 +1,59 @@
+//! Finding picture files.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::{DataError, PICTURE_EXTENSIONS};
+
+/// All picture files under `root`, told by their extension, sorted by path; or `root` itself when it is a file.
+///
+/// Folders are searched recursively and symbolic links followed, each folder once, so that loops end. Names that begin
+/// with a dot are skipped. A folder without pictures gives an empty list.
+pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
+    let root = root.as_ref();
+    let meta = std::fs::metadata(root).map_err(DataError::io(root, "reading"))?;
+    if !meta.is_dir() {
+        return Ok(vec![root.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    let mut visited = HashSet::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        let real = dir.canonicalize().map_err(DataError::io(&dir, "reading"))?;
+        if !visited.insert(real) {
+            continue;
+        }
+        // The order in which links to one folder are met decides its path, so it must not be the file system's.
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(&dir).map_err(DataError::io(&dir, "listing"))? {
+            entries.push(entry.map_err(DataError::io(&dir, "listing"))?.path());
+        }
+        entries.sort_unstable_by(|a, b| b.cmp(a));
+        for path in entries {
+            let hidden = path
+                .file_name()
+                .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+            // A link to nothing is no picture and no reason to stop.
+            let Ok(meta) = std::fs::metadata(&path) else {
+                continue;
+            };
+            if hidden {
+                continue;
+            }
+            if meta.is_dir() {
+                open.push(path);
+            } else if is_picture_name(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn is_picture_name(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        PICTURE_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+    })
+}

@@ -1,0 +1,46 @@
+//! Label lists.
+
+use vljepa_data::{DataError, parse_labels, read_labels};
+
+#[test]
+fn labels_are_trimmed_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("labels.txt");
+    std::fs::write(&path, "\u{feff}cat\r\n\n  hot dog \n#1\n").unwrap();
+    assert_eq!(read_labels(&path).unwrap(), ["cat", "hot dog", "#1"]);
+}
+
+#[test]
+fn duplicates_name_both_lines() {
+    let error = parse_labels("labels.txt", "cat\n\ndog\n cat ".lines()).unwrap_err();
+    assert!(
+        matches!(&error, DataError::DuplicateLabel { label, first: 1, second: 4, .. } if label == "cat"),
+        "{error}"
+    );
+    assert_eq!(
+        error.to_string(),
+        "labels.txt: line 4 repeats \"cat\" of line 1: every label must differ"
+    );
+    assert!(parse_labels("x", "cat\nCat".lines()).is_ok());
+}
+
+#[test]
+fn empty_lists_and_broken_text_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("labels.txt");
+    assert!(matches!(read_labels(&path), Err(DataError::Missing(_))));
+    for text in ["", "\n \n\t\n"] {
+        std::fs::write(&path, text).unwrap();
+        let message = read_labels(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("labels.txt") && message.contains("no labels"),
+            "{message}"
+        );
+    }
+    std::fs::write(&path, b"cat\ndog\nfo\xffx\n").unwrap();
+    let message = read_labels(&path).unwrap_err().to_string();
+    assert!(
+        message.contains("line 3") && message.contains("UTF-8"),
+        "{message}"
+    );
+}

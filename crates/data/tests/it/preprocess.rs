@@ -1,0 +1,119 @@
+//! The numbers that encoders take.
+
+use vljepa_data::{DataError, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
+
+fn gradient(width: u32, height: u32) -> Rgba8Image {
+    let pixel = |i: u32| {
+        [
+            (i % width * 255 / width) as u8,
+            (i / width * 255 / height) as u8,
+            90,
+            255,
+        ]
+    };
+    Rgba8Image::new(width, height, (0..width * height).flat_map(pixel).collect()).unwrap()
+}
+
+#[test]
+fn vjepa2_sizes_and_statistics() {
+    let at_256 = Preprocess::vjepa2(256);
+    assert_eq!(at_256.resize, ResizeRule::ShortestSide(292));
+    assert_eq!(
+        Preprocess::vjepa2(384).resize,
+        ResizeRule::ShortestSide(438)
+    );
+    for (width, height) in [(640, 272), (272, 640), (256, 256), (17, 900)] {
+        let values = at_256.run(&gradient(width, height)).unwrap();
+        assert_eq!(values.len(), 3 * 256 * 256);
+        let blue = (90.0 / 255.0 - 0.406) / 0.225;
+        assert!(
+            values[2 * 256 * 256..]
+                .iter()
+                .all(|v| (v - blue).abs() < 1e-6)
+        );
+    }
+}
+
+#[test]
+fn the_crop_is_in_the_centre() {
+    // 292 x 292 gives an offset of 18; the column 18 of the resized gradient is then the first.
+    let picture = gradient(292, 292);
+    let crop = Preprocess::vjepa2(256).square_crop(&picture).unwrap();
+    assert_eq!(crop, picture.over([255; 3]).crop(18, 18, 256, 256).unwrap());
+    // 31 pixels to spare: Python's round(15.5) is 16. 29: round(14.5) is 14.
+    for (spare, offset) in [(31, 16), (29, 14)] {
+        let mut pre = Preprocess::square(64);
+        pre.resize = ResizeRule::ShortestSide(64 + spare);
+        let picture = gradient(64 + spare, 64 + spare);
+        let want = picture.over([255; 3]).crop(offset, offset, 64, 64).unwrap();
+        assert_eq!(pre.square_crop(&picture).unwrap(), want);
+    }
+}
+
+#[test]
+fn transparency_is_white_and_layouts_agree() {
+    let clear = Rgba8Image::new(4, 4, vec![0; 64]).unwrap();
+    assert!(
+        Preprocess::square(4)
+            .run(&clear)
+            .unwrap()
+            .iter()
+            .all(|v| *v == 1.0)
+    );
+    let chw = Preprocess::square(8);
+    let hwc = Preprocess {
+        layout: Layout::Hwc,
+        ..chw.clone()
+    };
+    let (a, b) = (
+        chw.run(&gradient(8, 8)).unwrap(),
+        hwc.run(&gradient(8, 8)).unwrap(),
+    );
+    for i in 0..64 {
+        for c in 0..3 {
+            assert_eq!(a[c * 64 + i], b[i * 3 + c]);
+        }
+    }
+}
+
+#[test]
+fn fit_keeps_the_shape() {
+    let mut pre = Preprocess::square(32);
+    pre.resize = ResizeRule::Fit;
+    let black = Rgba8Image::new(64, 16, [0, 0, 0, 255].repeat(64 * 16)).unwrap();
+    let out = pre.square_crop(&black).unwrap();
+    let dark: Vec<bool> = out
+        .data
+        .chunks_exact(32 * 3)
+        .map(|row| row.iter().all(|v| *v == 0))
+        .collect();
+    let want: Vec<bool> = (0..32).map(|y| (12..20).contains(&y)).collect();
+    assert_eq!(dark, want);
+}
+
+#[test]
+fn batches_equal_single_runs() {
+    let pictures = [gradient(20, 30), gradient(64, 64), gradient(7, 5)];
+    let pre = Preprocess::square(16);
+    let batch = pre.batch(&pictures.each_ref()).unwrap();
+    let single: Vec<f32> = pictures.iter().flat_map(|p| pre.run(p).unwrap()).collect();
+    assert_eq!(batch, single);
+}
+
+#[test]
+fn impossible_rules_are_refused() {
+    let mut pre = Preprocess::square(64);
+    pre.resize = ResizeRule::ShortestSide(32);
+    assert!(matches!(
+        pre.run(&gradient(9, 9)),
+        Err(DataError::Shape {
+            what: "preprocess",
+            ..
+        })
+    ));
+    let small = Rgb8Image::new(2, 2, vec![0; 12]).unwrap();
+    assert!(pre.normalize_into(&small, &mut [0.0; 12]).is_err());
+    assert!(Preprocess::square(0).run(&gradient(4, 4)).is_err());
+    // A needle whose long side would be scaled beyond all bounds.
+    assert!(Preprocess::vjepa2(256).run(&gradient(16_384, 1)).is_err());
+}
