@@ -12,20 +12,14 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
     let bytes = std::fs::read(path).map_err(DataError::io(path, "reading"))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..valid]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        let line = 1 + e.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
         DataError::content(path, format!("line {line} is not UTF-8 text"))
     })?;
     parse_labels(&path.display().to_string(), text.lines())
 }
 
 /// Checks labels from anywhere as [`read_labels`] does; `origin` is what errors call the list.
-pub fn parse_labels<'a>(
-    origin: &str,
-    lines: impl IntoIterator<Item = &'a str>,
-) -> Result<Vec<String>, DataError> {
+pub fn parse_labels<'a>(origin: &str, lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>, DataError> {
     let mut labels = Vec::new();
     let mut first_lines = HashMap::new();
     for (line, label) in (1..).zip(lines) {

@@ -97,9 +97,7 @@ impl Preprocess {
             ResizeRule::Squash => picture.resize(size, size, self.filter),
             ResizeRule::Fit => {
                 let longest = u64::from(width.max(height));
-                let fit = |side: u32| {
-                    ((u64::from(side) * u64::from(size) + longest / 2) / longest).max(1) as u32
-                };
+                let fit = |side: u32| ((u64::from(side) * u64::from(size) + longest / 2) / longest).max(1) as u32;
                 let small = picture.resize(fit(width), fit(height), self.filter)?;
                 Ok(self.centred(&small))
             }
@@ -111,14 +109,9 @@ impl Preprocess {
                     });
                 }
                 let shortest = u64::from(width.min(height));
-                let scaled = |long: u32| {
-                    u32::try_from(u64::from(side) * u64::from(long) / shortest).unwrap_or(u32::MAX)
-                };
-                let (width, height) = if width <= height {
-                    (side, scaled(height))
-                } else {
-                    (scaled(width), side)
-                };
+                let scaled =
+                    |long: u32| u32::try_from(u64::from(side) * u64::from(long) / shortest).unwrap_or(u32::MAX);
+                let (width, height) = if width <= height { (side, scaled(height)) } else { (scaled(width), side) };
                 let resized = picture.resize(width, height, self.filter)?;
                 let offset = |long: u32| half_to_even(long - size);
                 resized.crop(offset(width), offset(height), size, size)
@@ -129,23 +122,12 @@ impl Preprocess {
     fn centred(&self, small: &Rgb8Image) -> Rgb8Image {
         let size = self.size as usize;
         let mut data = self.background.repeat(size * size);
-        let (left, top) = (
-            (size - small.width as usize) / 2,
-            (size - small.height as usize) / 2,
-        );
-        for (y, row) in small
-            .data
-            .chunks_exact(small.width as usize * 3)
-            .enumerate()
-        {
+        let (left, top) = ((size - small.width as usize) / 2, (size - small.height as usize) / 2);
+        for (y, row) in small.data.chunks_exact(small.width as usize * 3).enumerate() {
             let start = ((top + y) * size + left) * 3;
             data[start..start + row.len()].copy_from_slice(row);
         }
-        Rgb8Image {
-            width: self.size,
-            height: self.size,
-            data,
-        }
+        Rgb8Image { width: self.size, height: self.size, data }
     }
 
     /// Normalises a square of the right size into `out`, which must hold [`Self::values`] numbers.
@@ -165,26 +147,15 @@ impl Preprocess {
         }
         let area = out.len() / 3;
         for channel in 0..3 {
-            let table: Vec<f32> = (0..256u16)
-                .map(|v| (f32::from(v) / 255.0 - self.mean[channel]) / self.std[channel])
-                .collect();
-            let values = square.data[channel..]
-                .iter()
-                .step_by(3)
-                .map(|v| table[usize::from(*v)]);
+            let table: Vec<f32> =
+                (0..256u16).map(|v| (f32::from(v) / 255.0 - self.mean[channel]) / self.std[channel]).collect();
+            let values = square.data[channel..].iter().step_by(3).map(|v| table[usize::from(*v)]);
             match self.layout {
                 Layout::Chw => {
                     let plane = &mut out[channel * area..(channel + 1) * area];
-                    plane
-                        .iter_mut()
-                        .zip(values)
-                        .for_each(|(slot, value)| *slot = value);
+                    plane.iter_mut().zip(values).for_each(|(slot, value)| *slot = value);
                 }
-                Layout::Hwc => out[channel..]
-                    .iter_mut()
-                    .step_by(3)
-                    .zip(values)
-                    .for_each(|(slot, value)| *slot = value),
+                Layout::Hwc => out[channel..].iter_mut().step_by(3).zip(values).for_each(|(slot, value)| *slot = value),
             }
         }
         Ok(())
@@ -202,9 +173,7 @@ impl Preprocess {
         let mut out = vec![0.0; self.values() * pictures.len()];
         out.par_chunks_exact_mut(self.values().max(1))
             .zip(pictures)
-            .try_for_each(|(slot, picture)| {
-                self.normalize_into(&self.square_crop(picture)?, slot)
-            })?;
+            .try_for_each(|(slot, picture)| self.normalize_into(&self.square_crop(picture)?, slot))?;
         Ok(out)
     }
 }
@@ -212,9 +181,5 @@ impl Preprocess {
 /// `round(n / 2)` as Python rounds, which decides torchvision's centre crop.
 fn half_to_even(n: u32) -> u32 {
     let floor = n / 2;
-    if n % 2 == 1 && floor % 2 == 1 {
-        floor + 1
-    } else {
-        floor
-    }
+    if n % 2 == 1 && floor % 2 == 1 { floor + 1 } else { floor }
 }

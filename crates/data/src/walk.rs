@@ -30,9 +30,7 @@ pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> 
         }
         entries.sort_unstable_by(|a, b| b.cmp(a));
         for path in entries {
-            let hidden = path
-                .file_name()
-                .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+            let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
             // A link to nothing is no picture and no reason to stop.
             let Ok(meta) = std::fs::metadata(&path) else {
                 continue;
@@ -53,7 +51,5 @@ pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> 
 
 fn is_picture_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| {
-        PICTURE_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
-    })
+    extension.is_some_and(|extension| PICTURE_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }

@@ -9,12 +9,7 @@ use crate::Rgba8Image;
 type Opaque = Vec<[f32; 3]>;
 
 /// Draws a background: plain, of one colour, a gradient, soft noise, or a piece of another picture.
-pub(super) fn draw(
-    size: usize,
-    other: Option<&Rgba8Image>,
-    options: &AugmentOptions,
-    dice: &mut Dice,
-) -> Opaque {
+pub(super) fn draw(size: usize, other: Option<&Rgba8Image>, options: &AugmentOptions, dice: &mut Dice) -> Opaque {
     let kind = dice.unit();
     let base = dice.color();
     let area = size * size;
@@ -47,18 +42,14 @@ fn gradient(size: usize, base: [f32; 3], dice: &mut Dice) -> Opaque {
     let (sin, cos) = (dice.unit() * std::f32::consts::TAU).sin_cos();
     let at = |k: usize| (k as f32 + 0.5) / size as f32 - 0.5;
     let t = |x: usize, y: usize| (0.5 + 0.75 * (at(x) * cos + at(y) * sin)).clamp(0.0, 1.0);
-    (0..size * size)
-        .map(|i| mix(base, end, t(i % size, i / size)))
-        .collect()
+    (0..size * size).map(|i| mix(base, end, t(i % size, i / size))).collect()
 }
 
 /// A coarse grid of random colours, interpolated.
 fn noise(size: usize, base: [f32; 3], dice: &mut Dice) -> Opaque {
     let cells = 2 + dice.pick(10) as usize;
     let depth = dice.between(0.2, 1.0);
-    let knots: Opaque = (0..(cells + 1) * (cells + 1))
-        .map(|_| mix(base, dice.color(), depth))
-        .collect();
+    let knots: Opaque = (0..(cells + 1) * (cells + 1)).map(|_| mix(base, dice.color(), depth)).collect();
     let place = |k: usize| {
         let at = (k as f32 + 0.5) / size as f32 * cells as f32;
         let cell = (at as usize).min(cells - 1);
@@ -79,29 +70,14 @@ fn noise(size: usize, base: [f32; 3], dice: &mut Dice) -> Opaque {
 }
 
 /// A magnified piece of another picture, its colours changed, faded toward one colour so that it stays behind.
-fn piece(
-    size: usize,
-    other: &Rgba8Image,
-    base: [f32; 3],
-    options: &AugmentOptions,
-    dice: &mut Dice,
-) -> Opaque {
-    let zoomed = AugmentOptions {
-        scale: [1.5, 4.0],
-        shift: 0.5,
-        any_hue: 0.5,
-        ..options.clone()
-    };
+fn piece(size: usize, other: &Rgba8Image, base: [f32; 3], options: &AugmentOptions, dice: &mut Dice) -> Opaque {
+    let zoomed = AugmentOptions { scale: [1.5, 4.0], shift: 0.5, any_hue: 0.5, ..options.clone() };
     let plane = Warp::draw(&zoomed, true, dice).run(&Source::new(other, 1.0), size);
     let color = ColorMatrix::draw(&zoomed, false, dice);
     let fade = dice.between(0.3, 0.8);
     let over = |pixel: [f32; 4]| {
         let [r, g, b, a] = color.apply(pixel);
-        let seen = [
-            r + base[0] * (1.0 - a),
-            g + base[1] * (1.0 - a),
-            b + base[2] * (1.0 - a),
-        ];
+        let seen = [r + base[0] * (1.0 - a), g + base[1] * (1.0 - a), b + base[2] * (1.0 - a)];
         mix(seen, base, fade)
     };
     plane.into_iter().map(over).collect()

@@ -30,28 +30,14 @@ impl ColorMatrix {
 
     /// `bound` keeps what a colour's name means: no far hues, no grey, no swaps, no negative.
     pub fn draw(options: &AugmentOptions, bound: bool, dice: &mut Dice) -> Self {
-        let mut all = Self {
-            matrix: IDENTITY,
-            offset: [0.0; 3],
-        };
+        let mut all = Self { matrix: IDENTITY, offset: [0.0; 3] };
         let small = dice.bell(options.hue);
         let any = dice.spread(0.5);
-        let turn = if dice.chance(options.any_hue) && !bound {
-            any
-        } else {
-            small
-        };
+        let turn = if dice.chance(options.any_hue) && !bound { any } else { small };
         all.then(hue(turn), [0.0; 3]);
         let amount = dice.between(1.0 - options.saturation, 1.0 + options.saturation);
         let grey = dice.chance(options.grey) && !bound;
-        all.then(
-            saturation(if grey {
-                0.0
-            } else {
-                amount.max(if bound { 0.6 } else { 0.0 })
-            }),
-            [0.0; 3],
-        );
+        all.then(saturation(if grey { 0.0 } else { amount.max(if bound { 0.6 } else { 0.0 }) }), [0.0; 3]);
         let order = dice.pick(6);
         if dice.chance(options.swap_channels) && !bound {
             all.then(permutation(order), [0.0; 3]);
@@ -78,11 +64,7 @@ impl ColorMatrix {
 }
 
 fn diagonal(gains: [f32; 3]) -> [[f32; 3]; 3] {
-    [
-        [gains[0], 0.0, 0.0],
-        [0.0, gains[1], 0.0],
-        [0.0, 0.0, gains[2]],
-    ]
+    [[gains[0], 0.0, 0.0], [0.0, gains[1], 0.0], [0.0, 0.0, gains[2]]]
 }
 
 fn saturation(amount: f32) -> [[f32; 3]; 3] {
@@ -104,13 +86,6 @@ fn hue(turn: f32) -> [[f32; 3]; 3] {
 }
 
 fn permutation(order: u32) -> [[f32; 3]; 3] {
-    const ORDERS: [[usize; 3]; 6] = [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ];
+    const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     ORDERS[order as usize % 6].map(|source| IDENTITY[source])
 }

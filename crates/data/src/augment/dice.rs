@@ -11,10 +11,7 @@ pub(super) struct Dice(ChaCha8Rng);
 impl Dice {
     pub fn new(key: SampleKey) -> Self {
         let mut seed = [0; 32];
-        for (slot, value) in seed
-            .chunks_exact_mut(8)
-            .zip([key.seed, key.epoch, key.index, key.stream])
-        {
+        for (slot, value) in seed.chunks_exact_mut(8).zip([key.seed, key.epoch, key.index, key.stream]) {
             slot.copy_from_slice(&value.to_le_bytes());
         }
         Self(ChaCha8Rng::from_seed(seed))

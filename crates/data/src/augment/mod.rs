@@ -188,17 +188,10 @@ impl AugmentOptions {
     }
 
     fn check(&self) -> Result<(), DataError> {
-        let fail = |reason: String| {
-            Err(DataError::Shape {
-                what: "augment options",
-                reason,
-            })
-        };
+        let fail = |reason: String| Err(DataError::Shape { what: "augment options", reason });
         let [low, high] = self.scale;
         if !(0.05..=20.0).contains(&low) || !(low..=20.0).contains(&high) {
-            return fail(format!(
-                "scale {low} to {high}: expected 0.05 <= low <= high <= 20"
-            ));
+            return fail(format!("scale {low} to {high}: expected 0.05 <= low <= high <= 20"));
         }
         let probabilities = [
             ("far", self.far),
@@ -214,10 +207,7 @@ impl AugmentOptions {
             ("hole", self.hole),
             ("hole_side", self.hole_side),
             ("backdrops, summed", self.backdrops.iter().sum()),
-            (
-                "backdrops, the smallest",
-                self.backdrops.iter().copied().fold(0.0, f32::min),
-            ),
+            ("backdrops, the smallest", self.backdrops.iter().copied().fold(0.0, f32::min)),
             ("blur", self.blur),
             ("grain", self.grain),
         ];
@@ -238,10 +228,7 @@ impl AugmentOptions {
             ("blur_sigma", self.blur_sigma, 0.25),
             ("grain_depth", self.grain_depth, 1.0),
         ];
-        let bounded = probabilities
-            .into_iter()
-            .map(|(name, value)| (name, value, 1.0))
-            .chain(strengths);
+        let bounded = probabilities.into_iter().map(|(name, value)| (name, value, 1.0)).chain(strengths);
         for (name, value, most) in bounded {
             // Written so that NaN fails too.
             if !(0.0..=most * 1.000_001).contains(&value) {
@@ -264,10 +251,7 @@ impl Augmenter {
     pub fn new(size: u32, options: AugmentOptions) -> Result<Self, DataError> {
         options.check()?;
         if !(8..=4096).contains(&size) {
-            return Err(DataError::Shape {
-                what: "augment",
-                reason: format!("size {size}: expected 8 to 4096"),
-            });
+            return Err(DataError::Shape { what: "augment", reason: format!("size {size}: expected 8 to 4096") });
         }
         Ok(Self { options, size })
     }
@@ -319,25 +303,13 @@ impl Augmenter {
         let grain = dice.chance(options.grain);
         let mut data = Vec::with_capacity(size * size * 3);
         for pixel in picture {
-            let [a, b, c, _] = if grain {
-                dice.bits().to_le_bytes()
-            } else {
-                [0; 4]
-            };
+            let [a, b, c, _] = if grain { dice.bits().to_le_bytes() } else { [0; 4] };
             for (value, noise) in pixel.into_iter().zip([a, b, c]) {
-                let value = if grain {
-                    value + depth * (f32::from(noise) / 127.5 - 1.0)
-                } else {
-                    value
-                };
+                let value = if grain { value + depth * (f32::from(noise) / 127.5 - 1.0) } else { value };
                 data.push((value * 255.0 + 0.5).clamp(0.0, 255.0) as u8);
             }
         }
-        Rgb8Image {
-            width: self.size,
-            height: self.size,
-            data,
-        }
+        Rgb8Image { width: self.size, height: self.size, data }
     }
 
     /// Augments and normalises a batch on all cores: `[samples, 3, size, size]`, or with the channels last as `to` says.

@@ -22,8 +22,7 @@ pub(super) fn shade(plane: &mut Plane, size: usize, options: &AugmentOptions, di
                 continue;
             }
             let (dx, dy) = (u - 0.5, v - 0.5);
-            let light =
-                1.0 + slope * 2.0 * (dx * cos + dy * sin) + rim * (4.0 * (dx * dx + dy * dy) - 0.5);
+            let light = 1.0 + slope * 2.0 * (dx * cos + dy * sin) + rim * (4.0 * (dx * dx + dy * dy) - 0.5);
             let distance = ((u - center[0]).powi(2) + (v - center[1]).powi(2)) / (radius * radius);
             let glow = shine / (1.0 + 2.0 * distance).powi(2);
             for value in &mut pixel[..3] {
@@ -36,20 +35,9 @@ pub(super) fn shade(plane: &mut Plane, size: usize, options: &AugmentOptions, di
 
 /// A line around the drawing, of one colour, one to three pixels wide.
 pub(super) fn outline(plane: &mut Plane, size: usize, dice: &mut Dice) {
-    const AROUND: [(isize, isize); 8] = [
-        (1, 0),
-        (-1, 0),
-        (0, 1),
-        (0, -1),
-        (1, 1),
-        (1, -1),
-        (-1, 1),
-        (-1, -1),
-    ];
+    const AROUND: [(isize, isize); 8] = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)];
     let bright = dice.chance(0.35);
-    let tint = dice
-        .color()
-        .map(|c| if bright { 1.0 - 0.1 * c } else { 0.25 * c });
+    let tint = dice.color().map(|c| if bright { 1.0 - 0.1 * c } else { 0.25 * c });
     let reach = 1 + dice.pick(2) as isize * (size as isize / 48).max(1);
     let alpha: Vec<f32> = plane.iter().map(|pixel| pixel[3]).collect();
     let end = size as isize;
@@ -77,10 +65,7 @@ pub(super) fn outline(plane: &mut Plane, size: usize, dice: &mut Dice) {
 pub(super) fn ink(plane: &mut Plane, size: usize, dice: &mut Dice) {
     let strength = dice.between(0.4, 1.0);
     let gain = dice.between(1.5, 4.0);
-    let luma: Vec<f32> = plane
-        .iter()
-        .map(|p| 0.3 * p[0] + 0.6 * p[1] + 0.1 * p[2])
-        .collect();
+    let luma: Vec<f32> = plane.iter().map(|p| 0.3 * p[0] + 0.6 * p[1] + 0.1 * p[2]).collect();
     for y in 0..size - 1 {
         for x in 0..size - 1 {
             let here = y * size + x;
@@ -95,9 +80,8 @@ pub(super) fn ink(plane: &mut Plane, size: usize, dice: &mut Dice) {
 
 /// A rectangle of the drawing is missing.
 pub(super) fn hole(plane: &mut Plane, size: usize, options: &AugmentOptions, dice: &mut Dice) {
-    let side = |dice: &mut Dice| {
-        ((dice.between(0.1, options.hole_side.max(0.1)) * size as f32) as usize).clamp(1, size)
-    };
+    let side =
+        |dice: &mut Dice| ((dice.between(0.1, options.hole_side.max(0.1)) * size as f32) as usize).clamp(1, size);
     let (width, height) = (side(dice), side(dice));
     let left = dice.pick((size - width + 1) as u32) as usize;
     let top = dice.pick((size - height + 1) as u32) as usize;
@@ -128,9 +112,8 @@ pub(super) fn shadow(plane: &Plane, size: usize, dice: &mut Dice) -> Vec<f32> {
 /// Separable Gaussian blur of an opaque picture; `sigma` in pixels.
 pub(super) fn blur(picture: &mut Vec<[f32; 3]>, size: usize, sigma: f32) {
     let radius = (2.5 * sigma).ceil().max(1.0) as usize;
-    let mut taps: Vec<f32> = (0..=2 * radius)
-        .map(|k| (-((k as f32 - radius as f32) / sigma).powi(2) / 2.0).exp())
-        .collect();
+    let mut taps: Vec<f32> =
+        (0..=2 * radius).map(|k| (-((k as f32 - radius as f32) / sigma).powi(2) / 2.0).exp()).collect();
     let total: f32 = taps.iter().sum();
     taps.iter_mut().for_each(|tap| *tap /= total);
     let last = size - 1;

@@ -20,11 +20,7 @@ impl Source {
         let table: [f32; 256] = std::array::from_fn(|value| (value as f32 / 255.0).powf(gamma));
         let (width, height) = (picture.width as usize + 2, picture.height as usize + 2);
         let mut data = vec![[0.0; 4]; width * height];
-        for (y, row) in picture
-            .data
-            .chunks_exact(picture.width as usize * 4)
-            .enumerate()
-        {
+        for (y, row) in picture.data.chunks_exact(picture.width as usize * 4).enumerate() {
             let line = &mut data[(y + 1) * width + 1..][..picture.width as usize];
             for (slot, pixel) in line.iter_mut().zip(row.chunks_exact(4)) {
                 let alpha = f32::from(pixel[3]) / 255.0;
@@ -32,11 +28,7 @@ impl Source {
                 *slot = [premultiplied(0), premultiplied(1), premultiplied(2), alpha];
             }
         }
-        Self {
-            width,
-            height,
-            data,
-        }
+        Self { width, height, data }
     }
 
     /// The value at a position in pixels of the unpadded source, pixel centres at .5.
@@ -47,10 +39,7 @@ impl Source {
         let (fx, fy) = (x - left as f32, y - top as f32);
         let start = top * self.width + left;
         let (a, b) = (self.data[start], self.data[start + 1]);
-        let (c, d) = (
-            self.data[start + self.width],
-            self.data[start + self.width + 1],
-        );
+        let (c, d) = (self.data[start + self.width], self.data[start + self.width + 1]);
         std::array::from_fn(|k| {
             let upper = a[k] + (b[k] - a[k]) * fx;
             let lower = c[k] + (d[k] - c[k]) * fx;
@@ -76,11 +65,7 @@ impl Warp {
         let stretch = dice.spread(options.stretch).exp();
         let small = dice.bell(options.rotation);
         let wide = dice.spread(options.far_rotation);
-        let degrees = if dice.chance(options.far) {
-            wide
-        } else {
-            small
-        };
+        let degrees = if dice.chance(options.far) { wide } else { small };
         let (sin, cos) = degrees.to_radians().sin_cos();
         let shear = [dice.spread(options.shear), dice.spread(options.shear)];
         let mirror = dice.chance(options.mirror) && mirror_allowed;
@@ -88,12 +73,7 @@ impl Warp {
         let sy = scale / stretch;
         // Forward: scale, shear, rotate.
         let sheared = [[sx, shear[0] * sy], [shear[1] * sx, sy]];
-        let row = |a: f32, b: f32| {
-            [
-                a * sheared[0][0] + b * sheared[1][0],
-                a * sheared[0][1] + b * sheared[1][1],
-            ]
-        };
+        let row = |a: f32, b: f32| [a * sheared[0][0] + b * sheared[1][0], a * sheared[0][1] + b * sheared[1][1]];
         let forward = [row(cos, -sin), row(sin, cos)];
         let determinant = forward[0][0] * forward[1][1] - forward[0][1] * forward[1][0];
         // Strong shears can nearly flatten the picture; such a draw becomes the plain scale.
@@ -110,11 +90,7 @@ impl Warp {
             let amplitude = dice.bell(options.wave);
             [amplitude, dice.between(0.5, 1.5), dice.unit()]
         });
-        Self {
-            inverse,
-            shift,
-            waves,
-        }
+        Self { inverse, shift, waves }
     }
 
     /// Draws the source into a square of `size` pixels.
@@ -122,25 +98,12 @@ impl Warp {
         let wave = |index: usize, samples: usize| -> Vec<f32> {
             let [amplitude, frequency, phase] = self.waves[index];
             let turns = |k: usize| frequency * (k as f32 + 0.5) / samples as f32 + phase;
-            (0..samples)
-                .map(|k| amplitude * (turns(k) * std::f32::consts::TAU).sin())
-                .collect()
+            (0..samples).map(|k| amplitude * (turns(k) * std::f32::consts::TAU).sin()).collect()
         };
         let (width, height) = ((source.width - 2) as f32, (source.height - 2) as f32);
         // Shrinking by more than this skips source pixels, so four samples are averaged.
-        let step = self
-            .inverse
-            .iter()
-            .flatten()
-            .map(|v| v * v)
-            .sum::<f32>()
-            .sqrt()
-            / std::f32::consts::SQRT_2;
-        let grid = if step * width.max(height) / size as f32 > 1.35 {
-            2
-        } else {
-            1
-        };
+        let step = self.inverse.iter().flatten().map(|v| v * v).sum::<f32>().sqrt() / std::f32::consts::SQRT_2;
+        let grid = if step * width.max(height) / size as f32 > 1.35 { 2 } else { 1 };
         let fine = size * grid;
         let (along_y, along_x) = (wave(0, fine), wave(1, fine));
         let weight = 1.0 / (grid * grid) as f32;

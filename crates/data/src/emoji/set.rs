@@ -204,37 +204,20 @@ impl Concept {
     /// Whether a mirrored drawing still means the same: false for symbols and flags, and for what its texts call left,
     /// right, an arrow or a pointing hand.
     pub fn mirror_safe(&self) -> bool {
-        const SIDED: [&str; 10] = [
-            "left",
-            "right",
-            "east",
-            "west",
-            "arrow",
-            "pointing",
-            "clockwise",
-            "anticlockwise",
-            "clock",
-            "oclock",
-        ];
-        let sided = |text: &str| {
-            text.split(|c: char| !c.is_alphanumeric())
-                .any(|word| SIDED.contains(&word))
-        };
+        const SIDED: [&str; 10] =
+            ["left", "right", "east", "west", "arrow", "pointing", "clockwise", "anticlockwise", "clock", "oclock"];
+        let sided = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| SIDED.contains(&word));
         !matches!(self.group.as_str(), "Symbols" | "Flags")
-            && !self
-                .train_texts()
-                .any(|text| sided(&text.to_lowercase().replace('\u{2019}', "")))
+            && !self.train_texts().any(|text| sided(&text.to_lowercase().replace('\u{2019}', "")))
     }
 
     /// Whether its name tells a colour, as "red heart" does: then its drawings may not change theirs.
     pub fn color_bound(&self) -> bool {
         const COLORS: [&str; 14] = [
-            "red", "orange", "yellow", "green", "blue", "purple", "brown", "black", "white",
-            "pink", "grey", "gray", "gold", "silver",
+            "red", "orange", "yellow", "green", "blue", "purple", "brown", "black", "white", "pink", "grey", "gray",
+            "gold", "silver",
         ];
         let words = self.label.split(|c: char| !c.is_alphanumeric());
-        words
-            .map(str::to_lowercase)
-            .any(|word| COLORS.contains(&word.as_str()))
+        words.map(str::to_lowercase).any(|word| COLORS.contains(&word.as_str()))
     }
 }

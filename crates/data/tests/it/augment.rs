@@ -1,9 +1,7 @@
 //! Augmentation repeats itself exactly, keeps to its options, and does change what it should.
 
 use vljepa_data::emoji::EmojiVendors;
-use vljepa_data::{
-    AugmentOptions, Augmenter, Preprocess, Rgb8Image, Rgba8Image, Sample, SampleKey,
-};
+use vljepa_data::{AugmentOptions, Augmenter, Preprocess, Rgb8Image, Rgba8Image, Sample, SampleKey};
 
 fn drawing() -> Rgba8Image {
     // A red disc on nothing, with a blue bar through its upper half.
@@ -19,28 +17,12 @@ fn drawing() -> Rgba8Image {
 }
 
 fn sample(picture: &Rgba8Image, index: u64) -> Sample<'_> {
-    let key = SampleKey {
-        seed: 7,
-        epoch: 3,
-        index,
-        stream: 0,
-    };
-    Sample {
-        picture,
-        other: Some(picture),
-        mirror_allowed: true,
-        color_bound: false,
-        key,
-    }
+    let key = SampleKey { seed: 7, epoch: 3, index, stream: 0 };
+    Sample { picture, other: Some(picture), mirror_allowed: true, color_bound: false, key }
 }
 
 fn distance(a: &Rgb8Image, b: &Rgb8Image) -> f64 {
-    let total: u64 = a
-        .data
-        .iter()
-        .zip(&b.data)
-        .map(|(x, y)| u64::from(x.abs_diff(*y)))
-        .sum();
+    let total: u64 = a.data.iter().zip(&b.data).map(|(x, y)| u64::from(x.abs_diff(*y))).sum();
     total as f64 / a.data.len() as f64
 }
 
@@ -72,13 +54,7 @@ fn nothing_asked_is_nothing_done() {
     let want = picture.over([255; 3]);
     for index in 0..8 {
         let got = augmenter.run(&sample(&picture, index));
-        let worst = got
-            .data
-            .iter()
-            .zip(&want.data)
-            .map(|(a, b)| a.abs_diff(*b))
-            .max()
-            .unwrap();
+        let worst = got.data.iter().zip(&want.data).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         assert!(worst <= 1, "{worst}");
     }
 }
@@ -95,32 +71,20 @@ fn batches_are_the_samples_in_order_whatever_the_threads() {
         to.normalize_into(&augmenter.run(one), &mut want).unwrap();
         assert_eq!(values, want);
     }
-    assert!(
-        augmenter.batch(&samples, &Preprocess::square(16)).is_err(),
-        "another size"
-    );
+    assert!(augmenter.batch(&samples, &Preprocess::square(16)).is_err(), "another size");
 }
 
 #[test]
 fn pictures_change_and_stay_visible() {
     let picture = drawing();
-    let plain = picture
-        .resize(64, 64, vljepa_data::Filter::Bicubic)
-        .unwrap()
-        .over([255; 3]);
+    let plain = picture.resize(64, 64, vljepa_data::Filter::Bicubic).unwrap().over([255; 3]);
     let augmenter = Augmenter::new(64, AugmentOptions::default()).unwrap();
     let mut total = 0.0;
     for index in 0..200 {
         let out = augmenter.run(&sample(&picture, index));
         total += distance(&out, &plain);
-        let (low, high) = (
-            out.data.iter().min().unwrap(),
-            out.data.iter().max().unwrap(),
-        );
-        assert!(
-            high - low > 25,
-            "sample {index} shows nothing: {low} to {high}"
-        );
+        let (low, high) = (out.data.iter().min().unwrap(), out.data.iter().max().unwrap());
+        assert!(high - low > 25, "sample {index} shows nothing: {low} to {high}");
     }
     let mean = total / 200.0;
     assert!((25.0..120.0).contains(&mean), "mean change {mean}");
@@ -132,26 +96,14 @@ fn one_option_at_a_time_does_what_it_says() {
     let run = |change: &dyn Fn(&mut AugmentOptions), index| {
         let mut options = AugmentOptions::none();
         change(&mut options);
-        Augmenter::new(72, options)
-            .unwrap()
-            .run(&sample(&picture, index))
+        Augmenter::new(72, options).unwrap().run(&sample(&picture, index))
     };
-    let at = |out: &Rgb8Image, x: usize, y: usize| -> [u8; 3] {
-        out.data[(y * 72 + x) * 3..][..3].try_into().unwrap()
-    };
+    let at = |out: &Rgb8Image, x: usize, y: usize| -> [u8; 3] { out.data[(y * 72 + x) * 3..][..3].try_into().unwrap() };
     let grey = run(&|o| o.grey = 1.0, 0);
-    assert!(
-        grey.data
-            .chunks_exact(3)
-            .all(|p| p[0].abs_diff(p[1]) <= 1 && p[1].abs_diff(p[2]) <= 1)
-    );
+    assert!(grey.data.chunks_exact(3).all(|p| p[0].abs_diff(p[1]) <= 1 && p[1].abs_diff(p[2]) <= 1));
     let negative = run(&|o| o.invert = 1.0, 0);
     assert_eq!(at(&negative, 36, 45), [35, 235, 235]);
-    assert_eq!(
-        at(&negative, 0, 0),
-        [255; 3],
-        "the background is not the drawing's"
-    );
+    assert_eq!(at(&negative, 0, 0), [255; 3], "the background is not the drawing's");
     let small = run(&|o| o.scale = [0.5, 0.5], 0);
     assert_eq!(at(&small, 36, 56), [255; 3]);
     assert_eq!(at(&small, 36, 44), [220, 20, 20]);
@@ -162,12 +114,7 @@ fn one_option_at_a_time_does_what_it_says() {
     let hole = run(&|o| (o.hole, o.hole_side) = (1.0, 0.4), 2);
     assert!(
         hole.data.iter().filter(|v| **v == 255).count()
-            > picture
-                .over([255; 3])
-                .data
-                .iter()
-                .filter(|v| **v == 255)
-                .count()
+            > picture.over([255; 3]).data.iter().filter(|v| **v == 255).count()
     );
     // A frame of outline colour grows the drawing.
     let white = |out: &Rgb8Image| out.data.chunks_exact(3).filter(|p| **p == [255; 3]).count();
@@ -181,23 +128,12 @@ fn one_option_at_a_time_does_what_it_says() {
 #[test]
 fn colour_words_keep_their_colour() {
     let picture = drawing();
-    let options = AugmentOptions {
-        any_hue: 1.0,
-        grey: 1.0,
-        invert: 1.0,
-        swap_channels: 1.0,
-        ..AugmentOptions::none()
-    };
+    let options = AugmentOptions { any_hue: 1.0, grey: 1.0, invert: 1.0, swap_channels: 1.0, ..AugmentOptions::none() };
     let augmenter = Augmenter::new(72, options).unwrap();
     for index in 0..50 {
-        let bound = Sample {
-            color_bound: true,
-            ..sample(&picture, index)
-        };
+        let bound = Sample { color_bound: true, ..sample(&picture, index) };
         let out = augmenter.run(&bound);
-        let [red, green, blue] = out.data[(45 * 72 + 36) * 3..][..3] else {
-            unreachable!()
-        };
+        let [red, green, blue] = out.data[(45 * 72 + 36) * 3..][..3] else { unreachable!() };
         assert!(red > 150 && green < 90 && blue < 90, "{red} {green} {blue}");
     }
     let set = EmojiVendors::open(EmojiVendors::default_dir()).unwrap();

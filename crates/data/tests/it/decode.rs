@@ -25,12 +25,7 @@ fn encode(format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-const FORMATS: [ImageFormat; 4] = [
-    ImageFormat::Png,
-    ImageFormat::Jpeg,
-    ImageFormat::Gif,
-    ImageFormat::WebP,
-];
+const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP];
 
 fn decode(bytes: &[u8]) -> Result<vljepa_data::Rgba8Image, DataError> {
     decode_bytes("test.bin", bytes, &Limits::default())
@@ -38,10 +33,7 @@ fn decode(bytes: &[u8]) -> Result<vljepa_data::Rgba8Image, DataError> {
 
 fn assert_one_line(error: &DataError) {
     let message = error.to_string();
-    assert!(
-        message.contains("test.bin") && !message.contains('\n'),
-        "{message}"
-    );
+    assert!(message.contains("test.bin") && !message.contains('\n'), "{message}");
 }
 
 #[test]
@@ -51,29 +43,18 @@ fn every_format_is_told_by_its_content() {
         assert_eq!((out.width, out.height), (40, 32), "{format:?}");
         let left = &out.data[(8 * 40 + 5) * 4..][..4];
         let right = &out.data[(8 * 40 + 35) * 4..][..4];
-        assert!(
-            left[0] > 150 && left[2] < 90 && left[3] == 255,
-            "{format:?}: {left:?}"
-        );
-        assert!(
-            right[2] > 150 && right[0] < 90 && right[3] == 255,
-            "{format:?}: {right:?}"
-        );
+        assert!(left[0] > 150 && left[2] < 90 && left[3] == 255, "{format:?}: {left:?}");
+        assert!(right[2] > 150 && right[0] < 90 && right[3] == 255, "{format:?}: {right:?}");
     }
     let corner = (31 * 40 + 2) * 4;
-    assert_eq!(
-        decode(&encode(ImageFormat::Png)).unwrap().data[corner + 3],
-        0,
-        "alpha is kept"
-    );
+    assert_eq!(decode(&encode(ImageFormat::Png)).unwrap().data[corner + 3], 0, "alpha is kept");
 }
 
 #[test]
 fn exif_orientation_is_honoured() {
     let jpeg = encode(ImageFormat::Jpeg);
     // APP1: EXIF, big-endian TIFF, one entry: orientation 6, "turn a quarter clockwise to see it upright".
-    let mut exif =
-        b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+    let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     let length = (exif.len() + 2) as u16;
     let mut bytes = jpeg[..2].to_vec();
     bytes.extend([0xff, 0xe1]);
@@ -92,24 +73,15 @@ fn empty_foreign_and_missing_files_have_their_own_errors() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits::default();
     assert!(matches!(decode(b""), Err(DataError::Empty(_))));
-    for text in [
-        b"hello world, this is no picture".as_slice(),
-        b"P",
-        b"%PDF-1.7\n",
-        b"BM\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-    ] {
+    for text in [b"hello world, this is no picture".as_slice(), b"P", b"%PDF-1.7\n", b"BM\0\0\0\0\0\0\0\0\0\0\0\0\0\0"]
+    {
         let error = decode(text).unwrap_err();
         assert!(matches!(error, DataError::NotAPicture(_)), "{error}");
         assert_one_line(&error);
     }
     let missing = dir.path().join("none.png");
-    assert!(
-        matches!(decode_file(&missing, &limits), Err(DataError::Missing(path)) if path == missing)
-    );
-    assert!(matches!(
-        decode_file(dir.path(), &limits),
-        Err(DataError::NotAPicture(_))
-    ));
+    assert!(matches!(decode_file(&missing, &limits), Err(DataError::Missing(path)) if path == missing));
+    assert!(matches!(decode_file(dir.path(), &limits), Err(DataError::NotAPicture(_))));
     let named = dir.path().join("wrong-name.gif");
     std::fs::write(&named, encode(ImageFormat::Png)).unwrap();
     assert_eq!(decode_file(&named, &limits).unwrap().width, 40);
@@ -122,11 +94,7 @@ fn every_truncation_is_an_error_or_a_whole_picture_and_never_a_panic() {
         let mut refused = 0;
         for length in (1..whole.len()).step_by(7) {
             match decode(&whole[..length]) {
-                Ok(out) => assert_eq!(
-                    (out.width, out.height),
-                    (40, 32),
-                    "{format:?} cut to {length}"
-                ),
+                Ok(out) => assert_eq!((out.width, out.height), (40, 32), "{format:?} cut to {length}"),
                 Err(error) => {
                     assert_one_line(&error);
                     refused += 1;
@@ -135,11 +103,7 @@ fn every_truncation_is_an_error_or_a_whole_picture_and_never_a_panic() {
         }
         assert!(refused > 0, "{format:?}");
         let half = decode(&whole[..whole.len() / 2]);
-        assert!(
-            matches!(half, Err(DataError::Corrupt { .. })),
-            "{format:?} cut in half: {:?}",
-            half.map(|p| p.width)
-        );
+        assert!(matches!(half, Err(DataError::Corrupt { .. })), "{format:?} cut in half: {:?}", half.map(|p| p.width));
     }
 }
 
@@ -159,13 +123,7 @@ fn flipped_bits_never_panic() {
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 {
-                crc >> 1 ^ 0xedb8_8320
-            } else {
-                crc >> 1
-            }
-        })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
     })
 }
 
@@ -179,10 +137,7 @@ fn lying_headers_allocate_nothing() {
     let mut gif = encode(ImageFormat::Gif);
     gif[6..10].copy_from_slice(&[0xff; 4]);
     let mut jpeg = encode(ImageFormat::Jpeg);
-    let frame = jpeg
-        .windows(2)
-        .position(|pair| pair == [0xff, 0xc0])
-        .unwrap();
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff; 4]);
     for bytes in [png, gif, jpeg] {
         let error = decode(&bytes).unwrap_err();
@@ -194,17 +149,8 @@ fn lying_headers_allocate_nothing() {
 #[test]
 fn limits_are_kept() {
     let png = encode(ImageFormat::Png);
-    let limits = |max_side, max_bytes| Limits {
-        max_side,
-        max_bytes,
-    };
+    let limits = |max_side, max_bytes| Limits { max_side, max_bytes };
     assert!(decode_bytes("a", &png, &limits(40, 1 << 20)).is_ok());
-    assert!(matches!(
-        decode_bytes("a", &png, &limits(39, 1 << 20)),
-        Err(DataError::TooLarge { width: 40, .. })
-    ));
-    assert!(matches!(
-        decode_bytes("a", &png, &limits(40, 40 * 32 * 4 - 1)),
-        Err(DataError::TooLarge { .. })
-    ));
+    assert!(matches!(decode_bytes("a", &png, &limits(39, 1 << 20)), Err(DataError::TooLarge { width: 40, .. })));
+    assert!(matches!(decode_bytes("a", &png, &limits(40, 40 * 32 * 4 - 1)), Err(DataError::TooLarge { .. })));
 }

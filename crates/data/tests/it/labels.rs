@@ -17,10 +17,7 @@ fn duplicates_name_both_lines() {
         matches!(&error, DataError::DuplicateLabel { label, first: 1, second: 4, .. } if label == "cat"),
         "{error}"
     );
-    assert_eq!(
-        error.to_string(),
-        "labels.txt: line 4 repeats \"cat\" of line 1: every label must differ"
-    );
+    assert_eq!(error.to_string(), "labels.txt: line 4 repeats \"cat\" of line 1: every label must differ");
     assert!(parse_labels("x", "cat\nCat".lines()).is_ok());
 }
 
@@ -32,15 +29,9 @@ fn empty_lists_and_broken_text_are_refused() {
     for text in ["", "\n \n\t\n"] {
         std::fs::write(&path, text).unwrap();
         let message = read_labels(&path).unwrap_err().to_string();
-        assert!(
-            message.contains("labels.txt") && message.contains("no labels"),
-            "{message}"
-        );
+        assert!(message.contains("labels.txt") && message.contains("no labels"), "{message}");
     }
     std::fs::write(&path, b"cat\ndog\nfo\xffx\n").unwrap();
     let message = read_labels(&path).unwrap_err().to_string();
-    assert!(
-        message.contains("line 3") && message.contains("UTF-8"),
-        "{message}"
-    );
+    assert!(message.contains("line 3") && message.contains("UTF-8"), "{message}");
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod augment;
+#[cfg(feature = "build")]
+mod build;
 mod decode;
 mod emoji;
 mod labels;

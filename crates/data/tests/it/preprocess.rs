@@ -3,14 +3,7 @@
 use vljepa_data::{DataError, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
 
 fn gradient(width: u32, height: u32) -> Rgba8Image {
-    let pixel = |i: u32| {
-        [
-            (i % width * 255 / width) as u8,
-            (i / width * 255 / height) as u8,
-            90,
-            255,
-        ]
-    };
+    let pixel = |i: u32| [(i % width * 255 / width) as u8, (i / width * 255 / height) as u8, 90, 255];
     Rgba8Image::new(width, height, (0..width * height).flat_map(pixel).collect()).unwrap()
 }
 
@@ -18,19 +11,12 @@ fn gradient(width: u32, height: u32) -> Rgba8Image {
 fn vjepa2_sizes_and_statistics() {
     let at_256 = Preprocess::vjepa2(256);
     assert_eq!(at_256.resize, ResizeRule::ShortestSide(292));
-    assert_eq!(
-        Preprocess::vjepa2(384).resize,
-        ResizeRule::ShortestSide(438)
-    );
+    assert_eq!(Preprocess::vjepa2(384).resize, ResizeRule::ShortestSide(438));
     for (width, height) in [(640, 272), (272, 640), (256, 256), (17, 900)] {
         let values = at_256.run(&gradient(width, height)).unwrap();
         assert_eq!(values.len(), 3 * 256 * 256);
         let blue = (90.0 / 255.0 - 0.406) / 0.225;
-        assert!(
-            values[2 * 256 * 256..]
-                .iter()
-                .all(|v| (v - blue).abs() < 1e-6)
-        );
+        assert!(values[2 * 256 * 256..].iter().all(|v| (v - blue).abs() < 1e-6));
     }
 }
 
@@ -53,22 +39,10 @@ fn the_crop_is_in_the_centre() {
 #[test]
 fn transparency_is_white_and_layouts_agree() {
     let clear = Rgba8Image::new(4, 4, vec![0; 64]).unwrap();
-    assert!(
-        Preprocess::square(4)
-            .run(&clear)
-            .unwrap()
-            .iter()
-            .all(|v| *v == 1.0)
-    );
+    assert!(Preprocess::square(4).run(&clear).unwrap().iter().all(|v| *v == 1.0));
     let chw = Preprocess::square(8);
-    let hwc = Preprocess {
-        layout: Layout::Hwc,
-        ..chw.clone()
-    };
-    let (a, b) = (
-        chw.run(&gradient(8, 8)).unwrap(),
-        hwc.run(&gradient(8, 8)).unwrap(),
-    );
+    let hwc = Preprocess { layout: Layout::Hwc, ..chw.clone() };
+    let (a, b) = (chw.run(&gradient(8, 8)).unwrap(), hwc.run(&gradient(8, 8)).unwrap());
     for i in 0..64 {
         for c in 0..3 {
             assert_eq!(a[c * 64 + i], b[i * 3 + c]);
@@ -82,11 +56,7 @@ fn fit_keeps_the_shape() {
     pre.resize = ResizeRule::Fit;
     let black = Rgba8Image::new(64, 16, [0, 0, 0, 255].repeat(64 * 16)).unwrap();
     let out = pre.square_crop(&black).unwrap();
-    let dark: Vec<bool> = out
-        .data
-        .chunks_exact(32 * 3)
-        .map(|row| row.iter().all(|v| *v == 0))
-        .collect();
+    let dark: Vec<bool> = out.data.chunks_exact(32 * 3).map(|row| row.iter().all(|v| *v == 0)).collect();
     let want: Vec<bool> = (0..32).map(|y| (12..20).contains(&y)).collect();
     assert_eq!(dark, want);
 }
@@ -104,13 +74,7 @@ fn batches_equal_single_runs() {
 fn impossible_rules_are_refused() {
     let mut pre = Preprocess::square(64);
     pre.resize = ResizeRule::ShortestSide(32);
-    assert!(matches!(
-        pre.run(&gradient(9, 9)),
-        Err(DataError::Shape {
-            what: "preprocess",
-            ..
-        })
-    ));
+    assert!(matches!(pre.run(&gradient(9, 9)), Err(DataError::Shape { what: "preprocess", .. })));
     let small = Rgb8Image::new(2, 2, vec![0; 12]).unwrap();
     assert!(pre.normalize_into(&small, &mut [0.0; 12]).is_err());
     assert!(Preprocess::square(0).run(&gradient(4, 4)).is_err());

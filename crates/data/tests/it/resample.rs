@@ -31,24 +31,13 @@ fn bytes_are_those_of_pillow() {
             for ((w, h), (tw, th)) in CASES {
                 let data = noise(w * h * channels);
                 let got = if channels == 3 {
-                    Rgb8Image::new(w, h, data)
-                        .unwrap()
-                        .resize(tw, th, filter)
-                        .unwrap()
-                        .data
+                    Rgb8Image::new(w, h, data).unwrap().resize(tw, th, filter).unwrap().data
                 } else {
-                    Rgba8Image::new(w, h, data)
-                        .unwrap()
-                        .resize(tw, th, filter)
-                        .unwrap()
-                        .data
+                    Rgba8Image::new(w, h, data).unwrap().resize(tw, th, filter).unwrap().data
                 };
                 let (want, rest) = expected.split_at((tw * th * channels) as usize);
                 let wrong = got.iter().zip(want).filter(|(a, b)| a != b).count();
-                assert_eq!(
-                    wrong, 0,
-                    "{w}x{h} to {tw}x{th}, {channels} channels, {filter:?}: wrong bytes"
-                );
+                assert_eq!(wrong, 0, "{w}x{h} to {tw}x{th}, {channels} channels, {filter:?}: wrong bytes");
                 expected = rest;
             }
         }
@@ -72,10 +61,7 @@ fn absurd_targets_are_refused() {
     let dot = Rgb8Image::new(1, 1, vec![0; 3]).unwrap();
     for (width, height) in [(0, 4), (4, 0), (1 << 20, 1)] {
         let error = dot.resize(width, height, Filter::Bilinear).unwrap_err();
-        assert!(
-            matches!(error, DataError::Shape { what: "resize", .. }),
-            "{error}"
-        );
+        assert!(matches!(error, DataError::Shape { what: "resize", .. }), "{error}");
     }
     assert!(Rgb8Image::new(2, 2, vec![0; 11]).is_err());
     assert!(Rgba8Image::new(0, 0, Vec::new()).is_err());

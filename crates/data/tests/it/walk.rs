@@ -10,30 +10,14 @@ fn pictures_are_found_sorted_and_others_left() {
     let root = dir.path();
     fs::create_dir_all(root.join("b/c")).unwrap();
     fs::create_dir_all(root.join(".hidden")).unwrap();
-    for name in [
-        "z.png",
-        "a.JPG",
-        "b/m.webp",
-        "b/c/n.gif",
-        "b.txt",
-        "b/png",
-        ".hidden/x.png",
-        ".dot.png",
-    ] {
+    for name in ["z.png", "a.JPG", "b/m.webp", "b/c/n.gif", "b.txt", "b/png", ".hidden/x.png", ".dot.png"] {
         fs::write(root.join(name), b"x").unwrap();
     }
     let found = find_pictures(root).unwrap();
     let want = ["a.JPG", "b/c/n.gif", "b/m.webp", "z.png"].map(|name| root.join(name));
     assert_eq!(found, want);
-    assert_eq!(
-        find_pictures(root.join("b.txt")).unwrap(),
-        [root.join("b.txt")],
-        "a file is itself"
-    );
-    assert!(matches!(
-        find_pictures(root.join("none")),
-        Err(DataError::Missing(_))
-    ));
+    assert_eq!(find_pictures(root.join("b.txt")).unwrap(), [root.join("b.txt")], "a file is itself");
+    assert!(matches!(find_pictures(root.join("none")), Err(DataError::Missing(_))));
     fs::create_dir(root.join("empty")).unwrap();
     assert!(find_pictures(root.join("empty")).unwrap().is_empty());
 }
