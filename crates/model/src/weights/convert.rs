@@ -58,7 +58,7 @@ pub(super) fn all_finite(name: &str, values: &[f32]) -> Result<()> {
 /// `values` is (rows, anything); its length must be a multiple of `rows`, the rest is left out otherwise. Values must be
 /// finite. Returns the elements and the `rows` scales.
 pub fn quantise_rows(values: &[f32], rows: usize) -> (Vec<i8>, Vec<f32>) {
-    let width = if rows == 0 { 0 } else { values.len() / rows };
+    let width = values.len().checked_div(rows).unwrap_or(0);
     let mut q = Vec::with_capacity(values.len());
     let mut scales = Vec::with_capacity(rows);
     for r in 0..rows {

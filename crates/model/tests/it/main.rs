@@ -1,5 +1,8 @@
 //! Tests of the model crate that need files or other crates: one binary, a module per subject.
 
+// clippy.toml exempts functions marked as tests; here that goes for their helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod config;
 mod fixtures;
 mod hostile_weights;
