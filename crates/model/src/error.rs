@@ -45,6 +45,9 @@ pub enum ModelError {
         /// What is wrong, with the tensor or offset concerned.
         what: String,
     },
+    /// An operator failed: shapes, limits, memory, the device.
+    #[error(transparent)]
+    Tensor(#[from] vljepa_tensor::Error),
 }
 
 /// Result with [`ModelError`].
