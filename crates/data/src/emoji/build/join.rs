@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::packages::{self, Packages};
@@ -70,7 +71,12 @@ pub fn split_of(key: &str) -> Split {
 /// A name as an icon set spells it: lower case, words joined by `-`.
 pub(super) fn slug(name: &str) -> String {
     let mut out = String::new();
-    for part in name.to_lowercase().replace(['\'', '’', '“', '”'], "").split(|c: char| !c.is_alphanumeric()) {
+    for part in name
+        .to_lowercase()
+        .replace(['\'', '’', '“', '”'], "")
+        .replace('!', " exclamation ")
+        .split(|c: char| !c.is_alphanumeric())
+    {
         if !part.is_empty() {
             if !out.is_empty() {
                 out.push('-');
@@ -96,12 +102,20 @@ impl Joiner {
                 by_slug.entry(slug(name)).or_insert(index);
             }
         }
-        // The names of icon sets that state their code points cover older spellings.
+        // The names and aliases of icon sets that state their code points cover older spellings.
         for package in [packages::TWEMOJI, packages::NOTO, packages::FLUENT_FLAT] {
             let chars = packages.json(&package, "chars.json")?;
+            let set = packages.json(&package, "icons.json")?;
             for (hex, name) in chars.as_object().into_iter().flatten() {
                 if let (Some(index), Some(name)) = (by_key.get(&join_key(hex)), name.as_str()) {
                     by_slug.entry(name.to_owned()).or_insert(*index);
+                }
+            }
+            for (name, alias) in set.get("aliases").and_then(Value::as_object).into_iter().flatten() {
+                let turned = ["hFlip", "vFlip", "rotate"].iter().any(|field| alias.get(field).is_some());
+                let parent = alias.get("parent").and_then(Value::as_str).and_then(|parent| by_slug.get(parent));
+                if let (Some(index), false) = (parent.copied(), turned) {
+                    by_slug.entry(name.clone()).or_insert(index);
                 }
             }
         }
