@@ -5,8 +5,9 @@ use crate::Kernel;
 pub mod elementwise;
 pub mod matmul;
 pub mod reduce;
+pub mod rope;
 
-const FAMILIES: &[&[Kernel]] = &[elementwise::KERNELS, matmul::KERNELS, reduce::KERNELS];
+const FAMILIES: &[&[Kernel]] = &[elementwise::KERNELS, matmul::KERNELS, reduce::KERNELS, rope::KERNELS];
 
 /// Every kernel of the package.
 pub fn all() -> impl Iterator<Item = &'static Kernel> {

@@ -4,8 +4,10 @@
 //! input stands on a tape it only computes, so that one model definition serves inference and training.
 
 mod matmul;
+mod rope;
 mod tape;
 
 pub use matmul::{linear, matmul};
+pub use rope::{rope_3d, rope_half};
 pub(crate) use tape::record;
 pub use tape::{Gradients, Tape, Var, checkpoint};

@@ -6,7 +6,12 @@
 mod elementwise;
 mod matmul;
 mod reduce;
+mod rope;
 
 pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};
 pub use reduce::sum_rows;
+pub use rope::{
+    Llama3Scaling, Rope3d, RopeHalf, rope_3d, rope_3d_backward, rope_3d_frequencies, rope_half, rope_half_backward,
+    rope_half_frequencies,
+};

@@ -2,6 +2,8 @@
 
 mod activation;
 mod matmul;
+mod rope;
 
 pub use activation::{activate, activate_grad, erf};
 pub use matmul::matmul;
+pub use rope::{rope_3d, rope_half};

@@ -1,4 +1,5 @@
 //! Kernels against their CPU twins, on the adapter that the run prints.
 
 mod matmul;
+mod rope;
 mod support;
