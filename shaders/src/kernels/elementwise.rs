@@ -11,6 +11,10 @@ params! {
     BinaryParams { len: u32, b_len: u32, alpha: f32, beta: f32 }
     /// Length and bit pattern of [`FILL`].
     FillParams { len: u32, bits: u32 }
+    /// Number of elements of [`ACTIVATION`], [`ACTIVATION_GRAD`], [`GATED`], [`GATED_GRAD`] and [`CAST`].
+    LenParams { len: u32 }
+    /// Length, inner factor and offset, and the bounds of the clamp of [`UNARY`].
+    UnaryParams { len: u32, alpha: f32, beta: f32, low: f32, high: f32 }
 }
 
 /// Arithmetic of two tensors.
@@ -37,4 +41,76 @@ pub const FILL: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-pub(super) const KERNELS: &[Kernel] = &[BINARY, FILL];
+/// An activation function.
+pub const ACTIVATION: Kernel = Kernel {
+    name: "activation",
+    file: "elementwise/activation.wgsl",
+    bindings: &[Read, ReadWrite],
+    params: LenParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+/// Its gradient.
+pub const ACTIVATION_GRAD: Kernel = Kernel {
+    name: "activation_grad",
+    file: "elementwise/activation_grad.wgsl",
+    bindings: &[Read, Read, ReadWrite],
+    params: LenParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+/// Gated linear unit.
+pub const GATED: Kernel = Kernel {
+    name: "gated",
+    file: "elementwise/gated.wgsl",
+    bindings: &[Read, Read, ReadWrite],
+    params: LenParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+/// Its gradients.
+pub const GATED_GRAD: Kernel = Kernel {
+    name: "gated_grad",
+    file: "elementwise/gated_grad.wgsl",
+    bindings: &[Read, Read, Read, ReadWrite, ReadWrite],
+    params: LenParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+/// Functions of one tensor and their gradients.
+pub const UNARY: Kernel = Kernel {
+    name: "unary",
+    file: "elementwise/unary.wgsl",
+    bindings: &[Read, Read, ReadWrite],
+    params: UnaryParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+/// Conversion between element types.
+pub const CAST: Kernel = Kernel {
+    name: "cast",
+    file: "elementwise/cast.wgsl",
+    bindings: &[Read, ReadWrite],
+    params: LenParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+pub(super) const KERNELS: &[Kernel] = &[BINARY, FILL, ACTIVATION, ACTIVATION_GRAD, GATED, GATED_GRAD, UNARY, CAST];

@@ -3,10 +3,12 @@
 //! [`Var`] is a tensor that may stand on a [`Tape`]. Every function here mirrors an operator of the same name; when no
 //! input stands on a tape it only computes, so that one model definition serves inference and training.
 
+mod elementwise;
 mod matmul;
 mod rope;
 mod tape;
 
+pub use elementwise::{activate, add, clamp, exp, gated, mul, scale, sub, unary};
 pub use matmul::{linear, matmul};
 pub use rope::{rope_3d, rope_half};
 pub(crate) use tape::record;

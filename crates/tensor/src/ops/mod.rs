@@ -3,11 +3,16 @@
 //! Every operator checks shapes first and returns a typed error before anything is recorded. `choose` functions say
 //! which kernel variant runs for which capabilities and shapes.
 
+mod activation;
+mod cast;
 mod elementwise;
 mod matmul;
 mod reduce;
 mod rope;
+mod unary;
 
+pub use activation::{activate, activate_grad, gated, gated_grad};
+pub use cast::cast;
 pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};
 pub use reduce::sum_rows;
@@ -15,3 +20,4 @@ pub use rope::{
     Llama3Scaling, Rope3d, RopeHalf, rope_3d, rope_3d_backward, rope_3d_frequencies, rope_half, rope_half_backward,
     rope_half_frequencies,
 };
+pub use unary::{UnaryOp, clamp, exp, log, scale, sqrt, unary, unary_grad};

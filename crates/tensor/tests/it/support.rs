@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use vljepa_tensor::autograd::{self, Tape, Var};
 use vljepa_tensor::{Device, DeviceOptions, Tensor};
 
 /// The device of the whole run. Without an adapter the tests fail, they do not skip.
@@ -31,6 +32,14 @@ pub fn devices() -> Vec<(String, Device)> {
             all
         })
         .clone()
+}
+
+/// The device with everything on and the one with nothing: for kernels that have one variant only.
+pub fn two_devices() -> [(String, Device); 2] {
+    let mut options = DeviceOptions::default();
+    options.disable = "all".to_owned();
+    let plain = Device::open(options).expect("a device with fewer capabilities");
+    [("everything on".to_owned(), device()), ("all off".to_owned(), plain)]
 }
 
 /// Repeatable numbers in [-1, 1) without symmetry.
@@ -76,4 +85,50 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32], abs: f32, rel: f32) {
 /// factor of 8 for unlucky orders.
 pub fn sum_tolerance(len: usize) -> f32 {
     8.0 * f32::EPSILON * (len.max(1) as f32).sqrt()
+}
+
+/// Checks value and gradients of `graph` against `twin` and its central differences. The operator stands in the middle:
+/// its inputs are scaled leaves and its result is weighted unevenly, so that a gradient that ignores either is caught.
+/// `tolerance` is relative to the largest gradient of each input.
+#[track_caller]
+pub fn check_gradients(
+    what: &str,
+    device: &Device,
+    inputs: &[(&[usize], Vec<f32>)],
+    graph: impl Fn(&[Var]) -> Var,
+    twin: impl Fn(&[Vec<f32>]) -> Vec<f32>,
+    tolerance: f32,
+) {
+    const FACTOR: f32 = 0.75;
+    const STEP: f32 = 1.0 / 128.0;
+    let scaled =
+        |inputs: &[Vec<f32>]| twin(&inputs.iter().map(|x| x.iter().map(|v| v * FACTOR).collect()).collect::<Vec<_>>());
+    let tape = Tape::new();
+    let leaves: Vec<Var> = inputs.iter().map(|(shape, data)| tape.leaf(upload(device, shape, data))).collect();
+    let scaled_leaves: Vec<Var> = leaves.iter().map(|l| autograd::scale(l, FACTOR).expect("scale")).collect();
+    let y = graph(&scaled_leaves);
+    let mut points: Vec<Vec<f32>> = inputs.iter().map(|(_, data)| data.clone()).collect();
+    let want = scaled(&points);
+    let size = |v: &[f32]| v.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+    assert_close(&format!("{what}: value"), &y.value().to_f32().expect("value"), &want, 1e-5 * size(&want), 0.0);
+    let seed: Vec<f32> = noise(99, want.len()).iter().map(|v| v + 0.3).collect();
+    let grads = tape.backward(&y, Some(upload(device, y.shape(), &seed))).expect("backward");
+    for i in 0..points.len() {
+        let loss = |at: usize, value: f32, points: &mut Vec<Vec<f32>>| {
+            points[i][at] = value;
+            scaled(points).iter().zip(&seed).map(|(&y, &s)| f64::from(y) * f64::from(s)).sum::<f64>()
+        };
+        let numeric: Vec<f32> = (0..points[i].len())
+            .map(|at| {
+                let x = points[i][at];
+                let rise = loss(at, x + STEP, &mut points) - loss(at, x - STEP, &mut points);
+                points[i][at] = x;
+                (rise / f64::from(2.0 * STEP)) as f32
+            })
+            .collect();
+        let got = grads.get(&leaves[i]).expect("a gradient");
+        assert_eq!(got.shape(), leaves[i].shape(), "{what}: shape of gradient {i}");
+        let got = got.to_f32().expect("gradient");
+        assert_close(&format!("{what}: gradient {i}"), &got, &numeric, tolerance * size(&numeric), 0.0);
+    }
 }

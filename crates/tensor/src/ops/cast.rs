@@ -1,0 +1,30 @@
+//! Conversion between element types.
+
+use vljepa_shaders::kernels::elementwise::{CAST, LenParams};
+
+use crate::{Dtype, Error, Launch, Result, Tensor};
+
+/// `x` with elements of type `to`; a tensor that has the type already is shared, not copied.
+///
+/// To f16: round to nearest even, overflow becomes infinity. To u32: towards zero; negative numbers and NaN become 0.
+///
+/// # Errors
+/// [`Error::Dtype`] between f16 and u32, allocation errors.
+pub fn cast(x: &Tensor, to: Dtype) -> Result<Tensor> {
+    let mode = match (x.dtype(), to) {
+        (from, to) if from == to => return Ok(x.clone()),
+        (Dtype::F32, Dtype::F16) => 0,
+        (Dtype::F16, Dtype::F32) => 1,
+        (Dtype::U32, Dtype::F32) => 2,
+        (Dtype::F32, Dtype::U32) => 3,
+        (from, to) => return Err(Error::Dtype { op: "cast", what: format!("{from:?} to {to:?}: go by way of F32") }),
+    };
+    let y = Tensor::empty(x.device(), x.shape(), to)?;
+    let params = LenParams { len: x.len() as u32 };
+    Launch::new(&CAST, [Some(x), Some(&y)]).overrides(&[("MODE", mode)]).record_elements(
+        x.device(),
+        &params,
+        x.len().div_ceil(2) as u64,
+    )?;
+    Ok(y)
+}
