@@ -4,10 +4,11 @@ use crate::Kernel;
 
 pub mod elementwise;
 pub mod matmul;
+pub mod norm;
 pub mod reduce;
 pub mod rope;
 
-const FAMILIES: &[&[Kernel]] = &[elementwise::KERNELS, matmul::KERNELS, reduce::KERNELS, rope::KERNELS];
+const FAMILIES: &[&[Kernel]] = &[elementwise::KERNELS, matmul::KERNELS, norm::KERNELS, reduce::KERNELS, rope::KERNELS];
 
 /// Every kernel of the package.
 pub fn all() -> impl Iterator<Item = &'static Kernel> {

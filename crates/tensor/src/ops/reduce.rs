@@ -6,7 +6,7 @@ use super::elementwise::need_f32;
 use crate::{Dtype, Launch, Result, Tensor};
 
 /// Rows that one invocation adds up. Short enough that many invocations share a long column.
-const STRETCH: usize = 64;
+pub(super) const STRETCH: usize = 64;
 
 /// Sums over all axes but the last: `[.., cols]` → `[cols]`, f32. The tree of sums depends on the shape alone.
 ///

@@ -2,5 +2,6 @@
 
 mod elementwise;
 mod matmul;
+mod norm;
 mod rope;
 mod support;

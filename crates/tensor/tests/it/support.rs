@@ -87,6 +87,7 @@ pub fn sum_tolerance(len: usize) -> f32 {
     8.0 * f32::EPSILON * (len.max(1) as f32).sqrt()
 }
 
+<<<<<<< HEAD
 /// Checks value and gradients of `graph` against `twin` and its central differences. The operator stands in the middle:
 /// its inputs are scaled leaves and its result is weighted unevenly, so that a gradient that ignores either is caught.
 /// `tolerance` is relative to the largest gradient of each input.
@@ -131,4 +132,39 @@ pub fn check_gradients(
         let got = got.to_f32().expect("gradient");
         assert_close(&format!("{what}: gradient {i}"), &got, &numeric, tolerance * size(&numeric), 0.0);
     }
+=======
+/// The devices that differ to row-wise operators: one invocation per row, and shared rows.
+pub fn row_devices() -> Vec<(String, Device)> {
+    devices().into_iter().filter(|(name, _)| ["everything on", "software off"].contains(&name.as_str())).collect()
+}
+
+pub fn widen(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&v| v.into()).collect()
+}
+
+pub fn narrow(x: &[f64]) -> Vec<f32> {
+    x.iter().map(|&v| v as f32).collect()
+}
+
+/// `a [m, k] · b [k, n]` in f64, for graphs that finite differences are taken of.
+pub fn matmul64(a: &[f64], b: &[f64], (m, n, k): (usize, usize, usize)) -> Vec<f64> {
+    let at = |i: usize| (0..k).map(|l| a[i / n * k + l] * b[l * n + i % n]).sum();
+    (0..m * n).map(at).collect()
+}
+
+/// Central differences of `f` at `x`.
+pub fn differences(x: &[f64], step: f64, f: impl Fn(&[f64]) -> f64) -> Vec<f32> {
+    let mut x = x.to_vec();
+    (0..x.len())
+        .map(|i| {
+            let old = x[i];
+            x[i] = old + step;
+            let up = f(&x);
+            x[i] = old - step;
+            let down = f(&x);
+            x[i] = old;
+            ((up - down) / (2.0 * step)) as f32
+        })
+        .collect()
+>>>>>>> c86cbda (Normalise rows: layer norm, RMS norm and L2, forward and backward)
 }

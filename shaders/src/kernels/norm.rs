@@ -1,0 +1,52 @@
+//! `norm/`: layer norm, RMS norm and L2 normalisation of rows.
+
+use crate::kernel::params;
+use crate::{
+    Access::{Read, ReadWrite},
+    Kernel, Params,
+};
+
+params! {
+    /// Sizes and epsilon of [`NORM`] and [`NORM_GRAD_X`].
+    NormParams { rows: u32, cols: u32, eps: f32 }
+    /// Sizes of [`NORM_GRAD_WEIGHT`].
+    NormGradWeightParams { rows: u32, cols: u32, stretch: u32, stretches: u32 }
+}
+
+/// Normalised rows and their statistics.
+pub const NORM: Kernel = Kernel {
+    name: "norm",
+    file: "norm/norm.wgsl",
+    bindings: &[Read, Read, Read, ReadWrite, ReadWrite],
+    params: NormParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+/// Gradient with respect to the input.
+pub const NORM_GRAD_X: Kernel = Kernel {
+    name: "norm_grad_x",
+    file: "norm/norm_grad_x.wgsl",
+    bindings: &[Read, Read, Read, Read, ReadWrite],
+    params: NormParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+/// Gradient with respect to the weight, by stretches of rows.
+pub const NORM_GRAD_WEIGHT: Kernel = Kernel {
+    name: "norm_grad_weight",
+    file: "norm/norm_grad_weight.wgsl",
+    bindings: &[Read, Read, Read, ReadWrite],
+    params: NormGradWeightParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+pub(super) const KERNELS: &[Kernel] = &[NORM, NORM_GRAD_X, NORM_GRAD_WEIGHT];
