@@ -87,7 +87,6 @@ pub fn sum_tolerance(len: usize) -> f32 {
     8.0 * f32::EPSILON * (len.max(1) as f32).sqrt()
 }
 
-<<<<<<< HEAD
 /// Checks value and gradients of `graph` against `twin` and its central differences. The operator stands in the middle:
 /// its inputs are scaled leaves and its result is weighted unevenly, so that a gradient that ignores either is caught.
 /// `tolerance` is relative to the largest gradient of each input.
@@ -132,7 +131,8 @@ pub fn check_gradients(
         let got = got.to_f32().expect("gradient");
         assert_close(&format!("{what}: gradient {i}"), &got, &numeric, tolerance * size(&numeric), 0.0);
     }
-=======
+}
+
 /// The devices that differ to row-wise operators: one invocation per row, and shared rows.
 pub fn row_devices() -> Vec<(String, Device)> {
     devices().into_iter().filter(|(name, _)| ["everything on", "software off"].contains(&name.as_str())).collect()
@@ -166,5 +166,4 @@ pub fn differences(x: &[f64], step: f64, f: impl Fn(&[f64]) -> f64) -> Vec<f32> 
             ((up - down) / (2.0 * step)) as f32
         })
         .collect()
->>>>>>> c86cbda (Normalise rows: layer norm, RMS norm and L2, forward and backward)
 }
