@@ -2,12 +2,16 @@
 
 mod adapter;
 mod bench;
+mod check;
+mod ci;
 mod data;
 mod demo;
 mod package;
 mod process;
 mod setup;
+mod shaders;
 mod test;
+mod tidy;
 mod vulkan;
 mod workspace;
 
@@ -46,7 +50,18 @@ struct Verb {
     run: fn(lexopt::Parser) -> Result,
 }
 
-const VERBS: &[Verb] = &[demo::VERB, test::VERB, setup::VERB, data::VERB, bench::VERB, package::VERB];
+const VERBS: &[Verb] = &[
+    demo::VERB,
+    test::VERB,
+    setup::VERB,
+    data::VERB,
+    check::VERB,
+    tidy::VERB,
+    shaders::VERB,
+    bench::VERB,
+    package::VERB,
+    ci::VERB,
+];
 
 const HINT: &str = "`cargo xtask --help` lists the verbs";
 
@@ -82,7 +97,10 @@ fn dispatch(args: Vec<OsString>) -> Result {
         return Ok(());
     }
     (verb.run)(lexopt::Parser::from_args(rest.iter().cloned())).map_err(|failure| match failure {
-        Failure::Usage(message) => Failure::Usage(format!("{message}\n\n{}", verb.help.trim_end())),
+        Failure::Usage(message) => {
+            let usage = verb.help.lines().next().unwrap_or_default();
+            Failure::Usage(format!("{message}\n{usage}"))
+        }
         other => other,
     })
 }
@@ -127,6 +145,7 @@ mod tests {
             &["test", "stray"],
             &["test", "--disable"],
             &["data", "--only", "no-such-set"],
+            &["check", "stray"],
         ] {
             assert!(matches!(run(args), Err(Failure::Usage(_))), "`xtask {}` was not refused", args.join(" "));
         }

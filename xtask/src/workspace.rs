@@ -39,7 +39,6 @@ pub struct Package {
     /// Its version.
     pub version: String,
     /// Its folder.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub dir: PathBuf,
     /// Whether it may be published.
     pub publishable: bool,
