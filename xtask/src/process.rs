@@ -31,6 +31,11 @@ pub fn run(command: &mut Command) -> Result {
 /// Runs to the end with our stdin, stdout and stderr and gives the exit status (1 for a signal).
 pub fn status(command: &mut Command) -> Result<u8> {
     eprintln!("$ {}", shown(command));
+    quiet_status(command)
+}
+
+/// As [`status`], without printing the command.
+pub fn quiet_status(command: &mut Command) -> Result<u8> {
     let status = command.status().map_err(|e| not_started(command, &e))?;
     Ok(status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1)))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Result, Verb, failed, process, workspace};
+use crate::{Failure, Result, Verb, failed, process, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {
@@ -39,8 +39,11 @@ fn main(mut args: lexopt::Parser) -> Result {
 pub fn run(dump: Option<&str>) -> Result {
     if let Some(name) = dump {
         let mut command = workspace::cargo(&["run", "--quiet", "-p", "vljepa-shaders", "--example", "dump", "--"]);
-        print!("{}", process::output(command.arg(name))?);
-        return Ok(());
+        // Nothing but the text on stdout; the program says itself what is wrong with a name.
+        return match process::quiet_status(command.arg(name))? {
+            0 => Ok(()),
+            code => Err(Failure::Exit(code)),
+        };
     }
     process::run(&mut workspace::cargo(&["test", "-p", "vljepa-shaders"]))?;
     let target = workspace::load()?.target.join("shaders");
@@ -65,7 +68,7 @@ struct Tool {
 }
 
 const NAGA: Tool = Tool { name: "naga", target: "native", args: &[] };
-const TINT: Tool = Tool { name: "tint", target: "web", args: &["--format", "none"] };
+const TINT: Tool = Tool { name: "tint", target: "web", args: &["--format", "wgsl"] };
 
 fn write_permutations(dir: &Path, target: &str) -> Result {
     if dir.exists() {
@@ -122,7 +125,7 @@ mod tests {
         fs::write(dir.path().join("a.wgsl"), "fine").unwrap();
         assert!(check_with(&CHECKER, dir.path()).is_ok());
         fs::write(dir.path().join("b-f16.wgsl"), "wrong").unwrap();
-        let Err(crate::Failure::Failed(message)) = check_with(&CHECKER, dir.path()) else { panic!("it passed") };
+        let Err(Failure::Failed(message)) = check_with(&CHECKER, dir.path()) else { panic!("it passed") };
         assert_eq!(message, "grep refuses b-f16");
     }
 }
