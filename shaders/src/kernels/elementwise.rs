@@ -11,7 +11,7 @@ params! {
     BinaryParams { len: u32, b_len: u32, alpha: f32, beta: f32 }
     /// Length and bit pattern of [`FILL`].
     FillParams { len: u32, bits: u32 }
-    /// Number of elements of [`ACTIVATION`], [`ACTIVATION_GRAD`], [`GATED`], [`GATED_GRAD`] and [`CAST`].
+    /// Number of elements of [`ACTIVATION`], [`ACTIVATION_BACKWARD`], [`GATED`], [`GATED_BACKWARD`] and [`CAST`].
     LenParams { len: u32 }
     /// Length, inner factor and offset, and the bounds of the clamp of [`UNARY`].
     UnaryParams { len: u32, alpha: f32, beta: f32, low: f32, high: f32 }
@@ -54,9 +54,9 @@ pub const ACTIVATION: Kernel = Kernel {
 };
 
 /// Its gradient.
-pub const ACTIVATION_GRAD: Kernel = Kernel {
-    name: "activation_grad",
-    file: "elementwise/activation_grad.wgsl",
+pub const ACTIVATION_BACKWARD: Kernel = Kernel {
+    name: "activation_backward",
+    file: "elementwise/activation_backward.wgsl",
     bindings: &[Read, Read, ReadWrite],
     params: LenParams::LAYOUT,
     elems: &[],
@@ -78,9 +78,9 @@ pub const GATED: Kernel = Kernel {
 };
 
 /// Its gradients.
-pub const GATED_GRAD: Kernel = Kernel {
-    name: "gated_grad",
-    file: "elementwise/gated_grad.wgsl",
+pub const GATED_BACKWARD: Kernel = Kernel {
+    name: "gated_backward",
+    file: "elementwise/gated_backward.wgsl",
     bindings: &[Read, Read, Read, ReadWrite, ReadWrite],
     params: LenParams::LAYOUT,
     elems: &[],
@@ -113,4 +113,5 @@ pub const CAST: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-pub(super) const KERNELS: &[Kernel] = &[BINARY, FILL, ACTIVATION, ACTIVATION_GRAD, GATED, GATED_GRAD, UNARY, CAST];
+pub(super) const KERNELS: &[Kernel] =
+    &[BINARY, FILL, ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, UNARY, CAST];

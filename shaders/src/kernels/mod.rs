@@ -5,10 +5,12 @@ use crate::Kernel;
 pub mod elementwise;
 pub mod matmul;
 pub mod norm;
+pub mod patch;
 pub mod reduce;
 pub mod rope;
 
-const FAMILIES: &[&[Kernel]] = &[elementwise::KERNELS, matmul::KERNELS, norm::KERNELS, reduce::KERNELS, rope::KERNELS];
+const FAMILIES: &[&[Kernel]] =
+    &[elementwise::KERNELS, matmul::KERNELS, norm::KERNELS, patch::KERNELS, reduce::KERNELS, rope::KERNELS];
 
 /// Every kernel of the package.
 pub fn all() -> impl Iterator<Item = &'static Kernel> {

@@ -67,7 +67,7 @@ pub fn unary(op: UnaryOp, x: &Var, alpha: f32, beta: f32) -> Result<Var> {
     let kept = (op != UnaryOp::Affine).then(|| x.value().clone());
     Ok(record(&[x], value, move |grad, _| {
         let dx = match &kept {
-            Some(x) => ops::unary_grad(op, x, grad, alpha, beta)?,
+            Some(x) => ops::unary_backward(op, x, grad, alpha, beta)?,
             None => ops::scale(grad, alpha)?,
         };
         Ok(vec![Some(dx)])
@@ -108,7 +108,7 @@ pub fn activate(x: &Var, activation: Activation) -> Result<Var> {
     }
     let value = ops::activate(x.value(), activation)?;
     let kept = x.value().clone();
-    Ok(record(&[x], value, move |grad, _| Ok(vec![Some(ops::activate_grad(&kept, grad, activation)?)])))
+    Ok(record(&[x], value, move |grad, _| Ok(vec![Some(ops::activate_backward(&kept, grad, activation)?)])))
 }
 
 /// Differentiable [`ops::gated`].
@@ -119,7 +119,7 @@ pub fn gated(gate: &Var, up: &Var, activation: Activation) -> Result<Var> {
     let value = ops::gated(gate.value(), up.value(), activation)?;
     let (gt, ut) = (gate.value().clone(), up.value().clone());
     Ok(record(&[gate, up], value, move |grad, _| {
-        let (dgate, dup) = ops::gated_grad(&gt, &ut, grad, activation)?;
+        let (dgate, dup) = ops::gated_backward(&gt, &ut, grad, activation)?;
         Ok(vec![Some(dgate), Some(dup)])
     }))
 }

@@ -6,12 +6,14 @@
 mod elementwise;
 mod matmul;
 mod norm;
+mod patch;
 mod rope;
 mod tape;
 
 pub use elementwise::{activate, add, clamp, exp, gated, mul, scale, sub, unary};
 pub use matmul::{linear, matmul};
 pub use norm::{l2_normalize, layer_norm, rms_norm};
+pub use patch::{conv2d_patches, tubelet_patches};
 pub use rope::{rope_3d, rope_half};
 pub(crate) use tape::record;
 pub use tape::{Gradients, Tape, Var, checkpoint};

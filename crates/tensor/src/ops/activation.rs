@@ -1,7 +1,7 @@
 //! Activation functions and gated linear units.
 
 use vljepa_shaders::Activation;
-use vljepa_shaders::kernels::elementwise::{ACTIVATION, ACTIVATION_GRAD, GATED, GATED_GRAD, LenParams};
+use vljepa_shaders::kernels::elementwise::{ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, LenParams};
 
 use super::elementwise::need_f32;
 use crate::{Dtype, Error, Launch, Result, Tensor};
@@ -34,10 +34,10 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 ///
 /// # Errors
 /// As [`activate`], and [`Error::Shape`] when the sizes differ.
-pub fn activate_grad(x: &Tensor, dy: &Tensor, activation: Activation) -> Result<Tensor> {
-    let params = same_len("activate_grad", &[x, dy])?;
+pub fn activate_backward(x: &Tensor, dy: &Tensor, activation: Activation) -> Result<Tensor> {
+    let params = same_len("activate_backward", &[x, dy])?;
     let dx = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
-    Launch::new(&ACTIVATION_GRAD, [Some(x), Some(dy), Some(&dx)])
+    Launch::new(&ACTIVATION_BACKWARD, [Some(x), Some(dy), Some(&dx)])
         .overrides(&[("ACT", activation as u32)])
         .record_elements(x.device(), &params, x.len() as u64)?;
     Ok(dx)
@@ -62,11 +62,11 @@ pub fn gated(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tenso
 ///
 /// # Errors
 /// As [`gated`].
-pub fn gated_grad(gate: &Tensor, up: &Tensor, dy: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
-    let params = same_len("gated_grad", &[gate, up, dy])?;
+pub fn gated_backward(gate: &Tensor, up: &Tensor, dy: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
+    let params = same_len("gated_backward", &[gate, up, dy])?;
     let dgate = Tensor::empty(gate.device(), gate.shape(), Dtype::F32)?;
     let dup = Tensor::empty(gate.device(), up.shape(), Dtype::F32)?;
-    Launch::new(&GATED_GRAD, [Some(gate), Some(up), Some(dy), Some(&dgate), Some(&dup)])
+    Launch::new(&GATED_BACKWARD, [Some(gate), Some(up), Some(dy), Some(&dgate), Some(&dup)])
         .overrides(&[("ACT", activation as u32)])
         .record_elements(gate.device(), &params, gate.len() as u64)?;
     Ok((dgate, dup))

@@ -8,12 +8,13 @@ mod cast;
 mod elementwise;
 mod matmul;
 mod norm;
+mod patch;
 mod reduce;
 mod rope;
 mod rows;
 mod unary;
 
-pub use activation::{activate, activate_grad, gated, gated_grad};
+pub use activation::{activate, activate_backward, gated, gated_backward};
 pub use cast::cast;
 pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};
@@ -21,10 +22,14 @@ pub use norm::{
     NormWeight, Normalised, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward, rms_norm,
     rms_norm_backward,
 };
+pub use patch::{
+    Conv2dPatches, choose_patch_chunk, conv2d_patches, conv2d_patches_backward, tubelet_patches,
+    tubelet_patches_backward,
+};
 pub use reduce::sum_rows;
 pub use rope::{
     Llama3Scaling, Rope3d, RopeHalf, rope_3d, rope_3d_backward, rope_3d_frequencies, rope_half, rope_half_backward,
     rope_half_frequencies,
 };
 pub use rows::choose_lanes;
-pub use unary::{UnaryOp, clamp, exp, log, scale, sqrt, unary, unary_grad};
+pub use unary::{UnaryOp, clamp, exp, log, scale, sqrt, unary, unary_backward};

@@ -67,10 +67,10 @@ pub fn unary(op: UnaryOp, x: &Tensor, alpha: f32, beta: f32) -> Result<Tensor> {
 ///
 /// # Errors
 /// As [`unary`], and [`Error::Shape`] when `dy` has another size than `x`.
-pub fn unary_grad(op: UnaryOp, x: &Tensor, dy: &Tensor, alpha: f32, beta: f32) -> Result<Tensor> {
-    need_f32("unary_grad", &[x, dy])?;
+pub fn unary_backward(op: UnaryOp, x: &Tensor, dy: &Tensor, alpha: f32, beta: f32) -> Result<Tensor> {
+    need_f32("unary_backward", &[x, dy])?;
     if x.len() != dy.len() {
-        return Err(Error::shape("unary_grad", format!("gradient {:?} for {:?}", dy.shape(), x.shape())));
+        return Err(Error::shape("unary_backward", format!("gradient {:?} for {:?}", dy.shape(), x.shape())));
     }
     launch(op, x, Some(dy), alpha, beta)
 }

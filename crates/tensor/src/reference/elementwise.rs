@@ -41,7 +41,7 @@ pub fn unary(op: UnaryOp, x: &[f32], alpha: f32, beta: f32) -> Vec<f32> {
 }
 
 /// Gradient of [`unary`].
-pub fn unary_grad(op: UnaryOp, x: &[f32], dy: &[f32], alpha: f32, beta: f32) -> Vec<f32> {
+pub fn unary_backward(op: UnaryOp, x: &[f32], dy: &[f32], alpha: f32, beta: f32) -> Vec<f32> {
     let one = |(&x, &g): (&f32, &f32)| {
         let alpha = f64::from(alpha);
         (f64::from(g) * alpha * unary_at(op, alpha * f64::from(x) + f64::from(beta)).1) as f32
@@ -55,7 +55,7 @@ pub fn gated(gate: &[f32], up: &[f32], activation: Activation) -> Vec<f32> {
 }
 
 /// Gradients of [`gated`] with respect to `gate` and `up`.
-pub fn gated_grad(gate: &[f32], up: &[f32], dy: &[f32], activation: Activation) -> (Vec<f32>, Vec<f32>) {
+pub fn gated_backward(gate: &[f32], up: &[f32], dy: &[f32], activation: Activation) -> (Vec<f32>, Vec<f32>) {
     let one = |i: usize| {
         let (g, u, d) = (f64::from(gate[i]), f64::from(up[i]), f64::from(dy[i]));
         ((d * u * activate_grad(g, activation)) as f32, (d * activate(g, activation)) as f32)

@@ -4,10 +4,12 @@ mod activation;
 mod elementwise;
 mod matmul;
 mod norm;
+mod patch;
 mod rope;
 
 pub use activation::{activate, activate_grad, erf};
-pub use elementwise::{binary, gated, gated_grad, round_f16, unary, unary_at, unary_grad};
+pub use elementwise::{binary, gated, gated_backward, round_f16, unary, unary_at, unary_backward};
 pub use matmul::matmul;
 pub use norm::{Norm, NormGrads, norm, norm_backward};
+pub use patch::{conv2d_patches, conv2d_patches_backward, tubelet_patches};
 pub use rope::{rope_3d, rope_half};

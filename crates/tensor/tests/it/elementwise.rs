@@ -25,7 +25,7 @@ fn activations_are_exact_to_a_few_units_in_the_last_place() {
             assert_close(&format!("{name}, {act:?}"), &got, &want, 3e-7, rel);
             let want: Vec<f32> =
                 (0..x.len()).map(|i| (f64::from(dy[i]) * reference::activate_grad(x[i].into(), act)) as f32).collect();
-            let got = ops::activate_grad(&xt, &gt, act).unwrap().to_f32().unwrap();
+            let got = ops::activate_backward(&xt, &gt, act).unwrap().to_f32().unwrap();
             assert_close(&format!("{name}, gradient of {act:?}"), &got, &want, 1e-6, 0.0);
         }
     }
@@ -40,7 +40,7 @@ fn activations_of_huge_values_saturate() {
         let y = ops::activate(&t, act).unwrap().to_f32().unwrap();
         assert_close(&format!("{act:?}"), &y, &[1e4, 0.0, 50.0, 0.0, f32::INFINITY, f32::NAN, 0.0], 1e-19, 0.0);
         let ones = ops::full(&device, &[4], 1.0).unwrap();
-        let slope = ops::activate_grad(&upload(&device, &[4], &x[..4]), &ones, act).unwrap().to_f32().unwrap();
+        let slope = ops::activate_backward(&upload(&device, &[4], &x[..4]), &ones, act).unwrap().to_f32().unwrap();
         assert_close(&format!("slope of {act:?}"), &slope, &[1.0, 0.0, 1.0, 0.0], 1e-6, 0.0);
     }
 }
@@ -56,8 +56,8 @@ fn gated_units_equal_the_twin_and_differentiate() {
             let y = ops::gated(&g, &u, act).unwrap();
             assert_eq!(y.shape(), shape);
             assert_close(&name, &y.to_f32().unwrap(), &reference::gated(&gate, &up, act), 1e-6, 1e-6);
-            let (dg, du) = ops::gated_grad(&g, &u, &d, act).unwrap();
-            let (want_g, want_u) = reference::gated_grad(&gate, &up, &dy, act);
+            let (dg, du) = ops::gated_backward(&g, &u, &d, act).unwrap();
+            let (want_g, want_u) = reference::gated_backward(&gate, &up, &dy, act);
             assert_close(&format!("{name} dgate"), &dg.to_f32().unwrap(), &want_g, 2e-6, 1e-6);
             assert_close(&format!("{name} dup"), &du.to_f32().unwrap(), &want_u, 1e-6, 1e-6);
         }
@@ -94,8 +94,8 @@ fn unary_functions_equal_the_twin_and_differentiate() {
         let (xt, dt) = (upload(&device, &[x.len()], &x), upload(&device, &[x.len()], &dy));
         let y = ops::unary(op, &xt, 0.5, 1.5).unwrap().to_f32().unwrap();
         assert_close(&format!("{op:?}"), &y, &reference::unary(op, &x, 0.5, 1.5), 4e-7, 4e-7);
-        let dx = ops::unary_grad(op, &xt, &dt, 0.5, 1.5).unwrap().to_f32().unwrap();
-        assert_close(&format!("d{op:?}"), &dx, &reference::unary_grad(op, &x, &dy, 0.5, 1.5), 1e-6, 1e-6);
+        let dx = ops::unary_backward(op, &xt, &dt, 0.5, 1.5).unwrap().to_f32().unwrap();
+        assert_close(&format!("d{op:?}"), &dx, &reference::unary_backward(op, &x, &dy, 0.5, 1.5), 1e-6, 1e-6);
         check_gradients(
             &format!("{op:?} in a graph"),
             &device,

@@ -3,5 +3,6 @@
 mod elementwise;
 mod matmul;
 mod norm;
+mod patch;
 mod rope;
 mod support;
