@@ -2,6 +2,7 @@
 
 use crate::Kernel;
 
+pub mod attention;
 pub mod elementwise;
 pub mod matmul;
 pub mod norm;
@@ -9,8 +10,15 @@ pub mod patch;
 pub mod reduce;
 pub mod rope;
 
-const FAMILIES: &[&[Kernel]] =
-    &[elementwise::KERNELS, matmul::KERNELS, norm::KERNELS, patch::KERNELS, reduce::KERNELS, rope::KERNELS];
+const FAMILIES: &[&[Kernel]] = &[
+    attention::KERNELS,
+    elementwise::KERNELS,
+    matmul::KERNELS,
+    norm::KERNELS,
+    patch::KERNELS,
+    reduce::KERNELS,
+    rope::KERNELS,
+];
 
 /// Every kernel of the package.
 pub fn all() -> impl Iterator<Item = &'static Kernel> {

@@ -3,6 +3,7 @@
 //! [`Var`] is a tensor that may stand on a [`Tape`]. Every function here mirrors an operator of the same name; when no
 //! input stands on a tape it only computes, so that one model definition serves inference and training.
 
+mod attention;
 mod elementwise;
 mod matmul;
 mod norm;
@@ -10,6 +11,7 @@ mod patch;
 mod rope;
 mod tape;
 
+pub use attention::attention;
 pub use elementwise::{activate, add, clamp, exp, gated, mul, scale, sub, unary};
 pub use matmul::{linear, matmul};
 pub use norm::{l2_normalize, layer_norm, rms_norm};

@@ -4,6 +4,7 @@
 //! which kernel variant runs for which capabilities and shapes.
 
 mod activation;
+mod attention;
 mod cast;
 mod elementwise;
 mod matmul;
@@ -15,6 +16,7 @@ mod rows;
 mod unary;
 
 pub use activation::{activate, activate_backward, gated, gated_backward};
+pub use attention::{Attention, AttentionVariant, attention, attention_backward, attention_with_lse, choose_attention};
 pub use cast::cast;
 pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};

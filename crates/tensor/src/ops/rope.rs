@@ -118,7 +118,7 @@ fn sizes(
     let [.., n, width] = *x.shape() else {
         return Err(Error::shape(op, format!("{:?} is not [.., tokens, heads * head dim]", x.shape())));
     };
-    if heads == 0 || width % heads != 0 || (width / heads) % 2 != 0 {
+    if heads == 0 || !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(2) {
         return Err(Error::shape(op, format!("a width of {width} does not split into {heads} heads of even size")));
     }
     let (tokens, _) = x.rows_cols();

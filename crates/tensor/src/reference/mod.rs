@@ -1,6 +1,7 @@
 //! CPU twins: plain loops with f64 sums, the specification that kernels are tested against.
 
 mod activation;
+mod attention;
 mod elementwise;
 mod matmul;
 mod norm;
@@ -8,6 +9,7 @@ mod patch;
 mod rope;
 
 pub use activation::{activate, activate_grad, erf};
+pub use attention::{AttentionSpec, attention, attention_backward};
 pub use elementwise::{binary, gated, gated_backward, round_f16, unary, unary_at, unary_backward};
 pub use matmul::matmul;
 pub use norm::{Norm, NormGrads, norm, norm_backward};

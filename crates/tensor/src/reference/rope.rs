@@ -49,9 +49,9 @@ pub fn rope_half(
     let mut y = x.to_vec();
     for (token, &p) in positions.iter().enumerate() {
         for head in 0..heads {
-            for k in 0..half {
+            for (k, &frequency) in inv_freq.iter().enumerate() {
                 let at = (token * heads + head) * head_dim + k;
-                let angle = f64::from(p as f32 * inv_freq[k]) * if transpose { -1.0 } else { 1.0 };
+                let angle = f64::from(p as f32 * frequency) * if transpose { -1.0 } else { 1.0 };
                 let (a, b) = (f64::from(x[at]), f64::from(x[at + half]));
                 y[at] = (a * angle.cos() - b * angle.sin()) as f32;
                 y[at + half] = (b * angle.cos() + a * angle.sin()) as f32;

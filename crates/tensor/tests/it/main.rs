@@ -1,5 +1,6 @@
 //! Kernels against their CPU twins, on the adapter that the run prints.
 
+mod attention;
 mod elementwise;
 mod matmul;
 mod norm;
