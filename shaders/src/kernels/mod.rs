@@ -6,6 +6,7 @@ pub mod attention;
 pub mod elementwise;
 pub mod matmul;
 pub mod norm;
+pub mod optim;
 pub mod patch;
 pub mod reduce;
 pub mod rope;
@@ -15,6 +16,10 @@ const FAMILIES: &[&[Kernel]] = &[
     elementwise::KERNELS,
     matmul::KERNELS,
     norm::KERNELS,
+    elementwise::KERNELS,
+    matmul::KERNELS,
+    norm::KERNELS,
+    optim::KERNELS,
     patch::KERNELS,
     reduce::KERNELS,
     rope::KERNELS,

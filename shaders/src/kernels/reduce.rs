@@ -9,6 +9,8 @@ use crate::{
 params! {
     /// Sizes of [`SUM_ROWS`].
     SumRowsParams { rows: u32, cols: u32, stretch: u32, stretches: u32 }
+    /// Sizes of [`SUM_COLS`].
+    SumColsParams { rows: u32, cols: u32 }
 }
 
 /// Column sums by stretches of rows.
@@ -23,4 +25,16 @@ pub const SUM_ROWS: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-pub(super) const KERNELS: &[Kernel] = &[SUM_ROWS];
+/// Sums of rows.
+pub const SUM_COLS: Kernel = Kernel {
+    name: "sum_cols",
+    file: "reduce/sum_cols.wgsl",
+    bindings: &[Read, ReadWrite],
+    params: SumColsParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
+pub(super) const KERNELS: &[Kernel] = &[SUM_ROWS, SUM_COLS];

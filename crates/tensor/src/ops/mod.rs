@@ -9,6 +9,7 @@ mod cast;
 mod elementwise;
 mod matmul;
 mod norm;
+mod optim;
 mod patch;
 mod reduce;
 mod rope;
@@ -24,11 +25,14 @@ pub use norm::{
     NormWeight, Normalised, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward, rms_norm,
     rms_norm_backward,
 };
+pub use optim::{
+    AdamW, adamw_assign, add_assign, choose_square_partials, clip_scale, ema_assign, scale_assign, square_sums,
+};
 pub use patch::{
     Conv2dPatches, choose_patch_chunk, conv2d_patches, conv2d_patches_backward, tubelet_patches,
     tubelet_patches_backward,
 };
-pub use reduce::sum_rows;
+pub use reduce::{sum_cols, sum_rows};
 pub use rope::{
     Llama3Scaling, Rope3d, RopeHalf, rope_3d, rope_3d_backward, rope_3d_frequencies, rope_half, rope_half_backward,
     rope_half_frequencies,

@@ -5,6 +5,7 @@ mod attention;
 mod elementwise;
 mod matmul;
 mod norm;
+mod optim;
 mod patch;
 mod rope;
 
@@ -13,5 +14,6 @@ pub use attention::{AttentionSpec, attention, attention_backward};
 pub use elementwise::{binary, gated, gated_backward, round_f16, unary, unary_at, unary_backward};
 pub use matmul::matmul;
 pub use norm::{Norm, NormGrads, norm, norm_backward};
+pub use optim::{adamw, clip_scale};
 pub use patch::{conv2d_patches, conv2d_patches_backward, tubelet_patches};
 pub use rope::{rope_3d, rope_half};

@@ -4,6 +4,7 @@ mod attention;
 mod elementwise;
 mod matmul;
 mod norm;
+mod optim;
 mod patch;
 mod rope;
 mod support;
