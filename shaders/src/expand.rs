@@ -53,7 +53,11 @@ fn append(path: &str, from: &str, seen: &mut Vec<String>, out: &mut String) -> R
         return Ok(());
     }
     seen.push(path.to_owned());
-    for line in text(path, from)?.lines() {
+    append_text(text(path, from)?, path, seen, out)
+}
+
+fn append_text(text: &str, path: &str, seen: &mut Vec<String>, out: &mut String) -> Result<(), ExpandError> {
+    for line in text.lines() {
         match line.trim().strip_prefix("//#include ") {
             Some(name) => append(name.trim().trim_matches('"'), path, seen, out)?,
             None => {
@@ -67,6 +71,7 @@ fn append(path: &str, from: &str, seen: &mut Vec<String>, out: &mut String) -> R
 
 pub(crate) fn expand(
     kernel: &Kernel,
+    own_text: Option<&str>,
     elem: Option<Elem>,
     consts: &[Const],
     target: Target,
@@ -89,6 +94,9 @@ pub(crate) fn expand(
     for (name, value) in consts {
         out += &format!("const {name}: u32 = {value}u;\n");
     }
-    append(kernel.file, kernel.name, &mut seen, &mut out)?;
+    match own_text {
+        Some(text) => append_text(text, kernel.name, &mut seen, &mut out)?,
+        None => append(kernel.file, kernel.name, &mut seen, &mut out)?,
+    }
     Ok(out)
 }

@@ -78,6 +78,7 @@ pub trait Params: bytemuck::Pod {
 }
 
 /// Declares parameter structs of `u32`, `i32` and `f32` fields with their [`ParamsLayout`].
+#[macro_export]
 macro_rules! params {
     ($($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ident),+ $(,)? })+) => {$(
         $(#[$meta])*
@@ -99,7 +100,7 @@ macro_rules! params {
         }
     )+};
 }
-pub(crate) use params;
+pub(crate) use crate::params;
 
 /// A named constant put in front of the kernel text (`const NAME: u32 = VALUE;`), for what sizes function-local arrays.
 pub type Const = (&'static str, u32);
@@ -134,7 +135,21 @@ impl Kernel {
     /// # Errors
     /// When an include cannot be found or includes itself.
     pub fn source(&self, elem: Option<Elem>, consts: &[Const], target: Target) -> Result<String, ExpandError> {
-        expand::expand(self, elem, consts, target)
+        expand::expand(self, None, elem, consts, target)
+    }
+
+    /// As [`Kernel::source`], from a text that is not in this package; its includes are looked up here.
+    ///
+    /// # Errors
+    /// As [`Kernel::source`].
+    pub fn source_of(
+        &self,
+        text: &str,
+        elem: Option<Elem>,
+        consts: &[Const],
+        target: Target,
+    ) -> Result<String, ExpandError> {
+        expand::expand(self, Some(text), elem, consts, target)
     }
 
     /// Every permutation that the tests build: `(name, elem, consts)`.

@@ -38,6 +38,7 @@ pub struct Launch<'a> {
     overrides: Vec<Override>,
     bindings: Vec<Option<&'a Tensor>>,
     work: u64,
+    own_text: Option<&'a str>,
 }
 
 impl<'a> Launch<'a> {
@@ -50,7 +51,14 @@ impl<'a> Launch<'a> {
             overrides: Vec::new(),
             bindings: bindings.into_iter().collect(),
             work: 0,
+            own_text: None,
         }
+    }
+
+    /// A kernel of your own: its WGSL text, which may include ours. The kernel's name must be unlike any other.
+    pub fn text(mut self, wgsl: &'a str) -> Self {
+        self.own_text = Some(wgsl);
+        self
     }
 
     /// Element type of the kernel's `store4` buffers (default f32).
@@ -130,7 +138,7 @@ impl<'a> Launch<'a> {
                 return Err(Error::Invalid(format!("kernel {}: a written tensor is bound twice", self.kernel.name)));
             }
         }
-        let pipeline = pipeline(device, self.kernel, self.elem, self.consts, self.overrides)?;
+        let pipeline = pipeline(device, self.kernel, self.own_text, self.elem, self.consts, self.overrides)?;
         let mut recorder = device.recorder();
         recorder.dispatch(Dispatch {
             label: self.kernel.name,
@@ -173,6 +181,7 @@ impl<'a> Launch<'a> {
 fn pipeline(
     device: &Device,
     kernel: &'static Kernel,
+    own_text: Option<&str>,
     elem: Option<Elem>,
     consts: Vec<Const>,
     overrides: Vec<Override>,
@@ -184,7 +193,10 @@ fn pipeline(
     let inner = &device.0;
     let raw = &inner.raw;
     let target = if inner.info.backend == wgpu::Backend::BrowserWebGpu { Target::Web } else { Target::Native };
-    let text = kernel.source(elem, &key.consts, target)?;
+    let text = match own_text {
+        Some(text) => kernel.source_of(text, elem, &key.consts, target)?,
+        None => kernel.source(elem, &key.consts, target)?,
+    };
     let scope = raw.push_error_scope(wgpu::ErrorFilter::Validation);
     let source =
         wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source: wgpu::ShaderSource::Wgsl(text.into()) };
