@@ -1,0 +1,64 @@
+//! `info`.
+
+use serde_json::{Value, json};
+use vljepa::Result;
+use vljepa::info::{self, Adapter};
+
+use super::args::{Common, ModelArgs};
+use super::{Output, output};
+
+/// A machine without adapters is an answer here, not a failure: an empty list.
+pub fn run(args: &ModelArgs, common: &Common, out: &Output) -> Result<()> {
+    let models = info::models(args.model.as_deref())?;
+    let adapters = Adapter::all();
+    let device = if adapters.is_empty() { None } else { Some(info::device(&vljepa::open_device(&common.device)?)) };
+    if out.json {
+        let version = env!("CARGO_PKG_VERSION");
+        return out.document(&json!({
+            "version": version, "adapters": adapters, "device": device, "models": models,
+        }));
+    }
+    let mut text = format!("vljepa {}\n\nadapters\n", env!("CARGO_PKG_VERSION"));
+    let row = |a: &Adapter| {
+        vec![format!("  {}", a.index), a.name.clone(), a.backend.clone(), a.device_type.into(), a.driver.clone()]
+    };
+    text += &output::columns(&adapters.iter().map(row).collect::<Vec<_>>());
+    match &device {
+        None => {
+            text += "  none: install a driver; without a GPU a software Vulkan driver will do (Debian, Ubuntu: mesa-vulkan-drivers)\n"
+        }
+        Some(device) => {
+            text += &format!("\n--device {} is {}\n", common.device, plain(&device["adapter"]));
+            for part in ["capabilities", "limits", "variants"] {
+                text += &format!("\n{part}\n");
+                let values = device[part].as_object().into_iter().flatten();
+                let rows: Vec<_> = values.map(|(key, value)| vec![format!("  {key}"), plain(value)]).collect();
+                text += &output::columns(&rows);
+            }
+        }
+    }
+    text += "\nmodels\n";
+    if models.is_empty() {
+        text += "  none: this build carries no compact model; pass --model DIR\n";
+    }
+    for model in &models {
+        text += &format!(
+            "  {}: {} parameters, {:.1} MB, pictures of {} pixels, embeddings of {}\n",
+            plain(&model["origin"]),
+            plain(&model["parameters"]),
+            model["weight_bytes"].as_f64().unwrap_or(0.0) / 1e6,
+            plain(&model["image_size"]),
+            plain(&model["embedding_dim"]),
+        );
+    }
+    out.text(&text)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,185 @@
+//! Rows of unit length, what is done with them on the host, and the files they are written to.
+
+use serde::Serialize;
+use vljepa_model::weights::Writer;
+
+use crate::error::{Error, Result};
+
+/// Embeddings: `rows()` vectors of `dim` numbers, L2-normalised, one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    dim: usize,
+    data: Vec<f32>,
+}
+
+/// One candidate for a picture or a text.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Match {
+    /// Index of the candidate.
+    pub index: usize,
+    /// Cosine, -1..1.
+    pub cosine: f32,
+}
+
+impl Embeddings {
+    /// No rows yet.
+    pub fn new(dim: usize) -> Self {
+        Self { dim: dim.max(1), data: Vec::new() }
+    }
+
+    /// Normalises rows and appends them. `name` says what row `i` of `rows` is, for messages.
+    ///
+    /// # Errors
+    /// When a row is not finite or has no length: there is no direction to compare.
+    pub fn extend(&mut self, rows: &[f32], name: impl Fn(usize) -> String) -> Result<()> {
+        for (i, row) in rows.chunks_exact(self.dim).enumerate() {
+            let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+            if !norm.is_finite() || norm <= 0.0 {
+                let what = if norm == 0.0 { "is zero" } else { "is not finite" };
+                return Err(Error::Invalid(format!(
+                    "{}: its embedding {what}; the model or the driver computes nonsense here",
+                    name(i)
+                )));
+            }
+            self.data.extend(row.iter().map(|&v| (f64::from(v) / norm) as f32));
+        }
+        Ok(())
+    }
+
+    /// Rows that are already of unit length, as an index file holds them.
+    pub(crate) fn from_unit_rows(dim: usize, data: Vec<f32>) -> Self {
+        Self { dim: dim.max(1), data }
+    }
+
+    /// Numbers in a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.data.len() / self.dim
+    }
+
+    /// Row `i`; panics outside `0..rows()` as slices do.
+    pub fn row(&self, i: usize) -> &[f32] {
+        &self.data[i * self.dim..(i + 1) * self.dim]
+    }
+
+    /// All numbers, row-major.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// Row `i` against every row of `candidates`: their cosines, in order.
+    pub fn cosines(&self, i: usize, candidates: &Embeddings) -> Vec<f32> {
+        let a = self.row(i);
+        let dot = |b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        candidates.data.chunks_exact(candidates.dim).map(dot).collect()
+    }
+
+    /// The rows in another order, or some of them.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let data = rows.iter().flat_map(|&i| self.row(i).iter().copied()).collect();
+        Self { dim: self.dim, data }
+    }
+
+    /// NumPy's format, version 1.0: f32, C order, shape `(rows, dim)`.
+    pub fn to_npy(&self) -> Vec<u8> {
+        let mut header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", self.rows(), self.dim);
+        // Magic, version, length and header together are a multiple of 64 bytes and end in a line feed.
+        let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+        header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
+        header.push('\n');
+        let mut out = b"\x93NUMPY\x01\x00".to_vec();
+        out.extend((header.len() as u16).to_le_bytes());
+        out.extend(header.as_bytes());
+        out.extend(self.data.iter().flat_map(|v| v.to_le_bytes()));
+        out
+    }
+
+    /// A safetensors file with the tensor `embeddings` `[rows, dim]`, f32, and strings in its header.
+    ///
+    /// # Errors
+    /// When a number is not finite.
+    pub fn to_safetensors(&self, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
+        let mut writer = Writer::new();
+        for (key, value) in metadata {
+            writer.metadata(*key, value.clone());
+        }
+        writer.f32("embeddings", &[self.rows(), self.dim], &self.data).map_err(Error::model("embeddings"))?;
+        writer.finish().map_err(Error::model("embeddings"))
+    }
+}
+
+/// The `k` best of `cosines`, best first; equal ones in their order.
+pub fn best(cosines: &[f32], k: usize) -> Vec<Match> {
+    let mut all: Vec<Match> = cosines.iter().enumerate().map(|(index, &cosine)| Match { index, cosine }).collect();
+    all.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
+    all.truncate(k);
+    all
+}
+
+/// Softmax of `cosines * scale`, in f64.
+pub fn softmax(cosines: &[f32], scale: f32) -> Vec<f64> {
+    let max = cosines.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exp: Vec<f64> = cosines.iter().map(|&c| (f64::from(c - max) * f64::from(scale)).exp()).collect();
+    let sum: f64 = exp.iter().sum();
+    exp.into_iter().map(|e| e / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(data: &[f32]) -> Embeddings {
+        let mut e = Embeddings::new(2);
+        e.extend(data, |i| format!("row {i}")).unwrap();
+        e
+    }
+
+    #[test]
+    fn rows_get_unit_length() {
+        let e = rows(&[3.0, 4.0, 0.0, -2.0]);
+        assert_eq!(e.as_slice(), [0.6, 0.8, 0.0, -1.0]);
+        assert_eq!((e.rows(), e.dim()), (2, 2));
+        assert_eq!(e.select(&[1, 0, 1]).as_slice(), [0.0, -1.0, 0.6, 0.8, 0.0, -1.0]);
+    }
+
+    #[test]
+    fn rows_without_direction_are_refused_by_name() {
+        let mut e = Embeddings::new(2);
+        for bad in [[0.0, 0.0], [f32::NAN, 1.0], [f32::INFINITY, 1.0]] {
+            let error = e.extend(&bad, |_| "cat.png".into()).unwrap_err().to_string();
+            assert!(error.starts_with("cat.png: "), "{error}");
+        }
+        assert_eq!(e.rows(), 0);
+    }
+
+    #[test]
+    fn npy_is_what_numpy_writes() {
+        let bytes = rows(&[1.0, 0.0]).to_npy();
+        // numpy.save of numpy.array([[1, 0]], dtype="<f4")
+        assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
+        assert!(bytes[10..].starts_with(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }"));
+        assert_eq!(bytes.len(), 128 + 8);
+        assert_eq!(bytes[127], b'\n');
+        assert_eq!(&bytes[128..], [0, 0, 128, 63, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_best_come_first_and_ties_keep_their_order() {
+        let top: Vec<usize> = best(&[0.1, 0.9, 0.5, 0.9], 3).iter().map(|m| m.index).collect();
+        assert_eq!(top, [1, 3, 2]);
+        assert_eq!(best(&[0.1], 9).len(), 1);
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_survives_large_scales() {
+        let p = softmax(&[1.0, 0.0], 2.0);
+        assert!((p[0] - 1.0 / (1.0 + (-2.0f64).exp())).abs() < 1e-12);
+        let p = softmax(&[1.0, -1.0, 1.0], 1e4);
+        assert_eq!(p, [0.5, 0.0, 0.5]);
+    }
+}

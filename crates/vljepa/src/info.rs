@@ -1,0 +1,120 @@
+//! What this machine and this build offer: adapters, capabilities, limits, kernel variants, models.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use vljepa_tensor::{Device, ops, wgpu};
+
+use crate::error::Result;
+use crate::folder::ModelFolder;
+
+/// One adapter.
+#[derive(Clone, Debug, Serialize)]
+pub struct Adapter {
+    /// What `--device` takes.
+    pub index: usize,
+    /// The driver's name of it.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`.
+    pub backend: String,
+    /// `discrete-gpu`, `integrated-gpu`, `virtual-gpu`, `cpu`, `other`.
+    pub device_type: &'static str,
+    /// Driver and its version.
+    pub driver: String,
+}
+
+impl Adapter {
+    fn new(index: usize, info: &wgpu::AdapterInfo) -> Self {
+        Self {
+            index,
+            name: info.name.clone(),
+            backend: info.backend.to_str().to_owned(),
+            device_type: match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete-gpu",
+                wgpu::DeviceType::IntegratedGpu => "integrated-gpu",
+                wgpu::DeviceType::VirtualGpu => "virtual-gpu",
+                wgpu::DeviceType::Cpu => "cpu",
+                wgpu::DeviceType::Other => "other",
+            },
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        }
+    }
+
+    /// Every adapter, best first.
+    pub fn all() -> Vec<Self> {
+        let found = pollster::block_on(vljepa_tensor::adapters());
+        found.iter().enumerate().map(|(i, info)| Self::new(i, info)).collect()
+    }
+}
+
+/// Name, backend and kind of a device's adapter, for people and for JSON.
+pub fn adapter_name(device: &Device) -> String {
+    let info = device.info();
+    format!("{} ({}, {})", info.name, info.backend.to_str(), Adapter::new(0, info).device_type)
+}
+
+/// A device's capabilities, the limits that matter, and the kernels that will run.
+pub fn device(device: &Device) -> Value {
+    let (caps, limits) = (device.capabilities(), device.limits());
+    json!({
+        "adapter": adapter_name(device),
+        "capabilities": {
+            "f16": caps.f16,
+            "subgroup": caps.subgroup,
+            "subgroup_size": [caps.subgroup_size.0, caps.subgroup_size.1],
+            "coop": caps.coop,
+            "timestamps": caps.timestamps,
+            "immediates": caps.immediates,
+            "pipeline_cache": caps.pipeline_cache,
+            "software": caps.software,
+        },
+        "limits": {
+            "max_buffer_size": limits.max_buffer_size,
+            "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
+            "max_storage_buffers_per_shader_stage": limits.max_storage_buffers_per_shader_stage,
+            "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
+            "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
+            "max_compute_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
+        },
+        "variants": variants(device),
+    })
+}
+
+fn variants(device: &Device) -> Value {
+    let caps = device.capabilities();
+    json!({ "matmul": format!("{:?}", ops::choose_matmul(caps)).to_lowercase() })
+}
+
+/// A model without a device.
+pub fn model(folder: &ModelFolder) -> Value {
+    let c = folder.config();
+    json!({
+        "origin": folder.origin(),
+        "hash": folder.hash(),
+        "parameters": c.parameters(),
+        "weight_bytes": folder.weight_bytes(),
+        "image_size": c.image_size(),
+        "frames": c.frames(),
+        "embedding_dim": c.embedding_dim,
+        "x_encoder": { "layers": c.x_encoder.num_hidden_layers, "width": c.x_encoder.hidden_size },
+        "predictor": { "layers": c.predictor.num_layers, "width": c.predictor.config.hidden_size },
+        "y_encoder": { "layers": c.y_encoder.config.num_hidden_layers, "width": c.y_encoder.config.hidden_size },
+        "queries": folder.query_tokenizer().is_some(),
+    })
+}
+
+/// The models to be had: the carried one, and the one at `dir`.
+///
+/// # Errors
+/// When `dir` is given and holds no model.
+pub fn models(dir: Option<&Path>) -> Result<Vec<Value>> {
+    let mut found = Vec::new();
+    if ModelFolder::has_compact() {
+        found.push(model(&ModelFolder::compact()?));
+    }
+    if let Some(dir) = dir {
+        found.push(model(&ModelFolder::open(dir)?));
+    }
+    Ok(found)
+}
