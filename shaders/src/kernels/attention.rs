@@ -13,17 +13,14 @@ params! {
     AttentionStatsParams { batch: u32, heads: u32, nq: u32, head_dim: u32 }
 }
 
-const fn kernel(name: &'static str, file: &'static str, bindings: &'static [crate::Access]) -> Kernel {
-    Kernel {
-        name,
-        file,
-        bindings,
-        params: AttentionParams::LAYOUT,
-        elems: &[],
-        consts: &[],
-        subgroup: false,
-        workgroup_size: 64,
-    }
+const fn kernel(
+    name: &'static str,
+    file: &'static str,
+    bindings: &'static [crate::Access],
+    subgroup: bool,
+    workgroup_size: u32,
+) -> Kernel {
+    Kernel { name, file, bindings, params: AttentionParams::LAYOUT, elems: &[], consts: &[], subgroup, workgroup_size }
 }
 
 const FORWARD: &[crate::Access] = &[Read, Read, Read, Read, ReadWrite, ReadWrite];
@@ -31,13 +28,25 @@ const QUERIES: &[crate::Access] = &[Read, Read, Read, Read, Read, Read, ReadWrit
 const KEYS: &[crate::Access] = &[Read, Read, Read, Read, Read, Read, ReadWrite, ReadWrite];
 
 /// Forward, one invocation per query.
-pub const ATTENTION_ROW: Kernel = kernel("attention_row", "attention/attention_row.wgsl", FORWARD);
+pub const ATTENTION_ROW: Kernel = kernel("attention_row", "attention/attention_row.wgsl", FORWARD, false, 64);
 
 /// Gradient for the queries, one invocation per query.
-pub const ATTENTION_ROW_DQ: Kernel = kernel("attention_row_dq", "attention/attention_row_dq.wgsl", QUERIES);
+pub const ATTENTION_ROW_DQ: Kernel = kernel("attention_row_dq", "attention/attention_row_dq.wgsl", QUERIES, false, 64);
 
 /// Gradients for the keys and values, one invocation per key.
-pub const ATTENTION_ROW_DKV: Kernel = kernel("attention_row_dkv", "attention/attention_row_dkv.wgsl", KEYS);
+pub const ATTENTION_ROW_DKV: Kernel = kernel("attention_row_dkv", "attention/attention_row_dkv.wgsl", KEYS, false, 64);
+
+/// Forward, one subgroup of 8 per tile of 8 queries.
+pub const ATTENTION_SUBGROUP: Kernel =
+    kernel("attention_subgroup", "attention/attention_subgroup.wgsl", FORWARD, true, 8);
+
+/// Gradient for the queries, one subgroup of 8 per tile of 8 queries.
+pub const ATTENTION_SUBGROUP_DQ: Kernel =
+    kernel("attention_subgroup_dq", "attention/attention_subgroup_dq.wgsl", QUERIES, true, 8);
+
+/// Gradients for the keys and values, one subgroup of 8 per tile of 8 keys.
+pub const ATTENTION_SUBGROUP_DKV: Kernel =
+    kernel("attention_subgroup_dkv", "attention/attention_subgroup_dkv.wgsl", KEYS, true, 8);
 
 /// Row statistics that both gradients read.
 pub const ATTENTION_STATS: Kernel = Kernel {
@@ -51,4 +60,12 @@ pub const ATTENTION_STATS: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-pub(super) const KERNELS: &[Kernel] = &[ATTENTION_ROW, ATTENTION_ROW_DQ, ATTENTION_ROW_DKV, ATTENTION_STATS];
+pub(super) const KERNELS: &[Kernel] = &[
+    ATTENTION_ROW,
+    ATTENTION_ROW_DQ,
+    ATTENTION_ROW_DKV,
+    ATTENTION_SUBGROUP,
+    ATTENTION_SUBGROUP_DQ,
+    ATTENTION_SUBGROUP_DKV,
+    ATTENTION_STATS,
+];

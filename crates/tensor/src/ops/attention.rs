@@ -1,7 +1,8 @@
 //! Scaled dot-product attention.
 
 use vljepa_shaders::kernels::attention::{
-    ATTENTION_ROW, ATTENTION_ROW_DKV, ATTENTION_ROW_DQ, ATTENTION_STATS, AttentionParams, AttentionStatsParams,
+    ATTENTION_ROW, ATTENTION_ROW_DKV, ATTENTION_ROW_DQ, ATTENTION_STATS, ATTENTION_SUBGROUP, ATTENTION_SUBGROUP_DKV,
+    ATTENTION_SUBGROUP_DQ, AttentionParams, AttentionStatsParams,
 };
 
 use super::elementwise::need_f32;
@@ -71,11 +72,13 @@ impl<'a> Attention<'a> {
 pub enum AttentionVariant {
     /// One invocation per query (backward: also one per key).
     Row,
+    /// One subgroup of 8 per tile of 8 queries (backward: also per tile of 8 keys), loads handed round by broadcast.
+    Subgroup,
 }
 
-/// Which kernels run for heads of this size.
-pub fn choose_attention(_caps: &Capabilities, _head_dim: usize) -> AttentionVariant {
-    AttentionVariant::Row
+/// Which kernels run. Software adapters pay for loads, so lanes of a known subgroup share theirs.
+pub fn choose_attention(caps: &Capabilities, _head_dim: usize) -> AttentionVariant {
+    if caps.software && caps.fixed_subgroup() == Some(8) { AttentionVariant::Subgroup } else { AttentionVariant::Row }
 }
 
 /// Checked sizes of one call.
@@ -86,6 +89,16 @@ struct Sizes {
 }
 
 impl Sizes {
+    /// Workgroups of 64 invocations, one per row of every head.
+    fn rows(&self, heads: u32, rows: u32) -> u64 {
+        (u64::from(self.params.batch) * u64::from(heads) * u64::from(rows)).div_ceil(64)
+    }
+
+    /// Workgroups, one per tile of rows of every head.
+    fn tiles(&self, heads: u32, rows: u32, tile: u32) -> u64 {
+        u64::from(self.params.batch) * u64::from(heads) * u64::from(rows.div_ceil(tile))
+    }
+
     fn work(&self, products: u64) -> u64 {
         let p = &self.params;
         2 * products
@@ -178,14 +191,14 @@ pub fn attention_with_lse(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attentio
     let p = &s.params;
     let o = Tensor::empty(q.device(), q.shape(), Dtype::F32)?;
     let lse = Tensor::empty(q.device(), &[p.batch as usize, p.heads as usize, p.nq as usize], Dtype::F32)?;
-    match s.variant {
-        AttentionVariant::Row => {
-            Launch::new(&ATTENTION_ROW, [Some(q), Some(k), Some(v), options.key_mask, Some(&o), Some(&lse)])
-                .overrides(&s.overrides)
-                .work(s.work(2))
-                .record_elements(q.device(), p, lse.len() as u64)?;
-        }
-    }
+    let (kernel, groups) = match s.variant {
+        AttentionVariant::Row => (&ATTENTION_ROW, s.rows(p.heads, p.nq)),
+        AttentionVariant::Subgroup => (&ATTENTION_SUBGROUP, s.tiles(p.heads, p.nq, 8)),
+    };
+    Launch::new(kernel, [Some(q), Some(k), Some(v), options.key_mask, Some(&o), Some(&lse)])
+        .overrides(&s.overrides)
+        .work(s.work(2))
+        .record(q.device(), p, groups)?;
     Ok((o, lse))
 }
 
@@ -223,17 +236,42 @@ pub fn attention_backward(
     let dk = Tensor::empty(device, k.shape(), Dtype::F32)?;
     let dv = Tensor::empty(device, v.shape(), Dtype::F32)?;
     let inputs = [Some(q), Some(k), Some(v), options.key_mask, Some(&stats), Some(grad)];
-    match s.variant {
+    let (queries, keys) = match s.variant {
         AttentionVariant::Row => {
-            Launch::new(&ATTENTION_ROW_DQ, inputs.into_iter().chain([Some(&dq)]))
-                .overrides(&s.overrides)
-                .work(s.work(3))
-                .record_elements(device, p, rows as u64)?;
-            Launch::new(&ATTENTION_ROW_DKV, inputs.into_iter().chain([Some(&dk), Some(&dv)]))
-                .overrides(&s.overrides)
-                .work(s.work(4))
-                .record_elements(device, p, u64::from(p.batch) * u64::from(p.kv_heads) * u64::from(p.nk))?;
+            ((&ATTENTION_ROW_DQ, s.rows(p.heads, p.nq)), (&ATTENTION_ROW_DKV, s.rows(p.kv_heads, p.nk)))
+        }
+        AttentionVariant::Subgroup => (
+            (&ATTENTION_SUBGROUP_DQ, s.tiles(p.heads, p.nq, 8)),
+            (&ATTENTION_SUBGROUP_DKV, s.tiles(p.kv_heads, p.nk, 8)),
+        ),
+    };
+    Launch::new(queries.0, inputs.into_iter().chain([Some(&dq)]))
+        .overrides(&s.overrides)
+        .work(s.work(3))
+        .record(device, p, queries.1)?;
+    Launch::new(keys.0, inputs.into_iter().chain([Some(&dk), Some(&dv)]))
+        .overrides(&s.overrides)
+        .work(s.work(4))
+        .record(device, p, keys.1)?;
+    Ok([dq, dk, dv])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_software_with_subgroups_of_eight_broadcasts() {
+        let mut caps = Capabilities::none();
+        assert_eq!(choose_attention(&caps, 64), AttentionVariant::Row);
+        (caps.software, caps.subgroup, caps.subgroup_size) = (true, true, (8, 8));
+        assert_eq!(choose_attention(&caps, 64), AttentionVariant::Subgroup);
+        for other in [
+            Capabilities { software: false, ..caps.clone() },
+            Capabilities { subgroup: false, ..caps.clone() },
+            Capabilities { subgroup_size: (4, 8), ..caps.clone() },
+        ] {
+            assert_eq!(choose_attention(&other, 64), AttentionVariant::Row);
         }
     }
-    Ok([dq, dk, dv])
 }
