@@ -11,6 +11,8 @@ params! {
     BinaryParams { len: u32, b_len: u32, alpha: f32, beta: f32 }
     /// Length and bit pattern of [`FILL`].
     FillParams { len: u32, bits: u32 }
+    /// Counter and probability of [`DROPOUT`].
+    DropoutParams { len: u32, step: u32, seed_low: u32, seed_high: u32, threshold: u32, scale: f32 }
     /// Number of elements of [`ACTIVATION`], [`ACTIVATION_BACKWARD`], [`GATED`], [`GATED_BACKWARD`] and [`CAST`].
     LenParams { len: u32 }
     /// Length, inner factor and offset, and the bounds of the clamp of [`UNARY`].
@@ -113,5 +115,17 @@ pub const CAST: Kernel = Kernel {
     workgroup_size: 64,
 };
 
+/// Dropout and its gradient.
+pub const DROPOUT: Kernel = Kernel {
+    name: "dropout",
+    file: "elementwise/dropout.wgsl",
+    bindings: &[Read, ReadWrite],
+    params: DropoutParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
 pub(super) const KERNELS: &[Kernel] =
-    &[BINARY, FILL, ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, UNARY, CAST];
+    &[BINARY, FILL, ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, UNARY, CAST, DROPOUT];

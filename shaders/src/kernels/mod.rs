@@ -4,6 +4,7 @@ use crate::Kernel;
 
 pub mod attention;
 pub mod elementwise;
+pub mod gather;
 pub mod matmul;
 pub mod norm;
 pub mod optim;
@@ -14,6 +15,7 @@ pub mod rope;
 const FAMILIES: &[&[Kernel]] = &[
     attention::KERNELS,
     elementwise::KERNELS,
+    gather::KERNELS,
     matmul::KERNELS,
     norm::KERNELS,
     optim::KERNELS,

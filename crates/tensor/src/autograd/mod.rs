@@ -5,6 +5,7 @@
 
 mod attention;
 mod elementwise;
+mod gather;
 mod matmul;
 mod norm;
 mod patch;
@@ -13,6 +14,7 @@ mod tape;
 
 pub use attention::attention;
 pub use elementwise::{activate, add, clamp, exp, gated, mul, scale, sub, unary};
+pub use gather::{concat, dropout, gather_rows, permute, slice, transpose};
 pub use matmul::{linear, matmul};
 pub use norm::{l2_normalize, layer_norm, rms_norm};
 pub use patch::{conv2d_patches, tubelet_patches};

@@ -6,7 +6,10 @@
 mod activation;
 mod attention;
 mod cast;
+mod dropout;
 mod elementwise;
+mod gather;
+mod layout;
 mod matmul;
 mod norm;
 mod optim;
@@ -19,7 +22,11 @@ mod unary;
 pub use activation::{activate, activate_backward, gated, gated_backward};
 pub use attention::{Attention, AttentionVariant, attention, attention_backward, attention_with_lse, choose_attention};
 pub use cast::cast;
+pub use dropout::{Dropout, dropout};
 pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
+pub use gather::{gather_rows, scatter_add, upload_ids};
+pub(crate) use layout::slice_backward;
+pub use layout::{choose_chunk, concat, permute, slice, transpose};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};
 pub use norm::{
     NormWeight, Normalised, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward, rms_norm,

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod elementwise;
+mod gather;
 mod matmul;
 mod norm;
 mod optim;
@@ -12,6 +13,7 @@ mod rope;
 pub use activation::{activate, activate_grad, erf};
 pub use attention::{AttentionSpec, attention, attention_backward};
 pub use elementwise::{binary, gated, gated_backward, round_f16, unary, unary_at, unary_backward};
+pub use gather::{dropout, gather_rows, permute, random4, scatter_add};
 pub use matmul::matmul;
 pub use norm::{Norm, NormGrads, norm, norm_backward};
 pub use optim::{adamw, clip_scale};

@@ -2,6 +2,7 @@
 
 mod attention;
 mod elementwise;
+mod gather;
 mod matmul;
 mod norm;
 mod optim;

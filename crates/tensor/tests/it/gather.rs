@@ -1,0 +1,184 @@
+use half::f16;
+use vljepa_tensor::autograd::{self, Var};
+use vljepa_tensor::ops::{self, Dropout};
+use vljepa_tensor::{Dtype, Error, Tensor, reference};
+
+use crate::support::{assert_close, check_gradients, device, devices, noise, two_devices, upload};
+
+#[test]
+fn rows_are_gathered_from_both_types_of_table() {
+    for (name, device) in devices() {
+        for (rows, cols) in [(1, 1), (5, 3), (7, 66), (3, 131)] {
+            let mut table = noise(1, rows * cols);
+            table[0] = f32::INFINITY;
+            let ids: Vec<u32> = (0..11).map(|i| (i * i % rows) as u32).collect();
+            let it = ops::upload_ids(&device, &[11], &ids, rows).unwrap();
+            let y = ops::gather_rows(&upload(&device, &[rows, cols], &table), &it).unwrap();
+            assert_eq!(y.shape(), [11, cols]);
+            let what = format!("{name}, {rows}x{cols}");
+            assert_close(&what, &y.to_f32().unwrap(), &reference::gather_rows(&table, cols, &ids), 0.0, 0.0);
+            let halves: Vec<f16> = table.iter().map(|&v| f16::from_f32(v)).collect();
+            let y = ops::gather_rows(&Tensor::from_f16(&device, &[rows, cols], &halves).unwrap(), &it).unwrap();
+            let rounded = reference::round_f16(&table);
+            // A driver may flush the halves below 6.1e-5 that noise does not avoid.
+            let want = reference::gather_rows(&rounded, cols, &ids);
+            assert_close(&format!("{what} f16"), &y.to_f32().unwrap(), &want, 6.2e-5, 0.0);
+        }
+    }
+}
+
+#[test]
+fn ids_out_of_range_are_refused_or_poison_their_row_alone() {
+    let device = device();
+    let error = ops::upload_ids(&device, &[3], &[0, 4, 9], 4).unwrap_err().to_string();
+    assert!(error.contains("id 4 at place 1") && error.contains("4 rows"), "{error}");
+    let table = upload(&device, &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    let ids = Tensor::from_u32(&device, &[3], &[1, 2, u32::MAX]).unwrap();
+    let y = ops::gather_rows(&table, &ids).unwrap().to_f32().unwrap();
+    assert_eq!(y[..2], [3.0, 4.0]);
+    assert!(y[2..].iter().all(|v| v.is_nan()));
+    let sums = ops::scatter_add(&upload(&device, &[3, 1], &[1.0, 2.0, 4.0]), &ids, 2).unwrap();
+    assert_eq!(sums.to_f32().unwrap(), [0.0, 1.0]);
+    assert!(matches!(ops::gather_rows(&table, &table), Err(Error::Dtype { .. })));
+    assert!(matches!(ops::gather_rows(&ids, &ids), Err(Error::Shape { .. })));
+    assert!(matches!(ops::scatter_add(&table, &ids, 2), Err(Error::Shape { .. })));
+}
+
+#[test]
+fn rows_with_one_id_add_up_in_order() {
+    for (name, device) in two_devices() {
+        for (n, cols, table_rows) in [(1, 1, 1), (9, 5, 4), (130, 67, 11), (70, 3, 1000)] {
+            let x = noise(2, n * cols);
+            let ids: Vec<u32> = (0..n).map(|i| (i * i * 7 % table_rows) as u32).collect();
+            let it = Tensor::from_u32(&device, &[n], &ids).unwrap();
+            let xt = upload(&device, &[n, cols], &x);
+            let got = ops::scatter_add(&xt, &it, table_rows).unwrap();
+            assert_eq!(got.shape(), [table_rows, cols]);
+            let want = reference::scatter_add(&x, cols, &ids, table_rows);
+            let got = got.to_f32().unwrap();
+            assert_close(&format!("{name}, {n} into {table_rows}"), &got, &want, 4e-6, 0.0);
+            assert_eq!(got, ops::scatter_add(&xt, &it, table_rows).unwrap().to_f32().unwrap(), "{name}: same bits");
+        }
+    }
+    let device = device();
+    let ids = Tensor::from_u32(&device, &[2, 3], &[3, 0, 3, 1, 3, 0]).unwrap();
+    check_gradients(
+        "gather_rows",
+        &device,
+        &[(&[5, 4], noise(3, 20))],
+        |v| autograd::gather_rows(&v[0], &ids).unwrap(),
+        |v| reference::gather_rows(&v[0], 4, &[3, 0, 3, 1, 3, 0]),
+        1e-4,
+    );
+}
+
+#[test]
+fn slices_and_concatenations_are_inverse() {
+    for (name, device) in two_devices() {
+        for shape in [[2, 7, 5], [1, 3, 70], [5, 4, 1]] {
+            let x = noise(4, shape.iter().product());
+            let xt = upload(&device, &shape, &x);
+            for axis in 0..3 {
+                let cut = shape[axis] / 2;
+                let parts = [(0, cut), (cut, shape[axis] - cut)].map(|(s, n)| ops::slice(&xt, axis, s, n).unwrap());
+                let back = ops::concat(&[&parts[0], &parts[1]], axis).unwrap();
+                assert_eq!(back.shape(), shape);
+                assert_eq!(back.to_f32().unwrap(), x, "{name}, {shape:?} axis {axis}");
+                let want: Vec<f32> = (0..x.len())
+                    .filter(|i| i / shape[axis + 1..].iter().product::<usize>() % shape[axis] >= cut)
+                    .map(|i| x[i])
+                    .collect();
+                assert_eq!(parts[1].to_f32().unwrap(), want, "{name}, {shape:?} axis {axis}");
+            }
+        }
+    }
+    let device = device();
+    let (a, b): (&[usize], &[usize]) = (&[2, 3, 4], &[2, 1, 4]);
+    // The twin of both together: concatenate along the middle axis, keep positions 1..3.
+    let twin = |v: &[Vec<f32>]| {
+        let pick = |i: usize| (0..2).flat_map(move |p| (0..4).map(move |c| (i, p + 1, c)));
+        let at = |(i, p, c): (usize, usize, usize)| if p < 3 { v[0][(i * 3 + p) * 4 + c] } else { v[1][i * 4 + c] };
+        (0..2).flat_map(pick).map(at).chain((0..2).flat_map(|i| (0..4).map(move |c| (i, 3, c))).map(at)).collect()
+    };
+    let graph = |v: &[Var]| {
+        let joined = autograd::concat(&[&v[0], &v[1]], 1).unwrap();
+        let middle = autograd::slice(&joined, 1, 1, 2).unwrap().reshape(&[16]).unwrap();
+        let last = autograd::slice(&joined, 1, 3, 1).unwrap().reshape(&[8]).unwrap();
+        autograd::concat(&[&middle, &last], 0).unwrap()
+    };
+    check_gradients("concat and slice", &device, &[(a, noise(5, 24)), (b, noise(6, 8))], graph, twin, 1e-4);
+    let x = upload(&device, &[2, 3], &[0.0; 6]);
+    assert!(matches!(ops::slice(&x, 1, 2, 2), Err(Error::Shape { .. })));
+    assert!(ops::slice(&x, 2, 0, 1).is_err() && ops::slice(&x, 0, usize::MAX, 2).is_err());
+    assert!(ops::concat(&[], 0).is_err() && ops::concat(&[&x], 2).is_err());
+    let error = ops::concat(&[&x, &upload(&device, &[2, 2], &[0.0; 4])], 0).unwrap_err().to_string();
+    assert!(error.contains("[2, 3], [2, 2] along axis 0"), "{error}");
+    assert!(matches!(ops::slice(&ops::cast(&x, Dtype::F16).unwrap(), 0, 0, 1), Err(Error::Dtype { .. })));
+}
+
+#[test]
+fn axes_are_reordered() {
+    for (name, device) in two_devices() {
+        let cases: [(&[usize], &[usize]); 5] = [
+            (&[3, 5], &[1, 0]),
+            (&[2, 3, 37], &[0, 2, 1]),
+            (&[2, 3, 4, 5], &[0, 2, 1, 3]),
+            (&[2, 3, 4, 5], &[3, 0, 2, 1]),
+            (&[7, 1, 2], &[2, 1, 0]),
+        ];
+        for (shape, axes) in cases {
+            let x = noise(7, shape.iter().product());
+            let y = ops::permute(&upload(&device, shape, &x), axes).unwrap();
+            let sizes: Vec<usize> = axes.iter().map(|&a| shape[a]).collect();
+            assert_eq!(y.shape(), sizes);
+            assert_eq!(y.to_f32().unwrap(), reference::permute(&x, shape, axes), "{name}, {shape:?} {axes:?}");
+        }
+    }
+    let shape: &[usize] = &[2, 3, 4];
+    check_gradients(
+        "permute and transpose",
+        &device(),
+        &[(shape, noise(8, 24))],
+        |v| autograd::transpose(&autograd::permute(&v[0], &[2, 0, 1]).unwrap()).unwrap(),
+        |v| reference::permute(&v[0], shape, &[2, 1, 0]),
+        1e-4,
+    );
+    let x = upload(&device(), &[2, 3], &[0.0; 6]);
+    assert!(ops::permute(&x, &[0, 0]).is_err() && ops::permute(&x, &[0]).is_err());
+    assert!(ops::transpose(&upload(&device(), &[2], &[0.0; 2])).is_err());
+}
+
+#[test]
+fn dropout_draws_by_counter() {
+    for (name, device) in two_devices() {
+        let x = noise(9, 5001);
+        let xt = upload(&device, &[3, 1667], &x);
+        let options = Dropout::new(0.3, 0x1234_5678_9abc, 7);
+        let y = ops::dropout(&xt, &options).unwrap().to_f32().unwrap();
+        assert_close(&name, &y, &reference::dropout(&x, &options), 0.0, 2e-7);
+        // 5,001 draws of p = 0.3: five standard deviations are 0.033.
+        let dropped = |y: &[f32]| y.iter().filter(|&&v| v == 0.0).count() as f32 / 5001.0;
+        assert!((dropped(&y) - 0.3).abs() < 0.033, "{}", dropped(&y));
+        for other in [Dropout::new(0.3, 0x1234_5678_9abc, 8), Dropout::new(0.3, 0x9234_5678_9abc, 7)] {
+            let z = ops::dropout(&xt, &other).unwrap().to_f32().unwrap();
+            let both: Vec<f32> =
+                y.iter().zip(&z).map(|(a, b)| if *a == 0.0 && *b == 0.0 { 0.0 } else { 1.0 }).collect();
+            assert!((dropped(&both) - 0.09).abs() < 0.02, "two draws are independent: {}", dropped(&both));
+        }
+    }
+    let device = device();
+    let options = Dropout::new(0.5, 3, 1);
+    check_gradients(
+        "dropout",
+        &device,
+        &[(&[40], noise(10, 40))],
+        |v| autograd::dropout(&v[0], &options).unwrap(),
+        |v| reference::dropout(&v[0], &options),
+        1e-4,
+    );
+    let x = upload(&device, &[2], &[f32::NAN, 1.0]);
+    assert_eq!(ops::dropout(&x, &Dropout::new(0.0, 1, 1)).unwrap().to_f32().unwrap()[1], 1.0);
+    for p in [1.0, -0.1, f64::NAN] {
+        assert!(matches!(ops::dropout(&x, &Dropout::new(p, 1, 1)), Err(Error::Invalid(_))), "{p}");
+    }
+}

@@ -1,0 +1,49 @@
+// Rows of a table by number: token embeddings.
+//   y[i, c] = table[ids[i], c]        NaN where ids[i] >= table_rows
+// table: [table_rows, cols], f32, or f16 (two to a word) with HALF   ids: [rows]   y: [rows, cols]
+// An invocation copies `chunk` neighbours of a row: 1 on GPUs, more on software adapters, where divisions are dear.
+// Grid: chunks, folded (shared/index.wgsl).
+//#include "shared/index.wgsl"
+
+struct GatherRowsParams {
+    rows: u32,
+    cols: u32,
+    table_rows: u32,
+    chunk: u32,
+}
+
+@group(0) @binding(0) var<storage, read> table: array<u32>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+@group(0) @binding(3) var<uniform> params: GatherRowsParams;
+
+override HALF: u32 = 0u;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_invocation(group, groups, local, 64u);
+    let per_row = (params.cols + params.chunk - 1u) / params.chunk;
+    let row = i / per_row;
+    if row >= params.rows {
+        return;
+    }
+    let id = ids[row];
+    let known = id < params.table_rows;
+    let source = min(id, params.table_rows - 1u) * params.cols;
+    let first = (i % per_row) * params.chunk;
+    let end = min(first + params.chunk, params.cols);
+    for (var c = first; c < end; c++) {
+        let at = source + c;
+        var bits: u32;
+        if HALF != 0u {
+            bits = bitcast<u32>(unpack2x16float(table[at / 2u] >> (16u * (at % 2u))).x);
+        } else {
+            bits = table[at];
+        }
+        y[row * params.cols + c] = select(0x7fc00000u, bits, known);
+    }
+}
