@@ -130,6 +130,16 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// A kernel over f32 and u32 buffers with workgroups of 64, without constants or subgroup operations.
+    pub(crate) const fn plain(
+        name: &'static str,
+        file: &'static str,
+        bindings: &'static [Access],
+        params: ParamsLayout,
+    ) -> Self {
+        Kernel { name, file, bindings, params, elems: &[], consts: &[], subgroup: false, workgroup_size: 64 }
+    }
+
     /// The WGSL text of one permutation.
     ///
     /// # Errors

@@ -5,23 +5,27 @@ use crate::Kernel;
 pub mod attention;
 pub mod elementwise;
 pub mod gather;
+pub mod loss;
 pub mod matmul;
 pub mod norm;
 pub mod optim;
 pub mod patch;
 pub mod reduce;
 pub mod rope;
+pub mod softmax;
 
 const FAMILIES: &[&[Kernel]] = &[
     attention::KERNELS,
     elementwise::KERNELS,
     gather::KERNELS,
+    loss::KERNELS,
     matmul::KERNELS,
     norm::KERNELS,
     optim::KERNELS,
     patch::KERNELS,
     reduce::KERNELS,
     rope::KERNELS,
+    softmax::KERNELS,
 ];
 
 /// Every kernel of the package.

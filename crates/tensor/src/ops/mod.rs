@@ -6,6 +6,8 @@
 mod activation;
 mod attention;
 mod cast;
+mod contrast;
+mod cross_entropy;
 mod dropout;
 mod elementwise;
 mod gather;
@@ -17,11 +19,14 @@ mod patch;
 mod reduce;
 mod rope;
 mod rows;
+mod softmax;
 mod unary;
 
 pub use activation::{activate, activate_backward, gated, gated_backward};
 pub use attention::{Attention, AttentionVariant, attention, attention_backward, attention_with_lse, choose_attention};
 pub use cast::cast;
+pub use contrast::{Contrast, ContrastLoss, Duplicates, contrast, contrast_backward};
+pub use cross_entropy::{CrossEntropy, CrossEntropyLoss, cross_entropy, cross_entropy_backward};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
 pub use gather::{gather_rows, scatter_add, upload_ids};
@@ -39,10 +44,14 @@ pub use patch::{
     Conv2dPatches, choose_patch_chunk, conv2d_patches, conv2d_patches_backward, tubelet_patches,
     tubelet_patches_backward,
 };
-pub use reduce::{sum_cols, sum_rows};
+pub use reduce::{
+    MaskedMean, count_non_finite, dot, masked_mean, masked_mean_backward, max_cols, mean, mean_cols, spread_rows, sum,
+    sum_cols, sum_rows,
+};
 pub use rope::{
     Llama3Scaling, Rope3d, RopeHalf, rope_3d, rope_3d_backward, rope_3d_frequencies, rope_half, rope_half_backward,
     rope_half_frequencies,
 };
 pub use rows::choose_lanes;
+pub use softmax::{softmax, softmax_backward};
 pub use unary::{UnaryOp, clamp, exp, log, scale, sqrt, unary, unary_backward};

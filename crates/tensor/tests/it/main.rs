@@ -3,9 +3,11 @@
 mod attention;
 mod elementwise;
 mod gather;
+mod loss;
 mod matmul;
 mod norm;
 mod optim;
 mod patch;
+mod reduce;
 mod rope;
 mod support;

@@ -1,0 +1,15 @@
+//! Means over tokens.
+
+/// Mean over the tokens of `[batch, tokens, cols]` whose mask is not zero, in f64; zeros without any.
+pub fn masked_mean(x: &[f64], (batch, tokens, cols): (usize, usize, usize), mask: Option<&[u32]>) -> Vec<f64> {
+    let mut y = vec![0.0; batch * cols];
+    for z in 0..batch {
+        let real: Vec<usize> = (0..tokens).filter(|n| mask.is_none_or(|m| m[z * tokens + n] != 0)).collect();
+        for &n in &real {
+            for c in 0..cols {
+                y[z * cols + c] += x[(z * tokens + n) * cols + c] / real.len() as f64;
+            }
+        }
+    }
+    y
+}

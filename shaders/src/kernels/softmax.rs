@@ -1,0 +1,21 @@
+//! `softmax/`: softmax of rows.
+
+use crate::kernel::params;
+use crate::{
+    Access::{Read, ReadWrite},
+    Kernel, Params,
+};
+
+params! {
+    /// Sizes of [`SOFTMAX`] and [`SOFTMAX_GRAD`].
+    SoftmaxParams { rows: u32, cols: u32 }
+}
+
+/// Softmax of rows.
+pub const SOFTMAX: Kernel = Kernel::plain("softmax", "softmax/softmax.wgsl", &[Read, ReadWrite], SoftmaxParams::LAYOUT);
+
+/// Gradient of softmax from its result.
+pub const SOFTMAX_GRAD: Kernel =
+    Kernel::plain("softmax_grad", "softmax/softmax_grad.wgsl", &[Read, Read, ReadWrite], SoftmaxParams::LAYOUT);
+
+pub(super) const KERNELS: &[Kernel] = &[SOFTMAX, SOFTMAX_GRAD];
