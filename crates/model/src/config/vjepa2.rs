@@ -62,10 +62,11 @@ pub struct Vjepa2Config {
     pub conv_stem: Option<ConvStemConfig>,
 }
 
-/// Convolutions on every frame before the tubelet embedding, each followed by a norm over channels and exact GELU.
+/// Convolutions on every frame before the tubelet embedding. Layer i is a strided convolution, `residual[i]` units
+/// `x + conv(GELU(norm(x)))`, then a norm over channels and exact GELU.
 ///
-/// Layer i has padding (kernel − 1)/2 and divides height and width by `stride`. The tubelet embedding then works on the
-/// last feature map with a patch of `patch_size` / strideⁿ, so that the token grid is the one without a stem.
+/// Padding is (kernel − 1)/2 and each layer divides height and width by `stride`. The strides multiply to `patch_size`, so
+/// that the token grid is the one without a stem; the tubelet embedding is then one linear map per frame of a tubelet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvStemConfig {
@@ -80,6 +81,9 @@ pub struct ConvStemConfig {
     /// Norm after each convolution.
     #[serde(default)]
     pub norm: StemNorm,
+    /// Residual units after each convolution, first to last; none where the list ends.
+    #[serde(default)]
+    pub residual: Vec<usize>,
 }
 
 /// Norm of the convolutional stem.
@@ -183,16 +187,6 @@ impl Vjepa2Config {
         (self.hidden_size as f64 * self.mlp_ratio) as usize
     }
 
-    /// Side of a patch on the feature map that the tubelet embedding reads, and that map's channels.
-    pub fn embedding_patch(&self) -> (usize, usize) {
-        match &self.conv_stem {
-            Some(stem) => {
-                (self.patch_size / stem.total_stride().max(1), stem.channels.last().copied().unwrap_or(self.in_chans))
-            }
-            None => (self.patch_size, self.in_chans),
-        }
-    }
-
     /// Token grid (tubelets, rows, columns) of a clip of the given size; a clip shorter than a tubelet is repeated.
     pub fn grid(&self, frames: usize, height: usize, width: usize) -> (usize, usize, usize) {
         let t = frames.max(self.tubelet_size) / self.tubelet_size.max(1);
@@ -256,7 +250,18 @@ impl Vjepa2Config {
             if stem.kernel.is_multiple_of(2) {
                 return c.fail(format!("`conv_stem.kernel` is {}, must be odd", stem.kernel));
             }
-            c.divides("conv_stem total stride", stem.total_stride(), "patch_size", self.patch_size)?;
+            if stem.total_stride() != self.patch_size {
+                let (total, patch) = (stem.total_stride(), self.patch_size);
+                return c.fail(format!(
+                    "`conv_stem` divides frames by {total}, `patch_size` is {patch}; they must be equal"
+                ));
+            }
+            if stem.residual.len() > stem.channels.len() || stem.residual.iter().any(|&n| n > 16) {
+                return c.fail(format!(
+                    "`conv_stem.residual` is {:?}: at most 16 units for each convolution",
+                    stem.residual
+                ));
+            }
         }
         c.parameters(&self.tensors())
     }
@@ -267,16 +272,26 @@ impl Vjepa2Config {
         let d = self.hidden_size;
         if let Some(stem) = &self.conv_stem {
             let mut input = self.in_chans;
+            let k = stem.kernel;
             for (i, &output) in stem.channels.iter().enumerate() {
                 let name = format!("encoder.embeddings.stem.{i}");
-                s.add(format!("{name}.conv.weight"), &[output, input, stem.kernel, stem.kernel]);
+                s.add(format!("{name}.conv.weight"), &[output, k, k, input]);
                 s.add(format!("{name}.conv.bias"), &[output]);
+                for j in 0..stem.residual.get(i).copied().unwrap_or(0) {
+                    s.layer_norm(&format!("{name}.residual.{j}.norm"), output);
+                    s.add(format!("{name}.residual.{j}.conv.weight"), &[output, k, k, output]);
+                    s.add(format!("{name}.residual.{j}.conv.bias"), &[output]);
+                }
                 s.layer_norm(&format!("{name}.norm"), output);
                 input = output;
             }
+            for t in 0..self.tubelet_size {
+                s.add(format!("encoder.embeddings.patch_embeddings.proj.{t}.weight"), &[d, input]);
+            }
+        } else {
+            let (patch, channels) = (self.patch_size, self.in_chans);
+            s.add("encoder.embeddings.patch_embeddings.proj.weight", &[d, channels, self.tubelet_size, patch, patch]);
         }
-        let (patch, channels) = self.embedding_patch();
-        s.add("encoder.embeddings.patch_embeddings.proj.weight", &[d, channels, self.tubelet_size, patch, patch]);
         s.add("encoder.embeddings.patch_embeddings.proj.bias", &[d]);
         for i in 0..self.num_hidden_layers {
             block(&mut s, &format!("encoder.layer.{i}"), d, self.mlp_size(), self.qkv_bias);

@@ -6,4 +6,5 @@
 mod config;
 mod fixtures;
 mod hostile_weights;
+mod parity;
 mod weights;

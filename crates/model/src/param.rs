@@ -1,0 +1,188 @@
+//! Parameters, where their values come from, and the forward pass that uses them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use vljepa_tensor::autograd::{Gradients, Tape, Var};
+use vljepa_tensor::{Device, Tensor};
+
+use crate::error::Result;
+use crate::weights::{WeightSource, read_f32};
+
+/// A named parameter, f32 on the device. Optimisers update its memory in place.
+#[derive(Clone, Debug)]
+pub struct Param {
+    name: String,
+    tensor: Tensor,
+}
+
+impl Param {
+    /// Name in our files.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The values.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+}
+
+/// Where the values of parameters come from.
+pub trait ParamSource {
+    /// Values of the parameter `name` of `shape`, row-major.
+    ///
+    /// # Errors
+    /// When there is no such parameter or it cannot be read.
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+}
+
+impl<S: WeightSource + ?Sized> ParamSource for &S {
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        read_f32(*self, name, shape)
+    }
+}
+
+/// Random initial values by the parameter's name and shape: zeros for biases, ones for norms, truncated normal numbers for
+/// matrices (V-JEPA 2: output projections of block l divided by √(2 l); Llama blocks likewise), uniform ± 1/√fan-in for
+/// convolutions, halved in residual units. Each parameter has its own stream, so that order does not matter.
+#[derive(Clone, Debug)]
+pub struct RandomInit {
+    /// Seed of all streams.
+    pub seed: u64,
+    /// Standard deviation of matrices.
+    pub range: f64,
+    /// Value of `logit_scale`, ln(1/τ).
+    pub logit_scale: f32,
+}
+
+/// SplitMix64: one stream of 64-bit words.
+struct Stream(u64);
+
+impl Stream {
+    fn new(seed: u64, name: &str) -> Self {
+        // FNV-1a of the name, mixed with the seed.
+        let hash =
+            name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        Stream(hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A standard normal number cut at two standard deviations.
+    fn normal(&mut self) -> f64 {
+        loop {
+            let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+            let x = radius * (std::f64::consts::TAU * self.unit()).cos();
+            if x.abs() <= 2.0 {
+                return x;
+            }
+        }
+    }
+}
+
+impl ParamSource for RandomInit {
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let count = shape.iter().product();
+        let mut stream = Stream::new(self.seed, name);
+        if name == "logit_scale" {
+            return Ok(vec![self.logit_scale; count]);
+        }
+        if name.ends_with(".bias") {
+            return Ok(vec![0.0; count]);
+        }
+        if shape.len() == 1 {
+            return Ok(vec![1.0; count]);
+        }
+        if name.contains(".conv.weight") {
+            let fan_in: usize = shape[1..].iter().product();
+            let bound = if name.contains(".residual.") { 0.5 } else { 1.0 } / (fan_in as f64).sqrt();
+            return Ok((0..count).map(|_| (bound * (2.0 * stream.unit() - 1.0)) as f32).collect());
+        }
+        let outputs = [".attention.proj.", ".mlp.fc2.", ".o_proj.", ".down_proj."];
+        let layer = name.split('.').find_map(|part| part.parse::<usize>().ok());
+        let std = match layer.filter(|_| outputs.iter().any(|o| name.contains(o))) {
+            Some(l) => self.range / (2.0 * (l + 1) as f64).sqrt(),
+            None => self.range,
+        };
+        Ok((0..count).map(|_| (std * stream.normal()) as f32).collect())
+    }
+}
+
+/// Makes parameters under a prefix.
+pub(crate) struct Builder<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) source: &'a mut dyn ParamSource,
+}
+
+impl Builder<'_> {
+    pub(crate) fn param(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {
+        let name = name.into();
+        let values = self.source.values(&name, shape)?;
+        let tensor = Tensor::from_f32(self.device, shape, &values)?;
+        Ok(Param { name, tensor })
+    }
+}
+
+/// One forward pass: turns parameters into variables, on a tape when training.
+#[derive(Default)]
+pub struct Forward {
+    training: Option<Training>,
+}
+
+struct Training {
+    tape: Tape,
+    trainable: Box<dyn Fn(&str) -> bool>,
+    leaves: RefCell<HashMap<String, Var>>,
+}
+
+impl std::fmt::Debug for Forward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forward").field("training", &self.training.is_some()).finish()
+    }
+}
+
+impl Forward {
+    /// A pass without gradients.
+    pub fn inference() -> Self {
+        Self::default()
+    }
+
+    /// A pass that records on `tape`; parameters whose name `trainable` accepts become leaves.
+    pub fn training(tape: Tape, trainable: impl Fn(&str) -> bool + 'static) -> Self {
+        let training = Training { tape, trainable: Box::new(trainable), leaves: RefCell::default() };
+        Forward { training: Some(training) }
+    }
+
+    /// The parameter as a variable, the same one each time within a pass.
+    pub fn var(&self, param: &Param) -> Var {
+        match &self.training {
+            Some(t) if (t.trainable)(&param.name) => t
+                .leaves
+                .borrow_mut()
+                .entry(param.name.clone())
+                .or_insert_with(|| t.tape.leaf(param.tensor.clone()))
+                .clone(),
+            _ => Var::constant(param.tensor.clone()),
+        }
+    }
+
+    /// The gradients by parameter name, sorted; parameters that the output does not depend on are left out.
+    pub fn gradients(&self, mut gradients: Gradients) -> Vec<(String, Tensor)> {
+        let Some(training) = &self.training else { return Vec::new() };
+        let mut all: Vec<(String, Tensor)> = training
+            .leaves
+            .borrow()
+            .iter()
+            .filter_map(|(name, leaf)| Some((name.clone(), gradients.take(leaf)?)))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+}

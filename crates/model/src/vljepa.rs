@@ -1,0 +1,210 @@
+//! VL-JEPA assembled from its parts (arXiv 2512.10942, §2 and §3.1).
+
+use vljepa_tensor::autograd::{self, Var};
+use vljepa_tensor::{Device, Error, Tensor};
+
+use crate::bert::Bert;
+use crate::config::{Pooling, VlJepaConfig};
+use crate::error::{ModelError, Result};
+use crate::layers::Linear;
+use crate::llama::LlamaLayers;
+use crate::param::{Builder, Forward, Param, ParamSource, RandomInit};
+use crate::text::Tokens;
+use crate::vjepa2::Vjepa2Encoder;
+use crate::weights::{WeightSource, Writer, check};
+
+/// X-Encoder, Predictor and Y-Encoder with their projections.
+#[derive(Clone, Debug)]
+pub struct VlJepa {
+    /// The configuration that it was built from.
+    pub config: VlJepaConfig,
+    /// Frames to patch tokens.
+    pub x_encoder: Vjepa2Encoder,
+    vision_projection: Linear,
+    embed_tokens: Param,
+    predictor: LlamaLayers,
+    predictor_head: Linear,
+    /// Texts to token vectors.
+    pub y_encoder: Bert,
+    y_head: Linear,
+    logit_scale: Param,
+}
+
+/// How the values of [`VlJepa::save`] are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Storage {
+    /// Exact.
+    #[default]
+    F32,
+    /// Half precision.
+    F16,
+    /// Matrices as int8 with one scale per row, everything else f32.
+    Int8Rows,
+}
+
+impl VlJepa {
+    /// A model with random weights.
+    ///
+    /// # Errors
+    /// When the configuration does not hold together, or memory runs out.
+    pub fn init(device: &Device, config: VlJepaConfig, seed: u64) -> Result<Self> {
+        config.validate()?;
+        let mut source = RandomInit {
+            seed,
+            range: config.x_encoder.initializer_range,
+            logit_scale: (1.0 / config.temperature.initial).ln() as f32,
+        };
+        Self::build(device, config, &mut source)
+    }
+
+    /// A model with the weights of a file, which must hold exactly the configured tensors.
+    ///
+    /// # Errors
+    /// When tensors are missing, unexpected, of another shape or not finite.
+    pub fn load(device: &Device, config: VlJepaConfig, weights: &(impl WeightSource + ?Sized)) -> Result<Self> {
+        config.validate()?;
+        check(weights, &config.tensors(), &[])?;
+        let mut source = weights;
+        Self::build(device, config, &mut source)
+    }
+
+    /// A model whose parameters come from `source` one by one.
+    ///
+    /// # Errors
+    /// What the source reports.
+    pub fn build(device: &Device, config: VlJepaConfig, source: &mut dyn ParamSource) -> Result<Self> {
+        let b = &mut Builder { device, source };
+        let (c, p) = (&config, &config.predictor);
+        let width = p.config.hidden_size;
+        Ok(VlJepa {
+            x_encoder: Vjepa2Encoder::new(b, "x_encoder", &c.x_encoder)?,
+            vision_projection: Linear::new(
+                b,
+                "vision_projection",
+                c.x_encoder.hidden_size,
+                width,
+                c.vision_projection.bias,
+            )?,
+            embed_tokens: b.param("predictor.embed_tokens.weight", &[p.config.vocab_size, width])?,
+            predictor: LlamaLayers::new(b, "predictor", &p.config, 0..p.num_layers, p.causal, p.final_norm)?,
+            predictor_head: Linear::new(b, "predictor_head", width, c.embedding_dim, c.predictor_head.bias)?,
+            y_encoder: Bert::new(b, "y_encoder.", &c.y_encoder.config)?,
+            y_head: Linear::new(b, "y_head", c.y_encoder.config.hidden_size, c.embedding_dim, c.y_head.bias)?,
+            logit_scale: b.param("logit_scale", &[1])?,
+            config,
+        })
+    }
+
+    /// Every parameter, in the order of the parts.
+    pub fn params(&self) -> Vec<&Param> {
+        let mut out = Vec::new();
+        self.x_encoder.collect(&mut out);
+        self.vision_projection.collect(&mut out);
+        out.push(&self.embed_tokens);
+        self.predictor.collect(&mut out);
+        self.predictor_head.collect(&mut out);
+        self.y_encoder.collect(&mut out);
+        self.y_head.collect(&mut out);
+        out.push(&self.logit_scale);
+        out
+    }
+
+    /// The predicted embedding Ŝ_Y, `[B, T, C, H, W]` → `[B, embedding_dim]`, not normalised. One frame is a still. Query
+    /// tokens follow the vision tokens; without a query everything is predicted from vision. The mean is taken over
+    /// vision tokens and real query tokens.
+    ///
+    /// # Errors
+    /// When frames and query do not fit the configuration or each other.
+    pub fn predict(&self, f: &Forward, frames: &Tensor, query: Option<&Tokens>) -> Result<Var> {
+        let vision = self.x_encoder.forward(f, frames)?;
+        self.predict_from_tokens(f, &vision, query)
+    }
+
+    /// [`VlJepa::predict`] from patch tokens `[B, N, D]` of the X-Encoder.
+    ///
+    /// # Errors
+    /// When tokens and query do not fit.
+    pub fn predict_from_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
+        let vision = self.vision_projection.forward(f, vision)?;
+        let (batch, seen) = (vision.shape()[0], vision.shape()[1]);
+        let query = query.filter(|q| q.shape().1 > 0);
+        let (tokens, mask) = match query {
+            None => (vision, None),
+            Some(query) => {
+                let vocab = self.config.predictor.config.vocab_size;
+                let (count, len) = query.shape();
+                if count != batch || query.largest_id() as usize >= vocab || len > self.config.max_query_tokens {
+                    return Err(ModelError::Tensor(Error::Shape {
+                        op: "predictor",
+                        what: format!(
+                            "{count} queries of {len} tokens (largest id {}) for {batch} clips, a vocabulary of {vocab} and at most {} tokens",
+                            query.largest_id(),
+                            self.config.max_query_tokens
+                        ),
+                    }));
+                }
+                let words = autograd::gather_rows(&f.var(&self.embed_tokens), query.ids())?;
+                let words = words.reshape(&[batch, len, vision.shape()[2]])?;
+                let ones = Tensor::from_u32(query.ids().device(), &[batch, seen], &vec![1; batch * seen])?;
+                let mask = vljepa_tensor::ops::concat(&[&ones, query.mask()], 1)?;
+                (autograd::concat(&[&vision, &words], 1)?, Some(mask))
+            }
+        };
+        let x = self.predictor.forward(f, &tokens, mask.as_ref())?;
+        let pooled = autograd::masked_mean(&x, mask.as_ref())?;
+        self.predictor_head.forward(f, &pooled)
+    }
+
+    /// One vector per text before the head, `[B, N]` ids → `[B, hidden]`.
+    ///
+    /// # Errors
+    /// When a text is too long or an id lies outside the vocabulary.
+    pub fn pool_text(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
+        let x = self.y_encoder.forward(f, tokens)?;
+        match self.config.y_encoder.pooling {
+            Pooling::Mean => Ok(autograd::masked_mean(&x, Some(tokens.mask()))?),
+        }
+    }
+
+    /// The head of the Y-Encoder, `[B, hidden]` → `[B, embedding_dim]`, not normalised.
+    ///
+    /// # Errors
+    /// When the width differs.
+    pub fn project_text(&self, f: &Forward, pooled: &Var) -> Result<Var> {
+        self.y_head.forward(f, pooled)
+    }
+
+    /// The target embedding S_Y, `[B, N]` ids → `[B, embedding_dim]`, not normalised.
+    ///
+    /// # Errors
+    /// As [`VlJepa::pool_text`].
+    pub fn encode_text(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
+        let pooled = self.pool_text(f, tokens)?;
+        self.project_text(f, &pooled)
+    }
+
+    /// ln(1/τ), `[1]`.
+    pub fn logit_scale(&self, f: &Forward) -> Var {
+        f.var(&self.logit_scale)
+    }
+
+    /// The bytes of a `model.safetensors`. Waits for the device.
+    ///
+    /// # Errors
+    /// What reading the parameters back reports, and values that the storage cannot hold.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save(&self, storage: Storage) -> Result<Vec<u8>> {
+        let mut writer = Writer::new();
+        writer.metadata("format", "pt");
+        for param in self.params() {
+            let (values, shape) = (param.tensor().to_f32()?, param.tensor().shape());
+            match storage {
+                Storage::Int8Rows if shape.len() > 1 => writer.i8_rows(param.name(), shape, &values)?,
+                Storage::F16 => writer.f16(param.name(), shape, &values)?,
+                _ => writer.f32(param.name(), shape, &values)?,
+            }
+        }
+        writer.finish()
+    }
+}
