@@ -3,7 +3,7 @@
 use crate::kernel::params;
 use crate::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Const, Elem, Kernel, Params,
 };
 
 params! {
@@ -48,6 +48,24 @@ pub const ATTENTION_SUBGROUP_DQ: Kernel =
 pub const ATTENTION_SUBGROUP_DKV: Kernel =
     kernel("attention_subgroup_dkv", "attention/attention_subgroup_dkv.wgsl", KEYS, true, 8);
 
+/// Head sizes of one and of several passes.
+const TILE_CONSTS: &[&[Const]] = &[&[("HEAD_DIM", 64)], &[("HEAD_DIM", 80)]];
+
+const fn tiled(kernel: Kernel) -> Kernel {
+    Kernel { elems: &[Elem::F32], consts: TILE_CONSTS, ..kernel }
+}
+
+/// Forward, one workgroup per tile of 32 queries; heads of a multiple of 4 channels.
+pub const ATTENTION_TILE: Kernel = tiled(kernel("attention_tile", "attention/attention_tile.wgsl", FORWARD, false, 64));
+
+/// Gradient for the queries, one workgroup per tile of 32 queries.
+pub const ATTENTION_TILE_DQ: Kernel =
+    tiled(kernel("attention_tile_dq", "attention/attention_tile_dq.wgsl", QUERIES, false, 64));
+
+/// Gradients for the keys and values, one workgroup per tile of 32 keys.
+pub const ATTENTION_TILE_DKV: Kernel =
+    tiled(kernel("attention_tile_dkv", "attention/attention_tile_dkv.wgsl", KEYS, false, 64));
+
 /// Row statistics that both gradients read.
 pub const ATTENTION_STATS: Kernel = Kernel {
     name: "attention_stats",
@@ -67,5 +85,8 @@ pub(super) const KERNELS: &[Kernel] = &[
     ATTENTION_SUBGROUP,
     ATTENTION_SUBGROUP_DQ,
     ATTENTION_SUBGROUP_DKV,
+    ATTENTION_TILE,
+    ATTENTION_TILE_DQ,
+    ATTENTION_TILE_DKV,
     ATTENTION_STATS,
 ];

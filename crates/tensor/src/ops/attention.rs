@@ -1,8 +1,10 @@
 //! Scaled dot-product attention.
 
+use vljepa_shaders::Const;
 use vljepa_shaders::kernels::attention::{
     ATTENTION_ROW, ATTENTION_ROW_DKV, ATTENTION_ROW_DQ, ATTENTION_STATS, ATTENTION_SUBGROUP, ATTENTION_SUBGROUP_DKV,
-    ATTENTION_SUBGROUP_DQ, AttentionParams, AttentionStatsParams,
+    ATTENTION_SUBGROUP_DQ, ATTENTION_TILE, ATTENTION_TILE_DKV, ATTENTION_TILE_DQ, AttentionParams,
+    AttentionStatsParams,
 };
 
 use super::elementwise::need_f32;
@@ -70,21 +72,39 @@ impl<'a> Attention<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttentionVariant {
-    /// One invocation per query (backward: also one per key).
+    /// One invocation per query (backward: also one per key); any head size, nothing shared.
     Row,
     /// One subgroup of 8 per tile of 8 queries (backward: also per tile of 8 keys), loads handed round by broadcast.
     Subgroup,
+    /// One workgroup of 64 per tile of 32 queries (backward: also per tile of 32 keys), tiles in workgroup memory.
+    Tile,
 }
 
-/// Which kernels run. Software adapters pay for loads, so lanes of a known subgroup share theirs.
-pub fn choose_attention(caps: &Capabilities, _head_dim: usize) -> AttentionVariant {
-    if caps.software && caps.fixed_subgroup() == Some(8) { AttentionVariant::Subgroup } else { AttentionVariant::Row }
+/// Largest head of [`AttentionVariant::Tile`], whose running sums must stay in registers.
+const MAX_TILE_HEAD_DIM: usize = 256;
+
+/// Which kernels run. Software adapters pay for loads and barriers: lanes of a known subgroup share their loads, else
+/// every query goes alone (a fifth of the speed). Everything else has workgroup memory that is worth its barriers.
+pub fn choose_attention(caps: &Capabilities, head_dim: usize) -> AttentionVariant {
+    if caps.software {
+        return match caps.fixed_subgroup() {
+            Some(8) => AttentionVariant::Subgroup,
+            _ => AttentionVariant::Row,
+        };
+    }
+    if head_dim.is_multiple_of(4) && head_dim <= MAX_TILE_HEAD_DIM {
+        AttentionVariant::Tile
+    } else {
+        AttentionVariant::Row
+    }
 }
 
 /// Checked sizes of one call.
 struct Sizes {
     params: AttentionParams,
     overrides: [Override; 3],
+    /// `HEAD_DIM` for the tiled kernels, which keep running sums in arrays of that length.
+    head_dim: [Const; 1],
     variant: AttentionVariant,
 }
 
@@ -97,6 +117,10 @@ impl Sizes {
     /// Workgroups, one per tile of rows of every head.
     fn tiles(&self, heads: u32, rows: u32, tile: u32) -> u64 {
         u64::from(self.params.batch) * u64::from(heads) * u64::from(rows.div_ceil(tile))
+    }
+
+    fn consts(&self) -> &[Const] {
+        if self.variant == AttentionVariant::Tile { &self.head_dim } else { &[] }
     }
 
     fn work(&self, products: u64) -> u64 {
@@ -167,6 +191,7 @@ fn sizes(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention<'_>) -> Result<
             ("HAS_MASK", options.key_mask.is_some().into()),
             ("HAS_WINDOW", options.window.is_some().into()),
         ],
+        head_dim: [("HEAD_DIM", head_dim as u32)],
         variant: choose_attention(q.device().capabilities(), head_dim),
     })
 }
@@ -194,8 +219,10 @@ pub fn attention_with_lse(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attentio
     let (kernel, groups) = match s.variant {
         AttentionVariant::Row => (&ATTENTION_ROW, s.rows(p.heads, p.nq)),
         AttentionVariant::Subgroup => (&ATTENTION_SUBGROUP, s.tiles(p.heads, p.nq, 8)),
+        AttentionVariant::Tile => (&ATTENTION_TILE, s.tiles(p.heads, p.nq, 32)),
     };
     Launch::new(kernel, [Some(q), Some(k), Some(v), options.key_mask, Some(&o), Some(&lse)])
+        .consts(s.consts())
         .overrides(&s.overrides)
         .work(s.work(2))
         .record(q.device(), p, groups)?;
@@ -244,12 +271,17 @@ pub fn attention_backward(
             (&ATTENTION_SUBGROUP_DQ, s.tiles(p.heads, p.nq, 8)),
             (&ATTENTION_SUBGROUP_DKV, s.tiles(p.kv_heads, p.nk, 8)),
         ),
+        AttentionVariant::Tile => {
+            ((&ATTENTION_TILE_DQ, s.tiles(p.heads, p.nq, 32)), (&ATTENTION_TILE_DKV, s.tiles(p.kv_heads, p.nk, 32)))
+        }
     };
     Launch::new(queries.0, inputs.into_iter().chain([Some(&dq)]))
+        .consts(s.consts())
         .overrides(&s.overrides)
         .work(s.work(3))
         .record(device, p, queries.1)?;
     Launch::new(keys.0, inputs.into_iter().chain([Some(&dk), Some(&dv)]))
+        .consts(s.consts())
         .overrides(&s.overrides)
         .work(s.work(4))
         .record(device, p, keys.1)?;
@@ -261,17 +293,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_software_with_subgroups_of_eight_broadcasts() {
+    fn software_broadcasts_and_hardware_tiles() {
+        use AttentionVariant::{Row, Subgroup, Tile};
         let mut caps = Capabilities::none();
-        assert_eq!(choose_attention(&caps, 64), AttentionVariant::Row);
-        (caps.software, caps.subgroup, caps.subgroup_size) = (true, true, (8, 8));
-        assert_eq!(choose_attention(&caps, 64), AttentionVariant::Subgroup);
-        for other in [
-            Capabilities { software: false, ..caps.clone() },
-            Capabilities { subgroup: false, ..caps.clone() },
-            Capabilities { subgroup_size: (4, 8), ..caps.clone() },
-        ] {
-            assert_eq!(choose_attention(&other, 64), AttentionVariant::Row);
+        for (head_dim, variant) in [(64, Tile), (80, Tile), (256, Tile), (260, Row), (6, Row), (1, Row)] {
+            assert_eq!(choose_attention(&caps, head_dim), variant, "{head_dim}");
         }
+        caps.software = true;
+        assert_eq!(choose_attention(&caps, 64), Row);
+        (caps.subgroup, caps.subgroup_size) = (true, (8, 8));
+        assert_eq!((choose_attention(&caps, 64), choose_attention(&caps, 300)), (Subgroup, Subgroup));
+        caps.subgroup_size = (4, 8);
+        assert_eq!(choose_attention(&caps, 64), Row);
     }
 }

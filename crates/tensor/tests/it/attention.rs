@@ -92,7 +92,7 @@ fn attention_and_its_gradients_equal_the_twin() {
     let padded: Vec<u32> = (0..70).map(|i| u32::from(i < 66)).collect();
     let cases = [
         spec(2, (17, 17), (2, 2), 64),
-        AttentionSpec { causal: true, key_mask: Some(&mask), window: Some(4), ..spec(2, (5, 9), (4, 2), 6) },
+        AttentionSpec { causal: true, key_mask: Some(&mask), window: Some(4), ..spec(2, (5, 9), (4, 2), 12) },
         AttentionSpec { causal: true, ..spec(1, (9, 5), (1, 1), 1) },
         spec(1, (1, 1), (1, 1), 16),
         AttentionSpec { key_mask: Some(&padded), ..spec(1, (3, 70), (2, 1), 80) },
@@ -100,10 +100,15 @@ fn attention_and_its_gradients_equal_the_twin() {
         AttentionSpec { causal: true, ..spec(1, (67, 67), (1, 1), 64) },
     ];
     for (i, (name, device)) in devices().iter().enumerate() {
-        // Devices that differ in nothing that attention uses run two cases.
-        let few = name.starts_with("f16");
-        for s in if few { &cases[..2] } else { &cases[..] } {
-            check(name, device, s);
+        // Tiled kernels take this driver seconds to compile; what a device adds to an earlier one is what it runs.
+        let which: &[usize] = match name.as_str() {
+            "f16 off" => &[1],
+            "software off" => &[1, 2, 5, 6],
+            "all off" => &[0],
+            _ => &[0, 1, 2, 3, 4, 5, 6],
+        };
+        for &case in which {
+            check(name, device, &cases[case]);
         }
         if i == 0 {
             // More workgroups than one dimension holds, for whichever variant takes eight queries to a workgroup.
@@ -116,7 +121,8 @@ fn attention_and_its_gradients_equal_the_twin() {
 fn hidden_keys_and_other_rows_never_matter() {
     let mask = [1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0];
     let s = AttentionSpec { key_mask: Some(&mask), ..spec(2, (6, 6), (2, 1), 8) };
-    for (name, device) in devices() {
+    // One device for each variant.
+    for (name, device) in devices().into_iter().take(3) {
         let clean = inputs(&s);
         let mut poisoned = clean.clone();
         for (at, &real) in mask.iter().enumerate() {
