@@ -108,19 +108,27 @@ fn rotary_settings_are_read_in_both_spellings() {
 #[test]
 fn a_convolutional_stem_keeps_the_token_grid() {
     let config = Vjepa2Config {
-        patch_size: 8,
+        patch_size: 4,
         crop_size: 64,
-        conv_stem: Some(ConvStemConfig { channels: vec![16, 32], kernel: 3, stride: 2, norm: StemNorm::Layer }),
+        conv_stem: Some(ConvStemConfig {
+            channels: vec![16, 32],
+            kernel: 3,
+            stride: 2,
+            norm: StemNorm::Layer,
+            residual: vec![0, 1],
+        }),
         ..Vjepa2Config::default()
     };
     config.validate().unwrap();
-    assert_eq!(config.grid(2, 64, 64), (1, 8, 8));
-    assert_eq!(config.embedding_patch(), (2, 32));
+    assert_eq!(config.grid(2, 64, 64), (1, 16, 16));
     let shape = |name: &str| config.tensors().into_iter().find(|t| t.name == name).unwrap().shape;
     assert_eq!(shape("encoder.embeddings.stem.0.conv.weight"), [16, 3, 3, 3]);
-    assert_eq!(shape("encoder.embeddings.stem.1.conv.weight"), [32, 16, 3, 3]);
+    assert_eq!(shape("encoder.embeddings.stem.1.conv.weight"), [32, 3, 3, 16]);
+    assert_eq!(shape("encoder.embeddings.stem.1.residual.0.conv.weight"), [32, 3, 3, 32]);
     assert_eq!(shape("encoder.embeddings.stem.1.norm.bias"), [32]);
-    assert_eq!(shape("encoder.embeddings.patch_embeddings.proj.weight"), [1024, 32, 2, 2, 2]);
+    assert_eq!(shape("encoder.embeddings.patch_embeddings.proj.1.weight"), [1024, 32]);
+    let coarse = Vjepa2Config { patch_size: 8, ..config.clone() };
+    assert!(coarse.validate().unwrap_err().to_string().contains("must be equal"));
     let json = serde_json::to_string(&config).unwrap();
     assert_eq!(Vjepa2Config::from_json(&json).unwrap(), config);
     let plain = serde_json::to_string(&Vjepa2Config::default()).unwrap();
@@ -150,7 +158,7 @@ fn bad_configurations_are_refused_with_the_key() {
         (vjepa2(r#"{"hidden_act": "silu"}"#), "`hidden_act`"),
         (vjepa2(r#"{"model_type": "vit"}"#), "`model_type` is \"vit\""),
         (vjepa2(r#"{"conv_stem": {"channels": []}}"#), "conv_stem.channels"),
-        (vjepa2(r#"{"conv_stem": {"channels": [8, 8, 8, 8, 8]}}"#), "stride"),
+        (vjepa2(r#"{"conv_stem": {"channels": [8, 8, 8, 8, 8]}}"#), "must be equal"),
         (vjepa2(r#"{"conv_stem": {"channels": [8], "kernel": 4}}"#), "odd"),
         (vjepa2(r#"{"conv_stem": {"channels": [8], "norm": "batch"}}"#), "batch"),
         (vjepa2(r#"{"conv_stem": {"chanels": [8]}}"#), "chanels"),
