@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use vljepa_tensor::{Device, ops, wgpu};
+use vljepa_tensor::{Device, Dtype, ops, wgpu};
 
 use crate::error::Result;
 use crate::folder::ModelFolder;
@@ -83,7 +83,7 @@ pub fn device(device: &Device) -> Value {
 
 fn variants(device: &Device) -> Value {
     let caps = device.capabilities();
-    json!({ "matmul": format!("{:?}", ops::choose_matmul(caps)).to_lowercase() })
+    json!({ "matmul": format!("{:?}", ops::choose_matmul(caps, ops::Layout::Nt, [256, 1024, 1024], Dtype::F32)).to_lowercase() })
 }
 
 /// A model without a device.

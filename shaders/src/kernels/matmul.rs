@@ -3,7 +3,7 @@
 use crate::kernel::params;
 use crate::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Elem, Kernel, Params,
 };
 
 params! {
@@ -27,6 +27,18 @@ pub const MATMUL_TILE: Kernel = Kernel {
     workgroup_size: 256,
 };
 
+/// Workgroup tiles with vector loads, sizes divisible by 4; the element type is that of the second operand.
+pub const MATMUL_TILE4: Kernel = Kernel {
+    name: "matmul_tile4",
+    file: "matmul/matmul_tile4.wgsl",
+    bindings: &[Read, Read, Read, Read, ReadWrite],
+    params: MatmulParams::LAYOUT,
+    elems: &[Elem::F32, Elem::F16, Elem::F16Packed],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 256,
+};
+
 /// Register tiles with broadcast rows, for subgroups of 8.
 pub const MATMUL_SUBGROUP: Kernel = Kernel {
     name: "matmul_subgroup",
@@ -39,4 +51,4 @@ pub const MATMUL_SUBGROUP: Kernel = Kernel {
     workgroup_size: 8,
 };
 
-pub(super) const KERNELS: &[Kernel] = &[MATMUL_TILE, MATMUL_SUBGROUP];
+pub(super) const KERNELS: &[Kernel] = &[MATMUL_TILE, MATMUL_TILE4, MATMUL_SUBGROUP];

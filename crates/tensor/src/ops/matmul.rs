@@ -1,20 +1,21 @@
 //! Matrix products.
 
-use vljepa_shaders::Activation;
-use vljepa_shaders::kernels::matmul::{MATMUL_SUBGROUP, MATMUL_TILE, MatmulParams};
+use vljepa_shaders::kernels::matmul::{MATMUL_SUBGROUP, MATMUL_TILE, MATMUL_TILE4, MatmulParams};
+use vljepa_shaders::{Activation, Elem};
 
 use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
 
-/// Which operand is stored transposed.
+/// Which operand is stored transposed; the discriminants are `LAYOUT` of `matmul/matmul_tile4.wgsl`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
 pub enum Layout {
     /// `a [m, k] · b [k, n]`
     #[default]
-    Nn,
+    Nn = 0,
     /// `a [m, k] · b [n, k]ᵀ`: a linear layer with weights `[out, in]`.
-    Nt,
+    Nt = 1,
     /// `a [k, m]ᵀ · b [k, n]`: the gradient of such weights.
-    Tn,
+    Tn = 2,
 }
 
 /// Options of [`matmul`].
@@ -78,28 +79,42 @@ impl<'a> Matmul<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MatmulVariant {
-    /// Workgroup tiles.
+    /// Workgroup tiles, any size.
     Tile,
+    /// Workgroup tiles with vector loads: sizes along memory divisible by 4, f16 second operands read as they are.
+    Tile4,
     /// Broadcast register tiles of 32 rows and 64 columns on subgroups of 8.
     Subgroup,
 }
 
-/// Which kernel runs. Software adapters pay for loads, not arithmetic, and want big register tiles without workgroup
-/// memory; everything else wants workgroup tiles.
-pub fn choose_matmul(caps: &Capabilities) -> MatmulVariant {
-    if caps.software && caps.fixed_subgroup() == Some(8) { MatmulVariant::Subgroup } else { MatmulVariant::Tile }
+/// Which kernel computes a product of sizes `m`, `n`, `k` with a second operand of type `b`.
+///
+/// Software adapters pay for loads, not arithmetic, and want big register tiles without workgroup memory; everything
+/// else wants workgroup tiles, with vector loads where the sizes allow them. Only [`MatmulVariant::Tile4`] reads f16:
+/// for the others [`matmul`] casts the second operand first.
+pub fn choose_matmul(caps: &Capabilities, layout: Layout, [m, n, k]: [usize; 3], b: Dtype) -> MatmulVariant {
+    if caps.software && caps.fixed_subgroup() == Some(8) {
+        return MatmulVariant::Subgroup;
+    }
+    // The prelude unpacks halves on any adapter, but where loads are dear each would be unpacked many times.
+    let along = if layout == Layout::Tn { m } else { k };
+    let vectors = n.is_multiple_of(4) && along.is_multiple_of(4) && !(caps.software && b == Dtype::F16);
+    if vectors { MatmulVariant::Tile4 } else { MatmulVariant::Tile }
 }
 
 /// Matrix product of the last two axes, batched over the leading ones; a `b` of two axes is shared by the whole batch.
 ///
-/// `a: [.., m, k]`, `b: [.., k, n]` (or as [`Layout`] says) → `[.., m, n]`, f32.
+/// `a: [.., m, k]`, `b: [.., k, n]` (or as [`Layout`] says) → `[.., m, n]`, f32; `b` may be f16 (weights).
 ///
 /// # Errors
 /// [`Error::Shape`] when the inner sizes, the batches, the bias or the residual do not fit.
 pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
     const OP: &str = "matmul";
     let bad = || Error::shape(OP, format!("{:?} by {:?} as {:?}", a.shape(), b.shape(), options.layout));
-    for (name, t) in [("a", Some(a)), ("b", Some(b)), ("bias", options.bias), ("residual", options.residual)] {
+    if b.dtype() == Dtype::U32 {
+        return Err(Error::Dtype { op: OP, what: "b is U32, f32 or f16 is needed".into() });
+    }
+    for (name, t) in [("a", Some(a)), ("bias", options.bias), ("residual", options.residual)] {
         if let Some(t) = t.filter(|t| t.dtype() != Dtype::F32) {
             return Err(Error::Dtype { op: OP, what: format!("{name} is {:?}, f32 is needed", t.dtype()) });
         }
@@ -150,8 +165,12 @@ pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
         b_batch: if b_lead.is_empty() { 0 } else { (k * n) as u32 },
         alpha: options.alpha.unwrap_or(1.0),
     };
-    let variant = choose_matmul(a.device().capabilities());
-    run(variant, a, b, options, &c, &params)?;
+    let variant = choose_matmul(a.device().capabilities(), options.layout, [rows, n, k], b.dtype());
+    if b.dtype() == Dtype::F16 && variant != MatmulVariant::Tile4 {
+        run(variant, a, &super::cast(b, Dtype::F32)?, options, &c, &params)?;
+    } else {
+        run(variant, a, b, options, &c, &params)?;
+    }
     Ok(c)
 }
 
@@ -179,10 +198,44 @@ fn run(
             .overrides(&[("A_ALONG_K", (params.a_col == 1).into()), ("B_ALONG_K", (params.b_row == 1).into())])
             .work(work)
             .record(a.device(), params, tiles(64, 64)),
+        MatmulVariant::Tile4 => {
+            let elem = match b.dtype() {
+                Dtype::F16 if a.device().capabilities().f16 => Elem::F16,
+                Dtype::F16 => Elem::F16Packed,
+                _ => Elem::F32,
+            };
+            Launch::new(&MATMUL_TILE4, bindings)
+                .elem(elem)
+                .overrides(&epilogue)
+                .overrides(&[("LAYOUT", options.layout as u32)])
+                .work(work)
+                .record(a.device(), params, tiles(64, 64))
+        }
         MatmulVariant::Subgroup => Launch::new(&MATMUL_SUBGROUP, bindings).overrides(&epilogue).work(work).record(
             a.device(),
             params,
             tiles(32, 64),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_adapter_gets_its_kernel() {
+        let (f32, f16, nt) = (Dtype::F32, Dtype::F16, Layout::Nt);
+        let gpu = Capabilities::none();
+        assert_eq!(choose_matmul(&gpu, nt, [7, 64, 32], f32), MatmulVariant::Tile4);
+        assert_eq!(choose_matmul(&gpu, nt, [7, 64, 32], f16), MatmulVariant::Tile4);
+        assert_eq!(choose_matmul(&gpu, nt, [8, 62, 32], f16), MatmulVariant::Tile);
+        assert_eq!(choose_matmul(&gpu, Layout::Nn, [8, 64, 31], f32), MatmulVariant::Tile);
+        assert_eq!(choose_matmul(&gpu, Layout::Tn, [8, 64, 31], f32), MatmulVariant::Tile4);
+        assert_eq!(choose_matmul(&gpu, Layout::Tn, [7, 64, 32], f32), MatmulVariant::Tile);
+        let mut software = Capabilities { software: true, ..Capabilities::none() };
+        assert_eq!(choose_matmul(&software, nt, [8, 64, 32], f16), MatmulVariant::Tile);
+        (software.subgroup, software.subgroup_size) = (true, (8, 8));
+        assert_eq!(choose_matmul(&software, nt, [8, 64, 32], f16), MatmulVariant::Subgroup);
     }
 }

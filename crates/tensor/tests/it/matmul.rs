@@ -1,5 +1,5 @@
 use vljepa_tensor::ops::{self, Layout, Matmul};
-use vljepa_tensor::{Activation, Error, Tensor, reference};
+use vljepa_tensor::{Activation, Dtype, Error, Tensor, reference};
 
 use crate::support::{assert_close, device, devices, noise, sum_tolerance, upload};
 
@@ -36,6 +36,51 @@ fn every_layout_and_awkward_shape_equals_the_twin() {
                 assert_close(&what, &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
             }
         }
+    }
+}
+
+#[test]
+fn vectors_and_halves_equal_the_twin() {
+    for (name, device) in devices() {
+        for (m, n, k) in [(4, 4, 4), (64, 64, 16), (68, 132, 36), (36, 60, 100)] {
+            for layout in [Layout::Nn, Layout::Nt, Layout::Tn] {
+                // One size that is free to be anything where the layout lets it.
+                let (m, k) = if layout == Layout::Tn { (m, k + 1) } else { (m + 1, k) };
+                let (a_shape, b_shape) = shapes(layout, m, n, k);
+                let (a, b, bias) = (noise(11, m * k), reference::round_f16(&noise(12, n * k)), noise(13, n));
+                let (at, bt) = (upload(&device, &a_shape, &a), upload(&device, &b_shape, &b));
+                let (biast, residual) = (upload(&device, &[n], &bias), noise(14, m * n));
+                let rt = upload(&device, &[m, n], &residual);
+                let options = options(layout).bias(Some(&biast)).residual(Some(&rt)).alpha(0.5);
+                let none = Activation::None;
+                let want = reference::matmul(&a, &b, (m, n, k), layout, 0.5, Some(&bias), none, Some(&residual));
+                let what = format!("{name}, {layout:?} {m}x{n}x{k}");
+                let got = ops::matmul(&at, &bt, &options).unwrap();
+                assert_close(&what, &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
+                let got = ops::matmul(&at, &ops::cast(&bt, Dtype::F16).unwrap(), &options).unwrap();
+                // Unpacking may flush halves below 6.1e-5.
+                let flushed = 6.2e-5 * 0.5 * 2.0;
+                assert_close(&format!("{what}, f16"), &got.to_f32().unwrap(), &want, sum_tolerance(k) + flushed, 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn vectors_keep_batches_and_infinities_apart() {
+    for (name, device) in devices() {
+        let (z, m, n, k) = (3, 12, 72, 20);
+        let (mut a, mut b) = (noise(15, z * m * k), noise(16, z * n * k));
+        a[(m + 11) * k + 19] = f32::NAN;
+        b[(2 * n + 71) * k + 3] = f32::INFINITY;
+        let (at, bt) = (upload(&device, &[z, m, k], &a), upload(&device, &[z, n, k], &b));
+        let got = ops::matmul(&at, &bt, &Matmul::nt()).unwrap();
+        let one = |i: usize| {
+            let (a, b) = (&a[i * m * k..][..m * k], &b[i * n * k..][..n * k]);
+            reference::matmul(a, b, (m, n, k), Layout::Nt, 1.0, None, Activation::None, None)
+        };
+        let want: Vec<f32> = (0..z).flat_map(one).collect();
+        assert_close(&name, &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
     }
 }
 
