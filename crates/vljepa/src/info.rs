@@ -83,7 +83,8 @@ pub fn device(device: &Device) -> Value {
 
 fn variants(device: &Device) -> Value {
     let caps = device.capabilities();
-    json!({ "matmul": format!("{:?}", ops::choose_matmul(caps, ops::Layout::Nt, [256, 1024, 1024], Dtype::F32)).to_lowercase() })
+    let matmul = |b| format!("{:?}", ops::choose_matmul(caps, ops::Layout::Nt, [256, 1024, 1024], b)).to_lowercase();
+    json!({ "matmul": matmul(Dtype::F32), "matmul_f16": matmul(Dtype::F16) })
 }
 
 /// A model without a device.
