@@ -117,7 +117,7 @@ mod tests {
     fn classes_hold_their_size_and_waste_at_most_a_quarter() {
         for bytes in [0u64, 1, 4, 255, 256, 257, 1000, 4096, 5000, 1 << 20, (1 << 20) + 4, 134_217_728] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 64 == 0);
+            assert!(class >= bytes && class.is_multiple_of(64));
             assert!(bytes < 256 || class <= bytes + bytes / 4 + 64, "{bytes} -> {class}");
             assert_eq!(size_class(class), class);
         }

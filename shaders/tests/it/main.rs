@@ -1,6 +1,9 @@
 //! Every permutation parses, validates and lowers to SPIR-V, MSL and HLSL without a GPU, and its declarations equal
 //! their Rust twins.
 
+// Helpers outside of test functions are not covered by clippy.toml's exemption.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::process::{Command, Stdio};
 
 use naga::back::{hlsl, msl, spv};

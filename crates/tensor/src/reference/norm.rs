@@ -56,13 +56,13 @@ pub fn norm_backward(kind: Norm, grad: &[f64], x: &[f64], cols: usize, weight: O
             out.bias[c] += g[c];
             // d y[c] / d x[j] = scale * (delta_cj - [layer] 1/n - normal[c] * normal[j] / (n or 1))
             let h = g[c] * weight.map_or(1.0, |w| w[c]);
-            for j in 0..cols {
+            for (j, &xj) in row.iter().enumerate() {
                 let mut d = if c == j { 1.0 } else { 0.0 };
                 if kind == Norm::Layer {
                     d -= 1.0 / n;
                 }
                 if unclipped {
-                    d -= normal * (row[j] - mean) * scale / if kind == Norm::L2 { 1.0 } else { n };
+                    d -= normal * (xj - mean) * scale / if kind == Norm::L2 { 1.0 } else { n };
                 }
                 out.x[r * cols + j] += h * scale * d;
             }
