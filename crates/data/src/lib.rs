@@ -3,6 +3,7 @@
 mod augment;
 mod decode;
 pub mod emoji;
+mod encode;
 mod error;
 mod labels;
 mod picture;
@@ -12,6 +13,7 @@ mod walk;
 
 pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};
 pub use decode::{Limits, PICTURE_EXTENSIONS, decode_bytes, decode_file};
+pub use encode::{encode_jpeg, encode_png};
 pub use error::DataError;
 pub use labels::{parse_labels, read_labels};
 pub use picture::{Rgb8Image, Rgba8Image};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use vljepa_tensor::{Device, Dtype, ops, wgpu};
+use vljepa_tensor::{Device, Dtype, ops};
 
 use crate::error::Result;
 use crate::folder::ModelFolder;
@@ -19,39 +19,42 @@ pub struct Adapter {
     /// `vulkan`, `metal`, `dx12`.
     pub backend: String,
     /// `discrete-gpu`, `integrated-gpu`, `virtual-gpu`, `cpu`, `other`.
-    pub device_type: &'static str,
+    pub device_type: String,
     /// Driver and its version.
     pub driver: String,
 }
 
-impl Adapter {
-    fn new(index: usize, info: &wgpu::AdapterInfo) -> Self {
-        Self {
-            index,
-            name: info.name.clone(),
-            backend: info.backend.to_str().to_owned(),
-            device_type: match info.device_type {
-                wgpu::DeviceType::DiscreteGpu => "discrete-gpu",
-                wgpu::DeviceType::IntegratedGpu => "integrated-gpu",
-                wgpu::DeviceType::VirtualGpu => "virtual-gpu",
-                wgpu::DeviceType::Cpu => "cpu",
-                wgpu::DeviceType::Other => "other",
-            },
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+/// `DiscreteGpu` → `discrete-gpu`.
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in name.chars().enumerate() {
+        if c.is_uppercase() && i > 0 {
+            out.push('-');
         }
+        out.extend(c.to_lowercase());
     }
+    out
+}
 
+impl Adapter {
     /// Every adapter, best first.
     pub fn all() -> Vec<Self> {
         let found = pollster::block_on(vljepa_tensor::adapters());
-        found.iter().enumerate().map(|(i, info)| Self::new(i, info)).collect()
+        let all = found.into_iter().enumerate().map(|(index, info)| Self {
+            index,
+            backend: info.backend.to_str().to_owned(),
+            device_type: kebab(&format!("{:?}", info.device_type)),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            name: info.name,
+        });
+        all.collect()
     }
 }
 
 /// Name, backend and kind of a device's adapter, for people and for JSON.
 pub fn adapter_name(device: &Device) -> String {
     let info = device.info();
-    format!("{} ({}, {})", info.name, info.backend.to_str(), Adapter::new(0, info).device_type)
+    format!("{} ({}, {})", info.name, info.backend.to_str(), kebab(&format!("{:?}", info.device_type)))
 }
 
 /// A device's capabilities, the limits that matter, and the kernels that will run.
@@ -81,10 +84,19 @@ pub fn device(device: &Device) -> Value {
     })
 }
 
+/// The choices of each family at a shape that models use; the shape is part of the key.
 fn variants(device: &Device) -> Value {
     let caps = device.capabilities();
     let matmul = |b| format!("{:?}", ops::choose_matmul(caps, ops::Layout::Nt, [256, 1024, 1024], b)).to_lowercase();
-    json!({ "matmul": matmul(Dtype::F32), "matmul_f16": matmul(Dtype::F16) })
+    json!({
+        "matmul": matmul(Dtype::F32),
+        "matmul_f16": matmul(Dtype::F16),
+        "attention, 64 channels a head": format!("{:?}", ops::choose_attention(caps, 64)).to_lowercase(),
+        "lanes of a row of 384": ops::choose_lanes(caps, 384),
+        "chunk of a patch row of 48": ops::choose_patch_chunk(caps, 48),
+        "chunk of a copied row of 384": ops::choose_chunk(caps, 384),
+        "partial sums of a gradient norm": ops::choose_square_partials(caps),
+    })
 }
 
 /// A model without a device.

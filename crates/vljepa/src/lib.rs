@@ -1,23 +1,36 @@
 //! VL-JEPA on any GPU: embed, classify, search and train from one command.
+//!
+//! The command `vljepa` is a thin layer over this library:
+//!
+//! ```no_run
+//! use vljepa::{Classifier, Model, ModelFolder};
+//! # fn main() -> vljepa::Result<()> {
+//! let folder = ModelFolder::find(None)?; // the compact model; Some(dir) for another
+//! let device = vljepa::open_device("auto")?;
+//! let model = Model::load(&device, &folder)?;
+//! let pictures = model.embed_files(&["cat.png".into()], None, |_| ())?;
+//! let labels = vec!["cat".to_string(), "dog".to_string()];
+//! let best = Classifier::new(&model, labels, "{}", |_| ())?.rank(&pictures, 0, 1);
+//! println!("{}: {:.0} %", best[0].label, 100.0 * best[0].score);
+//! # Ok(()) }
+//! ```
 
 pub mod bench;
+mod classify;
+mod demo;
 mod embeddings;
 mod error;
 mod files;
 mod folder;
+mod index;
 pub mod info;
+mod model;
 
+pub use classify::{Classifier, Prediction, labels_from_file, labels_from_list};
+pub use demo::{Demo, Floor, Named, Score, Search, Timing};
 pub use embeddings::{Embeddings, Match, best, softmax};
 pub use error::{Error, Result};
 pub use files::{check_writable, write_atomically};
 pub use folder::ModelFolder;
-
-/// A device by the command line's name of it: `auto`, `cpu`, an index, part of a name.
-///
-/// # Errors
-/// When there is no such adapter, or the driver refuses it.
-pub fn open_device(name: &str) -> Result<vljepa_tensor::Device> {
-    let mut options = vljepa_tensor::DeviceOptions::default();
-    options.adapter = vljepa_tensor::AdapterChoice::parse(name);
-    Ok(vljepa_tensor::Device::open(options)?)
-}
+pub use index::{Entry, Index, Skipped};
+pub use model::{Model, open_device, picture_files};

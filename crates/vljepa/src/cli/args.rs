@@ -32,6 +32,18 @@ pub struct Common {
 pub enum Verb {
     /// Adapters, capabilities, limits, the kernels that will run, the models found
     Info(ModelArgs),
+    /// Embeddings of pictures as the model predicts them (L2-normalised)
+    Embed(EmbedArgs),
+    /// Embeddings of texts as pictures are compared with (L2-normalised)
+    EmbedText(EmbedTextArgs),
+    /// Zero-shot classification of pictures
+    Classify(ClassifyArgs),
+    /// Persistent indices of picture folders
+    Index(IndexArgs),
+    /// Pictures of an index that fit a text
+    Search(SearchArgs),
+    /// Name and find drawings of an unseen designer; writes a page with pictures
+    Demo(DemoArgs),
     /// Time operators on this adapter
     Bench(BenchArgs),
 }
@@ -42,6 +54,106 @@ pub struct ModelArgs {
     /// Model folder (config.json, model.safetensors, target_tokenizer.json); absent: the compact model of this program
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// Picture files, or folders to search for them
+    #[arg(required = true, value_name = "IN")]
+    pub inputs: Vec<PathBuf>,
+    /// What is asked about the pictures
+    #[arg(long, value_name = "TEXT")]
+    pub query: Option<String>,
+    /// Write the rows to a .npy or .safetensors file instead of printing them
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EmbedTextArgs {
+    /// Texts
+    #[arg(required = true, value_name = "TEXT")]
+    pub texts: Vec<String>,
+    /// Write the rows to a .npy or .safetensors file instead of printing them
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub struct ClassifyArgs {
+    /// Picture files, or folders to search for them
+    #[arg(required = true, value_name = "IN")]
+    pub inputs: Vec<PathBuf>,
+    /// Labels, separated by commas
+    #[arg(long, value_name = "A,B,C", group = "what")]
+    pub labels: Option<String>,
+    /// File with one label a line
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub labels_file: Option<PathBuf>,
+    /// Text that the label is put into, in the place of {}
+    #[arg(long, value_name = "TEXT", default_value = "{}")]
+    pub template: String,
+    /// Labels to show for each picture
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
+    pub top: usize,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    #[command(subcommand)]
+    pub verb: IndexVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IndexVerb {
+    /// Embed every picture of a folder and write an index
+    Build(IndexBuildArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct IndexBuildArgs {
+    /// Folder with pictures, searched recursively
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The index file to write
+    #[arg(long, value_name = "IDX")]
+    pub out: PathBuf,
+    /// Leave out pictures that cannot be read instead of stopping at the first
+    #[arg(long)]
+    pub skip_broken: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Index of `vljepa index build`
+    #[arg(value_name = "IDX")]
+    pub index: PathBuf,
+    /// What to look for; several texts are several searches
+    #[arg(required = true, value_name = "TEXT")]
+    pub texts: Vec<String>,
+    /// Pictures to show for each text
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
+    pub top: usize,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The page to write: one HTML file that needs no other
+    #[arg(long, value_name = "FILE", default_value = "vljepa-demo.html")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +170,14 @@ pub enum BenchVerb {
         #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "512,1024")]
         sizes: Vec<usize>,
     },
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("a whole number of at least 1 is expected".into()),
+    }
 }
 
 #[cfg(test)]

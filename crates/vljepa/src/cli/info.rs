@@ -20,7 +20,7 @@ pub fn run(args: &ModelArgs, common: &Common, out: &Output) -> Result<()> {
     }
     let mut text = format!("vljepa {}\n\nadapters\n", env!("CARGO_PKG_VERSION"));
     let row = |a: &Adapter| {
-        vec![format!("  {}", a.index), a.name.clone(), a.backend.clone(), a.device_type.into(), a.driver.clone()]
+        vec![format!("  {}", a.index), a.name.clone(), a.backend.clone(), a.device_type.clone(), a.driver.clone()]
     };
     text += &output::columns(&adapters.iter().map(row).collect::<Vec<_>>());
     match &device {

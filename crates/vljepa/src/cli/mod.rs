@@ -2,13 +2,17 @@
 
 mod args;
 mod bench;
+mod classify;
+mod demo;
+mod embed;
+mod index;
 mod info;
 mod output;
 
 use clap::Parser;
-use vljepa::{Error, Result};
+use vljepa::{Error, Model, ModelFolder, Result};
 
-use args::{Cli, Verb};
+use args::{Cli, Common, Verb};
 use output::Output;
 
 /// Runs the command that the arguments name. Bad usage ends the process with 2, `--help` with 0.
@@ -18,8 +22,22 @@ pub fn main() -> Result<()> {
     let common = &cli.common;
     match &cli.verb {
         Verb::Info(args) => info::run(args, common, &out),
+        Verb::Embed(args) => embed::pictures(args, common, &out),
+        Verb::EmbedText(args) => embed::texts(args, common, &out),
+        Verb::Classify(args) => classify::run(args, common, &out),
+        Verb::Index(args) => index::build(args, common, &out),
+        Verb::Search(args) => index::search(args, common, &out),
+        Verb::Demo(args) => demo::run(args, common, &out),
         Verb::Bench(args) => bench::run(args, common, &out),
     }
+}
+
+/// Opens model and device; the folder first, because its faults are found without a device.
+fn load(args: &args::ModelArgs, common: &Common) -> Result<(ModelFolder, Model)> {
+    let folder = ModelFolder::find(args.model.as_deref())?;
+    let device = vljepa::open_device(&common.device)?;
+    let model = Model::load(&device, &folder)?;
+    Ok((folder, model))
 }
 
 /// A failure of JSON output, which only numbers that are not finite can bring about.

@@ -1,0 +1,102 @@
+//! Zero-shot classification: label lists, templates, ranked labels.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::embeddings::{Embeddings, best, softmax};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// One ranked label.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The label as given.
+    pub label: String,
+    /// Softmax over all labels at the model's temperature, 0..1.
+    pub score: f64,
+    /// Cosine of picture and label, -1..1.
+    pub cosine: f32,
+}
+
+/// Labels ready to be compared with.
+#[derive(Debug)]
+pub struct Classifier {
+    labels: Vec<String>,
+    embeddings: Embeddings,
+    scale: f32,
+}
+
+/// Reads a label list as `--labels a,b,c` gives it.
+///
+/// # Errors
+/// No labels, or one that occurs twice.
+pub fn labels_from_list(list: &str) -> Result<Vec<String>> {
+    let labels: Vec<&str> = list.split(',').map(str::trim).filter(|l| !l.is_empty()).collect();
+    if labels.is_empty() {
+        return Err(Error::Invalid("--labels: no labels; expected some, separated by commas".into()));
+    }
+    let mut first = HashMap::new();
+    for (i, label) in labels.iter().enumerate() {
+        if let Some(j) = first.insert(label, i) {
+            return Err(Error::Invalid(format!(
+                "--labels: label {} repeats \"{label}\" of label {}: every label must differ",
+                i + 1,
+                j + 1
+            )));
+        }
+    }
+    Ok(labels.into_iter().map(str::to_owned).collect())
+}
+
+/// Reads a label file, one label a line.
+///
+/// # Errors
+/// As [`labels_from_list`], and what reading the file reports.
+pub fn labels_from_file(path: &Path) -> Result<Vec<String>> {
+    Ok(vljepa_data::read_labels(path)?)
+}
+
+impl Classifier {
+    /// Embeds `labels`, each put in the place of `{}` in `template`.
+    ///
+    /// # Errors
+    /// A template without `{}`, and what embedding reports.
+    pub fn new(model: &Model, labels: Vec<String>, template: &str, done: impl FnMut(usize)) -> Result<Self> {
+        if !template.contains("{}") {
+            return Err(Error::Invalid(format!("--template {template:?} has no {{}} where the label goes")));
+        }
+        let texts: Vec<String> = labels.iter().map(|l| template.replace("{}", l)).collect();
+        let embeddings = model.embed_texts(&texts, done)?;
+        Ok(Self { labels, embeddings, scale: model.scale() })
+    }
+
+    /// The `k` best labels for row `i` of `pictures`.
+    pub fn rank(&self, pictures: &Embeddings, i: usize, k: usize) -> Vec<Prediction> {
+        let cosines = pictures.cosines(i, &self.embeddings);
+        let scores = softmax(&cosines, self.scale);
+        let predict = |m: crate::Match| Prediction {
+            label: self.labels[m.index].clone(),
+            score: scores[m.index],
+            cosine: m.cosine,
+        };
+        best(&cosines, k).into_iter().map(predict).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_trimmed_and_checked() {
+        assert_eq!(labels_from_list(" a cat, a dog ,,").unwrap(), ["a cat", "a dog"]);
+        for (list, word) in
+            [("", "no labels"), (" , ,", "no labels"), ("cat,dog, cat", "label 3 repeats \"cat\" of label 1")]
+        {
+            let error = labels_from_list(list).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

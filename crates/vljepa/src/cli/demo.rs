@@ -1,0 +1,64 @@
+//! `demo`.
+
+use std::time::Instant;
+
+use serde_json::json;
+use vljepa::{Demo, Error, Result};
+use vljepa_data::emoji::EmojiVendors;
+
+use super::args::{Common, DemoArgs};
+use super::{Output, load, output};
+
+pub fn run(args: &DemoArgs, common: &Common, out: &Output) -> Result<()> {
+    let start = Instant::now();
+    if let Some(dir) = args.out.parent().filter(|d| !d.as_os_str().is_empty()) {
+        std::fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.into(), action: "creating", source })?;
+    }
+    vljepa::check_writable(&args.out)?;
+    let set = EmojiVendors::open(EmojiVendors::default_dir())?;
+    let (folder, model) = load(&args.model, common)?;
+    let bar = out.progress("texts", 1);
+    let demo = Demo::run(&model, &folder, &set, |what, done, total| {
+        bar.set_message(what);
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    vljepa::write_atomically(&args.out, demo.page(seconds)?.as_bytes())?;
+    let report = args.out.canonicalize().unwrap_or_else(|_| args.out.clone()).display().to_string();
+    if out.json {
+        return out.document(&json!({
+            "adapter": demo.adapter, "model": demo.model, "scores": demo.scores, "timing": demo.timing,
+            "pictures_per_second": demo.pictures_per_second(), "seconds": seconds, "report": report,
+        }));
+    }
+    out.text(&text(&demo, seconds, &report))
+}
+
+fn text(demo: &Demo, seconds: f64, report: &str) -> String {
+    let pair = |a: f64, b: f64| format!("{:.1} / {:.1}", 100.0 * a, 100.0 * b);
+    let mut head: Vec<String> = ["", "pictures", "this model", "chance"].map(String::from).to_vec();
+    if let Some(score) = demo.scores.first() {
+        head.extend(score.floors.iter().map(|f| f.name.to_owned()));
+    }
+    let mut rows = vec![head];
+    for s in &demo.scores {
+        let mut row = vec![s.title.into(), s.n.to_string(), pair(s.r1, s.r5), pair(s.chance_r1, s.chance_r5)];
+        row.extend(s.floors.iter().map(|f| pair(f.r1, f.r5)));
+        rows.push(row);
+    }
+    for s in &demo.scores {
+        let title = format!("  their pictures by {} held-out wordings", s.t2i_n);
+        rows.push(vec![title, s.n.to_string(), pair(s.t2i_r1, s.t2i_r5), pair(s.chance_r1, s.chance_r5)]);
+    }
+    format!(
+        "adapter  {}\nmodel    {}, {:.1} M parameters, {:.1} MB\n\nright name first / among the first five, %\n{}\n{:.0} pictures a second, {seconds:.1} s in all\nreport   {report}\n",
+        demo.adapter,
+        demo.model,
+        demo.parameters as f64 / 1e6,
+        demo.weight_bytes as f64 / 1e6,
+        output::columns(&rows),
+        demo.pictures_per_second(),
+    )
+}

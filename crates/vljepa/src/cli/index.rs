@@ -1,0 +1,56 @@
+//! `index build` and `search`.
+
+use serde_json::json;
+use vljepa::{Index, ModelFolder, Result};
+
+use super::args::{Common, IndexArgs, IndexVerb, SearchArgs};
+use super::{Output, load, output};
+
+pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
+    let IndexVerb::Build(args) = &args.verb;
+    vljepa::check_writable(&args.out)?;
+    let total = vljepa::picture_files(std::slice::from_ref(&args.dir))?.len();
+    let (folder, model) = load(&args.model, common)?;
+    let bar = out.progress("pictures", total);
+    let (index, skipped) = Index::build(&model, &folder, &args.dir, args.skip_broken, |n| bar.set_position(n as u64))?;
+    bar.finish_and_clear();
+    for skip in &skipped {
+        out.note(&format!("skipped: {}", skip.error));
+    }
+    index.save(&args.out)?;
+    let path = args.out.display().to_string();
+    if out.json {
+        let skipped: Vec<_> = skipped.iter().map(|s| s.path.display().to_string()).collect();
+        return out.document(&json!({
+            "out": path, "pictures": index.len(), "dim": model.dim(), "model": folder.hash(), "skipped": skipped,
+        }));
+    }
+    out.text(&format!("{} pictures in {path}\n", index.len()))
+}
+
+pub fn search(args: &SearchArgs, common: &Common, out: &Output) -> Result<()> {
+    // The index first: what is wrong with it is known before a device is asked for.
+    let folder = ModelFolder::find(args.model.model.as_deref())?;
+    let index = Index::open(&args.index, &folder)?;
+    drop(folder);
+    let (_, model) = load(&args.model, common)?;
+    let texts = model.embed_texts(&args.texts, |_| ())?;
+    let mut rows = Vec::new();
+    let mut searches = Vec::new();
+    for (i, text) in args.texts.iter().enumerate() {
+        let mut results = Vec::new();
+        for (rank, found) in index.search(&texts, i, args.top).into_iter().enumerate() {
+            let (path, fresh) = index.picture(found.index);
+            let path = path.display().to_string();
+            let remark = if fresh { "" } else { "  (changed or gone since it was indexed)" };
+            let name = if rank == 0 { text.clone() } else { String::new() };
+            rows.push(vec![name, format!("{:+.3}", found.cosine), format!("{path}{remark}")]);
+            results.push(json!({ "rank": rank + 1, "path": path, "cosine": found.cosine, "fresh": fresh }));
+        }
+        searches.push(json!({ "text": text, "results": results }));
+    }
+    if out.json {
+        return out.document(&json!({ "index": args.index.display().to_string(), "searches": searches }));
+    }
+    out.text(&output::columns(&rows))
+}

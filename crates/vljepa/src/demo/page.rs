@@ -1,0 +1,407 @@
+//! The report page: one file, no scripts, no requests.
+
+use std::fmt::Write;
+
+use vljepa_data::{Rgb8Image, Rgba8Image, encode_jpeg};
+
+use super::{Demo, Named, Score, Search};
+use crate::error::Result;
+
+/// Columns of the sheet of pictures.
+pub const COLUMNS: usize = 25;
+/// Margin of a tile: makes a tile of 72 pixels 80, a multiple of a JPEG block, so that neighbours do not bleed.
+const MARGIN: usize = 4;
+/// Pictures of each pool that are shown with their labels.
+const CARDS: usize = 24;
+
+const STYLE: &str = include_str!("page.css");
+
+/// The pictures in a sheet, on white as the model sees them.
+pub fn sheet(pictures: &[Rgba8Image]) -> Result<Rgb8Image> {
+    let side = pictures.first().map_or(1, |p| p.width) as usize;
+    let tile = side + 2 * MARGIN;
+    let (width, height) = (COLUMNS * tile, pictures.len().div_ceil(COLUMNS).max(1) * tile);
+    let mut data = vec![255; width * height * 3];
+    for (i, picture) in pictures.iter().enumerate() {
+        let flat = picture.over([255; 3]);
+        let (left, top) = (i % COLUMNS * tile + MARGIN, i / COLUMNS * tile + MARGIN);
+        for (y, row) in flat.data.chunks_exact(side * 3).take(side).enumerate() {
+            let at = ((top + y) * width + left) * 3;
+            data[at..at + row.len()].copy_from_slice(row);
+        }
+    }
+    Ok(Rgb8Image::new(width as u32, height as u32, data)?)
+}
+
+/// The whole page.
+pub fn render(demo: &Demo, seconds: f64) -> Result<String> {
+    let jpeg = base64(&encode_jpeg(&demo.sheet, 88)?);
+    let rows = demo.pictures.len().div_ceil(COLUMNS).max(1);
+    let mut page = Page { out: String::with_capacity(jpeg.len() + (1 << 19)), demo, rows };
+    page.out += "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
+    page.out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
+    page.out +=
+        "<meta name=\"color-scheme\" content=\"light dark\">\n<title>VL-JEPA: drawings it has never seen</title>\n";
+    let _ = write!(
+        page.out,
+        "<style>\n{STYLE}\n.p {{ background-image: url(data:image/jpeg;base64,{jpeg}); background-size: {}% {}%; }}\n</style>\n",
+        COLUMNS * 100,
+        rows * 100
+    );
+    page.out += "</head>\n<body>\n<main>\n";
+    page.head(seconds);
+    page.scores();
+    page.cards();
+    page.searches();
+    page.wall();
+    page.foot();
+    page.out += "</main>\n</body>\n</html>\n";
+    Ok(page.out)
+}
+
+struct Page<'a> {
+    out: String,
+    demo: &'a Demo,
+    rows: usize,
+}
+
+impl Page<'_> {
+    fn add(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.out.write_fmt(text);
+    }
+
+    /// Picture `i` of the sheet; `words` is what a reader who does not see it is told.
+    fn picture(&mut self, i: usize, words: &str) {
+        let at = |place: usize, count: usize| 100.0 * place as f64 / (count.max(2) - 1) as f64;
+        let (x, y) = (at(i % COLUMNS, COLUMNS), at(i / COLUMNS, self.rows));
+        self.add(format_args!(
+            "<span class=\"p\" role=\"img\" aria-label=\"{}\" title=\"{0}\" style=\"background-position:{x:.3}% {y:.3}%\"></span>",
+            escape(words)
+        ));
+    }
+
+    fn head(&mut self, seconds: f64) {
+        let demo = self.demo;
+        self.out += "<header>\n<p class=\"brand\">VL-JEPA in Rust and WGSL</p>\n";
+        self.out += "<h1>Named at first sight</h1>\n";
+        self.out += "<p class=\"lead\">A small model learned what things look like from the drawings of some designers. Here it meets \
+            the drawings of another designer for the first time, names them out of hundreds of names, and finds them by words \
+            that were not in its training texts. Nothing on this page was picked by hand unless it says so; mistakes are shown \
+            as mistakes.</p>\n<div class=\"big\">\n";
+        for s in &demo.scores {
+            self.add(format_args!(
+                "<p><strong>{}</strong> of {} drawings named right at once, among {} names: {}. Luck: {}.</p>\n",
+                percent(s.r1),
+                s.n,
+                s.candidates,
+                escape(s.title),
+                percent(s.chance_r1)
+            ));
+        }
+        self.out += "</div>\n<dl class=\"facts\">\n";
+        let facts = [
+            ("Adapter", demo.adapter.clone()),
+            (
+                "Model",
+                format!(
+                    "{}, {} parameters, {:.1} MB",
+                    demo.model,
+                    millions(demo.parameters),
+                    demo.weight_bytes as f64 / 1e6
+                ),
+            ),
+            ("It sees", format!("{0} × {0} pixels", demo.image_size)),
+            ("Speed", format!("{:.0} pictures a second, {seconds:.0} s in all", demo.pictures_per_second())),
+        ];
+        for (name, value) in facts {
+            self.add(format_args!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value)));
+        }
+        self.out += "</dl>\n</header>\n";
+    }
+
+    fn scores(&mut self) {
+        self.out += "<section aria-labelledby=\"scores\">\n<h2 id=\"scores\">How often it is right</h2>\n";
+        self.out += "<p>Share of pictures whose right name is ranked first, and among the first five. Below it: a vision \
+            transformer trained in PyTorch for 20 minutes on two processor cores, linear probes of DINOv2-S features and of raw pixels, and luck.</p>\n<div class=\"charts\">\n";
+        for score in &self.demo.scores {
+            self.chart(score);
+        }
+        self.out += "</div>\n<div class=\"scroll\"><table>\n<caption>Searches by held-out wording: share of texts whose picture comes first, and among \
+            the first five</caption>\n<thead><tr><th scope=\"col\">Cell</th><th scope=\"col\">Texts</th><th scope=\"col\">Pictures</th>\
+            <th scope=\"col\">First</th><th scope=\"col\">First five</th><th scope=\"col\">Luck</th></tr></thead>\n<tbody>\n";
+        for s in &self.demo.scores {
+            self.add(format_args!(
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{} / {}</td></tr>\n",
+                escape(s.title),
+                s.t2i_n,
+                s.n,
+                percent(s.t2i_r1),
+                percent(s.t2i_r5),
+                percent(s.chance_r1),
+                percent(s.chance_r5)
+            ));
+        }
+        self.out += "</tbody>\n</table></div>\n</section>\n";
+    }
+
+    fn chart(&mut self, s: &Score) {
+        self.add(format_args!(
+            "<table class=\"chart\">\n<caption>{}<small>{} pictures, {} names to choose from</small></caption>\n\
+             <thead><tr><th scope=\"col\">Method</th><th scope=\"col\">First</th><th scope=\"col\">First five</th></tr></thead>\n<tbody>\n",
+            escape(&capital(s.title)),
+            s.n,
+            s.candidates
+        ));
+        let mut rows = vec![("ours", "This model", s.r1, s.r5)];
+        rows.extend(s.floors.iter().rev().map(|f| ("", f.name, f.r1, f.r5)));
+        rows.push(("", "Luck", s.chance_r1, s.chance_r5));
+        for (class, name, r1, r5) in rows {
+            self.add(format_args!("<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(name)));
+            for value in [r1, r5] {
+                self.add(format_args!(
+                    "<td><span class=\"bar\" style=\"--v:{:.1}%\"></span><span class=\"n\">{}</span></td>",
+                    100.0 * value,
+                    percent(value)
+                ));
+            }
+            self.out += "</tr>\n";
+        }
+        self.out += "</tbody>\n</table>\n";
+    }
+
+    fn cards(&mut self) {
+        let demo = self.demo;
+        for (seen, id, title, words) in [
+            (
+                true,
+                "seen",
+                "Known things, drawn by someone new",
+                "The model knows these things from other designers' drawings.",
+            ),
+            (
+                false,
+                "unseen",
+                "Things it has never seen drawn at all",
+                "Neither these drawings nor anyone else's of these things were in training, nor were their names.",
+            ),
+        ] {
+            let pool: Vec<(usize, &Named)> = demo.pictures.iter().enumerate().filter(|(_, p)| p.seen == seen).collect();
+            let shown = pool.len().min(CARDS);
+            self.add(format_args!(
+                "<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{title}</h2>\n<p>{words} The first {shown} of {} in the order of a hash, \
+                 each with its five best names of {} and their scores.</p>\n<div class=\"cards\">\n",
+                pool.len(),
+                pool.len()
+            ));
+            for (i, picture) in pool.into_iter().take(CARDS) {
+                self.card(i, picture);
+            }
+            self.out += "</div>\n</section>\n";
+        }
+    }
+
+    fn card(&mut self, i: usize, named: &Named) {
+        let class = match named.place {
+            1 => "right",
+            2..=5 => "near",
+            _ => "wrong",
+        };
+        self.add(format_args!("<article class=\"card {class}\">\n"));
+        self.picture(i, &format!("drawing of {}", named.truth));
+        self.add(format_args!(
+            "<div>\n<h3>{}</h3>\n<p class=\"verdict\">{}</p>\n<ol>\n",
+            escape(&named.truth),
+            verdict(named.place)
+        ));
+        for (label, score) in &named.labels {
+            let (class, mark) =
+                if *label == named.truth { (" class=\"hit\"", " <b aria-label=\"right\">✓</b>") } else { ("", "") };
+            self.add(format_args!(
+                "<li{class}><span class=\"label\">{}{mark}</span><span class=\"bar\" style=\"--v:{:.1}%\"></span><span class=\"n\">{}</span></li>\n",
+                escape(label),
+                100.0 * score,
+                percent(*score)
+            ));
+        }
+        self.out += "</ol>\n</div>\n</article>\n";
+    }
+
+    fn searches(&mut self) {
+        let demo = self.demo;
+        self.add(format_args!(
+            "<section aria-labelledby=\"searches\">\n<h2 id=\"searches\">Found by other words</h2>\n<p>Each text is a wording of another dictionary that occurs in \
+             no training text. It is searched for among all {} drawings; the first texts of each pool in the order of a hash. A right drawing has a ring and a tick.</p>\n<div class=\"sheets\">\n",
+            demo.pictures.len()
+        ));
+        for search in &demo.searches {
+            self.search(search);
+        }
+        self.out += "</div>\n</section>\n<section aria-labelledby=\"free\">\n<h2 id=\"free\">Ask for anything</h2>\n<p>Texts that we made up. Nobody \
+            wrote down the right answers: judge for yourself.</p>\n<div class=\"sheets\">\n";
+        for search in &demo.free {
+            self.search(search);
+        }
+        self.out += "</div>\n</section>\n";
+    }
+
+    fn search(&mut self, search: &Search) {
+        self.add(format_args!("<figure class=\"search\">\n<figcaption><q>{}</q>", escape(&search.text)));
+        if let Some((truth, place)) = &search.truth {
+            let class = if *place == 1 {
+                "right"
+            } else if *place <= 5 {
+                "near"
+            } else {
+                "wrong"
+            };
+            self.add(format_args!(
+                "<small class=\"{class}\">for <b>{}</b>: {}</small>",
+                escape(truth),
+                ordinal(*place)
+            ));
+        }
+        self.out += "</figcaption>\n<div class=\"strip\">\n";
+        for (i, right) in &search.found {
+            self.out += if *right { "<span class=\"hit\">" } else { "<span>" };
+            let name = self.demo.pictures.get(*i).map_or("", |p| p.truth.as_str());
+            self.picture(*i, &format!("{name}{}", if *right { " (right)" } else { "" }));
+            self.out += if *right { "<b aria-hidden=\"true\">✓</b></span>\n" } else { "</span>\n" };
+        }
+        self.out += "</div>\n</figure>\n";
+    }
+
+    fn wall(&mut self) {
+        let demo = self.demo;
+        self.out += "<section aria-labelledby=\"wall\">\n<h2 id=\"wall\">The whole test</h2>\n<p>Every drawing of the test. Clear: the right name came first. Half \
+            faded: it was among the first five. Faded: it was not. Point at one to see what it was called.</p>\n";
+        for (seen, title) in [(true, "known things"), (false, "unknown things")] {
+            let right = demo.pictures.iter().filter(|p| p.seen == seen && p.place == 1).count();
+            let all = demo.pictures.iter().filter(|p| p.seen == seen).count();
+            self.add(format_args!("<h3>{}: {right} of {all} named right</h3>\n<div class=\"wall\">\n", capital(title)));
+            for (i, named) in demo.pictures.iter().enumerate().filter(|(_, p)| p.seen == seen) {
+                let class = match named.place {
+                    1 => "",
+                    2..=5 => " class=\"half\"",
+                    _ => " class=\"gone\"",
+                };
+                self.add(format_args!("<span{class}>"));
+                let called = named.labels.first().map_or("", |(label, _)| label.as_str());
+                let words = match named.place {
+                    1 => format!("{}: right", named.truth),
+                    place => format!("{}: called {called}, right name {}", named.truth, ordinal(place)),
+                };
+                self.picture(i, &words);
+                self.out += "</span>\n";
+            }
+            self.out += "</div>\n";
+        }
+        self.out += "</section>\n";
+    }
+
+    fn foot(&mut self) {
+        self.add(format_args!(
+            "<footer>\n<p>Made by <code>vljepa demo</code> {}. The full table, with more cells and all concepts: <code>vljepa eval emoji-vendors</code>. \
+             Your own pictures: <code>vljepa classify cat.png --labels cat,dog</code>.</p>\n<p>Drawings: {}.</p>\n</footer>\n",
+            env!("CARGO_PKG_VERSION"),
+            escape(&self.demo.credit)
+        ));
+    }
+}
+
+fn verdict(place: usize) -> String {
+    match place {
+        1 => "✓ right".into(),
+        _ => format!("✗ the right name is {}", ordinal(place)),
+    }
+}
+
+fn ordinal(place: usize) -> String {
+    let ending = match (place % 10, place % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{place}{ending}")
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.1}\u{a0}%", 100.0 * fraction)
+}
+
+fn millions(count: u64) -> String {
+    format!("{:.1} M", count as f64 / 1e6)
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '"' => out += "&quot;",
+            '\'' => out += "&#39;",
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |w, &b| w << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            let used = digit <= chunk.len();
+            out.push(if used { DIGITS[(word >> (18 - 6 * digit) & 63) as usize] as char } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+        assert_eq!(base64(&[0xff, 0xef, 0xbe]), "/+++");
+    }
+
+    #[test]
+    fn texts_cannot_break_out_of_the_page() {
+        assert_eq!(escape("<a href='x'>\"&"), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;");
+    }
+
+    #[test]
+    fn places_are_words() {
+        let words: Vec<String> = [1, 2, 3, 4, 11, 12, 13, 21, 102, 111].map(ordinal).into();
+        assert_eq!(words, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]);
+    }
+
+    #[test]
+    fn tiles_stand_in_rows() {
+        let red = Rgba8Image::new(8, 8, [255, 0, 0, 255].repeat(64)).unwrap();
+        let sheet = sheet(&vec![red; COLUMNS + 1]).unwrap();
+        assert_eq!((sheet.width, sheet.height), (16 * COLUMNS as u32, 32));
+        let pixel = |x: usize, y: usize| &sheet.data[(y * sheet.width as usize + x) * 3..][..3];
+        assert_eq!(pixel(0, 0), [255; 3]);
+        assert_eq!(pixel(MARGIN, MARGIN), [255, 0, 0]);
+        assert_eq!(pixel(MARGIN, 16 + MARGIN), [255, 0, 0]);
+        assert_eq!(pixel(16 + MARGIN, 16 + MARGIN), [255; 3]);
+    }
+}

@@ -1,0 +1,215 @@
+//! Persistent indices: what pictures there are, where, and their embeddings.
+//!
+//! An index is a safetensors file: the tensor `embeddings` `[N, D]` (f32, unit rows) and, in its header, the version, the
+//! hash of the model, the folder and the list of files as JSON. Any safetensors reader opens it.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
+
+use crate::embeddings::{Embeddings, Match, best};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::folder::ModelFolder;
+use crate::model::Model;
+
+const VERSION: &str = "1";
+
+/// One picture of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Path below the index's folder, with `/` between its parts.
+    pub path: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Time of its last change in milliseconds since 1970.
+    pub modified: u64,
+}
+
+/// An index in memory.
+#[derive(Debug)]
+pub struct Index {
+    root: PathBuf,
+    model: String,
+    entries: Vec<Entry>,
+    embeddings: Embeddings,
+}
+
+/// A picture that failed to load while an index was built.
+#[derive(Debug)]
+pub struct Skipped {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub error: Error,
+}
+
+impl Entry {
+    fn of(root: &Path, path: &Path) -> Result<Self> {
+        let below = path.strip_prefix(root).unwrap_or(path);
+        let mut parts = Vec::new();
+        for part in below.components() {
+            match part.as_os_str().to_str() {
+                Some(text) => parts.push(text),
+                None => return Err(Error::content(path, "the name is not UTF-8, so an index cannot hold it")),
+            }
+        }
+        let (size, modified) = stamp(path).map_err(Error::io(path, "reading"))?;
+        Ok(Self { path: parts.join("/"), size, modified })
+    }
+}
+
+fn stamp(path: &Path) -> std::io::Result<(u64, u64)> {
+    let meta = std::fs::metadata(path)?;
+    let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+    Ok((meta.len(), modified.map_or(0, |d| d.as_millis() as u64)))
+}
+
+impl Index {
+    /// Embeds every picture under `dir`. With `skip_broken` files that cannot be read are left out and returned,
+    /// otherwise the first of them is the error.
+    ///
+    /// # Errors
+    /// No folder, no pictures, and what embedding reports.
+    pub fn build(
+        model: &Model,
+        folder: &ModelFolder,
+        dir: &Path,
+        skip_broken: bool,
+        done: impl FnMut(usize),
+    ) -> Result<(Self, Vec<Skipped>)> {
+        if !std::fs::metadata(dir).map_err(Error::io(dir, "reading"))?.is_dir() {
+            return Err(Error::content(dir, "is a file; an index is built of a folder"));
+        }
+        let root = dir.canonicalize().map_err(Error::io(dir, "reading"))?;
+        if root.to_str().is_none() {
+            return Err(Error::content(root, "the name is not UTF-8, so an index cannot hold it"));
+        }
+        let mut files = crate::model::picture_files(std::slice::from_ref(&root))?;
+        let mut skipped = Vec::new();
+        if skip_broken {
+            files.retain(|path| match vljepa_data::decode_file(path, &vljepa_data::Limits::default()) {
+                Ok(_) => true,
+                Err(e) => {
+                    skipped.push(Skipped { path: path.clone(), error: e.into() });
+                    false
+                }
+            });
+            if files.is_empty() {
+                return Err(Error::content(dir, "none of the pictures in this folder can be read"));
+            }
+        }
+        // Before the pictures are read: what changes meanwhile counts as changed.
+        let entries = files.iter().map(|f| Entry::of(&root, f)).collect::<Result<Vec<_>>>()?;
+        let embeddings = model.embed_files(&files, None, done)?;
+        Ok((Self { root, model: folder.hash(), entries, embeddings }, skipped))
+    }
+
+    /// Writes the index, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let entries = serde_json::to_string(&self.entries).map_err(|e| Error::content(path, e.to_string()))?;
+        let bytes = self.embeddings.to_safetensors(&[
+            ("vljepa_index", VERSION.to_owned()),
+            ("model", self.model.clone()),
+            ("root", self.root.display().to_string()),
+            ("entries", entries),
+        ])?;
+        files::write_atomically(path, &bytes)
+    }
+
+    /// Reads an index and checks that it is whole and of the same model.
+    ///
+    /// # Errors
+    /// Not an index, of another version or model, truncated, or saying things about itself that are not so.
+    pub fn open(path: &Path, folder: &ModelFolder) -> Result<Self> {
+        let map = files::map(path)?;
+        let fail = |reason: String| Error::content(path, reason);
+        let rebuild = "build it again with `vljepa index build`";
+        let broken = |reason: String| fail(format!("not a whole index: {reason}; {rebuild}"));
+        let file = SafeTensors::parse("index", &map).map_err(|e| broken(e.to_string()))?;
+        let text = |key: &str| file.metadata().get(key).map(String::as_str);
+        match text("vljepa_index") {
+            Some(VERSION) => {}
+            Some(other) => {
+                return Err(fail(format!("index of version {other:?}, this program reads {VERSION}; {rebuild}")));
+            }
+            None => return Err(fail("a safetensors file, but no index of `vljepa index build`".into())),
+        }
+        let need = |key: &str| text(key).ok_or_else(|| broken(format!("its header has no `{key}`")));
+        let model = need("model")?.to_owned();
+        if model != folder.hash() {
+            let short = |hash: &str| hash.chars().take(12).collect::<String>();
+            return Err(fail(format!(
+                "built with another model ({}, {} is {}); pass that model with --model, or {rebuild}",
+                short(&model),
+                folder.origin(),
+                short(&folder.hash())
+            )));
+        }
+        let root = PathBuf::from(need("root")?);
+        let entries: Vec<Entry> =
+            serde_json::from_str(need("entries")?).map_err(|e| broken(format!("its list of files: {e}")))?;
+        let dim = folder.config().embedding_dim;
+        let shape = file.tensor("embeddings").map(|t| t.shape.to_vec());
+        if shape != Some(vec![entries.len(), dim]) || file.names().len() != 1 {
+            return Err(broken(format!(
+                "{} files and embeddings of {shape:?}, the model has {dim} dimensions",
+                entries.len()
+            )));
+        }
+        let mut seen = HashSet::new();
+        for entry in &entries {
+            let plain = |c| matches!(c, Component::Normal(_));
+            if entry.path.is_empty() || !Path::new(&entry.path).components().all(plain) {
+                return Err(broken(format!("{:?} is no path below its folder", entry.path)));
+            }
+            if !seen.insert(&entry.path) {
+                return Err(broken(format!("{:?} is listed twice", entry.path)));
+            }
+        }
+        let data = read_f32(&file, "embeddings", &[entries.len(), dim]).map_err(|e| broken(e.to_string()))?;
+        let embeddings = Embeddings::from_unit_rows(dim, data);
+        for (i, entry) in entries.iter().enumerate() {
+            let norm: f64 = embeddings.row(i).iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+            if (norm - 1.0).abs() > 1e-3 {
+                return Err(broken(format!("the embedding of {:?} is not of unit length", entry.path)));
+            }
+        }
+        Ok(Self { root, model, entries, embeddings })
+    }
+
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The folder it was built of.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The `k` pictures nearest to row `i` of `texts`.
+    pub fn search(&self, texts: &Embeddings, i: usize, k: usize) -> Vec<Match> {
+        best(&texts.cosines(i, &self.embeddings), k)
+    }
+
+    /// Where a picture is, and whether the file is still the one that was embedded.
+    pub fn picture(&self, index: usize) -> (PathBuf, bool) {
+        let entry = &self.entries[index];
+        let path = self.root.join(&entry.path);
+        let fresh = stamp(&path).is_ok_and(|now| now == (entry.size, entry.modified));
+        (path, fresh)
+    }
+}

@@ -1,0 +1,252 @@
+//! A model on a device, from pictures and texts to unit vectors.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use vljepa_data::{Filter, Limits, Preprocess, ResizeRule, Rgba8Image, decode_file};
+use vljepa_model::config::VlJepaConfig;
+use vljepa_model::weights::{WeightSource, read_f32};
+use vljepa_model::{Forward, TextTokenizer, Tokens, VlJepa};
+use vljepa_tensor::{Device, Tensor};
+
+use crate::embeddings::Embeddings;
+use crate::error::{Error, Result};
+use crate::folder::{ModelFolder, Weights};
+
+/// Vision tokens of one batch; enough to fill a GPU with a small model and little enough memory for a large one.
+const BATCH_TOKENS: usize = 4096;
+const MAX_BATCH: usize = 64;
+/// Texts are short.
+const TEXT_BATCH: usize = 64;
+
+/// A VL-JEPA with its tokenizers and preprocessing.
+#[derive(Debug)]
+pub struct Model {
+    origin: String,
+    vljepa: VlJepa,
+    device: Device,
+    target: TextTokenizer,
+    query: Option<TextTokenizer>,
+    preprocess: Preprocess,
+    scale: f32,
+}
+
+/// How a model sees a picture.
+fn preprocess(config: &VlJepaConfig) -> Preprocess {
+    Preprocess {
+        resize: ResizeRule::ShortestSide(config.short_side() as u32),
+        filter: Filter::Bilinear,
+        mean: config.preprocessing.mean,
+        std: config.preprocessing.std,
+        ..Preprocess::square(config.image_size() as u32)
+    }
+}
+
+impl Model {
+    /// Loads the weights of `folder` onto `device`.
+    ///
+    /// # Errors
+    /// Corrupt weights, weights that do not fit the configuration, NaN, corrupt tokenizers, no memory.
+    pub fn load(device: &Device, folder: &ModelFolder) -> Result<Self> {
+        let target = tokenizer(
+            folder.target_tokenizer(),
+            folder.target_tokenizer_name(),
+            folder.config().y_encoder.max_target_tokens,
+        )?;
+        let query = folder
+            .query_tokenizer()
+            .map(|bytes| tokenizer(bytes, folder.query_tokenizer_name(), folder.config().max_query_tokens))
+            .transpose()?;
+        match folder.weights()? {
+            Weights::One(weights) => Self::assemble(device, folder, &weights, target, query),
+            Weights::Shards(weights) => Self::assemble(device, folder, &weights, target, query),
+        }
+    }
+
+    fn assemble(
+        device: &Device,
+        folder: &ModelFolder,
+        weights: &impl WeightSource,
+        target: TextTokenizer,
+        query: Option<TextTokenizer>,
+    ) -> Result<Self> {
+        let config = folder.config().clone();
+        let origin = folder.origin().to_owned();
+        let logit_scale = read_f32(weights, "logit_scale", &[1]).map_err(Error::model(&origin))?;
+        let scale = logit_scale[0].exp().min(config.temperature.max_scale as f32);
+        let preprocess = preprocess(&config);
+        let vljepa = VlJepa::load(device, config, weights).map_err(Error::model(&origin))?;
+        Ok(Self { origin, vljepa, device: device.clone(), target, query, preprocess, scale })
+    }
+
+    /// The folder as given, or `compact model`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &VlJepaConfig {
+        &self.vljepa.config
+    }
+
+    /// The device that computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Numbers in an embedding.
+    pub fn dim(&self) -> usize {
+        self.config().embedding_dim
+    }
+
+    /// 1/τ, by which cosines are multiplied before a softmax.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Pictures that go through the model together.
+    fn batch(&self) -> usize {
+        let side = self.config().image_size() / self.config().x_encoder.patch_size.max(1);
+        (BATCH_TOKENS / (side * side).max(1)).clamp(1, MAX_BATCH)
+    }
+
+    /// Predicted embeddings of picture files, in their order. `query` is what is asked about them; `done` hears how many
+    /// are done.
+    ///
+    /// # Errors
+    /// A file that is no picture, a query for a model that takes none, and what the device reports.
+    pub fn embed_files(
+        &self,
+        files: &[PathBuf],
+        query: Option<&str>,
+        mut done: impl FnMut(usize),
+    ) -> Result<Embeddings> {
+        let query = self.query_ids(query)?;
+        let mut out = Embeddings::new(self.dim());
+        for batch in files.chunks(self.batch()) {
+            let read = |path: &PathBuf| -> Result<Vec<f32>> { self.pixels(&decode_file(path, &Limits::default())?) };
+            let pixels: Vec<Vec<f32>> = batch.par_iter().map(read).collect::<Result<_>>()?;
+            let rows = self.predict(&pixels.concat(), batch.len(), query.as_deref())?;
+            out.extend(&rows, |i| batch[i].display().to_string())?;
+            done(out.rows());
+        }
+        Ok(out)
+    }
+
+    /// Predicted embeddings of pictures in memory; otherwise as [`Self::embed_files`].
+    ///
+    /// # Errors
+    /// A query for a model that takes none, and what the device reports.
+    pub fn embed_pictures(
+        &self,
+        pictures: &[Rgba8Image],
+        query: Option<&str>,
+        mut done: impl FnMut(usize),
+    ) -> Result<Embeddings> {
+        let query = self.query_ids(query)?;
+        let mut out = Embeddings::new(self.dim());
+        for batch in pictures.chunks(self.batch()) {
+            let pixels: Vec<Vec<f32>> = batch.par_iter().map(|p| self.pixels(p)).collect::<Result<_>>()?;
+            let rows = self.predict(&pixels.concat(), batch.len(), query.as_deref())?;
+            let first = out.rows();
+            out.extend(&rows, |i| format!("picture {}", first + i))?;
+            done(out.rows());
+        }
+        Ok(out)
+    }
+
+    /// Target embeddings of texts, in their order.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn embed_texts(&self, texts: &[String], mut done: impl FnMut(usize)) -> Result<Embeddings> {
+        let prompt = &self.config().y_encoder.prompt;
+        let encode = |t: &String| self.target.encode(&format!("{prompt}{t}")).map_err(Error::model(&self.origin));
+        let ids: Vec<Vec<u32>> = texts.iter().map(encode).collect::<Result<_>>()?;
+        // Texts of like length go together, so that little is spent on padding.
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&i| ids[i].len());
+        let pad = self.config().y_encoder.config.pad_token_id.unwrap_or(0);
+        let mut out = Embeddings::new(self.dim());
+        for batch in order.chunks(TEXT_BATCH) {
+            let rows: Vec<Vec<u32>> = batch.iter().map(|&i| ids[i].clone()).collect();
+            if let Some(i) = rows.iter().position(Vec::is_empty) {
+                return Err(Error::Invalid(format!("the text {:?} has no tokens", texts[batch[i]])));
+            }
+            let tokens = Tokens::new(&self.device, &rows, pad).map_err(Error::model(&self.origin))?;
+            let value = self.vljepa.encode_text(&Forward::inference(), &tokens).map_err(Error::model(&self.origin))?;
+            out.extend(&value.value().to_f32()?, |i| format!("the text {:?}", texts[batch[i]]))?;
+            done(out.rows());
+        }
+        let mut place = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(at, &i)| place[i] = at);
+        Ok(out.select(&place))
+    }
+
+    fn pixels(&self, picture: &Rgba8Image) -> Result<Vec<f32>> {
+        Ok(self.preprocess.run(picture)?)
+    }
+
+    /// `pixels`: `[count, 3, size, size]` → `[count, dim]`, not normalised.
+    fn predict(&self, pixels: &[f32], count: usize, query: Option<&[u32]>) -> Result<Vec<f32>> {
+        let size = self.preprocess.size as usize;
+        let frames = Tensor::from_f32(&self.device, &[count, 1, 3, size, size], pixels)?;
+        let pad = self.config().predictor.query_pad_id;
+        let tokens = query
+            .map(|ids| Tokens::new(&self.device, &vec![ids.to_vec(); count], pad))
+            .transpose()
+            .map_err(Error::model(&self.origin))?;
+        let value =
+            self.vljepa.predict(&Forward::inference(), &frames, tokens.as_ref()).map_err(Error::model(&self.origin))?;
+        Ok(value.value().to_f32()?)
+    }
+
+    /// The tokens of a query; the configuration's default where none is given; none where that is empty.
+    fn query_ids(&self, query: Option<&str>) -> Result<Option<Vec<u32>>> {
+        let text = query.unwrap_or(&self.config().predictor.default_query);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match &self.query {
+            Some(tokenizer) => tokenizer.encode(text).map(Some).map_err(Error::model(&self.origin)),
+            None => Err(Error::Invalid(format!(
+                "{}: the model has no query tokenizer, it was trained without queries; leave --query out",
+                self.origin
+            ))),
+        }
+    }
+}
+
+fn tokenizer(bytes: &[u8], name: String, max_tokens: usize) -> Result<TextTokenizer> {
+    TextTokenizer::from_json(bytes, max_tokens).map_err(Error::model(name))
+}
+
+/// The picture files that inputs name: files as they are, folders searched, in the order given.
+///
+/// # Errors
+/// A path that does not exist, a folder without pictures, nothing at all.
+pub fn picture_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for input in inputs {
+        let found = vljepa_data::find_pictures(input)?;
+        if found.is_empty() {
+            return Err(Error::content(input, no_pictures()));
+        }
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+fn no_pictures() -> String {
+    format!("no pictures in this folder ({})", vljepa_data::PICTURE_EXTENSIONS.join(", "))
+}
+
+/// A device by the command line's name of it: `auto`, `cpu`, an index, part of a name.
+///
+/// # Errors
+/// When there is no such adapter, or the driver refuses it.
+pub fn open_device(name: &str) -> Result<Device> {
+    let mut options = vljepa_tensor::DeviceOptions::default();
+    options.adapter = vljepa_tensor::AdapterChoice::parse(name);
+    Ok(Device::open(options)?)
+}

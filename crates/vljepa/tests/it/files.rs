@@ -1,0 +1,154 @@
+//! Bad pictures, label lists, indices and outputs: one clear line, code 1, nothing half-written.
+
+use crate::support::{Bench, fails, json, picture, vljepa, weights};
+use vljepa_model::weights::Writer;
+
+#[test]
+fn pictures() {
+    let bench = Bench::new();
+    let good = picture(1);
+    bench.write("empty.png", "");
+    bench.write("text.png", "this is no picture");
+    bench.write("cut.png", &good[..good.len() / 2]);
+    let mut lying = good.clone();
+    lying[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
+    bench.write("lying.png", lying);
+    std::fs::create_dir(bench.path("none")).unwrap();
+    for (input, words) in [
+        ("@gone.png", ["gone.png", "no such file"]),
+        ("@empty.png", ["empty.png", "empty"]),
+        ("@text.png", ["text.png", "not a picture"]),
+        ("@cut.png", ["cut.png", "truncated"]),
+        ("@lying.png", ["lying.png", "lying.png"]),
+        ("@none", ["none", "no pictures"]),
+    ] {
+        let out = bench.text("rows.npy");
+        // A good picture first: what was done before the failure must not be left behind.
+        fails(&mut vljepa(bench.args(&["embed", "@pictures/0.png", input, "--out", &out])), &words);
+        fails(&mut vljepa(bench.args(&["classify", input, "--labels", "a,b"])), &words);
+        assert!(!bench.path("rows.npy").exists(), "{input}");
+    }
+    bench.write("pictures/cut.png", &good[..40]);
+    let before = bench.files(".");
+    fails(&mut vljepa(bench.args(&["index", "build", "@pictures", "--out", "@p.idx"])), &["cut.png"]);
+    fails(&mut vljepa(bench.args(&["index", "build", "@none", "--out", "@p.idx"])), &["no pictures"]);
+    fails(&mut vljepa(bench.args(&["index", "build", "@cut.png", "--out", "@p.idx"])), &["is a file"]);
+    assert_eq!(bench.files("."), before, "nothing half-written");
+}
+
+#[test]
+fn label_lists() {
+    let bench = Bench::new();
+    bench.write("empty.txt", "");
+    bench.write("blank.txt", "\n  \n");
+    bench.write("twice.txt", "cat\ndog\ncat\n");
+    bench.write("binary.txt", [b'a', b'\n', 0xff, 0xfe]);
+    for (file, words) in [
+        ("@empty.txt", ["empty.txt", "no labels"]),
+        ("@blank.txt", ["blank.txt", "no labels"]),
+        ("@twice.txt", ["line 3 repeats \"cat\" of line 1", "must differ"]),
+        ("@binary.txt", ["line 2", "UTF-8"]),
+        ("@gone.txt", ["gone.txt", "no such file"]),
+    ] {
+        fails(&mut vljepa(bench.args(&["classify", "@pictures/0.png", "--labels-file", file])), &words);
+    }
+    for (list, words) in [("", "no labels"), (" , ", "no labels"), ("cat,dog,cat", "repeats \"cat\"")] {
+        fails(&mut vljepa(bench.args(&["classify", "@pictures/0.png", "--labels", list])), &[words]);
+    }
+    let args = ["classify", "@pictures/0.png", "--labels", "a,b", "--template", "a picture"];
+    fails(&mut vljepa(bench.args(&args)), &["--template", "{}"]);
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let bench = Bench::new();
+    bench.write("file", "x");
+    for (out, words) in [
+        ("@pictures/rows", ".npy or .safetensors"),
+        ("@rows.txt", ".npy or .safetensors"),
+        ("@gone/rows.npy", "no such file or folder"),
+        ("@file/rows.npy", "file"),
+    ] {
+        fails(&mut vljepa(bench.args(&["embed", "@pictures", "--out", out])), &[words]);
+        fails(&mut vljepa(bench.args(&["embed-text", "cat", "--out", out])), &[words]);
+    }
+    std::fs::create_dir(bench.path("folder.npy")).unwrap();
+    fails(&mut vljepa(bench.args(&["embed", "@pictures", "--out", "@folder.npy"])), &["is a folder"]);
+    for out in ["@pictures", "@gone/p.idx"] {
+        fails(&mut vljepa(bench.args(&["index", "build", "@pictures", "--out", out])), &["folder"]);
+        fails(
+            &mut vljepa(bench.args(&["demo", "--out", if out == "@pictures" { out } else { "@file/page.html" }])),
+            &["error"],
+        );
+    }
+    if cfg!(target_os = "linux") {
+        fails(&mut vljepa(bench.args(&["index", "build", "@pictures", "--out", "/dev/null"])), &["not a regular file"]);
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_vljepa")).arg("info").stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with("error: standard output: ") && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+/// An index file with a header and rows of our choice.
+fn index(header: &[(&str, String)], rows: usize, dim: usize, values: &[f32]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    for (key, value) in header {
+        writer.metadata(*key, value.clone());
+    }
+    writer.f32("embeddings", &[rows, dim], values).unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn indices() {
+    let bench = Bench::new();
+    json(bench.args(&["index", "build", "@pictures", "--out", "@p.idx"]));
+    let good = std::fs::read(bench.path("p.idx")).unwrap();
+    let info = json(bench.args(&["info"]));
+    let hash = info["models"].as_array().unwrap().last().unwrap()["hash"].as_str().unwrap().to_owned();
+    let entry = |path: &str| format!(r#"{{"path":"{path}","size":1,"modified":1}}"#);
+    let header = |version: &str, model: &str, entries: &[String]| {
+        vec![
+            ("vljepa_index", version.to_owned()),
+            ("model", model.to_owned()),
+            ("root", bench.text("pictures")),
+            ("entries", format!("[{}]", entries.join(","))),
+        ]
+    };
+    let unit = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let made = |version: &str, model: &str, entries: &[String], values: &[f32]| {
+        index(&header(version, model, entries), values.len() / 8, 8, values)
+    };
+    let mut nan = made("1", &hash, &[entry("a.png")], &unit);
+    let end = nan.len();
+    nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let two = [unit, unit].concat();
+    for (name, bytes, words) in [
+        ("empty", Vec::new(), "empty"),
+        ("garbage", b"GIF89a, but not really an index at all".to_vec(), "not a whole index"),
+        ("cut", good[..good.len() - 10].to_vec(), "not a whole index"),
+        ("long", [&good[..], b"more"].concat(), "not a whole index"),
+        ("plain", weights(0, |_, _, _| ()), "no index of"),
+        ("version", made("7", &hash, &[entry("a.png")], &unit), "version \"7\""),
+        ("model", made("1", "0123", &[entry("a.png")], &unit), "another model"),
+        ("count", made("1", &hash, &[entry("a.png"), entry("b.png")], &unit), "not a whole index"),
+        ("dim", index(&header("1", &hash, &[entry("a.png")]), 1, 4, &unit[..4]), "dimensions"),
+        ("twice", made("1", &hash, &[entry("a.png"), entry("a.png")], &two), "listed twice"),
+        ("escape", made("1", &hash, &[entry("../../etc/passwd")], &unit), "no path below"),
+        ("absolute", made("1", &hash, &[entry("/etc/passwd")], &unit), "no path below"),
+        ("length", made("1", &hash, &[entry("a.png")], &[0.5; 8]), "unit length"),
+        ("nan", nan, "not a whole index"),
+        ("entries", made("1", &hash, &["7".into()], &unit), "list of files"),
+    ] {
+        bench.write("bad.idx", bytes);
+        fails(&mut vljepa(bench.args(&["search", "@bad.idx", "cat"])), &["bad.idx", words, ""]);
+        assert!(bench.path("bad.idx").exists(), "{name}");
+    }
+    fails(&mut vljepa(bench.args(&["search", "@gone.idx", "cat"])), &["gone.idx", "no such file"]);
+    fails(&mut vljepa(bench.args(&["search", "@pictures", "cat"])), &["is a folder"]);
+    bench.write("model/model.safetensors", weights(1, |_, _, _| ()));
+    fails(&mut vljepa(bench.args(&["search", "@p.idx", "cat"])), &["p.idx", "another model", "index build"]);
+}
