@@ -1,0 +1,25 @@
+//! Trains as a configuration says: `cargo run --release -p vljepa-train --example train -- CONFIG.toml [--resume]`.
+
+use std::path::Path;
+
+use vljepa_tensor::{Device, DeviceOptions};
+use vljepa_train::{Event, RunOptions, TrainError, run};
+
+fn main() -> Result<(), TrainError> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let resume = arguments.iter().any(|a| a == "--resume");
+    let Some(config) = arguments.iter().find(|a| !a.starts_with("--")) else {
+        return Err(TrainError::Invalid("usage: train CONFIG.toml [--resume]".into()));
+    };
+    let device = Device::open(DeviceOptions::default())?;
+    eprintln!("{}", device.info().name);
+    let options = RunOptions { device, resume, output: None, stop: &|| false };
+    let summary = run(Path::new(config), &options, &mut |event| {
+        let quiet = matches!(event, Event::Step { report, .. } if !(report.step + 1).is_multiple_of(20));
+        if !quiet {
+            eprintln!("{event}");
+        }
+    })?;
+    println!("{summary:?}");
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Checkpoints: a folder each, written beside and renamed into place, with the hash of every file.
+//!
+//! `checkpoints/step-00001200/` holds `state.json`, `model.safetensors`, `optimizer.safetensors`, `ema.safetensors` and
+//! `SHA256SUMS` (the form of `sha256sum -c`). Killing the program at any moment leaves the last good one readable.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Result, TrainError};
+
+const SUMS: &str = "SHA256SUMS";
+const STATE: &str = "state.json";
+const TEMPORARY: &str = ".tmp-";
+const FORMAT: u32 = 1;
+
+/// What a checkpoint says of the run, beside tensors. The data order and all randomness follow from the step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunState {
+    /// Version of this format.
+    pub format_version: u32,
+    /// Steps taken.
+    pub step: u64,
+    /// The configuration by section, as text: a run resumes only with the same.
+    pub identity: BTreeMap<String, String>,
+    /// Steps of each parameter that AdamW holds.
+    pub optimizer_steps: BTreeMap<String, u64>,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+impl RunState {
+    /// A state of the present format.
+    pub fn new(step: u64, identity: BTreeMap<String, String>) -> Self {
+        Self { format_version: FORMAT, step, identity, optimizer_steps: BTreeMap::new(), seconds: 0.0 }
+    }
+}
+
+/// A checkpoint whose hashes are right.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its state.
+    pub state: RunState,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Loaded {
+    /// The bytes of one of its files.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] when it has no such file.
+    pub fn file(&self, name: &str) -> Result<&[u8]> {
+        match self.files.get(name) {
+            Some(bytes) => Ok(bytes),
+            None => Err(bad(self.path.join(name), "the file is not in the checkpoint")),
+        }
+    }
+
+    /// Whether it has a file.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+}
+
+/// The checkpoints of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    dir: PathBuf,
+    keep: usize,
+}
+
+fn bad(path: impl Into<PathBuf>, what: impl Into<String>) -> TrainError {
+    TrainError::Checkpoint { path: path.into(), what: what.into() }
+}
+
+impl Checkpoints {
+    /// The checkpoints in `dir`, of which the newest `keep` stay.
+    pub fn new(dir: impl Into<PathBuf>, keep: usize) -> Self {
+        Self { dir: dir.into(), keep: keep.max(1) }
+    }
+
+    /// Steps and folders, newest first. A folder that is not there has none.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(TrainError::io(&self.dir, "reading")(e)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(TrainError::io(&self.dir, "reading"))?;
+            let name = entry.file_name();
+            let step = name.to_str().and_then(|n| n.strip_prefix("step-")).and_then(|n| n.parse().ok());
+            if let Some(step) = step {
+                found.push((step, entry.path()));
+            }
+        }
+        found.sort_by(|a, b| b.cmp(a));
+        Ok(found)
+    }
+
+    /// Writes a checkpoint and removes the oldest beyond the number to keep. An error leaves the others as they were.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] naming the file.
+    pub fn save(&self, state: &RunState, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
+        fs::create_dir_all(&self.dir).map_err(TrainError::io(&self.dir, "creating"))?;
+        self.sweep();
+        let name = format!("step-{:08}", state.step);
+        let (temporary, path) = (self.dir.join(format!("{TEMPORARY}{name}")), self.dir.join(&name));
+        let result = self.write(&temporary, &path, state, files);
+        if result.is_err() {
+            let _ = fs::remove_dir_all(&temporary);
+        }
+        result?;
+        for (_, old) in self.list()?.into_iter().skip(self.keep) {
+            // An old one that cannot be removed does no harm.
+            let _ = fs::remove_dir_all(old);
+        }
+        Ok(path)
+    }
+
+    fn write(&self, temporary: &Path, path: &Path, state: &RunState, files: &[(&str, Vec<u8>)]) -> Result<()> {
+        fs::create_dir(temporary).map_err(TrainError::io(temporary, "creating"))?;
+        let text = serde_json::to_vec_pretty(state)
+            .map_err(|e| TrainError::Invalid(format!("the run's state cannot be written: {e}")))?;
+        let mut sums = String::new();
+        for (name, bytes) in files.iter().map(|(n, b)| (*n, b.as_slice())).chain([(STATE, text.as_slice())]) {
+            sums += &format!("{}  {name}\n", hash(bytes));
+            write_synced(&temporary.join(name), bytes)?;
+        }
+        write_synced(&temporary.join(SUMS), sums.as_bytes())?;
+        sync_dir(temporary);
+        if path.exists() {
+            // The same step again, after a resume from an older one: nothing newer depends on it.
+            fs::remove_dir_all(path).map_err(TrainError::io(path, "removing"))?;
+        }
+        fs::rename(temporary, path).map_err(TrainError::io(path, "renaming"))?;
+        sync_dir(&self.dir);
+        Ok(())
+    }
+
+    /// Removes what a killed run left half-written.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// The newest good checkpoint, and what is wrong with newer ones. `accept` looks into a checkpoint whose hashes are
+    /// right and may refuse it.
+    ///
+    /// # Errors
+    /// When there are checkpoints and none is good: the newest one's fault. Errors of other kinds than
+    /// [`TrainError::Checkpoint`] stop the search.
+    pub fn latest<T>(
+        &self,
+        mut accept: impl FnMut(&Loaded) -> Result<T>,
+    ) -> Result<(Option<(Loaded, T)>, Vec<TrainError>)> {
+        let mut faults = Vec::new();
+        for (step, path) in self.list()? {
+            match read(&path, step).and_then(|loaded| accept(&loaded).map(|value| (loaded, value))) {
+                Ok(found) => return Ok((Some(found), faults)),
+                Err(fault @ (TrainError::Checkpoint { .. } | TrainError::Io { .. })) => faults.push(fault),
+                Err(other) => return Err(other),
+            }
+        }
+        match faults.is_empty() {
+            true => Ok((None, faults)),
+            false => Err(faults.swap_remove(0)),
+        }
+    }
+}
+
+fn read(path: &Path, step: u64) -> Result<Loaded> {
+    let sums_path = path.join(SUMS);
+    let sums = fs::read_to_string(&sums_path).map_err(TrainError::io(&sums_path, "reading"))?;
+    let mut files = BTreeMap::new();
+    for (line, text) in sums.lines().enumerate() {
+        let Some((sum, name)) = text.split_once("  ").filter(|(_, name)| !name.contains(['/', '\\'])) else {
+            return Err(bad(sums_path, format!("line {} is not a hash and a name", line + 1)));
+        };
+        let file = path.join(name);
+        let bytes = fs::read(&file).map_err(TrainError::io(&file, "reading"))?;
+        if hash(&bytes) != sum {
+            return Err(bad(file, format!("truncated or damaged: its {} bytes have another hash", bytes.len())));
+        }
+        files.insert(name.to_owned(), bytes);
+    }
+    let file = path.join(STATE);
+    let Some(text) = files.remove(STATE) else {
+        return Err(bad(sums_path, format!("{STATE} is not listed")));
+    };
+    let state: RunState =
+        serde_json::from_slice(&text).map_err(|e| bad(&file, format!("not the state of a run: {e}")))?;
+    if state.format_version != FORMAT {
+        return Err(bad(file, format!("format version {}, this build reads {FORMAT}", state.format_version)));
+    }
+    if state.step != step {
+        return Err(bad(file, format!("says step {}, the folder {step}", state.step)));
+    }
+    Ok(Loaded { path: path.into(), state, files })
+}
+
+/// SHA-256 in hexadecimal digits.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = fs::File::create(path).map_err(TrainError::io(path, "creating"))?;
+    file.write_all(bytes).map_err(TrainError::io(path, "writing"))?;
+    file.sync_all().map_err(TrainError::io(path, "writing"))
+}
+
+/// Writes a file beside and renames it into place.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!("{TEMPORARY}{name}"));
+    write_synced(&temporary, bytes)?;
+    fs::rename(&temporary, path).map_err(TrainError::io(path, "renaming"))?;
+    path.parent().into_iter().for_each(sync_dir);
+    Ok(())
+}
+
+/// Makes a folder's entries durable where the platform can; where it cannot, the rename is still whole.
+fn sync_dir(path: &Path) {
+    if let Ok(dir) = fs::File::open(path) {
+        let _ = dir.sync_all();
+    }
+}

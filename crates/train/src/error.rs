@@ -1,0 +1,68 @@
+//! The crate's one error type.
+
+use std::path::PathBuf;
+
+/// Everything that can stop a training run or an evaluation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The training configuration is not readable or its values do not fit together.
+    #[error("{path}: {what}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The line or the key, the value and the rule it breaks.
+        what: String,
+    },
+    /// A file or folder could not be read or written.
+    #[error("{path}: {action} failed: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried, a noun: "reading", "writing".
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A checkpoint is truncated, corrupt, or of another run.
+    #[error("checkpoint {path}: {what}", path = path.display())]
+    Checkpoint {
+        /// The file at fault.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The loss, a weight or a gradient is NaN or infinite. The weights are those of before the step.
+    #[error("step {step}: {tensor} is not finite (loss {loss}); the last checkpoint is good: lower the rate or clip")]
+    NonFinite {
+        /// Step at which it appeared, from 0.
+        step: u64,
+        /// Which tensor: `weight NAME`, `gradient of NAME`, or `the loss`.
+        tensor: String,
+        /// The loss of the step.
+        loss: f32,
+    },
+    /// A request that cannot be met, such as a vendor that the set does not have.
+    #[error("{0}")]
+    Invalid(String),
+    /// Pictures and texts.
+    #[error(transparent)]
+    Data(#[from] vljepa_data::DataError),
+    /// Model and weights.
+    #[error(transparent)]
+    Model(#[from] vljepa_model::ModelError),
+    /// Operators and the device.
+    #[error(transparent)]
+    Tensor(#[from] vljepa_tensor::Error),
+}
+
+/// Result with [`TrainError`].
+pub type Result<T, E = TrainError> = std::result::Result<T, E>;
+
+impl TrainError {
+    /// For `map_err` on file operations.
+    pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, action, source }
+    }
+}

@@ -1,0 +1,273 @@
+//! The `emoji-vendors` suite: recognising and finding drawings by designers and of things that were not trained on.
+
+use serde::Serialize;
+use vljepa_data::Preprocess;
+use vljepa_data::emoji::{ConceptId, EmojiVendors, Split, VendorId};
+
+use crate::embed::Embedder;
+use crate::error::{Result, TrainError};
+use crate::metrics::{Sums, chance};
+
+/// One cell of the table. All figures are fractions in 0..=1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cell {
+    /// Pictures.
+    pub n: usize,
+    /// Concept names that each picture is held against.
+    pub candidates: usize,
+    /// Pictures whose concept's name is ranked first.
+    pub r1: f64,
+    /// Among the first five.
+    pub r5: f64,
+    /// `r1` of a random order.
+    pub chance_r1: f64,
+    /// `r5` of a random order.
+    pub chance_r5: f64,
+    /// Held-out wordings: each concept's most specific one, where it has one.
+    pub t2i_n: usize,
+    /// Pictures that each wording is held against (one vendor's at a time; the mean over vendors).
+    pub t2i_candidates: usize,
+    /// Wordings whose concept's picture is ranked first.
+    pub t2i_r1: f64,
+    /// Among the first five.
+    pub t2i_r5: f64,
+}
+
+/// The four cells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cells {
+    /// Trained concepts, a design that was not.
+    pub seen_concept_unseen_vendor: Cell,
+    /// Neither was trained.
+    pub unseen_concept_unseen_vendor: Cell,
+    /// Both were: says how well training fits.
+    pub seen_concept_seen_vendor: Cell,
+    /// A trained design of concepts that were not.
+    pub unseen_concept_seen_vendor: Cell,
+}
+
+/// What the suite prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EmojiVendorsReport {
+    /// `emoji-vendors`.
+    pub suite: &'static str,
+    /// Whose drawings are in which cells.
+    pub vendors: Vendors,
+    /// The pools of the published floors: 450 seen and 150 unseen concepts, first in hash order.
+    pub cells: Cells,
+    /// Every concept of the split as candidate, every drawing that the vendors have as query.
+    pub full: Cells,
+    /// The queries of `full` whose concept is in Unicode's group Symbols, which designs share more than others.
+    pub symbols: Cells,
+}
+
+/// Whose drawings are in which cells.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Vendors {
+    /// Trained on.
+    pub seen: Vec<String>,
+    /// Not trained on.
+    pub unseen: Vec<String>,
+}
+
+/// How the suite is run.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EmojiVendorsOptions {
+    /// Vendors of the cells `…_seen_vendor`.
+    pub seen: Vec<String>,
+    /// Vendors of the cells `…_unseen_vendor`.
+    pub unseen: Vec<String>,
+}
+
+impl Default for EmojiVendorsOptions {
+    /// Noto and Twemoji against Fluent 3-D.
+    fn default() -> Self {
+        let names = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+        Self { seen: names(&["noto", "twemoji"]), unseen: names(&["fluent-3d"]) }
+    }
+}
+
+/// Rows of one vendor's drawings of some concepts.
+struct Gallery {
+    concepts: Vec<ConceptId>,
+    rows: Vec<f32>,
+}
+
+/// Everything embedded once, for any number of cells.
+pub(crate) struct Suite<'a> {
+    set: &'a EmojiVendors,
+    dim: usize,
+    /// Label embeddings of all concepts.
+    labels: Vec<f32>,
+    /// Of the first held-out wording of each concept that has one.
+    wordings: Vec<Option<Vec<f32>>>,
+}
+
+impl<'a> Suite<'a> {
+    /// Embeds the labels, and the held-out wordings where they are asked for.
+    pub fn new(embedder: &Embedder<'_>, set: &'a EmojiVendors, with_wordings: bool) -> Result<Self> {
+        let dim = embedder.model.config.embedding_dim;
+        let labels: Vec<&str> = set.concepts().iter().map(|c| c.label.as_str()).collect();
+        let labels = embedder.texts(&labels)?;
+        let mut wordings = vec![None; set.concepts().len()];
+        if with_wordings {
+            let some: Vec<(usize, &str)> =
+                set.concepts().iter().enumerate().filter_map(|(i, c)| Some((i, c.heldout.first()?.as_str()))).collect();
+            let texts: Vec<&str> = some.iter().map(|(_, t)| *t).collect();
+            let rows = embedder.texts(&texts)?;
+            for ((i, _), row) in some.iter().zip(rows.chunks_exact(dim)) {
+                wordings[*i] = Some(row.to_vec());
+            }
+        }
+        Ok(Self { set, dim, labels, wordings })
+    }
+
+    fn gallery(
+        &self,
+        embedder: &Embedder<'_>,
+        preprocess: &Preprocess,
+        vendor: VendorId,
+        concepts: &[ConceptId],
+    ) -> Result<Gallery> {
+        let concepts: Vec<ConceptId> = concepts.iter().copied().filter(|&c| self.set.has_picture(vendor, c)).collect();
+        let mut rows = Vec::with_capacity(concepts.len() * self.dim);
+        for part in concepts.chunks(embedder.batch.max(1)) {
+            let mut pictures = Vec::with_capacity(part.len());
+            for &concept in part {
+                pictures.extend(self.set.picture(vendor, concept)?);
+            }
+            rows.extend(embedder.pictures(&pictures, preprocess)?);
+        }
+        Ok(Gallery { concepts, rows })
+    }
+
+    /// One cell: the drawings in `galleries` of concepts that `query` accepts, against the names of `candidates`.
+    fn cell(&self, galleries: &[Gallery], candidates: &[ConceptId], query: &dyn Fn(ConceptId) -> bool) -> Cell {
+        let dim = self.dim;
+        let row = |rows: &[f32], i: usize| rows[i * dim..(i + 1) * dim].to_vec();
+        let names: Vec<f32> = candidates.iter().flat_map(|c| row(&self.labels, c.0 as usize)).collect();
+        let place = |list: &[ConceptId], c: ConceptId| list.iter().position(|&x| x == c);
+        let (mut to_text, mut to_picture) = (Sums::default(), Sums::default());
+        let mut shown = 0;
+        for gallery in galleries {
+            let inside: Vec<usize> =
+                (0..gallery.concepts.len()).filter(|&i| place(candidates, gallery.concepts[i]).is_some()).collect();
+            let concepts: Vec<ConceptId> = inside.iter().map(|&i| gallery.concepts[i]).collect();
+            let pictures: Vec<f32> = inside.iter().flat_map(|&i| row(&gallery.rows, i)).collect();
+            shown += concepts.len();
+            let (mut queries, mut truth) = (Vec::new(), Vec::new());
+            let (mut texts, mut text_truth) = (Vec::new(), Vec::new());
+            for (i, &concept) in concepts.iter().enumerate().filter(|(_, c)| query(**c)) {
+                queries.extend_from_slice(&pictures[i * dim..(i + 1) * dim]);
+                truth.extend(place(candidates, concept));
+                if let Some(wording) = &self.wordings[concept.0 as usize] {
+                    texts.extend_from_slice(wording);
+                    text_truth.push(i);
+                }
+            }
+            to_text.add(&queries, &names, dim, &truth);
+            to_picture.add(&texts, &pictures, dim, &text_truth);
+        }
+        let (forth, back) = (to_text.mean(), to_picture.mean());
+        Cell {
+            n: forth.n,
+            candidates: candidates.len(),
+            r1: forth.r1,
+            r5: forth.r5,
+            chance_r1: chance(candidates.len(), 1),
+            chance_r5: chance(candidates.len(), 5),
+            t2i_n: back.n,
+            t2i_candidates: shown.checked_div(galleries.len()).unwrap_or(0),
+            t2i_r1: back.r1,
+            t2i_r5: back.r5,
+        }
+    }
+}
+
+fn vendors(set: &EmojiVendors, names: &[String]) -> Result<Vec<VendorId>> {
+    let find = |name: &String| {
+        set.vendor(name).ok_or_else(|| {
+            let known = set.vendors().iter().map(|v| v.id.as_str()).collect::<Vec<_>>().join(", ");
+            TrainError::Invalid(format!("{}: no vendor \"{name}\"; there are {known}", set.dir().display()))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// Runs the suite. `progress` hears what is being embedded.
+///
+/// # Errors
+/// Vendors that the set does not have, pictures that cannot be read, and what the model reports.
+pub fn emoji_vendors(
+    embedder: &Embedder<'_>,
+    preprocess: &Preprocess,
+    set: &EmojiVendors,
+    options: &EmojiVendorsOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<EmojiVendorsReport> {
+    progress("texts");
+    let suite = Suite::new(embedder, set, true)?;
+    let seen: Vec<ConceptId> = set.of_split(Split::Train).collect();
+    let unseen: Vec<ConceptId> = set.of_split(Split::Unseen).collect();
+    let all: Vec<ConceptId> = seen.iter().chain(&unseen).copied().collect();
+    let mut galleries = |names: &[String]| -> Result<Vec<Gallery>> {
+        let mut out = Vec::new();
+        for (vendor, name) in vendors(set, names)?.into_iter().zip(names) {
+            progress(name);
+            out.push(suite.gallery(embedder, preprocess, vendor, &all)?);
+        }
+        Ok(out)
+    };
+    let (known, new) = (galleries(&options.seen)?, galleries(&options.unseen)?);
+    let cells = |seen: &[ConceptId], unseen: &[ConceptId], query: &dyn Fn(ConceptId) -> bool| Cells {
+        seen_concept_unseen_vendor: suite.cell(&new, seen, query),
+        unseen_concept_unseen_vendor: suite.cell(&new, unseen, query),
+        seen_concept_seen_vendor: suite.cell(&known, seen, query),
+        unseen_concept_seen_vendor: suite.cell(&known, unseen, query),
+    };
+    let symbol = |id: ConceptId| set.concept(id).is_some_and(|c| c.group == "Symbols");
+    let pools = set.pools();
+    Ok(EmojiVendorsReport {
+        suite: "emoji-vendors",
+        vendors: Vendors { seen: options.seen.clone(), unseen: options.unseen.clone() },
+        cells: cells(&pools.seen, &pools.unseen, &|_| true),
+        full: cells(&seen, &unseen, &|_| true),
+        symbols: cells(&seen, &unseen, &symbol),
+    })
+}
+
+/// What training looks at: the validation vendor and the validation concepts, never the test vendor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Validation {
+    /// The validation vendor's drawings of the seen pool.
+    pub seen_concept_new_vendor: Cell,
+    /// The training vendors' drawings of validation concepts.
+    pub new_concept_seen_vendor: Cell,
+    /// The validation vendor's drawings of validation concepts.
+    pub new_concept_new_vendor: Cell,
+}
+
+/// Which drawings a validation uses.
+pub(crate) struct ValidationSet<'a> {
+    pub set: &'a EmojiVendors,
+    pub vendor: VendorId,
+    pub training: Vec<VendorId>,
+    /// Validation concepts.
+    pub concepts: Vec<ConceptId>,
+}
+
+impl ValidationSet<'_> {
+    pub fn run(&self, embedder: &Embedder<'_>, preprocess: &Preprocess) -> Result<Validation> {
+        let suite = Suite::new(embedder, self.set, false)?;
+        let seen = &self.set.pools().seen;
+        let drawn: Vec<ConceptId> = seen.iter().copied().filter(|&c| self.set.has_picture(self.vendor, c)).collect();
+        let of = |vendor: VendorId, concepts: &[ConceptId]| suite.gallery(embedder, preprocess, vendor, concepts);
+        let training = self.training.iter().map(|&v| of(v, &self.concepts)).collect::<Result<Vec<_>>>()?;
+        Ok(Validation {
+            seen_concept_new_vendor: suite.cell(&[of(self.vendor, &drawn)?], &drawn, &|_| true),
+            new_concept_seen_vendor: suite.cell(&training, &self.concepts, &|_| true),
+            new_concept_new_vendor: suite.cell(&[of(self.vendor, &self.concepts)?], &self.concepts, &|_| true),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Optimisers: which one takes which parameter, their state, and one step of all of them.
+
+mod adamw;
+mod groups;
+mod muon;
+
+use std::collections::BTreeMap;
+
+use vljepa_model::Param;
+use vljepa_tensor::{Device, Dtype, Tensor};
+
+pub use groups::{Method, Plan, matches, plan};
+pub use muon::newton_schulz;
+
+use crate::config::OptimizerConfig;
+use crate::error::{Result, TrainError};
+
+/// What an optimiser remembers of one parameter.
+#[derive(Clone, Debug)]
+enum State {
+    /// First and second moment, and the number of steps taken.
+    Adamw { mean: Tensor, square: Tensor, steps: u64 },
+    /// Momentum.
+    Muon { momentum: Tensor },
+}
+
+/// Optimiser of a run.
+#[derive(Debug)]
+pub struct Optimizer {
+    config: OptimizerConfig,
+    plans: BTreeMap<String, Plan>,
+    states: BTreeMap<String, State>,
+}
+
+impl Optimizer {
+    /// Plans every parameter; parameters that `frozen` names are not trained.
+    pub fn new(config: &OptimizerConfig, params: &[&Param], frozen: &dyn Fn(&str) -> bool) -> Self {
+        let plans = params
+            .iter()
+            .filter_map(|p| {
+                let plan = plan(config, p.name(), p.tensor().shape())?;
+                (!frozen(p.name())).then(|| (p.name().to_owned(), plan))
+            })
+            .collect();
+        Self { config: config.clone(), plans, states: BTreeMap::new() }
+    }
+
+    /// Whether a parameter is trained.
+    pub fn trains(&self, name: &str) -> bool {
+        self.plans.contains_key(name)
+    }
+
+    /// The plan of a parameter, `None` where it is frozen.
+    pub fn plan(&self, name: &str) -> Option<&Plan> {
+        self.plans.get(name)
+    }
+
+    /// Names of all trained parameters, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.plans.keys().map(String::as_str)
+    }
+
+    /// Updates every parameter that has a gradient, in place. `factor` is the schedule's, AdamW's gradients are
+    /// multiplied by the element of `clip`.
+    ///
+    /// # Errors
+    /// What the operators report.
+    pub fn step(
+        &mut self,
+        params: &[&Param],
+        grads: &BTreeMap<String, Tensor>,
+        factor: f64,
+        clip: Option<&Tensor>,
+    ) -> Result<()> {
+        for param in params {
+            let (Some(plan), Some(grad)) = (self.plans.get(param.name()), grads.get(param.name())) else { continue };
+            let state = match self.states.remove(param.name()) {
+                Some(state) => state,
+                None => State::new(plan, param.tensor())?,
+            };
+            let rate = (plan, factor * plan.lr);
+            let next = match state {
+                State::Adamw { mean, square, steps } => {
+                    let steps = steps + 1;
+                    adamw::step(&self.config, rate, param.tensor(), grad, (&mean, &square), steps, clip)?;
+                    State::Adamw { mean, square, steps }
+                }
+                State::Muon { momentum } => {
+                    muon::step(&self.config.muon, rate, param.tensor(), grad, &momentum)?;
+                    State::Muon { momentum }
+                }
+            };
+            self.states.insert(param.name().to_owned(), next);
+        }
+        Ok(())
+    }
+
+    /// The state as named tensors and counters, for a checkpoint.
+    pub fn save(&self) -> (Vec<(String, Tensor)>, BTreeMap<String, u64>) {
+        let (mut tensors, mut steps) = (Vec::new(), BTreeMap::new());
+        for (name, state) in &self.states {
+            match state {
+                State::Adamw { mean, square, steps: n } => {
+                    tensors.push((format!("adamw.mean.{name}"), mean.clone()));
+                    tensors.push((format!("adamw.square.{name}"), square.clone()));
+                    steps.insert(name.clone(), *n);
+                }
+                State::Muon { momentum } => tensors.push((format!("muon.momentum.{name}"), momentum.clone())),
+            }
+        }
+        (tensors, steps)
+    }
+
+    /// The reverse of [`Optimizer::save`]. `read` gives a tensor's values, or `None` where there is no such tensor.
+    ///
+    /// # Errors
+    /// When a parameter has a part of its state but not all, and what `read` reports.
+    pub fn load(
+        &mut self,
+        device: &Device,
+        params: &[&Param],
+        steps: &BTreeMap<String, u64>,
+        mut read: impl FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>>,
+    ) -> Result<()> {
+        self.states.clear();
+        for param in params {
+            let Some(plan) = self.plans.get(param.name()) else { continue };
+            let shape = param.tensor().shape();
+            let mut tensor = |kind: &str| -> Result<Option<Tensor>> {
+                match read(&format!("{kind}.{}", param.name()), shape)? {
+                    Some(values) => Ok(Some(Tensor::from_f32(device, shape, &values)?)),
+                    None => Ok(None),
+                }
+            };
+            let state = match plan.method {
+                Method::Adamw => match (tensor("adamw.mean")?, tensor("adamw.square")?, steps.get(param.name())) {
+                    (Some(mean), Some(square), Some(&steps)) => Some(State::Adamw { mean, square, steps }),
+                    (None, None, None) => None,
+                    _ => {
+                        let name = param.name();
+                        return Err(TrainError::Invalid(format!("optimiser state of `{name}` is incomplete")));
+                    }
+                },
+                Method::Muon => tensor("muon.momentum")?.map(|momentum| State::Muon { momentum }),
+            };
+            if let Some(state) = state {
+                self.states.insert(param.name().to_owned(), state);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn new(plan: &Plan, tensor: &Tensor) -> Result<Self> {
+        let zeros = || Tensor::zeros(tensor.device(), tensor.shape(), Dtype::F32);
+        Ok(match plan.method {
+            Method::Adamw => State::Adamw { mean: zeros()?, square: zeros()?, steps: 0 },
+            Method::Muon => State::Muon { momentum: zeros()? },
+        })
+    }
+}

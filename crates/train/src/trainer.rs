@@ -1,0 +1,398 @@
+//! The training loop's parts: one step, one evaluation, state in and out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use vljepa_data::Preprocess;
+use vljepa_data::emoji::{ConceptId, Role, Split, VendorId};
+use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
+use vljepa_model::{Forward, Param, Storage, TextTokenizer, Tokens, VlJepa};
+use vljepa_tensor::autograd::{Tape, Var};
+use vljepa_tensor::{Device, Tensor, ops};
+
+use crate::checkpoint::{Loaded, RunState};
+use crate::config::{ObjectiveKind, TrainConfig};
+use crate::corpus::{Corpus, included, vendor};
+use crate::ema::Ema;
+use crate::embed::{Embedder, preprocess};
+use crate::error::{Result, TrainError};
+use crate::eval::{Validation, ValidationSet};
+use crate::feed::Batch;
+use crate::objective::{Objective, Part, TextBank};
+use crate::optim::{Method, Optimizer};
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const EMA: &str = "ema.safetensors";
+
+/// What a step reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// The step, from 0.
+    pub step: u64,
+    /// Mean loss of its samples, before its update.
+    pub loss: f32,
+    /// Global norm of all gradients, before clipping.
+    pub grad_norm: f32,
+    /// Factor of the learning rates.
+    pub factor: f64,
+    /// 1/τ before the update.
+    pub scale: f32,
+}
+
+/// A model being trained.
+#[derive(Debug)]
+pub struct Trainer {
+    device: Device,
+    config: TrainConfig,
+    model: VlJepa,
+    tokenizer: TextTokenizer,
+    corpus: Arc<Corpus>,
+    objective: Objective,
+    optimizer: Optimizer,
+    ema: Option<Ema>,
+    trained: Arc<BTreeSet<String>>,
+    vendor: VendorId,
+    step: u64,
+}
+
+impl Trainer {
+    /// Prepares a run at step 0: encodes the texts of all classes, whitens the head where that is asked for.
+    ///
+    /// # Errors
+    /// Settings that do not fit the data or the model, and what the model reports.
+    pub fn new(
+        device: &Device,
+        config: TrainConfig,
+        model: VlJepa,
+        tokenizer: TextTokenizer,
+        corpus: Arc<Corpus>,
+    ) -> Result<Self> {
+        if config.batch > corpus.drawable() {
+            let (batch, most) = (config.batch, corpus.drawable());
+            return Err(TrainError::Invalid(format!(
+                "`batch` is {batch}, there are {most} concepts with a drawing: samples of a step are different concepts"
+            )));
+        }
+        let patch = model.config.x_encoder.patch_size as u32;
+        let own = model.config.image_size() as u32;
+        for size in
+            [config.data.image_size.unwrap_or(own)].into_iter().chain(config.data.phases.iter().map(|p| p.image_size))
+        {
+            if !size.is_multiple_of(patch) {
+                return Err(TrainError::Invalid(format!(
+                    "`data.image_size` ({size}) is not a multiple of the patch ({patch})"
+                )));
+            }
+        }
+        let vendor = vendor(&corpus.set, &config.evaluate.vendor, Role::Val)?;
+        let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: 64 };
+        let bank = TextBank::encode(&embedder, &corpus, &config.objective)?;
+        if config.objective.y_head.whiten {
+            bank.whiten_head(&model, config.objective.y_head.strength)?;
+        }
+        let objective = Objective::new(&config.objective, bank, &model, device)?;
+        let o = &config.objective;
+        let (text, head, scale) = (o.train_y_encoder, o.y_head.train, model.config.temperature.learned);
+        let frozen = move |name: &str| {
+            (name.starts_with("y_encoder.") && !text)
+                || (name.starts_with("y_head.") && !head)
+                || (name == "logit_scale" && !scale)
+        };
+        let optimizer = Optimizer::new(&config.optimizer, &model.params(), &frozen);
+        let trained: Arc<BTreeSet<String>> = Arc::new(optimizer.names().map(str::to_owned).collect());
+        let ema = match config.ema {
+            Some(_) => Some(Ema::new(&model.params(), &|name| trained.contains(name))?),
+            None => None,
+        };
+        Ok(Self {
+            device: device.clone(),
+            config,
+            model,
+            tokenizer,
+            corpus,
+            objective,
+            optimizer,
+            ema,
+            trained,
+            vendor,
+            step: 0,
+        })
+    }
+
+    /// Steps taken.
+    pub fn step_count(&self) -> u64 {
+        self.step
+    }
+
+    /// The model, with the weights of the last step.
+    pub fn model(&self) -> &VlJepa {
+        &self.model
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// How the model's pictures are made.
+    pub fn preprocess(&self) -> Preprocess {
+        preprocess(&self.model.config)
+    }
+
+    /// Number of candidates of a prediction: the loss starts near its logarithm.
+    pub fn candidates(&self) -> usize {
+        self.objective.candidates(self.config.batch / self.config.accumulate)
+    }
+
+    /// Number of trained parameters.
+    pub fn trained_parameters(&self) -> usize {
+        self.model.params().iter().filter(|p| self.trained.contains(p.name())).map(|p| p.tensor().len()).sum()
+    }
+
+    /// Loss and gradients of a batch, its parts accumulated.
+    ///
+    /// # Errors
+    /// What the model and the operators report.
+    pub fn gradients(&self, batch: &Batch) -> Result<(f32, BTreeMap<String, Tensor>)> {
+        let parts = self.config.accumulate;
+        let (count, size) = (batch.classes.len() / parts, batch.size as usize);
+        let values = 3 * size * size;
+        let choice = self.corpus.text_choice(batch.step, self.objective.kinds());
+        let mut grads: BTreeMap<String, Tensor> = BTreeMap::new();
+        let mut losses = Vec::with_capacity(parts);
+        for i in 0..parts {
+            let rows = i * count..(i + 1) * count;
+            let pixels = &batch.pixels[rows.start * values..rows.end * values];
+            let frames = Tensor::from_f32(&self.device, &[count, 1, 3, size, size], pixels)?;
+            let classes = &batch.classes[rows];
+            let (tape, trained) = (Tape::new(), self.trained.clone());
+            let f = Forward::training(tape.clone(), move |name| trained.contains(name));
+            let text = self.texts_of(&f, classes, &choice)?;
+            let part = Part { frames: &frames, classes, choice: &choice };
+            let loss = self.objective.loss(&self.model, &f, part, text.as_ref())?;
+            let seed = ops::full(&self.device, loss.shape(), 1.0 / parts as f32)?;
+            for (name, grad) in f.gradients(tape.backward(&loss, Some(seed))?) {
+                let sum = match grads.get(&name) {
+                    Some(earlier) => ops::add(earlier, &grad)?,
+                    None => grad,
+                };
+                grads.insert(name, sum);
+            }
+            losses.push(loss.value().clone());
+        }
+        let mut total = 0.0;
+        for loss in losses {
+            total += loss.to_f32()?.first().copied().unwrap_or(f32::NAN) / parts as f32;
+        }
+        Ok((total, grads))
+    }
+
+    /// Embeddings of the texts of a part where the Y-Encoder is trained.
+    fn texts_of(&self, f: &Forward, classes: &[u32], choice: &[u32]) -> Result<Option<Var>> {
+        let o = &self.config.objective;
+        if !o.train_y_encoder || o.kind != ObjectiveKind::Batch {
+            return Ok(None);
+        }
+        let y = &self.model.config.y_encoder;
+        let mut ids = Vec::with_capacity(classes.len());
+        for &class in classes {
+            let kind = o.texts[choice[class as usize] as usize];
+            let text = self.corpus.text(class as usize, kind);
+            ids.push(self.tokenizer.encode(&format!("{}{text}", y.prompt))?);
+        }
+        let tokens = Tokens::new(&self.device, &ids, y.config.pad_token_id.unwrap_or(0))?;
+        Ok(Some(self.model.encode_text(f, &tokens)?))
+    }
+
+    /// One optimiser step. The weights change only when loss and gradients are finite.
+    ///
+    /// # Errors
+    /// [`TrainError::NonFinite`], and what the model and the operators report.
+    pub fn step(&mut self, batch: &Batch) -> Result<StepReport> {
+        let (loss, grads) = self.gradients(batch)?;
+        let squares = match grads.is_empty() {
+            true => Vec::new(),
+            false => ops::square_sums(&grads.values().collect::<Vec<_>>())?.to_f32()?,
+        };
+        if !loss.is_finite() || squares.iter().any(|s| !s.is_finite()) {
+            let tensor = self.culprit(grads.keys().zip(&squares))?;
+            return Err(TrainError::NonFinite { step: self.step, tensor, loss });
+        }
+        // Muon's update does not depend on the size of its gradients: only AdamW's are clipped.
+        let clipped = |name: &str| self.optimizer.plan(name).is_some_and(|p| p.method == Method::Adamw);
+        let sum = |keep: &dyn Fn(&str) -> bool| -> f64 {
+            grads.keys().zip(&squares).filter(|(name, _)| keep(name)).map(|(_, s)| f64::from(*s)).sum()
+        };
+        let (limit, norm) = (self.config.optimizer.clip, sum(&clipped).sqrt());
+        let clip = match limit > 0.0 && norm > limit {
+            true => Some(Tensor::from_f32(&self.device, &[1], &[(limit / norm) as f32])?),
+            false => None,
+        };
+        let factor = self.config.schedule.factor(self.step, self.config.steps);
+        let scale = self.scale()?;
+        let params = self.model.params();
+        self.optimizer.step(&params, &grads, factor, clip.as_ref())?;
+        if let (Some(ema), Some(config)) = (&self.ema, self.config.ema) {
+            ema.update(&params, config.decay(self.step + 1, self.config.steps))?;
+        }
+        let grad_norm = sum(&|_| true).sqrt() as f32;
+        let report = StepReport { step: self.step, loss, grad_norm, factor, scale };
+        self.step += 1;
+        Ok(report)
+    }
+
+    /// 1/τ.
+    fn scale(&self) -> Result<f32> {
+        let value = self.model.logit_scale(&Forward::inference()).value().to_f32()?;
+        let max = self.model.config.temperature.max_scale as f32;
+        Ok(value.first().map_or(f32::NAN, |s| s.exp().min(max)))
+    }
+
+    /// The first tensor that is not finite: weights come before gradients, since they make all gradients so.
+    fn culprit<'a>(&self, squares: impl Iterator<Item = (&'a String, &'a f32)>) -> Result<String> {
+        for param in self.model.params() {
+            if param.tensor().to_f32()?.iter().any(|v| !v.is_finite()) {
+                return Ok(format!("weight {}", param.name()));
+            }
+        }
+        let broken = squares.into_iter().find(|(_, s)| !s.is_finite());
+        Ok(broken.map_or_else(|| "the loss".into(), |(name, _)| format!("gradient of {name}")))
+    }
+
+    /// Evaluates the averaged weights (the present ones without averaging) on validation data.
+    ///
+    /// # Errors
+    /// What data and model report.
+    pub fn validate(&self) -> Result<Validation> {
+        let set = &self.corpus.set;
+        let data = &self.config.data;
+        let training = data.vendors.iter().map(|name| vendor(set, name, Role::Train)).collect::<Result<_>>()?;
+        let concepts: Vec<ConceptId> = included(set, data, Split::Val).collect();
+        let validation = ValidationSet { set, vendor: self.vendor, training, concepts };
+        let size = data.image_size_at(
+            self.step.min(self.config.steps.saturating_sub(1)),
+            self.config.steps,
+            self.preprocess().size,
+        );
+        let to = crate::embed::at_size(&self.preprocess(), size);
+        let (device, batch) = (&self.device, self.config.evaluate.batch);
+        let embedder = Embedder { device, model: &self.model, tokenizer: &self.tokenizer, batch };
+        self.averaged(|| validation.run(&embedder, &to))
+    }
+
+    /// Runs `body` with the averaged weights in the model.
+    fn averaged<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.ema {
+            Some(ema) => ema.during(&self.model.params(), body),
+            None => body(),
+        }
+    }
+
+    /// The bytes of the trained `model.safetensors`: averaged weights where there are any.
+    ///
+    /// # Errors
+    /// What reading the weights back reports.
+    pub fn trained_weights(&self, storage: Storage) -> Result<Vec<u8>> {
+        self.averaged(|| Ok(self.model.save(storage)?))
+    }
+
+    /// The configuration and the model's, by section, as text.
+    ///
+    /// # Errors
+    /// When they cannot be written as JSON, which does not happen.
+    pub fn identity(&self) -> Result<BTreeMap<String, String>> {
+        let sections = self.config.identity()?;
+        let mut identity: BTreeMap<String, String> = sections.into_iter().map(|(k, v)| (k, v.to_string())).collect();
+        identity.insert("model".into(), self.model.config.to_json()?);
+        let keys: Vec<&str> =
+            self.corpus.concepts.iter().filter_map(|&c| self.corpus.set.concept(c)).map(|c| c.key.as_str()).collect();
+        identity.insert("classes".into(), crate::checkpoint::hash(keys.join(" ").as_bytes()));
+        Ok(identity)
+    }
+
+    /// Everything that a checkpoint holds: state and files.
+    ///
+    /// # Errors
+    /// What reading tensors back reports; a tensor that is not finite.
+    pub fn state(&self) -> Result<(RunState, Vec<(&'static str, Vec<u8>)>)> {
+        let mut state = RunState::new(self.step, self.identity()?);
+        let bytes = |tensors: &[(String, Tensor)]| -> Result<Vec<u8>> {
+            let mut writer = Writer::new();
+            for (name, tensor) in tensors {
+                writer.f32(name, tensor.shape(), &tensor.to_f32()?)?;
+            }
+            Ok(writer.finish()?)
+        };
+        let kept = |p: &&&Param| self.kept(p.name());
+        let weights: Vec<_> =
+            self.model.params().iter().filter(kept).map(|p| (p.name().to_owned(), p.tensor().clone())).collect();
+        let (moments, steps) = self.optimizer.save();
+        state.optimizer_steps = steps;
+        let mut files = vec![(MODEL, bytes(&weights)?), (OPTIMIZER, bytes(&moments)?)];
+        if let Some(ema) = &self.ema {
+            let averages: Vec<_> = ema.tensors().map(|(n, t)| (n.to_owned(), t.clone())).collect();
+            files.push((EMA, bytes(&averages)?));
+        }
+        Ok((state, files))
+    }
+
+    /// Whether a checkpoint holds a parameter: all but those of a frozen Y-Encoder, which stay with their source.
+    fn kept(&self, name: &str) -> bool {
+        self.trained.contains(name) || !name.starts_with("y_encoder.")
+    }
+
+    /// Puts a checkpoint's state into the trainer. On an error the trainer must not be used further.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] naming the file, for tensors that are missing, of another shape or not finite, and
+    /// [`TrainError::Invalid`] when the checkpoint is of another run.
+    pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
+        let own = self.identity()?;
+        let differs = |key: &&String| loaded.state.identity.get(*key) != own.get(*key);
+        let keys: BTreeSet<&String> = own.keys().chain(loaded.state.identity.keys()).collect();
+        let changed: Vec<&str> = keys.iter().filter(|k| differs(k)).map(|k| k.as_str()).collect();
+        if !changed.is_empty() {
+            return Err(TrainError::Invalid(format!(
+                "{}: a checkpoint of another run; these differ: {}. Resume with its configuration, or start anew in \
+                 another `output`",
+                loaded.path.display(),
+                changed.join(", ")
+            )));
+        }
+        let fault = |file: &str, what: String| TrainError::Checkpoint { path: loaded.path.join(file), what };
+        let open = |file: &'static str| -> Result<SafeTensors<'_>> {
+            SafeTensors::parse(file, loaded.file(file)?).map_err(|e| fault(file, e.to_string()))
+        };
+        let read = |file: &'static str, source: &SafeTensors<'_>, name: &str, shape: &[usize]| {
+            read_f32(source, name, shape).map_err(|e| fault(file, e.to_string()))
+        };
+        let (model, moments) = (open(MODEL)?, open(OPTIMIZER)?);
+        let params = self.model.params();
+        let mut values = Vec::new();
+        for param in params.iter().filter(|p| self.kept(p.name())) {
+            values.push((*param, read(MODEL, &model, param.name(), param.tensor().shape())?));
+        }
+        let mut averages = Vec::new();
+        if let Some(ema) = &self.ema {
+            let source = open(EMA)?;
+            for (name, tensor) in ema.tensors() {
+                averages.push((tensor.clone(), read(EMA, &source, name, tensor.shape())?));
+            }
+        }
+        self.optimizer.load(&self.device, &params, &loaded.state.optimizer_steps, |name, shape| {
+            match moments.tensor(name) {
+                Some(_) => read(OPTIMIZER, &moments, name, shape).map(Some),
+                None => Ok(None),
+            }
+        })?;
+        for (param, values) in values {
+            param.tensor().write_f32(&values)?;
+        }
+        for (tensor, values) in averages {
+            tensor.write_f32(&values)?;
+        }
+        self.step = loaded.state.step;
+        Ok(())
+    }
+}
