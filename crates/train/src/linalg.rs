@@ -144,7 +144,8 @@ mod tests {
         let mapped: Vec<f64> = rows
             .chunks_exact(dim)
             .flat_map(|row| {
-                (0..out).map(|o| {
+                let head = &head;
+                (0..out).map(move |o| {
                     let w = &head.weight[o * dim..(o + 1) * dim];
                     f64::from(head.bias[o]) + w.iter().zip(row).map(|(w, v)| f64::from(*w) * f64::from(*v)).sum::<f64>()
                 })

@@ -1,0 +1,69 @@
+//! Configurations: what is read, what is refused, and how that is said.
+
+use vljepa_train::{ObjectiveKind, OptimizerKind, TextKind, TrainConfig};
+
+const SMALL: &str = "steps = 10\nbatch = 4\n[model]\nfolder = \"m\"\n";
+
+#[test]
+fn defaults_fill_what_is_not_said() {
+    let config = TrainConfig::parse(SMALL).unwrap();
+    assert_eq!((config.seed, config.accumulate, config.optimizer.kind), (0, 1, OptimizerKind::Adamw));
+    assert_eq!((config.objective.kind, config.evaluate.vendor.as_str()), (ObjectiveKind::Bank, "noto-v1"));
+    assert!(config.ema.is_none());
+}
+
+#[test]
+fn every_key_of_a_full_file_is_read() {
+    let text = "seed = 9\nsteps = 100\nbatch = 8\naccumulate = 2\noutput = \"o\"\n\
+        [model]\nconfig = \"c.json\"\ny_encoder = \"y\"\n\
+        [data]\nvendors = [\"noto\"]\nimage_size = 32\nphases = [{ from = 0.5, image_size = 48 }]\nprefetch = 0\n\
+        [data.augment]\nscale = [0.7, 1.1]\n\
+        [objective]\nkind = \"batch\"\ntexts = [\"label\", \"label-and-tags\"]\ntrain_y_encoder = true\n\
+        y_head = { whiten = false, train = true }\n\
+        [optimizer]\nkind = \"muon\"\nlr = 0.002\nmuon = { lr = 0.03, iterations = 3 }\n\
+        [[optimizer.groups]]\npattern = \"x_encoder.*\"\nlr_scale = 0.5\n\
+        [schedule]\nkind = \"wsd\"\nwarmup = 0.1\n[ema]\nhorizon = 0.03\n[evaluate]\nevery = 5\n[checkpoint]\nkeep = 4\n";
+    let config = TrainConfig::parse(text).unwrap();
+    assert_eq!(config.objective.texts, [TextKind::Label, TextKind::LabelAndTags]);
+    assert_eq!((config.optimizer.muon.lr, config.optimizer.muon.momentum), (0.03, 0.95));
+    assert_eq!(config.optimizer.groups[0].lr_scale, 0.5);
+    let sizes: Vec<u32> = [0, 49, 50, 99].map(|s| config.data.image_size_at(s, 100, 64)).to_vec();
+    assert_eq!(sizes, [32, 32, 48, 48]);
+}
+
+#[test]
+fn mistakes_are_named_with_their_line() {
+    let with = |extra: &str| format!("steps = 10\nbatch = 4\n{extra}");
+    let model = "[model]\nfolder = \"m\"\n";
+    for (text, line, word) in [
+        (with(&format!("lerning_rate = 1\n{model}")), 3, "lerning_rate"),
+        (with(&format!("batch = 5\n{model}")), 3, "duplicate"),
+        (format!("steps = 10\nbatch = \"four\"\n{model}"), 2, "invalid type"),
+        (format!("steps = 0\nbatch = 4\n{model}"), 1, "`steps` is 0"),
+        (with(&format!("accumulate = 3\n{model}")), 3, "not a multiple of `accumulate`"),
+        (with("[model]\nfolder = \"m\"\nconfig = \"c\"\n"), 3, "exactly one"),
+        (with("[model]\nconfig = \"c\"\n"), 3, "y_encoder"),
+        (with(&format!("{model}[data]\nvendors = []\n")), 6, "vendors"),
+        (with(&format!("{model}[optimizer]\nlr = nan\n")), 6, "`lr` is NaN"),
+        (with(&format!("{model}[optimizer]\nbetas = [0.9, 1.0]\n")), 6, "betas"),
+        (with(&format!("{model}[objective]\ntrain_y_encoder = true\n")), 6, "frozen"),
+        (with(&format!("{model}[schedule]\nkind = \"linear\"\n")), 6, "linear"),
+        (with(&format!("{model}[checkpoint]\nkeep = 1\n")), 6, "`keep` is 1"),
+    ] {
+        let error = TrainConfig::parse(&text).unwrap_err();
+        assert!(error.starts_with(&format!("line {line}")) && error.contains(word), "{text:?}: {error}");
+        assert!(!error.contains('\n'), "{error:?} has more than one line");
+    }
+}
+
+#[test]
+fn paths_are_relative_to_the_file_and_a_missing_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.toml");
+    std::fs::write(&path, SMALL).unwrap();
+    let config = TrainConfig::read(&path).unwrap();
+    assert_eq!(config.model.folder.unwrap(), dir.path().join("m"));
+    assert_eq!(config.output, dir.path().join("run"));
+    let missing = dir.path().join("none.toml");
+    assert!(TrainConfig::read(&missing).unwrap_err().to_string().contains("none.toml"));
+}

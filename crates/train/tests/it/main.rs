@@ -1,0 +1,12 @@
+//! The crate's integration tests: one binary, one module per subject.
+
+// clippy.toml exempts test functions; their helpers need the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod checkpoint;
+mod config;
+mod data;
+mod muon;
+mod runs;
+mod support;
+mod training;

@@ -1,0 +1,98 @@
+//! Whole runs from a file: stopping, resuming bit for bit, falling back, refusing.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+
+use vljepa_train::{Event, RunOptions, Summary, TrainError, run};
+
+use crate::support::{config_text, device, model_folder};
+
+const STEPS: u64 = 6;
+
+fn write_config(dir: &Path, seed_of_sort: &str) -> std::path::PathBuf {
+    let more = format!("steps = {STEPS}\nbatch = 6\n{seed_of_sort}");
+    let tables = "[optimizer]\nkind = \"muon\"\nlr = 0.003\n[ema]\nhorizon = 0.5\n[checkpoint]\nevery = 2\nkeep = 3\nseconds = 0\n";
+    let path = dir.join("train.toml");
+    fs::write(&path, config_text(&more, tables)).unwrap();
+    path
+}
+
+/// Runs until `stop_after` steps of this call; gives the notes too.
+fn go(path: &Path, output: &Path, resume: bool, stop_after: u64) -> (Result<Summary, TrainError>, Vec<String>) {
+    let left = Cell::new(stop_after);
+    let stop = || {
+        left.set(left.get() - 1);
+        left.get() == 0
+    };
+    let options = RunOptions { device: device(), resume, output: Some(output.into()), stop: &stop };
+    let mut notes = Vec::new();
+    let summary = run(path, &options, &mut |event| {
+        if let Event::Note(text) = event {
+            notes.push(text.clone());
+        }
+    });
+    (summary, notes)
+}
+
+fn losses(output: &Path) -> Vec<(u64, f64)> {
+    let text = fs::read_to_string(output.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    lines.filter_map(|v| Some((v["step"].as_u64()?, v["loss"].as_f64()?))).collect()
+}
+
+#[test]
+fn a_run_that_was_stopped_killed_and_damaged_ends_bit_for_bit_like_one_that_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    let (summary, _) = go(&path, &whole, false, 1000);
+    let summary = summary.unwrap();
+    assert!(summary.complete && summary.validation.is_some());
+
+    // Asked to stop after three steps: that saves.
+    let (summary, _) = go(&path, &broken, false, 3);
+    assert_eq!((summary.as_ref().unwrap().step, summary.unwrap().complete), (3, false));
+    // A second start without --resume is refused and touches nothing.
+    let (refused, _) = go(&path, &broken, false, 1000);
+    assert!(refused.unwrap_err().to_string().contains("resume"));
+    // Goes on to step 5, then its newest checkpoint is cut short as by a full disk.
+    go(&path, &broken, true, 2).0.unwrap();
+    let newest = broken.join("checkpoints/step-00000005/optimizer.safetensors");
+    let bytes = fs::read(&newest).unwrap();
+    fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let (summary, notes) = go(&path, &broken, true, 1000);
+    assert!(summary.unwrap().complete);
+    assert!(notes.iter().any(|n| n.contains("step-00000005") && n.contains("optimizer.safetensors")), "{notes:?}");
+
+    assert_eq!(losses(&whole), losses(&broken));
+    assert_eq!(losses(&whole).iter().map(|(s, _)| *s).collect::<Vec<_>>(), (0..STEPS).collect::<Vec<_>>());
+    for file in ["model/model.safetensors", "model/config.json", "checkpoints/step-00000006/optimizer.safetensors"] {
+        assert!(fs::read(whole.join(file)).unwrap() == fs::read(broken.join(file)).unwrap(), "{file} differs");
+    }
+    // The averaged weights are not the last ones.
+    let last = fs::read(whole.join("checkpoints/step-00000006/model.safetensors")).unwrap();
+    let average = fs::read(whole.join("checkpoints/step-00000006/ema.safetensors")).unwrap();
+    assert_ne!(last, average);
+
+    // Another configuration does not resume this run.
+    let path = write_config(dir.path(), "accumulate = 2");
+    let (refused, _) = go(&path, &broken, true, 1000);
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("another run") && text.contains("accumulate"), "{text}");
+}
+
+#[test]
+fn what_is_missing_is_named_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_config(dir.path(), "");
+    let output = dir.path().join("out");
+    let (result, _) = go(&path, &output, false, 1);
+    assert!(result.unwrap_err().to_string().contains("config.json"));
+    model_folder(dir.path());
+    fs::write(dir.path().join("start/model.safetensors"), [1, 2, 3]).unwrap();
+    let (result, _) = go(&path, &output, false, 1);
+    assert!(result.unwrap_err().to_string().contains("model.safetensors"));
+    assert!(!output.exists());
+}

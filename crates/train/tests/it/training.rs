@@ -1,0 +1,113 @@
+//! Steps of a small model: where the loss starts, that it falls, accumulation, the guard.
+
+use vljepa_train::{ObjectiveKind, TrainError};
+
+use crate::support::{config, trainer, weight};
+
+const BANK: &str = "[objective]\ny_head = { whiten = false }\n[optimizer]\nlr = 0.01\n";
+
+#[test]
+fn the_loss_starts_at_the_logarithm_of_the_candidates() {
+    // Untrained predictions know nothing of the classes, and at 1/τ = 14 random cosines of 12 dimensions spread by
+    // 14/√12 = 4: a narrow temperature makes the logarithm visible.
+    for (kind, batch) in [("bank", 8), ("batch", 16)] {
+        let tables = format!("[objective]\nkind = \"{kind}\"\n[optimizer]\nlr = 0.0\n");
+        let config = config(&format!("steps = 1\nbatch = {batch}"), &tables);
+        let (mut trainer, maker) = trainer(&config);
+        let params = trainer.model().params();
+        let scale = params.iter().find(|p| p.name() == "logit_scale").unwrap();
+        scale.tensor().write_f32(&[(0.05f32).ln()]).unwrap();
+        let candidates = trainer.candidates();
+        match config.objective.kind {
+            ObjectiveKind::Batch => assert_eq!(candidates, 16),
+            _ => assert!(candidates > 50),
+        }
+        let loss = trainer.step(&maker.make(0).unwrap()).unwrap().loss;
+        let want = (candidates as f32).ln();
+        // Cosines lie in ±1, so that the loss is within 2 · 0.05 of ln M.
+        assert!((loss - want).abs() < 0.1, "{kind}: {loss} is not near ln {candidates} = {want}");
+    }
+}
+
+#[test]
+fn one_batch_is_overfitted() {
+    for (kind, optimizer) in [("bank", "muon"), ("batch", "adamw")] {
+        let tables = format!(
+            "[objective]\nkind = \"{kind}\"\n[optimizer]\nkind = \"{optimizer}\"\nlr = 0.01\nweight_decay = 0.0\n\
+             [schedule]\nkind = \"constant\"\nwarmup = 0.0\n"
+        );
+        let config = config("steps = 60\nbatch = 6", &tables);
+        let (mut trainer, maker) = trainer(&config);
+        let batch = maker.make(0).unwrap();
+        let first = trainer.step(&batch).unwrap().loss;
+        let mut last = first;
+        for _ in 1..60 {
+            last = trainer.step(&batch).unwrap().loss;
+        }
+        assert!(first > 1.0 && last < 0.1 * first, "{kind}, {optimizer}: from {first} to {last}");
+    }
+}
+
+#[test]
+fn parts_of_a_batch_give_the_gradient_of_the_whole() {
+    let whole = config("steps = 1\nbatch = 8", BANK);
+    let parts = config("steps = 1\nbatch = 8\naccumulate = 4", BANK);
+    let (one, maker) = trainer(&whole);
+    let (four, _) = trainer(&parts);
+    let batch = maker.make(0).unwrap();
+    let ((loss, grads), (sum, sums)) = (one.gradients(&batch).unwrap(), four.gradients(&batch).unwrap());
+    assert!((loss - sum).abs() < 1e-5 * loss, "{loss}, {sum}");
+    assert!(grads.len() > 20 && grads.keys().eq(sums.keys()));
+    for (name, grad) in &grads {
+        let (a, b) = (grad.to_f32().unwrap(), sums[name].to_f32().unwrap());
+        let scale = a.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+        let worst = a.iter().zip(&b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        // Other orders of sums of a few hundred terms in f32.
+        assert!(worst < 1e-4 * scale + 1e-7, "{name}: {worst} of {scale}");
+    }
+}
+
+#[test]
+fn soft_labels_move_the_loss_towards_likeness() {
+    let plain = config("steps = 1\nbatch = 8", BANK);
+    let mut soft = plain.clone();
+    soft.objective.soft_labels = 0.5;
+    let (a, maker) = trainer(&plain);
+    let (b, _) = trainer(&soft);
+    let batch = maker.make(0).unwrap();
+    let (hard, soft) = (a.gradients(&batch).unwrap().0, b.gradients(&batch).unwrap().0);
+    assert!(hard.is_finite() && soft.is_finite() && (hard - soft).abs() > 1e-4, "{hard}, {soft}");
+}
+
+#[test]
+fn a_weight_that_is_not_a_number_stops_the_run_and_is_named() {
+    let config = config("steps = 9\nbatch = 4", BANK);
+    let (mut trainer, maker) = trainer(&config);
+    trainer.step(&maker.make(0).unwrap()).unwrap();
+    let name = "predictor.layers.0.mlp.up_proj.weight";
+    let head = weight(&trainer, "predictor_head.weight");
+    let mut values = weight(&trainer, name);
+    values[7] = f32::NAN;
+    let params = trainer.model().params();
+    params.iter().find(|p| p.name() == name).unwrap().tensor().write_f32(&values).unwrap();
+    let error = trainer.step(&maker.make(1).unwrap()).unwrap_err();
+    let TrainError::NonFinite { step, tensor, .. } = &error else { panic!("{error}") };
+    assert_eq!((*step, tensor.as_str()), (1, format!("weight {name}").as_str()));
+    assert!(error.to_string().contains("step 1") && error.to_string().contains(name));
+    assert_eq!(weight(&trainer, "predictor_head.weight"), head, "nothing is updated after the guard");
+    assert_eq!(trainer.step_count(), 1);
+}
+
+#[test]
+fn a_batch_larger_than_the_concepts_is_refused() {
+    let config = config("steps = 1\nbatch = 600", BANK);
+    let corpus = crate::support::corpus(&config);
+    let made = vljepa_train::Trainer::new(
+        &crate::support::device(),
+        config,
+        crate::support::model(),
+        crate::support::tokenizer(),
+        corpus,
+    );
+    assert!(made.unwrap_err().to_string().contains("`batch` is 600"));
+}
