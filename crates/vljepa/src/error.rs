@@ -44,6 +44,9 @@ pub enum Error {
     /// The device: none found, a limit, out of memory, lost.
     #[error(transparent)]
     Tensor(#[from] vljepa_tensor::Error),
+    /// Training and evaluation.
+    #[error(transparent)]
+    Train(#[from] vljepa_train::TrainError),
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Stdout(#[from] std::io::Error),

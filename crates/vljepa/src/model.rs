@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use vljepa_data::{Filter, Limits, Preprocess, ResizeRule, Rgba8Image, decode_file};
+use vljepa_data::emoji::EmojiVendors;
+use vljepa_data::{Limits, Preprocess, Rgba8Image, decode_file};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{WeightSource, read_f32};
 use vljepa_model::{Forward, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::{Device, Tensor};
+use vljepa_train::{Embedder, EmojiVendorsOptions, EmojiVendorsReport, preprocess};
 
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
@@ -29,17 +31,6 @@ pub struct Model {
     query: Option<TextTokenizer>,
     preprocess: Preprocess,
     scale: f32,
-}
-
-/// How a model sees a picture.
-fn preprocess(config: &VlJepaConfig) -> Preprocess {
-    Preprocess {
-        resize: ResizeRule::ShortestSide(config.short_side() as u32),
-        filter: Filter::Bilinear,
-        mean: config.preprocessing.mean,
-        std: config.preprocessing.std,
-        ..Preprocess::square(config.image_size() as u32)
-    }
 }
 
 impl Model {
@@ -181,6 +172,21 @@ impl Model {
         let mut place = vec![0; order.len()];
         order.iter().enumerate().for_each(|(at, &i)| place[i] = at);
         Ok(out.select(&place))
+    }
+
+    /// Runs the suite `emoji-vendors`; `progress` hears what is being embedded.
+    ///
+    /// # Errors
+    /// Vendors that the set does not have, and what reading and embedding report.
+    pub fn eval_emoji_vendors(
+        &self,
+        set: &EmojiVendors,
+        options: &EmojiVendorsOptions,
+        mut progress: impl FnMut(&str),
+    ) -> Result<EmojiVendorsReport> {
+        let (device, model, tokenizer, batch) = (&self.device, &self.vljepa, &self.target, self.batch());
+        let embedder = Embedder { device, model, tokenizer, batch };
+        Ok(vljepa_train::emoji_vendors(&embedder, &self.preprocess, set, options, &mut progress)?)
     }
 
     fn pixels(&self, picture: &Rgba8Image) -> Result<Vec<f32>> {

@@ -42,6 +42,10 @@ pub enum Verb {
     Index(IndexArgs),
     /// Pictures of an index that fit a text
     Search(SearchArgs),
+    /// Train a model as a TOML file says
+    Train(TrainArgs),
+    /// Measure a model on a suite
+    Eval(EvalArgs),
     /// Name and find drawings of an unseen designer; writes a page with pictures
     Demo(DemoArgs),
     /// Time operators on this adapter
@@ -145,6 +149,37 @@ pub struct SearchArgs {
     pub top: usize,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The run: model, data, objective, optimiser, schedule; paths in it are relative to its folder
+    #[arg(value_name = "CONFIG.toml")]
+    pub config: PathBuf,
+    /// Go on from the newest good checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Folder of the run, in place of the file's `output`
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// What is measured
+    #[arg(value_name = "SUITE")]
+    pub suite: Suite,
+    /// Folder of the suite's data; absent: VLJEPA_EMOJI_VENDORS, else the set in the repository
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Suite {
+    /// Drawings by unseen designers and of unseen things
+    EmojiVendors,
 }
 
 #[derive(Debug, Args)]

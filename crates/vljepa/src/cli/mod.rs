@@ -8,6 +8,7 @@ mod embed;
 mod index;
 mod info;
 mod output;
+mod train;
 
 use clap::Parser;
 use vljepa::{Error, Model, ModelFolder, Result};
@@ -27,6 +28,8 @@ pub fn main() -> Result<()> {
         Verb::Classify(args) => classify::run(args, common, &out),
         Verb::Index(args) => index::build(args, common, &out),
         Verb::Search(args) => index::search(args, common, &out),
+        Verb::Train(args) => train::train(args, common, &out),
+        Verb::Eval(args) => train::eval(args, common, &out),
         Verb::Demo(args) => demo::run(args, common, &out),
         Verb::Bench(args) => bench::run(args, common, &out),
     }

@@ -1,0 +1,99 @@
+//! `train`, `eval` and `demo` on the tiny model and the real picture set.
+
+use serde_json::Value;
+
+use crate::support::{Bench, fails, json, vljepa};
+
+#[test]
+fn the_suite_fills_every_cell_and_the_demo_agrees_with_it() {
+    let bench = Bench::new();
+    let report = json(bench.args(&["eval", "emoji-vendors"]));
+    assert_eq!(report["suite"], "emoji-vendors");
+    let sizes = [
+        ("seen_concept_unseen_vendor", 450, 450),
+        ("unseen_concept_unseen_vendor", 150, 150),
+        ("seen_concept_seen_vendor", 900, 450),
+        ("unseen_concept_seen_vendor", 300, 150),
+    ];
+    for (cell, n, candidates) in sizes {
+        let figures = &report["cells"][cell];
+        assert_eq!((figures["n"].as_u64(), figures["candidates"].as_u64()), (Some(n), Some(candidates)), "{cell}");
+        assert!((figures["chance_r1"].as_f64().unwrap() - 1.0 / candidates as f64).abs() < 1e-12);
+        for key in ["r1", "r5", "t2i_r1", "t2i_r5"] {
+            let value = figures[key].as_f64().unwrap();
+            // Random weights know nothing: far below what luck gives with a probability worth naming.
+            assert!((0.0..0.2).contains(&value), "{cell} {key}: {value}");
+        }
+        assert!(report["full"][cell]["n"].as_u64().unwrap() > n);
+    }
+
+    let page = bench.text("new/folder/page.html");
+    let demo = json(bench.args(&["demo", "--out", &page]));
+    for score in demo["scores"].as_array().unwrap() {
+        let cell = &report["cells"][score["cell"].as_str().unwrap()];
+        for key in ["n", "candidates", "r1", "r5", "chance_r1", "chance_r5", "t2i_n", "t2i_r1", "t2i_r5"] {
+            let (a, b) = (score[key].as_f64().unwrap(), cell[key].as_f64().unwrap());
+            assert!((a - b).abs() < 1e-9, "{key}: {a} {b}");
+        }
+    }
+    let html = std::fs::read_to_string(&page).unwrap();
+    for outside in ["<script", "<link", "src=", "@import", "http://", "https://"] {
+        assert!(!html.contains(outside), "{outside}: the page must need nothing but itself");
+    }
+    assert_eq!(html.matches("url(").count(), html.matches("url(data:").count());
+    assert_eq!(html.matches("<article").count(), 48);
+    // 48 cards, 24 searches of 8, and all 600.
+    assert_eq!(html.matches("role=\"img\"").count(), 48 + 24 * 8 + 600);
+    assert_eq!(html.matches("aria-label=\"drawing of").count(), 48);
+    for tag in ["section", "article", "figure", "table", "div", "span", "ol", "li", "p", "b"] {
+        let (open, close) = (
+            html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count(),
+            html.matches(&format!("</{tag}>")).count(),
+        );
+        assert_eq!(open, close, "{tag}");
+    }
+}
+
+#[test]
+fn a_run_is_trained_and_its_model_used() {
+    let bench = Bench::new();
+    bench.write("run.toml", "steps = 2\nbatch = 4\noutput = \"run\"\n[model]\nfolder = \"model\"\n");
+    let config = bench.text("run.toml");
+    let output = vljepa(["train", &config, "--json"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("step 2/2"), "{stderr}");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((value["steps"].as_u64(), value["complete"].as_bool()), (Some(2), Some(true)));
+    let model = value["model"].as_str().unwrap();
+    let before = json(bench.args(&["embed", "@pictures/0.png"]));
+    let after = json(["embed", &bench.text("pictures/0.png"), "--model", model]);
+    assert_ne!(before["rows"][0]["embedding"], after["rows"][0]["embedding"]);
+    fails(&mut vljepa(["train", &config, "--device", "99"]), &["no GPU adapter"]);
+    let again = vljepa(["train", &config]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr.lines().last().unwrap().contains("resume"), "{stderr}");
+}
+
+#[test]
+fn bad_training_files_are_one_clear_line() {
+    let bench = Bench::new();
+    let model = "[model]\nfolder = \"model\"\n";
+    for (text, word) in [
+        (String::new(), "steps"),
+        ("steps = ".to_owned(), "run.toml"),
+        (format!("stepps = 2\nbatch = 4\n{model}"), "stepps"),
+        (format!("steps = 2\nbatch = 0\n{model}"), "batch"),
+        (format!("steps = -2\nbatch = 4\n{model}"), "run.toml"),
+        ("steps = 2\nbatch = 4\n[model]\n".to_owned(), "model"),
+    ] {
+        bench.write("run.toml", text);
+        fails(&mut vljepa(["train", &bench.text("run.toml")]), &[word]);
+    }
+    fails(&mut vljepa(["train", &bench.text("gone.toml")]), &["gone.toml"]);
+    fails(
+        &mut vljepa(["eval", "emoji-vendors", "--data", &bench.text("pictures"), "--model", &bench.text("model")]),
+        &["concepts.json"],
+    );
+}
