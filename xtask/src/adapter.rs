@@ -19,6 +19,14 @@ pub fn build_command(release: bool) -> Result<PathBuf> {
     Ok(workspace::load()?.target.join(profile).join(file))
 }
 
+/// Builds everything that the tests build, which includes the command, and gives the command's path. A build of the
+/// command alone would choose other features of its dependencies and compile those a second time.
+pub fn build_tests() -> Result<PathBuf> {
+    process::run(&mut workspace::cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-run"]))?;
+    let file = format!("vljepa{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace::load()?.target.join("debug").join(file))
+}
+
 /// Prints the adapters that `vljepa` sees. Where it sees none, installs the software driver and looks once more.
 pub fn report(vljepa: &Path) -> Result {
     let mut adapters = seen_by(vljepa);

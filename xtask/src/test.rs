@@ -72,7 +72,8 @@ pub fn run(options: &Options) -> Result {
     let workspace = workspace::load()?;
     let command = workspace.package("vljepa");
     if command.is_some_and(|package| package.has_target("bin", "vljepa")) {
-        adapter::report(&adapter::build_command(false)?)?;
+        let vljepa = if options.packages.is_empty() { adapter::build_tests()? } else { adapter::build_command(false)? };
+        adapter::report(&vljepa)?;
     }
     if let Some(list) = &options.disable {
         println!("disabled {list}");

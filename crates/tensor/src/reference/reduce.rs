@@ -1,4 +1,4 @@
-//! Means over tokens.
+//! Sums and means.
 
 /// Mean over the tokens of `[batch, tokens, cols]` whose mask is not zero, in f64; zeros without any.
 pub fn masked_mean(x: &[f64], (batch, tokens, cols): (usize, usize, usize), mask: Option<&[u32]>) -> Vec<f64> {
@@ -12,4 +12,10 @@ pub fn masked_mean(x: &[f64], (batch, tokens, cols): (usize, usize, usize), mask
         }
     }
     y
+}
+
+/// Sums over the rows of `[rows, cols]`, in f64.
+pub fn sum_rows(x: &[f32], cols: usize) -> Vec<f32> {
+    let sum = |c: usize| x.iter().skip(c).step_by(cols).map(|&v| f64::from(v)).sum::<f64>() as f32;
+    (0..cols).map(sum).collect()
 }

@@ -13,4 +13,5 @@ mod optim;
 mod patch;
 mod reduce;
 mod rope;
+mod runtime;
 mod support;
