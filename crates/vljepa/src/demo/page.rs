@@ -86,8 +86,8 @@ impl Page<'_> {
         self.out += "<header>\n<p class=\"brand\">VL-JEPA in Rust and WGSL</p>\n";
         self.out += "<h1>Named at first sight</h1>\n";
         self.out += "<p class=\"lead\">A small model learned what things look like from the drawings of some designers. Here it meets \
-            the drawings of another designer for the first time, names them out of hundreds of names, and finds them by words \
-            that were not in its training texts. Nothing on this page was picked by hand unless it says so; mistakes are shown \
+            the drawings of another designer for the first time, names them out of hundreds of names, and finds them by wordings \
+            that it was not trained with. Nothing on this page was picked by hand unless it says so; mistakes are shown \
             as mistakes.</p>\n<div class=\"big\">\n";
         for s in &demo.scores {
             self.add(format_args!(
@@ -230,8 +230,8 @@ impl Page<'_> {
     fn searches(&mut self) {
         let demo = self.demo;
         self.add(format_args!(
-            "<section aria-labelledby=\"searches\">\n<h2 id=\"searches\">Found by other words</h2>\n<p>Each text is a wording of another dictionary that occurs in \
-             no training text. It is searched for among all {} drawings; the first texts of each pool in the order of a hash. A right drawing has a ring and a tick.</p>\n<div class=\"sheets\">\n",
+            "<section aria-labelledby=\"searches\">\n<h2 id=\"searches\">Found by other words</h2>\n<p>Each text comes from other dictionaries and is none of the \
+             training texts. It is searched for among all {} drawings; the first texts of each pool in the order of a hash. A right drawing has a ring and a tick.</p>\n<div class=\"sheets\">\n",
             demo.pictures.len()
         ));
         for search in &demo.searches {

@@ -166,3 +166,25 @@ fn tokenizers() {
     bench.write("model/query_tokenizer.json", "nonsense");
     fails(&mut vljepa(bench.args(&args)), &["query_tokenizer.json"]);
 }
+
+#[test]
+fn the_carried_model_is_used_or_missed_in_one_line() {
+    let bench = Bench::new();
+    if vljepa::ModelFolder::has_compact() {
+        let out = json(["embed", &bench.text("pictures/0.png")]);
+        let info = json(["info"]);
+        assert_eq!(out["dim"], info["models"][0]["embedding_dim"]);
+        assert_eq!(info["models"][0]["origin"], "compact model");
+        assert!(info["models"][0]["weight_bytes"].as_u64().unwrap() <= 24 << 20, "the binary carries at most 24 MB");
+    } else {
+        for args in
+            [&["embed", "x.png"][..], &["embed-text", "cat"], &["eval", "emoji-vendors"], &["search", "i", "cat"]]
+        {
+            let mut args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+            if args[1] == "x.png" {
+                args[1] = bench.text("pictures/0.png");
+            }
+            fails(&mut vljepa(&args), &["this build carries no compact model; pass --model DIR"]);
+        }
+    }
+}
