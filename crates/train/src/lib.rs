@@ -29,6 +29,6 @@ pub use error::{Result, TrainError};
 pub use eval::{Cell, Cells, EmojiVendorsOptions, EmojiVendorsReport, Validation, Vendors, emoji_vendors};
 pub use feed::{Batch, Feed, Maker};
 pub use objective::{Objective, Part, TextBank};
-pub use run::{Event, RunOptions, Summary, run};
+pub use run::{Event, RunOptions, Summary, prepare, run};
 pub use schedule::{Schedule, Shape};
 pub use trainer::{StepReport, Trainer};

@@ -170,12 +170,8 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
             output.display()
         )));
     }
-    let dir = config.data.dir.clone().unwrap_or_else(EmojiVendors::default_dir);
-    let corpus = Arc::new(Corpus::new(EmojiVendors::open(dir)?, &config.data, config.seed)?);
-    let (model, tokenizer_json) = load_model(&options.device, &config)?;
-    let tokenizer = TextTokenizer::from_json(&tokenizer_json, model.config.y_encoder.max_target_tokens)?;
-    observer(&Event::Note(format!("encoding the texts of {} concepts", corpus.concepts.len())));
-    let mut trainer = Trainer::new(&options.device, config.clone(), model, tokenizer, corpus.clone())?;
+    observer(&Event::Note("encoding the texts of the concepts".into()));
+    let Prepared { mut trainer, corpus, tokenizer_json } = assemble(&options.device, &config)?;
 
     let mut seconds = 0.0;
     if options.resume {
@@ -241,6 +237,33 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
     write_model(&model, &trainer, &tokenizer_json)?;
     observer(&Event::Finished { model: model.clone(), seconds });
     Ok(Summary { step: trainer.step_count(), complete: true, model: Some(model), validation })
+}
+
+/// A trainer at step 0 and the maker of its batches, as `path` says, for measuring and for loops of one's own.
+///
+/// # Errors
+/// As [`run`].
+pub fn prepare(device: &Device, path: &Path) -> Result<(Trainer, Maker)> {
+    let config = TrainConfig::read(path)?;
+    let Prepared { trainer, corpus, .. } = assemble(device, &config)?;
+    let maker = Maker::new(corpus, config, trainer.preprocess());
+    Ok((trainer, maker))
+}
+
+/// What a run needs before its first step.
+struct Prepared {
+    trainer: Trainer,
+    corpus: Arc<Corpus>,
+    tokenizer_json: Vec<u8>,
+}
+
+fn assemble(device: &Device, config: &TrainConfig) -> Result<Prepared> {
+    let dir = config.data.dir.clone().unwrap_or_else(EmojiVendors::default_dir);
+    let corpus = Arc::new(Corpus::new(EmojiVendors::open(dir)?, &config.data, config.seed)?);
+    let (model, tokenizer_json) = load_model(device, config)?;
+    let tokenizer = TextTokenizer::from_json(&tokenizer_json, model.config.y_encoder.max_target_tokens)?;
+    let trainer = Trainer::new(device, config.clone(), model, tokenizer, corpus.clone())?;
+    Ok(Prepared { trainer, corpus, tokenizer_json })
 }
 
 fn round(value: f64) -> f64 {

@@ -10,7 +10,7 @@ use vljepa_model::Param;
 use vljepa_tensor::{Device, Dtype, Tensor};
 
 pub use groups::{Method, Plan, matches, plan};
-pub use muon::newton_schulz;
+pub use muon::NewtonSchulz;
 
 use crate::config::OptimizerConfig;
 use crate::error::{Result, TrainError};
@@ -30,6 +30,7 @@ pub struct Optimizer {
     config: OptimizerConfig,
     plans: BTreeMap<String, Plan>,
     states: BTreeMap<String, State>,
+    newton_schulz: NewtonSchulz,
 }
 
 impl Optimizer {
@@ -42,7 +43,7 @@ impl Optimizer {
                 (!frozen(p.name())).then(|| (p.name().to_owned(), plan))
             })
             .collect();
-        Self { config: config.clone(), plans, states: BTreeMap::new() }
+        Self { config: config.clone(), plans, states: BTreeMap::new(), newton_schulz: NewtonSchulz::default() }
     }
 
     /// Whether a parameter is trained.
@@ -86,7 +87,8 @@ impl Optimizer {
                     State::Adamw { mean, square, steps }
                 }
                 State::Muon { momentum } => {
-                    muon::step(&self.config.muon, rate, param.tensor(), grad, &momentum)?;
+                    let ns = &mut self.newton_schulz;
+                    muon::step(&self.config.muon, rate, param.tensor(), grad, &momentum, ns)?;
                     State::Muon { momentum }
                 }
             };

@@ -1,7 +1,7 @@
 //! Newton–Schulz against a plain host version and against what it is for.
 
 use vljepa_tensor::Tensor;
-use vljepa_train::optim::newton_schulz;
+use vljepa_train::optim::NewtonSchulz;
 
 use crate::support::device;
 
@@ -44,9 +44,13 @@ fn twin(g: &[f32], m: usize, n: usize) -> Vec<f64> {
 
 #[test]
 fn it_is_what_the_definition_says_wide_and_tall() {
-    for (m, n) in [(5, 17), (17, 5), (8, 8), (1, 9)] {
+    for (m, n) in [(5, 17), (17, 5), (8, 8), (8, 9), (9, 8), (1, 9)] {
         let g = noise(m * n);
-        let got = newton_schulz(&Tensor::from_f32(&device(), &[m, n], &g).unwrap(), 5).unwrap().to_f32().unwrap();
+        let got = NewtonSchulz::default()
+            .run(&Tensor::from_f32(&device(), &[m, n], &g).unwrap(), 5)
+            .unwrap()
+            .to_f32()
+            .unwrap();
         let want = twin(&g, m, n);
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
             // Five iterations multiply rounding errors by at most 3.4445⁵ ≈ 485: 485 · 2⁻²⁴ · a few operations.
@@ -58,7 +62,7 @@ fn it_is_what_the_definition_says_wide_and_tall() {
 #[test]
 fn singular_values_come_near_one() {
     let (m, n) = (6, 20);
-    let got = newton_schulz(&Tensor::from_f32(&device(), &[m, n], &noise(m * n)).unwrap(), 5).unwrap();
+    let got = NewtonSchulz::default().run(&Tensor::from_f32(&device(), &[m, n], &noise(m * n)).unwrap(), 5).unwrap();
     let got: Vec<f64> = got.to_f32().unwrap().iter().map(|v| f64::from(*v)).collect();
     let gram = product_nt(&got, &got, m, m, n);
     let trace: f64 = (0..m).map(|i| gram[i * m + i]).sum();
