@@ -23,7 +23,7 @@ pub struct Common {
     /// Adapter: auto, cpu (software), an index of `vljepa info`, or part of a name
     #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
     pub device: String,
-    /// Seed of whatever is random
+    /// Seed of what is random: the operands of `bench` (a training run has its seed in its file)
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }

@@ -4,6 +4,12 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Bench, fails, json, vljepa};
 
+/// The same command on a machine without a graphics driver: only Vulkan, and no Vulkan driver.
+fn without_adapter(command: &mut assert_cmd::Command) -> &mut assert_cmd::Command {
+    let nowhere = "/nonexistent";
+    command.env("WGPU_BACKEND", "vulkan").env("VK_DRIVER_FILES", nowhere).env("VK_ICD_FILENAMES", nowhere)
+}
+
 #[test]
 fn no_adapter_is_one_clear_line() {
     let bench = Bench::new();
@@ -15,19 +21,17 @@ fn no_adapter_is_one_clear_line() {
         &["demo", "--out", "@page.html"],
     ] {
         let mut command = vljepa(bench.args(args));
-        command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
-        fails(&mut command, &["no GPU adapter", "mesa-vulkan-drivers"]);
+        fails(without_adapter(&mut command), &["no GPU adapter", "mesa-vulkan-drivers"]);
     }
     assert_eq!(bench.files("."), ["model", "pictures"], "nothing half-written");
     let mut command = vljepa(["bench", "matmul"]);
-    fails(command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent"), &["no GPU adapter"]);
+    fails(without_adapter(&mut command), &["no GPU adapter"]);
 }
 
 #[test]
 fn info_without_an_adapter_is_an_answer() {
     let mut command = vljepa(["info", "--json"]);
-    let output =
-        command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent").output().unwrap();
+    let output = without_adapter(&mut command).output().unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
