@@ -1,5 +1,6 @@
 // Polynomial of each element: y[i] = c0 + x[i] * (c1 + x[i] * c2).
-// x, y: [len]. One invocation per element; grid folded (shared/index.wgsl).
+// x, y: [len]
+// One invocation per element; grid folded (shared/index.wgsl). Fused multiply-adds in f32.
 //#include "shared/index.wgsl"
 
 struct PolynomialParams {
