@@ -39,7 +39,7 @@ pub struct ModelFolder {
 #[derive(Debug)]
 enum WeightFiles {
     #[cfg_attr(not(compact_model), allow(dead_code))]
-    Carried(&'static [u8]),
+    Carried([(&'static str, &'static [u8]); 2]),
     One(Mapped),
     Shards(ShardIndex, BTreeMap<String, Mapped>),
 }
@@ -53,7 +53,12 @@ pub(crate) enum Weights<'a> {
 #[cfg(compact_model)]
 mod carried {
     pub(super) const CONFIG: &str = include_str!("../assets/compact/config.json");
-    pub(super) const WEIGHTS: &[u8] = include_bytes!("../assets/compact/model.safetensors");
+    pub(super) const INDEX: &str = include_str!("../assets/compact/model.safetensors.index.json");
+    /// The frozen text encoder has a file of its own, so that training anew changes only the small one.
+    pub(super) const WEIGHTS: [(&str, &[u8]); 2] = [
+        ("model-00001-of-00002.safetensors", include_bytes!("../assets/compact/model-00001-of-00002.safetensors")),
+        ("model-00002-of-00002.safetensors", include_bytes!("../assets/compact/model-00002-of-00002.safetensors")),
+    ];
     pub(super) const TARGET_TOKENIZER: &[u8] = include_bytes!("../assets/compact/target_tokenizer.json");
     pub(super) const CARD: &str = include_str!("../assets/compact/README.md");
 }
@@ -191,7 +196,7 @@ impl ModelFolder {
 
     fn weight_slices(&self) -> Vec<&[u8]> {
         match &self.weights {
-            WeightFiles::Carried(bytes) => vec![bytes],
+            WeightFiles::Carried(shards) => shards.iter().map(|(_, bytes)| *bytes).collect(),
             WeightFiles::One(map) => vec![map],
             WeightFiles::Shards(_, shards) => shards.values().map(|m| &**m).collect(),
         }
@@ -201,7 +206,16 @@ impl ModelFolder {
     pub(crate) fn weights(&self) -> Result<Weights<'_>> {
         let single = |bytes| SafeTensors::parse(WEIGHTS, bytes).map(Weights::One).map_err(Error::model(&self.origin));
         match &self.weights {
-            WeightFiles::Carried(bytes) => single(bytes),
+            #[cfg(compact_model)]
+            WeightFiles::Carried(shards) => {
+                let index = ShardIndex::parse(carried::INDEX).map_err(Error::model(&self.origin))?;
+                let bytes = shards.iter().map(|&(name, bytes)| (name.to_owned(), bytes)).collect();
+                Shards::open(index, &bytes).map(Weights::Shards).map_err(Error::model(&self.origin))
+            }
+            #[cfg(not(compact_model))]
+            WeightFiles::Carried(_) => {
+                Err(Error::Invalid("this build carries no compact model; pass --model DIR".into()))
+            }
             WeightFiles::One(map) => single(map),
             WeightFiles::Shards(index, shards) => {
                 let bytes = shards.iter().map(|(name, map)| (name.clone(), &**map)).collect();
