@@ -6,5 +6,6 @@
 mod config;
 mod fixtures;
 mod hostile_weights;
+mod infonce;
 mod parity;
 mod weights;

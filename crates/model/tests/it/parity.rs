@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use vljepa_model::config::{BertConfig, LlamaConfig, Vjepa2Config, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32, read_i32};
 use vljepa_model::{Bert, Forward, LlamaLayers, TextTokenizer, Tokens, Vjepa2Encoder, VlJepa};
-use vljepa_tensor::autograd::{Gradients, Tape, Var};
+use vljepa_tensor::autograd::{Gradients, InfoNce, Tape, Var};
 use vljepa_tensor::{Device, DeviceOptions, Tensor, autograd, ops};
 
 fn device() -> Device {
@@ -184,6 +184,15 @@ fn a_whole_vljepa_equals_the_reference() {
     assert_near("prediction", &prediction.value().to_f32().unwrap(), &get(&expected, "out.prediction").1, 2e-5);
     let s = model.encode_text(&f, &target).unwrap();
     assert_near("target", &s.value().to_f32().unwrap(), &get(&expected, "out.target").1, 2e-5);
+
+    let tape = Tape::new();
+    let f = Forward::training(tape.clone(), |_| true);
+    let prediction = model.predict(&f, &clip, Some(&query)).unwrap();
+    let s = model.encode_text(&f, &target).unwrap();
+    let out = autograd::info_nce(&prediction, &s, &model.logit_scale(&f), &InfoNce::bidirectional()).unwrap();
+    assert_near("loss", &out.loss.value().to_f32().unwrap(), &get(&expected, "out.loss").1[..1], 1e-5);
+    let gradients = tape.backward(&out.loss, None).unwrap();
+    assert_gradients(&expected, &f.gradients(gradients), 5e-5);
 }
 
 #[test]
