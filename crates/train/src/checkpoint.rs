@@ -80,6 +80,9 @@ fn bad(path: impl Into<PathBuf>, what: impl Into<String>) -> TrainError {
     TrainError::Checkpoint { path: path.into(), what: what.into() }
 }
 
+/// The newest good checkpoint with what was made of it, and the faults of newer ones.
+pub type Found<T> = (Option<(Loaded, T)>, Vec<TrainError>);
+
 impl Checkpoints {
     /// The checkpoints in `dir`, of which the newest `keep` stay.
     pub fn new(dir: impl Into<PathBuf>, keep: usize) -> Self {
@@ -165,10 +168,7 @@ impl Checkpoints {
     /// # Errors
     /// When there are checkpoints and none is good: the newest one's fault. Errors of other kinds than
     /// [`TrainError::Checkpoint`] stop the search.
-    pub fn latest<T>(
-        &self,
-        mut accept: impl FnMut(&Loaded) -> Result<T>,
-    ) -> Result<(Option<(Loaded, T)>, Vec<TrainError>)> {
+    pub fn latest<T>(&self, mut accept: impl FnMut(&Loaded) -> Result<T>) -> Result<Found<T>> {
         let mut faults = Vec::new();
         for (step, path) in self.list()? {
             match read(&path, step).and_then(|loaded| accept(&loaded).map(|value| (loaded, value))) {

@@ -111,7 +111,7 @@ impl Feed {
     ///
     /// # Errors
     /// What making it reported.
-    pub fn next(&mut self) -> Result<Batch> {
+    pub fn next_batch(&mut self) -> Result<Batch> {
         let step = self.next;
         self.next += 1;
         match &self.ahead {

@@ -198,7 +198,7 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
     let (mut last_save, mut validation) = (Instant::now(), None);
     let mut pace = Pace::new();
     while trainer.step_count() < config.steps {
-        let batch = feed.next()?;
+        let batch = feed.next_batch()?;
         let report = trainer.step(&batch)?;
         let step = trainer.step_count();
         seconds += pace.lap();

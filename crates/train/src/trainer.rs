@@ -56,6 +56,9 @@ pub struct Trainer {
     step: u64,
 }
 
+/// A file of a checkpoint: its name and its bytes.
+pub type NamedFile = (&'static str, Vec<u8>);
+
 impl Trainer {
     /// Prepares a run at step 0: encodes the texts of all classes, whitens the head where that is asked for.
     ///
@@ -315,7 +318,7 @@ impl Trainer {
     ///
     /// # Errors
     /// What reading tensors back reports; a tensor that is not finite.
-    pub fn state(&self) -> Result<(RunState, Vec<(&'static str, Vec<u8>)>)> {
+    pub fn state(&self) -> Result<(RunState, Vec<NamedFile>)> {
         let mut state = RunState::new(self.step, self.identity()?);
         let bytes = |tensors: &[(String, Tensor)]| -> Result<Vec<u8>> {
             let mut writer = Writer::new();
