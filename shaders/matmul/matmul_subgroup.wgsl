@@ -8,28 +8,8 @@
 // Sums in f32 in the order of k. Written out instead of looped over arrays: this driver keeps arrays in memory and
 // gathers their elements, which made the looped form four times slower.
 //#include "shared/index.wgsl"
+//#include "matmul/operands.wgsl"
 //#include "matmul/epilogue.wgsl"
-
-struct MatmulParams {
-    m: u32,
-    n: u32,
-    k: u32,
-    batch: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    a_batch: u32,
-    b_batch: u32,
-    alpha: f32,
-}
-
-@group(0) @binding(0) var<storage, read> a_data: array<f32>;
-@group(0) @binding(1) var<storage, read> b_data: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> residual: array<f32>;
-@group(0) @binding(4) var<storage, read_write> c_data: array<f32>;
-@group(0) @binding(5) var<uniform> params: MatmulParams;
 
 const ROWS: u32 = 32u;
 const COLS: u32 = 64u;

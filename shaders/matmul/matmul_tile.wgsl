@@ -5,28 +5,8 @@
 // invocation owns 4 x 4 elements, 16 apart, so that neighbours store to neighbours.
 // Grid: tiles, rows fastest, folded (shared/index.wgsl). Sums in f32 in the order of k.
 //#include "shared/index.wgsl"
+//#include "matmul/operands.wgsl"
 //#include "matmul/epilogue.wgsl"
-
-struct MatmulParams {
-    m: u32,
-    n: u32,
-    k: u32,
-    batch: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    a_batch: u32,
-    b_batch: u32,
-    alpha: f32,
-}
-
-@group(0) @binding(0) var<storage, read> a_data: array<f32>;
-@group(0) @binding(1) var<storage, read> b_data: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> residual: array<f32>;
-@group(0) @binding(4) var<storage, read_write> c_data: array<f32>;
-@group(0) @binding(5) var<uniform> params: MatmulParams;
 
 // 1 where consecutive k, not consecutive rows (columns), are neighbours in memory.
 override A_ALONG_K: u32 = 1u;

@@ -4,6 +4,7 @@ use super::{Check, MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Specs, TensorSpec, parameter
 use crate::error::{ModelError, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use vljepa_tensor::ops;
 
 /// `config.json` of `LlamaModel`. A key that is absent takes the reference's default (Llama 7B); others are ignored.
 /// The rotary settings are read from either spelling (`rope_theta` with `rope_scaling`, or `rope_parameters`) and
@@ -62,23 +63,15 @@ pub struct Llama3Scaling {
 }
 
 impl Rope {
-    /// Inverse frequencies (head_dim / 2) in radians per position, in f64 before rounding.
+    /// Inverse frequencies (head_dim / 2) in radians per position: [`ops::rope_half_frequencies`] of this configuration.
     pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
-        let frequency = |i: usize| {
-            let inv = self.theta.powf(-((2 * i) as f64) / head_dim as f64);
-            let Some(s) = self.scaling else { return inv };
-            let context = s.original_max_position_embeddings as f64;
-            let wavelength = 2.0 * std::f64::consts::PI / inv;
-            if wavelength < context / s.high_freq_factor {
-                inv
-            } else if wavelength > context / s.low_freq_factor {
-                inv / s.factor
-            } else {
-                let t = (context / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
-                (1.0 - t) * inv / s.factor + t * inv
-            }
-        };
-        (0..head_dim / 2).map(|i| frequency(i) as f32).collect()
+        let scaling = self.scaling.map(|s| ops::Llama3Scaling {
+            factor: s.factor,
+            low_freq_factor: s.low_freq_factor,
+            high_freq_factor: s.high_freq_factor,
+            original_max_position_embeddings: s.original_max_position_embeddings as f64,
+        });
+        ops::rope_half_frequencies(head_dim, self.theta, scaling.as_ref())
     }
 }
 

@@ -1,0 +1,24 @@
+// Operands of the matrix products whose every operand is f32.
+// a_data, b_data: any layout by row and column strides   bias: [n]   residual, c_data: [batch, m, n]
+// Strides count elements; a batch stride of zero shares the operand.
+
+struct MatmulParams {
+    m: u32,
+    n: u32,
+    k: u32,
+    batch: u32,
+    a_row: u32,
+    a_col: u32,
+    b_row: u32,
+    b_col: u32,
+    a_batch: u32,
+    b_batch: u32,
+    alpha: f32,
+}
+
+@group(0) @binding(0) var<storage, read> a_data: array<f32>;
+@group(0) @binding(1) var<storage, read> b_data: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read> residual: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c_data: array<f32>;
+@group(0) @binding(5) var<uniform> params: MatmulParams;
