@@ -51,4 +51,16 @@ pub const MATMUL_SUBGROUP: Kernel = Kernel {
     workgroup_size: 8,
 };
 
-pub(super) const KERNELS: &[Kernel] = &[MATMUL_TILE, MATMUL_TILE4, MATMUL_SUBGROUP];
+/// Register tiles with broadcast rows and vector loads, for subgroups of 8 and sizes divisible by 4.
+pub const MATMUL_SUBGROUP4: Kernel = Kernel {
+    name: "matmul_subgroup4",
+    file: "matmul/matmul_subgroup4.wgsl",
+    bindings: &[Read, Read, Read, Read, ReadWrite],
+    params: MatmulParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: true,
+    workgroup_size: 8,
+};
+
+pub(super) const KERNELS: &[Kernel] = &[MATMUL_TILE, MATMUL_TILE4, MATMUL_SUBGROUP, MATMUL_SUBGROUP4];

@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use vljepa_shaders::kernels::matmul::{MATMUL_SUBGROUP, MATMUL_TILE, MATMUL_TILE4, MatmulParams};
+use vljepa_shaders::kernels::matmul::{MATMUL_SUBGROUP, MATMUL_SUBGROUP4, MATMUL_TILE, MATMUL_TILE4, MatmulParams};
 use vljepa_shaders::{Activation, Elem};
 
 use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
@@ -83,8 +83,10 @@ pub enum MatmulVariant {
     Tile,
     /// Workgroup tiles with vector loads: sizes along memory divisible by 4, f16 second operands read as they are.
     Tile4,
-    /// Broadcast register tiles of 32 rows and 64 columns on subgroups of 8.
+    /// Broadcast register tiles of 32 rows and 32 or 64 columns on subgroups of 8, any size.
     Subgroup,
+    /// The same with vector loads: `n`, `k` and for [`Layout::Tn`] `m` divisible by 4.
+    Subgroup4,
 }
 
 /// Which kernel computes a product of sizes `m`, `n`, `k` with a second operand of type `b`.
@@ -94,12 +96,19 @@ pub enum MatmulVariant {
 /// for the others [`matmul`] casts the second operand first.
 pub fn choose_matmul(caps: &Capabilities, layout: Layout, [m, n, k]: [usize; 3], b: Dtype) -> MatmulVariant {
     if caps.software && caps.fixed_subgroup() == Some(8) {
-        return MatmulVariant::Subgroup;
+        let vectors = n.is_multiple_of(4) && k.is_multiple_of(4) && (layout != Layout::Tn || m.is_multiple_of(4));
+        return if vectors { MatmulVariant::Subgroup4 } else { MatmulVariant::Subgroup };
     }
     // The prelude unpacks halves on any adapter, but where loads are dear each would be unpacked many times.
     let along = if layout == Layout::Tn { m } else { k };
     let vectors = n.is_multiple_of(4) && along.is_multiple_of(4) && !(caps.software && b == Dtype::F16);
     if vectors { MatmulVariant::Tile4 } else { MatmulVariant::Tile }
+}
+
+/// Whether tiles of 64 columns compute a product of `n` columns sooner than tiles of 32, which need more loads for each
+/// multiplication (benches/README.md) but leave less of the last tile empty.
+fn wide_tiles(n: u32) -> bool {
+    3 * n.next_multiple_of(64) <= 4 * n.next_multiple_of(32)
 }
 
 /// Matrix product of the last two axes, batched over the leading ones; a `b` of two axes is shared by the whole batch.
@@ -211,11 +220,15 @@ fn run(
                 .work(work)
                 .record(a.device(), params, tiles(64, 64))
         }
-        MatmulVariant::Subgroup => Launch::new(&MATMUL_SUBGROUP, bindings).overrides(&epilogue).work(work).record(
-            a.device(),
-            params,
-            tiles(32, 64),
-        ),
+        MatmulVariant::Subgroup | MatmulVariant::Subgroup4 => {
+            let wide = wide_tiles(params.n);
+            let launch = match variant {
+                MatmulVariant::Subgroup4 => Launch::new(&MATMUL_SUBGROUP4, bindings)
+                    .overrides(&[("LAYOUT", options.layout as u32), ("WIDE", wide.into())]),
+                _ => Launch::new(&MATMUL_SUBGROUP, bindings).overrides(&[("WIDE", wide.into())]),
+            };
+            launch.overrides(&epilogue).work(work).record(a.device(), params, tiles(32, if wide { 64 } else { 32 }))
+        }
     }
 }
 
@@ -236,6 +249,19 @@ mod tests {
         let mut software = Capabilities { software: true, ..Capabilities::none() };
         assert_eq!(choose_matmul(&software, nt, [8, 64, 32], f16), MatmulVariant::Tile);
         (software.subgroup, software.subgroup_size) = (true, (8, 8));
-        assert_eq!(choose_matmul(&software, nt, [8, 64, 32], f16), MatmulVariant::Subgroup);
+        assert_eq!(choose_matmul(&software, nt, [7, 64, 32], f16), MatmulVariant::Subgroup4);
+        assert_eq!(choose_matmul(&software, nt, [8, 63, 32], f32), MatmulVariant::Subgroup);
+        assert_eq!(choose_matmul(&software, nt, [8, 64, 31], f32), MatmulVariant::Subgroup);
+        assert_eq!(choose_matmul(&software, Layout::Tn, [7, 64, 32], f32), MatmulVariant::Subgroup);
+        assert_eq!(choose_matmul(&software, Layout::Tn, [8, 64, 32], f32), MatmulVariant::Subgroup4);
+    }
+
+    #[test]
+    fn narrow_products_get_narrow_tiles() {
+        for (n, wide) in
+            [(1, false), (24, false), (32, false), (33, true), (64, true), (65, true), (96, true), (192, true)]
+        {
+            assert_eq!(wide_tiles(n), wide, "{n}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 use vljepa_tensor::ops::{self, Layout, Matmul};
 use vljepa_tensor::{Activation, Dtype, Error, Tensor, reference};
 
-use crate::support::{assert_close, device, devices, noise, sum_tolerance, upload};
+use crate::support::{assert_close, device, devices, noise, sum_tolerance, two_devices, upload};
 
 fn shapes(layout: Layout, m: usize, n: usize, k: usize) -> ([usize; 2], [usize; 2]) {
     match layout {
@@ -32,6 +32,27 @@ fn every_layout_and_awkward_shape_equals_the_twin() {
                     .unwrap();
                 assert_eq!(got.shape(), [m, n]);
                 let want = reference::matmul(&a, &b, (m, n, k), layout, 1.0, None, Activation::None, None);
+                let what = format!("{name}, {layout:?} {m}x{n}x{k}");
+                assert_close(&what, &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn sizes_divisible_by_four_equal_the_twin_in_every_layout() {
+    for (name, device) in two_devices() {
+        // Partial tiles of rows, of 32 and of 64 columns; one, two and many steps of k.
+        for (m, n, k) in [(4, 4, 4), (32, 32, 8), (36, 36, 20), (28, 100, 64), (68, 24, 132), (100, 128, 12)] {
+            for layout in [Layout::Nn, Layout::Nt, Layout::Tn] {
+                let (a_shape, b_shape) = shapes(layout, m, n, k);
+                let (a, b, bias, residual) = (noise(31, m * k), noise(32, n * k), noise(33, n), noise(34, m * n));
+                let (biast, rt) = (upload(&device, &[n], &bias), upload(&device, &[m, n], &residual));
+                let options = options(layout).bias(Some(&biast)).residual(Some(&rt));
+                let got =
+                    ops::matmul(&upload(&device, &a_shape, &a), &upload(&device, &b_shape, &b), &options).unwrap();
+                let want =
+                    reference::matmul(&a, &b, (m, n, k), layout, 1.0, Some(&bias), Activation::None, Some(&residual));
                 let what = format!("{name}, {layout:?} {m}x{n}x{k}");
                 assert_close(&what, &got.to_f32().unwrap(), &want, sum_tolerance(k), 1e-6);
             }
