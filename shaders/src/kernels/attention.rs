@@ -40,6 +40,10 @@ pub const ATTENTION_ROW_DKV: Kernel = kernel("attention_row_dkv", "attention/att
 pub const ATTENTION_SUBGROUP: Kernel =
     kernel("attention_subgroup", "attention/attention_subgroup.wgsl", FORWARD, true, 8);
 
+/// Forward, one subgroup of 8 per tile of 32 queries, heads of a multiple of 4 channels.
+pub const ATTENTION_SUBGROUP4: Kernel =
+    kernel("attention_subgroup4", "attention/attention_subgroup4.wgsl", FORWARD, true, 8);
+
 /// Gradient for the queries, one subgroup of 8 per tile of 8 queries.
 pub const ATTENTION_SUBGROUP_DQ: Kernel =
     kernel("attention_subgroup_dq", "attention/attention_subgroup_dq.wgsl", QUERIES, true, 8);
@@ -83,6 +87,7 @@ pub(super) const KERNELS: &[Kernel] = &[
     ATTENTION_ROW_DQ,
     ATTENTION_ROW_DKV,
     ATTENTION_SUBGROUP,
+    ATTENTION_SUBGROUP4,
     ATTENTION_SUBGROUP_DQ,
     ATTENTION_SUBGROUP_DKV,
     ATTENTION_TILE,

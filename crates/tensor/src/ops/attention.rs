@@ -3,7 +3,7 @@
 use vljepa_shaders::Const;
 use vljepa_shaders::kernels::attention::{
     ATTENTION_ROW, ATTENTION_ROW_DKV, ATTENTION_ROW_DQ, ATTENTION_STATS, ATTENTION_SUBGROUP, ATTENTION_SUBGROUP_DKV,
-    ATTENTION_SUBGROUP_DQ, ATTENTION_TILE, ATTENTION_TILE_DKV, ATTENTION_TILE_DQ, AttentionParams,
+    ATTENTION_SUBGROUP_DQ, ATTENTION_SUBGROUP4, ATTENTION_TILE, ATTENTION_TILE_DKV, ATTENTION_TILE_DQ, AttentionParams,
     AttentionStatsParams,
 };
 
@@ -76,6 +76,8 @@ pub enum AttentionVariant {
     Row,
     /// One subgroup of 8 per tile of 8 queries (backward: also per tile of 8 keys), loads handed round by broadcast.
     Subgroup,
+    /// One subgroup of 8 per tile of 32 queries, with vector loads; backward as [`AttentionVariant::Subgroup`].
+    Subgroup4,
     /// One workgroup of 64 per tile of 32 queries (backward: also per tile of 32 keys), tiles in workgroup memory.
     Tile,
 }
@@ -88,6 +90,7 @@ const MAX_TILE_HEAD_DIM: usize = 256;
 pub fn choose_attention(caps: &Capabilities, head_dim: usize) -> AttentionVariant {
     if caps.software {
         return match caps.fixed_subgroup() {
+            Some(8) if head_dim.is_multiple_of(4) => AttentionVariant::Subgroup4,
             Some(8) => AttentionVariant::Subgroup,
             _ => AttentionVariant::Row,
         };
@@ -219,6 +222,7 @@ pub fn attention_with_lse(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attentio
     let (kernel, groups) = match s.variant {
         AttentionVariant::Row => (&ATTENTION_ROW, s.rows(p.heads, p.nq)),
         AttentionVariant::Subgroup => (&ATTENTION_SUBGROUP, s.tiles(p.heads, p.nq, 8)),
+        AttentionVariant::Subgroup4 => (&ATTENTION_SUBGROUP4, s.tiles(p.heads, p.nq, 32)),
         AttentionVariant::Tile => (&ATTENTION_TILE, s.tiles(p.heads, p.nq, 32)),
     };
     Launch::new(kernel, [Some(q), Some(k), Some(v), options.key_mask, Some(&o), Some(&lse)])
@@ -267,7 +271,7 @@ pub fn attention_backward(
         AttentionVariant::Row => {
             ((&ATTENTION_ROW_DQ, s.rows(p.heads, p.nq)), (&ATTENTION_ROW_DKV, s.rows(p.kv_heads, p.nk)))
         }
-        AttentionVariant::Subgroup => (
+        AttentionVariant::Subgroup | AttentionVariant::Subgroup4 => (
             (&ATTENTION_SUBGROUP_DQ, s.tiles(p.heads, p.nq, 8)),
             (&ATTENTION_SUBGROUP_DKV, s.tiles(p.kv_heads, p.nk, 8)),
         ),
@@ -294,7 +298,7 @@ mod tests {
 
     #[test]
     fn software_broadcasts_and_hardware_tiles() {
-        use AttentionVariant::{Row, Subgroup, Tile};
+        use AttentionVariant::{Row, Subgroup, Subgroup4, Tile};
         let mut caps = Capabilities::none();
         for (head_dim, variant) in [(64, Tile), (80, Tile), (256, Tile), (260, Row), (6, Row), (1, Row)] {
             assert_eq!(choose_attention(&caps, head_dim), variant, "{head_dim}");
@@ -302,7 +306,9 @@ mod tests {
         caps.software = true;
         assert_eq!(choose_attention(&caps, 64), Row);
         (caps.subgroup, caps.subgroup_size) = (true, (8, 8));
-        assert_eq!((choose_attention(&caps, 64), choose_attention(&caps, 300)), (Subgroup, Subgroup));
+        for (head_dim, variant) in [(64, Subgroup4), (300, Subgroup4), (6, Subgroup), (1, Subgroup)] {
+            assert_eq!(choose_attention(&caps, head_dim), variant, "{head_dim}");
+        }
         caps.subgroup_size = (4, 8);
         assert_eq!(choose_attention(&caps, 64), Row);
     }
