@@ -1,6 +1,6 @@
-// Rows of a table by number: token embeddings.
-//   y[i, c] = table[ids[i], c]        NaN where ids[i] >= table_rows
-// table: [table_rows, cols], f32, or f16 (two to a word) with HALF   ids: [rows]   y: [rows, cols]
+// Rows of a table by number, or of one part of a table that no single binding holds: token embeddings.
+//   y[i, c] = part[ids[i] - first_row, c]        NaN where ids[i] >= table_rows; rows of other parts stay as they are
+// part: [part_rows, cols], f32, or f16 (two to a word) with HALF   ids: [rows]   y: [rows, cols]
 // An invocation copies `chunk` neighbours of a row: 1 on GPUs, more on software adapters, where divisions are dear.
 // Grid: chunks, folded (shared/index.wgsl).
 //#include "shared/index.wgsl"
@@ -9,10 +9,12 @@ struct GatherRowsParams {
     rows: u32,
     cols: u32,
     table_rows: u32,
+    first_row: u32,
+    part_rows: u32,
     chunk: u32,
 }
 
-@group(0) @binding(0) var<storage, read> table: array<u32>;
+@group(0) @binding(0) var<storage, read> part: array<u32>;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
 @group(0) @binding(3) var<uniform> params: GatherRowsParams;
@@ -33,16 +35,20 @@ fn main(
     }
     let id = ids[row];
     let known = id < params.table_rows;
-    let source = min(id, params.table_rows - 1u) * params.cols;
+    let local_row = id - params.first_row;
+    if known && (id < params.first_row || local_row >= params.part_rows) {
+        return;
+    }
+    let source = min(local_row, params.part_rows - 1u) * params.cols;
     let first = (i % per_row) * params.chunk;
     let end = min(first + params.chunk, params.cols);
     for (var c = first; c < end; c++) {
         let at = source + c;
         var bits: u32;
         if HALF != 0u {
-            bits = bitcast<u32>(unpack2x16float(table[at / 2u] >> (16u * (at % 2u))).x);
+            bits = bitcast<u32>(unpack2x16float(part[at / 2u] >> (16u * (at % 2u))).x);
         } else {
-            bits = table[at];
+            bits = part[at];
         }
         y[row * params.cols + c] = select(0x7fc00000u, bits, known);
     }

@@ -9,7 +9,7 @@ use crate::{
 
 params! {
     /// Sizes of [`GATHER_ROWS`].
-    GatherRowsParams { rows: u32, cols: u32, table_rows: u32, chunk: u32 }
+    GatherRowsParams { rows: u32, cols: u32, table_rows: u32, first_row: u32, part_rows: u32, chunk: u32 }
     /// Sizes of [`SCATTER_ADD`].
     ScatterAddParams { rows: u32, cols: u32, table_rows: u32 }
     /// Sizes and places of [`COPY_LINES`].

@@ -40,29 +40,58 @@ pub fn upload_ids(device: &Device, shape: &[usize], ids: &[u32], table_rows: usi
 /// # Errors
 /// [`Error::Shape`] when the table has not two axes, [`Error::Dtype`] for other types.
 pub fn gather_rows(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+    gather_rows_of_parts(&[table], ids)
+}
+
+/// [`gather_rows`] from a table in parts of consecutive rows, `[rows of the part, cols]` each: tables that are larger than
+/// a device's bindings.
+///
+/// # Errors
+/// As [`gather_rows`]; also for no parts, and parts of different widths or types.
+pub fn gather_rows_of_parts(parts: &[&Tensor], ids: &Tensor) -> Result<Tensor> {
     const OP: &str = "gather_rows";
     need_ids(OP, ids)?;
-    let [table_rows, cols] = need_table(OP, table.shape())?;
-    if table.dtype() == Dtype::U32 {
+    let Some(first) = parts.first() else { return Err(Error::shape(OP, "a table of no parts")) };
+    let [_, cols] = need_table(OP, first.shape())?;
+    let mut table_rows = 0usize;
+    for part in parts {
+        let [rows, width] = need_table(OP, part.shape())?;
+        if width != cols || part.dtype() != first.dtype() {
+            let (a, b) = ((first.shape(), first.dtype()), (part.shape(), part.dtype()));
+            return Err(Error::shape(OP, format!("parts {a:?} and {b:?} of one table")));
+        }
+        table_rows += rows;
+    }
+    if first.dtype() == Dtype::U32 {
         return Err(Error::Dtype { op: OP, what: "the table is U32, f32 or f16 is needed".into() });
     }
     let mut shape = ids.shape().to_vec();
     shape.push(cols);
     element_count(OP, &shape)?;
-    let y = Tensor::empty(table.device(), &shape, Dtype::F32)?;
+    if table_rows > u32::MAX as usize {
+        return Err(Error::shape(OP, format!("a table of {table_rows} rows")));
+    }
+    let y = Tensor::empty(first.device(), &shape, Dtype::F32)?;
     if y.is_empty() {
         return Ok(y);
     }
-    let chunk = choose_chunk(table.device().capabilities(), cols);
-    let params = GatherRowsParams {
-        rows: ids.len() as u32,
-        cols: cols as u32,
-        table_rows: table_rows as u32,
-        chunk: chunk as u32,
-    };
-    Launch::new(&GATHER_ROWS, [Some(table), Some(ids), Some(&y)])
-        .overrides(&[("HALF", (table.dtype() == Dtype::F16).into())])
-        .record_elements(table.device(), &params, (ids.len() * cols.div_ceil(chunk)) as u64)?;
+    let chunk = choose_chunk(first.device().capabilities(), cols);
+    let mut first_row = 0;
+    for part in parts {
+        let part_rows = part.shape()[0] as u32;
+        let params = GatherRowsParams {
+            rows: ids.len() as u32,
+            cols: cols as u32,
+            table_rows: table_rows as u32,
+            first_row,
+            part_rows,
+            chunk: chunk as u32,
+        };
+        Launch::new(&GATHER_ROWS, [Some(*part), Some(ids), Some(&y)])
+            .overrides(&[("HALF", (part.dtype() == Dtype::F16).into())])
+            .record_elements(part.device(), &params, (ids.len() * cols.div_ceil(chunk)) as u64)?;
+        first_row += part_rows;
+    }
     Ok(y)
 }
 

@@ -29,7 +29,7 @@ pub use contrast::{Contrast, ContrastLoss, Duplicates, contrast, contrast_backwa
 pub use cross_entropy::{CrossEntropy, CrossEntropyLoss, cross_entropy, cross_entropy_backward};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::{BinaryOp, add, binary, full, mul, sub};
-pub use gather::{gather_rows, scatter_add, upload_ids};
+pub use gather::{gather_rows, gather_rows_of_parts, scatter_add, upload_ids};
 pub(crate) use layout::slice_backward;
 pub use layout::{choose_chunk, concat, permute, slice, transpose};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};

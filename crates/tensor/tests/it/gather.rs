@@ -28,6 +28,33 @@ fn rows_are_gathered_from_both_types_of_table() {
 }
 
 #[test]
+fn a_table_in_parts_is_one_table() {
+    for (name, device) in two_devices() {
+        let (rows, cols) = (11, 67);
+        let table = noise(3, rows * cols);
+        let ids = [10, 0, 4, 5, 3, 9, 4, u32::MAX, 11];
+        let it = Tensor::from_u32(&device, &[3, 3], &ids).unwrap();
+        let upload_part = |range: std::ops::Range<usize>| {
+            upload(&device, &[range.len(), cols], &table[range.start * cols..range.end * cols])
+        };
+        let parts = [upload_part(0..4), upload_part(4..5), upload_part(5..11)];
+        for halves in [false, true] {
+            let to = if halves { Dtype::F16 } else { Dtype::F32 };
+            let cast = |t: &Tensor| ops::cast(t, to).unwrap();
+            let parts: Vec<Tensor> = parts.iter().map(cast).collect();
+            let got = ops::gather_rows_of_parts(&parts.iter().collect::<Vec<_>>(), &it).unwrap();
+            assert_eq!(got.shape(), [3, 3, cols]);
+            let whole = ops::gather_rows(&cast(&upload_part(0..rows)), &it).unwrap();
+            let bits = |t: &Tensor| t.to_f32().unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(&got), bits(&whole), "{name}");
+        }
+        assert!(matches!(ops::gather_rows_of_parts(&[], &it), Err(Error::Shape { .. })));
+        let narrow = upload(&device, &[1, 2], &[0.0, 1.0]);
+        assert!(matches!(ops::gather_rows_of_parts(&[&parts[0], &narrow], &it), Err(Error::Shape { .. })));
+    }
+}
+
+#[test]
 fn ids_out_of_range_are_refused_or_poison_their_row_alone() {
     let device = device();
     let error = ops::upload_ids(&device, &[3], &[0, 4, 9], 4).unwrap_err().to_string();
