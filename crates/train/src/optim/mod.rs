@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use vljepa_model::Param;
 use vljepa_tensor::{Device, Dtype, Tensor};
 
-pub use groups::{Method, Plan, matches, plan};
+pub use groups::{Method, Plan, Y_ENCODER_LR_SCALE, matches, plan};
 pub use muon::NewtonSchulz;
 
 use crate::config::OptimizerConfig;

@@ -7,6 +7,7 @@ mod checkpoint;
 mod config;
 mod data;
 mod muon;
+mod reference;
 mod runs;
 mod support;
 mod training;
