@@ -284,11 +284,14 @@ pub(crate) struct SubmitPolicy {
     work: u64,
     /// Submissions in flight before recording waits, which bounds memory held by pending work.
     in_flight: usize,
+    /// Bytes of host writes before they are submitted and waited for: until then each lies in a staging buffer, a second
+    /// copy of what is uploaded.
+    uploads: u64,
 }
 
 impl Default for SubmitPolicy {
     fn default() -> Self {
-        SubmitPolicy { commands: 128, work: 400_000_000_000, in_flight: 4 }
+        SubmitPolicy { commands: 128, work: 400_000_000_000, in_flight: 4, uploads: 64 << 20 }
     }
 }
 
@@ -297,6 +300,8 @@ pub(crate) struct Recorder {
     policy: SubmitPolicy,
     commands: Vec<Command>,
     work: u64,
+    /// Bytes of host writes since the last submission.
+    uploaded: u64,
     submitted: VecDeque<wgpu::SubmissionIndex>,
     uniforms: Vec<wgpu::Buffer>,
     next_uniform: usize,
@@ -315,6 +320,7 @@ impl Recorder {
             policy,
             commands: Vec::new(),
             work: 0,
+            uploaded: 0,
             submitted: VecDeque::new(),
             uniforms: Vec::new(),
             next_uniform: 0,
@@ -353,10 +359,37 @@ impl Recorder {
         std::mem::replace(&mut self.profile, profile)
     }
 
+    /// Writes host bytes, the last word filled with zeros, after every command recorded so far and before every later one.
+    pub(crate) fn write(&mut self, inner: &Inner, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
+        if self.touches(buffer) {
+            self.flush(inner)?;
+        }
+        let part = self.policy.uploads as usize;
+        for (i, bytes) in bytes.chunks(part).enumerate() {
+            let (at, whole) = (i * part, bytes.len() / 4 * 4);
+            inner.queue.write_buffer(buffer, at as u64, &bytes[..whole]);
+            if whole < bytes.len() {
+                let mut tail = [0u8; 4];
+                tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+                inner.queue.write_buffer(buffer, (at + whole) as u64, &tail);
+            }
+            self.uploaded += bytes.len() as u64;
+            if self.uploaded >= self.policy.uploads {
+                self.flush(inner)?;
+                let last = inner.queue.submit([]);
+                self.submitted.clear();
+                wait(inner, last)?;
+                self.uploaded = 0;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn flush(&mut self, inner: &Inner) -> Result<()> {
         if self.commands.is_empty() {
             return Ok(());
         }
+        self.uploaded = 0;
         let commands = std::mem::take(&mut self.commands);
         self.work = 0;
         let align = inner.limits.min_uniform_buffer_offset_alignment as usize;
@@ -410,13 +443,9 @@ impl Recorder {
             }
         }
         self.submitted.push_back(inner.queue.submit([encoder.finish()]));
-        #[cfg(not(target_arch = "wasm32"))]
         while self.submitted.len() > self.policy.in_flight {
             if let Some(oldest) = self.submitted.pop_front() {
-                inner
-                    .raw
-                    .poll(wgpu::PollType::Wait { submission_index: Some(oldest), timeout: None })
-                    .map_err(|e| Error::Gpu { label: "wait".into(), message: e.to_string() })?;
+                wait(inner, oldest)?;
             }
         }
         Ok(())
@@ -444,6 +473,18 @@ impl Recorder {
         }
         slot.clone()
     }
+}
+
+/// Waits for a submission; browsers cannot, and bound what is in flight themselves.
+fn wait(inner: &Inner, submission: wgpu::SubmissionIndex) -> Result<()> {
+    #[cfg(not(target_arch = "wasm32"))]
+    inner
+        .raw
+        .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
+        .map_err(|e| Error::Gpu { label: "wait".into(), message: e.to_string() })?;
+    #[cfg(target_arch = "wasm32")]
+    let _ = (inner, submission);
+    Ok(())
 }
 
 fn encode(inner: &Inner, pass: &mut wgpu::ComputePass<'_>, d: &Dispatch, uniform: &wgpu::Buffer, offset: u32) {

@@ -129,19 +129,7 @@ impl Tensor {
         if bytes.is_empty() {
             return Ok(());
         }
-        let mut recorder = self.device.recorder();
-        if recorder.touches(self.raw()) {
-            recorder.flush(&self.device.0)?;
-        }
-        let queue = &self.device.0.queue;
-        let whole = bytes.len() / 4 * 4;
-        queue.write_buffer(self.raw(), 0, &bytes[..whole]);
-        if whole < bytes.len() {
-            let mut tail = [0u8; 4];
-            tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            queue.write_buffer(self.raw(), whole as u64, &tail);
-        }
-        Ok(())
+        self.device.recorder().write(&self.device.0, self.raw(), bytes)
     }
 
     /// Device of the tensor.

@@ -34,6 +34,30 @@ fn uploads_into_reused_memory_do_not_overtake_its_last_reader() {
 }
 
 #[test]
+fn uploads_beyond_the_cap_of_one_submission_arrive_whole() {
+    let device = device();
+    // 120 MiB in one write: almost twice the cap, with a tail.
+    let (len, cap) = ((120 << 20) / 4 + 3, (64 << 20) / 4);
+    let values: Vec<u32> = (0..len as u32).collect();
+    let big = Tensor::from_u32(&device, &[len], &values).unwrap();
+    for at in [0, cap - 1, cap, len - 9] {
+        let ids = ops::slice(&big, 0, at, 9).unwrap();
+        assert_eq!(ids.to_u32().unwrap(), (at as u32..at as u32 + 9).collect::<Vec<_>>());
+    }
+    // Many small ones between commands: each command sees what was written before it.
+    let x = Tensor::zeros(&device, &[1 << 20], Dtype::F32).unwrap();
+    let sums: Vec<Tensor> = (0..40)
+        .map(|i| {
+            x.write_f32(&vec![i as f32; 1 << 20]).unwrap();
+            ops::slice(&ops::add(&x, &x).unwrap(), 0, 1 << 19, 2).unwrap()
+        })
+        .collect();
+    for (i, sum) in sums.iter().enumerate() {
+        assert_eq!(sum.to_f32().unwrap(), [2.0 * i as f32; 2]);
+    }
+}
+
+#[test]
 fn memory_reaches_a_plateau_and_can_be_trimmed() {
     let device = Device::open(DeviceOptions::default()).unwrap();
     let x = upload(&device, &[64, 64], &noise(1, 4096));
