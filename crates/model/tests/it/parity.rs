@@ -260,3 +260,31 @@ fn real_minilm_reproduces_sentence_transformers() {
         assert!(cosine >= 0.99999, "{sentence:?}: cosine {cosine}");
     }
 }
+
+#[test]
+fn clips_of_a_batch_do_not_mix() {
+    let config = Vjepa2Config {
+        crop_size: 16,
+        frames_per_clip: 2,
+        hidden_size: 384,
+        num_attention_heads: 6,
+        num_hidden_layers: 2,
+        ..Vjepa2Config::default()
+    };
+    let mut weights = vljepa_model::RandomInit { seed: 5, range: 0.05, logit_scale: 0.0 };
+    let encoder = Vjepa2Encoder::load(&device(), &config, &mut weights, "encoder").unwrap();
+    let f = Forward::inference();
+    // One token a clip, and several: the tiles of kernels span clips in the first case.
+    for side in [16, 48] {
+        let values = 2 * 3 * side * side;
+        let pixels: Vec<f32> = (0..4 * values).map(|i| ((i * 7919 % 2003) as f32 / 1001.0) - 1.0).collect();
+        let run = |pixels: &[f32]| {
+            let shape = [pixels.len() / values, 2, 3, side, side];
+            let frames = Tensor::from_f32(&device(), &shape, pixels).unwrap();
+            encoder.forward(&f, &frames).unwrap().value().to_f32().unwrap()
+        };
+        let together = run(&pixels);
+        let alone: Vec<f32> = pixels.chunks(values).flat_map(run).collect();
+        assert_near(&format!("side {side}"), &together, &alone, 1e-5);
+    }
+}
