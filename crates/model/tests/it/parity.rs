@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vljepa_model::config::{BertConfig, LlamaConfig, Vjepa2Config, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32, read_i32};
-use vljepa_model::{Bert, Forward, LlamaLayers, TextTokenizer, Tokens, Vjepa2Encoder, VlJepa};
+use vljepa_model::{Bert, Forward, LlamaLayers, TextEncoder, TextTokenizer, Tokens, Vjepa2Encoder, VlJepa};
 use vljepa_tensor::autograd::{Gradients, InfoNce, Tape, Var};
 use vljepa_tensor::{Device, DeviceOptions, Tensor, autograd, ops};
 
