@@ -64,8 +64,7 @@ impl Layer {
         let gate_proj = linear("mlp.gate_proj", d, c.intermediate_size)?;
         let up_proj = linear("mlp.up_proj", d, c.intermediate_size)?;
         let down_proj = linear("mlp.down_proj", c.intermediate_size, d)?;
-        let mut norm =
-            |part: &str, width| RmsNorm::new(b, &format!("{name}.{part}"), width, c.rms_norm_eps, c.norm);
+        let mut norm = |part: &str, width| RmsNorm::new(b, &format!("{name}.{part}"), width, c.rms_norm_eps, c.norm);
         Ok(Layer {
             input_layernorm: norm("input_layernorm", d)?,
             post_attention_layernorm: norm("post_attention_layernorm", d)?,
@@ -181,9 +180,7 @@ impl DecoderLayers {
             built.push(Layer::new(b, &format!("{prefix}layers.{i}"), &spec, layer.window, rope)?);
         }
         let norm = match final_norm {
-            true => {
-                Some(RmsNorm::new(b, &format!("{prefix}norm"), spec.hidden_size, spec.rms_norm_eps, spec.norm)?)
-            }
+            true => Some(RmsNorm::new(b, &format!("{prefix}norm"), spec.hidden_size, spec.rms_norm_eps, spec.norm)?),
             false => None,
         };
         let table = |rope: &Rope| {
@@ -204,10 +201,8 @@ impl DecoderLayers {
         mut each: impl FnMut(&Var),
     ) -> Result<Var> {
         let c = &self.spec;
-        let mut attention = Attention::new(c.num_attention_heads)
-            .kv_heads(c.num_key_value_heads)
-            .causal(c.causal)
-            .key_mask(key_mask);
+        let mut attention =
+            Attention::new(c.num_attention_heads).kv_heads(c.num_key_value_heads).causal(c.causal).key_mask(key_mask);
         attention.scale = c.scale;
         let mut x = x.clone();
         for layer in &self.layers {

@@ -18,7 +18,9 @@ pub enum ModelError {
     #[error("weights do not fit the configuration: {0}")]
     WeightMismatch(Box<WeightMismatch>),
     /// A text holds a token that the model has no embedding for.
-    #[error("the text holds the token `{token}` (id {id}), the embedding table has {rows} rows: leave it out of the text")]
+    #[error(
+        "the text holds the token `{token}` (id {id}), the embedding table has {rows} rows: leave it out of the text"
+    )]
     Token {
         /// The token as text.
         token: String,

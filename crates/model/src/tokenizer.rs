@@ -150,9 +150,7 @@ impl TextTokenizer {
         let rows = self.rows.unwrap_or(usize::MAX);
         match ids.iter().find(|&&id| id as usize >= rows) {
             None => Ok(ids),
-            Some(&id) => {
-                Err(ModelError::Token { token: self.inner.id_to_token(id).unwrap_or_default(), id, rows })
-            }
+            Some(&id) => Err(ModelError::Token { token: self.inner.id_to_token(id).unwrap_or_default(), id, rows }),
         }
     }
 

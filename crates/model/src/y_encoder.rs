@@ -45,12 +45,7 @@ impl YEncoder {
     ///
     /// # Errors
     /// When the configuration does not hold together, and what the source reports.
-    pub fn load(
-        device: &Device,
-        config: &YEncoderConfig,
-        source: &mut dyn ParamSource,
-        prefix: &str,
-    ) -> Result<Self> {
+    pub fn load(device: &Device, config: &YEncoderConfig, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
         config.validate()?;
         Self::new(&mut Builder { device, source }, prefix, config)
     }

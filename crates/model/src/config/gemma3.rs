@@ -311,9 +311,7 @@ impl Gemma3Config {
 
     pub(crate) fn decoder(&self) -> DecoderSpec {
         let layer = |kind: &AttentionKind| match kind {
-            AttentionKind::Sliding => {
-                DecoderLayerSpec { rope: self.rope_local, window: Some(self.attention_window()) }
-            }
+            AttentionKind::Sliding => DecoderLayerSpec { rope: self.rope_local, window: Some(self.attention_window()) },
             AttentionKind::Full => DecoderLayerSpec { rope: self.rope_global, window: None },
         };
         DecoderSpec {
