@@ -19,7 +19,7 @@ pub enum ModelError {
     WeightMismatch(Box<WeightMismatch>),
     /// A text holds a token that the model has no embedding for.
     #[error(
-        "the text holds the token `{token}` (id {id}), the embedding table has {rows} rows: leave it out of the text"
+        "the text holds the token `{token}` (id {id}), the model has a vocabulary of {rows}: leave it out of the text, or give the model its own tokenizer"
     )]
     Token {
         /// The token as text.

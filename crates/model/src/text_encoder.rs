@@ -6,7 +6,7 @@ use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::{Device, Error};
 
 use crate::bert::Bert;
-use crate::config::{Gemma3Config, Qwen3Config, TextEncoderConfig};
+use crate::config::{Gemma3Config, Qwen3Config, TensorSpec, TextEncoderConfig};
 use crate::decoder::DecoderLayers;
 use crate::error::{ModelError, Result};
 use crate::param::{Builder, Forward, Param, ParamSource};
@@ -38,6 +38,12 @@ pub trait TextEncoder: Debug {
         let mut out = Vec::new();
         self.collect(&mut out);
         out
+    }
+
+    /// Names and shapes of the parameters.
+    fn tensors(&self) -> Vec<TensorSpec> {
+        let spec = |p: &Param| TensorSpec { name: p.name().to_owned(), shape: p.tensor().shape().to_vec() };
+        self.params().into_iter().map(spec).collect()
     }
 
     /// Checks ids and length against the encoder.

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use vljepa_model::config::{Gemma3Config, Pooling, Qwen3Config, TextEncoderConfig, VlJepaConfig, YEncoderConfig};
+use vljepa_model::config::{
+    Gemma3Config, Pooling, Qwen3Config, TextEncoderConfig, VlJepaConfig, YEncoderConfig, renamed,
+};
 use vljepa_model::weights::{SafeTensors, TensorView, WeightSource};
 use vljepa_model::{DecoderEncoder, Forward, TextEncoder, Tokens, VlJepa, YEncoder, checkpoint_prefix};
 use vljepa_tensor::autograd::{self, InfoNce, Tape};
@@ -92,6 +94,11 @@ fn names_load_with_and_without_their_prefix() {
     let tokens = Tokens::new(&device(), &[vec![3, 1, 4, 1, 5]], 0).unwrap();
     let run = |source: &mut &dyn WeightSource, prefix| {
         let encoder = DecoderEncoder::load_qwen3(&device(), &config, source, prefix).unwrap();
+        let mut specs = renamed(config.tensors(), "", prefix);
+        let mut own = encoder.tensors();
+        specs.sort_by(|a, b| a.name.cmp(&b.name));
+        own.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(own, specs);
         encoder.forward(&Forward::inference(), &tokens).unwrap().value().to_f32().unwrap()
     };
     let (bare, prefixed): (&dyn WeightSource, &dyn WeightSource) = (&weights, &under);
