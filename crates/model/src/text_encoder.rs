@@ -177,24 +177,24 @@ impl TextEncoder for DecoderEncoder {
 /// A text encoder of any architecture, so that models that hold one stay plain values.
 #[derive(Clone, Debug)]
 pub(crate) enum AnyTextEncoder {
-    Bert(Bert),
-    Decoder(DecoderEncoder),
+    Bert(Box<Bert>),
+    Decoder(Box<DecoderEncoder>),
 }
 
 impl AnyTextEncoder {
     /// Builds what `config` says from parameters with the checkpoint's names under `prefix`.
     pub(crate) fn new(b: &mut Builder<'_>, prefix: &str, config: &TextEncoderConfig) -> Result<Self> {
         Ok(match config {
-            TextEncoderConfig::Bert(c) => Self::Bert(Bert::new(b, prefix, c)?),
-            TextEncoderConfig::Gemma3(c) => Self::Decoder(DecoderEncoder::gemma3(b, prefix, c)?),
-            TextEncoderConfig::Qwen3(c) => Self::Decoder(DecoderEncoder::qwen3(b, prefix, c)?),
+            TextEncoderConfig::Bert(c) => Self::Bert(Bert::new(b, prefix, c)?.into()),
+            TextEncoderConfig::Gemma3(c) => Self::Decoder(DecoderEncoder::gemma3(b, prefix, c)?.into()),
+            TextEncoderConfig::Qwen3(c) => Self::Decoder(DecoderEncoder::qwen3(b, prefix, c)?.into()),
         })
     }
 
     pub(crate) fn get(&self) -> &dyn TextEncoder {
         match self {
-            Self::Bert(bert) => bert,
-            Self::Decoder(decoder) => decoder,
+            Self::Bert(bert) => bert.as_ref(),
+            Self::Decoder(decoder) => decoder.as_ref(),
         }
     }
 }

@@ -220,7 +220,7 @@ impl From<Gemma3Config> for RawGemma3 {
 impl Gemma3Config {
     /// EmbeddingGemma-300M (arXiv 2509.20354).
     pub fn embedding_gemma_300m() -> Self {
-        let kind = |i: usize| if (i + 1) % 6 == 0 { AttentionKind::Full } else { AttentionKind::Sliding };
+        let kind = |i: usize| if (i + 1).is_multiple_of(6) { AttentionKind::Full } else { AttentionKind::Sliding };
         Self {
             vocab_size: 262_144,
             hidden_size: 768,

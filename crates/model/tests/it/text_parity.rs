@@ -8,8 +8,6 @@ use vljepa_model::config::{
 use vljepa_model::weights::{SafeTensors, TensorView, WeightSource};
 use vljepa_model::{DecoderEncoder, Forward, TextEncoder, Tokens, VlJepa, YEncoder, checkpoint_prefix};
 use vljepa_tensor::autograd::{self, InfoNce, Tape};
-use vljepa_tensor::ops::{self, AdamW};
-use vljepa_tensor::{Dtype, Tensor};
 
 use crate::fixtures::{bytes, text};
 use crate::parity::{assert_gradients, assert_near, device, get, tokens, upload};
@@ -166,9 +164,8 @@ fn a_fresh_gemma_starts_with_norms_of_one() {
     assert!(value("y_encoder.layers.1.self_attn.o_proj.weight").iter().any(|v| *v != 0.0));
 }
 
-/// Loss, gradients, and two AdamW steps in which the Y-Encoder takes a twentieth of the learning rate.
 #[test]
-fn a_vljepa_with_gemma3_trains_as_the_reference() {
+fn a_vljepa_with_gemma3_equals_the_reference() {
     let config = VlJepaConfig::from_json(&text("vljepa_gemma3/config.json")).unwrap();
     assert_eq!(config, VlJepaConfig::from_json(&config.to_json().unwrap()).unwrap());
     let (weights, expected) = (bytes("vljepa_gemma3/model.safetensors"), bytes("vljepa_gemma3/expected.safetensors"));
@@ -178,47 +175,16 @@ fn a_vljepa_with_gemma3_trains_as_the_reference() {
     let query = tokens(&expected, "input.query_ids", "input.query_mask");
     let target = tokens(&expected, "input.target_ids", "input.target_mask");
     let clip = upload(&expected, "input.pixel_values_videos");
-    let optimiser: serde_json::Value = serde_json::from_str(&text("vljepa_gemma3/optimiser.json")).unwrap();
-    let setting = |key: &str| optimiser[key].as_f64().unwrap();
-
-    let zeros = |t: &Tensor| Tensor::zeros(&device(), t.shape(), Dtype::F32).unwrap();
-    let moments: Vec<[Tensor; 2]> = model.params().iter().map(|p| [zeros(p.tensor()), zeros(p.tensor())]).collect();
-    let (_, losses) = get(&expected, "out.loss");
-    for (step, want) in (1..).zip(&losses) {
-        let tape = Tape::new();
-        let f = Forward::training(tape.clone(), |_| true);
-        let prediction = model.predict(&f, &clip, Some(&query)).unwrap();
-        let pooled = model.pool_text(&f, &target).unwrap();
-        let s = model.project_text(&f, &pooled).unwrap();
-        let out = autograd::info_nce(&prediction, &s, &model.logit_scale(&f), &InfoNce::bidirectional()).unwrap();
-        assert_near(&format!("loss {step}"), &out.loss.value().to_f32().unwrap(), &[*want], 2e-5);
-        let gradients = f.gradients(tape.backward(&out.loss, None).unwrap());
-        if step == 1 {
-            for (name, got) in [("prediction", &prediction), ("target_pooled", &pooled), ("target", &s)] {
-                let want = get(&expected, &format!("out.{name}")).1;
-                assert_near(name, &got.value().to_f32().unwrap(), &want, 2e-5);
-            }
-            assert_gradients(&expected, &gradients, 5e-5);
-        }
-        if step == 3 {
-            break;
-        }
-        for (param, [m, v]) in model.params().iter().zip(&moments) {
-            let Some((_, gradient)) = gradients.iter().find(|(name, _)| name == param.name()) else { continue };
-            let slow = if param.name().starts_with("y_encoder.") { setting("y_encoder_multiplier") } else { 1.0 };
-            let decay = if param.tensor().shape().len() > 1 { setting("weight_decay") } else { 0.0 };
-            let options = AdamW::new(setting("learning_rate") * slow).weight_decay(decay);
-            ops::adamw_assign(param.tensor(), gradient, m, v, step, &options, None).unwrap();
-            let (_, want) = get(&expected, &format!("step{step}.{}", param.name()));
-            let (_, grad) = get(&expected, &format!("grad.{}", param.name()));
-            let got = param.tensor().to_f32().unwrap();
-            for (i, ((got, want), grad)) in got.iter().zip(&want).zip(&grad).enumerate() {
-                // Adam divides by the gradient's size: where that is rounding noise, the step is any up to the rate.
-                let rate = (setting("learning_rate") * slow) as f32;
-                let allowed = if grad.abs() < 1e-5 { 2.0 * rate * step as f32 } else { 2e-3 * rate } + 2e-7;
-                let name = param.name();
-                assert!((got - want).abs() <= allowed, "step {step} {name} {i}: {got} for {want}, gradient {grad}");
-            }
-        }
+    let tape = Tape::new();
+    let f = Forward::training(tape.clone(), |_| true);
+    let prediction = model.predict(&f, &clip, Some(&query)).unwrap();
+    let pooled = model.pool_text(&f, &target).unwrap();
+    let s = model.project_text(&f, &pooled).unwrap();
+    for (name, got) in [("prediction", &prediction), ("target_pooled", &pooled), ("target", &s)] {
+        assert_near(name, &got.value().to_f32().unwrap(), &get(&expected, &format!("out.{name}")).1, 2e-5);
     }
+    let out = autograd::info_nce(&prediction, &s, &model.logit_scale(&f), &InfoNce::bidirectional()).unwrap();
+    assert_near("loss", &out.loss.value().to_f32().unwrap(), &get(&expected, "out.loss").1[..1], 1e-5);
+    let gradients = tape.backward(&out.loss, None).unwrap();
+    assert_gradients(&expected, &f.gradients(gradients), 5e-5);
 }
