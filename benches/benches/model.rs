@@ -16,7 +16,7 @@ fn frames(device: &Device, config: &Vjepa2Config, batch: usize, time: usize) -> 
 }
 
 fn texts(device: &Device, config: &VlJepaConfig, batch: usize, len: usize) -> Result<Tokens> {
-    let vocab = config.y_encoder.config.vocab_size;
+    let vocab = config.y_encoder.config.vocab_size();
     let rows: Vec<Vec<u32>> =
         (0..batch).map(|b| (0..len).map(|i| ((b * 131 + i * 17) % vocab) as u32).collect()).collect();
     Ok(Tokens::new(device, &rows, 0)?)
@@ -87,7 +87,6 @@ impl Training {
 fn compact(harness: &mut Harness, config: &VlJepaConfig) {
     let (batch, len) = if harness.small() { (2, 3) } else { (32, 8) };
     let side = config.x_encoder.crop_size;
-    let text = &config.y_encoder.config;
     let predict = models::predict_flops(config, batch, 1);
     let case = Case {
         name: "compact_predict".into(),
@@ -105,7 +104,7 @@ fn compact(harness: &mut Harness, config: &VlJepaConfig) {
     let case = Case {
         name: "compact_encode_text".into(),
         shape: shapes::text(&[batch, len]),
-        work: Work::Flops(models::bert_flops(text, batch, len)),
+        work: Work::Flops(models::text_flops(&config.y_encoder.config, batch, len)),
     };
     harness.case(
         case,
@@ -119,7 +118,7 @@ fn compact(harness: &mut Harness, config: &VlJepaConfig) {
         name: "compact_train_step".into(),
         shape: format!("{}, {}", shapes::text(&[batch, 1, side, side]), shapes::text(&[batch, len])),
         // Backward passes take twice the products of forward ones.
-        work: Work::Flops(3.0 * (predict + models::bert_flops(text, batch, len))),
+        work: Work::Flops(3.0 * (predict + models::text_flops(&config.y_encoder.config, batch, len))),
     };
     harness.case(case, |device| Training::new(device, config, batch, len), |_, training, _| training.step());
 }

@@ -1,6 +1,6 @@
 //! Configurations that are timed, and the floating-point operations of their products.
 
-use vljepa_model::config::{BertConfig, LlamaConfig, Vjepa2Config, VlJepaConfig};
+use vljepa_model::config::{BertConfig, LlamaConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig};
 
 use crate::Result;
 
@@ -48,9 +48,10 @@ pub fn small(mut config: VlJepaConfig) -> VlJepaConfig {
     }
     let llama = &mut config.predictor.config;
     (llama.vocab_size, llama.hidden_size, llama.intermediate_size) = (64, 32, 48);
-    let bert = &mut config.y_encoder.config;
-    (bert.vocab_size, bert.hidden_size, bert.intermediate_size) = (64, 24, 48);
-    bert.num_hidden_layers = 1;
+    if let TextEncoderConfig::Bert(bert) = &mut config.y_encoder.config {
+        (bert.vocab_size, bert.hidden_size, bert.intermediate_size) = (64, 24, 48);
+        bert.num_hidden_layers = 1;
+    }
     config
 }
 
@@ -79,10 +80,31 @@ pub fn encoder_flops(c: &Vjepa2Config, batch: usize, frames: usize) -> f64 {
 
 /// Products of `layers` Llama blocks on `batch` sequences.
 pub fn llama_flops(c: &LlamaConfig, layers: usize, batch: usize, tokens: usize) -> f64 {
-    let (n, d) = (tokens as f64, c.hidden_size as f64);
-    let (q, kv) = ((c.num_attention_heads * c.head_dim) as f64, (c.num_key_value_heads * c.head_dim) as f64);
-    let per_token = 4.0 * d * q + 4.0 * d * kv + 6.0 * d * c.intermediate_size as f64;
-    (batch * layers) as f64 * (n * per_token + 4.0 * q * n * n)
+    let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
+    (batch * layers) as f64 * decoder_flops([c.hidden_size, c.intermediate_size, q, kv], tokens)
+}
+
+/// Products of one decoder layer on one sequence; sliding windows are counted as if they saw everything.
+fn decoder_flops(sizes: [usize; 4], tokens: usize) -> f64 {
+    let [d, mlp, q, kv] = sizes.map(|size| size as f64);
+    let n = tokens as f64;
+    n * (4.0 * d * q + 4.0 * d * kv + 6.0 * d * mlp) + 4.0 * q * n * n
+}
+
+/// Products of a text encoder on `batch` texts.
+pub fn text_flops(c: &TextEncoderConfig, batch: usize, tokens: usize) -> f64 {
+    let sizes = match c {
+        TextEncoderConfig::Bert(c) => return bert_flops(c, batch, tokens),
+        TextEncoderConfig::Gemma3(c) => {
+            let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
+            [c.hidden_size, c.intermediate_size, q, kv]
+        }
+        TextEncoderConfig::Qwen3(c) => {
+            let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
+            [c.hidden_size, c.intermediate_size, q, kv]
+        }
+    };
+    (batch * c.num_hidden_layers()) as f64 * decoder_flops(sizes, tokens)
 }
 
 /// Products of a BERT encoder on `batch` texts.
@@ -127,7 +149,7 @@ mod tests {
         assert_eq!(llama_flops(llama, 1, 1, 7), want);
         let per_token = 4 * 384 * 384 + 2 * 384 * 1536;
         let want = 6.0 * (2.0 * f64::from(per_token) * 5.0 + 4.0 * 384.0 * 25.0);
-        assert_eq!(bert_flops(&config.y_encoder.config, 1, 5), want);
+        assert_eq!(text_flops(&config.y_encoder.config, 1, 5), want);
         assert!(predict_flops(&config, 3, 1) > 3.0 * encoder_flops(&config.x_encoder, 1, 1));
     }
 

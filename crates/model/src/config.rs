@@ -4,17 +4,24 @@
 //! against and what parameter counts are summed from.
 
 mod bert;
+mod decoder;
+mod gemma3;
 mod llama;
+mod qwen3;
+mod rope;
 mod vjepa2;
 mod vljepa;
+mod y_encoder;
 
 pub use bert::BertConfig;
-pub use llama::{Llama3Scaling, LlamaConfig, Rope};
+pub(crate) use decoder::DecoderSpec;
+pub use gemma3::{AttentionKind, Gemma3Config};
+pub use llama::LlamaConfig;
+pub use qwen3::Qwen3Config;
+pub use rope::{Llama3Scaling, Rope};
 pub use vjepa2::{ConvStemConfig, StemNorm, Vjepa2Config};
-pub use vljepa::{
-    LinearConfig, Pooling, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig, YEncoderConfig,
-    YEncoderKind,
-};
+pub use vljepa::{LinearConfig, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig};
+pub use y_encoder::{DenseConfig, EMBEDDING_GEMMA_PROMPTS, Pooling, TextEncoderConfig, YEncoderConfig, YEncoderKind};
 
 use crate::error::{ModelError, Result};
 use serde::de::DeserializeOwned;

@@ -17,6 +17,18 @@ pub enum ModelError {
     /// The tensors of a file are not those of the configuration.
     #[error("weights do not fit the configuration: {0}")]
     WeightMismatch(Box<WeightMismatch>),
+    /// A text holds a token that the model has no embedding for.
+    #[error(
+        "the text holds the token `{token}` (id {id}), the model has a vocabulary of {rows}: leave it out of the text, or give the model its own tokenizer"
+    )]
+    Token {
+        /// The token as text.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the embedding table.
+        rows: usize,
+    },
     /// A tensor's elements are of a type that cannot be read as what is asked for.
     #[error("tensor `{name}` holds {found}, expected {expected}")]
     Dtype {

@@ -70,18 +70,30 @@ impl LayerNorm {
     }
 }
 
-/// RMS norm over the last axis, times `weight` (Llama).
+/// RMS norm over the last axis, times `weight` (Llama, Qwen 3) or one plus `weight` (Gemma 3).
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
     /// `[width]`
     pub weight: Param,
-    /// Added to the mean square.
-    pub eps: f32,
+    /// Epsilon, and how the weight enters.
+    pub options: ops::RmsNorm,
 }
 
 impl RmsNorm {
-    pub(crate) fn new(b: &mut Builder<'_>, name: &str, width: usize, eps: f64) -> Result<Self> {
-        Ok(RmsNorm { weight: b.param(format!("{name}.weight"), &[width])?, eps: eps as f32 })
+    pub(crate) fn new(
+        b: &mut Builder<'_>,
+        name: &str,
+        width: usize,
+        eps: f64,
+        weight: ops::NormWeight,
+    ) -> Result<Self> {
+        let options = ops::RmsNorm { eps: eps as f32, weight };
+        let name = format!("{name}.weight");
+        let weight = match weight {
+            ops::NormWeight::Plain => b.param(name, &[width])?,
+            ops::NormWeight::OnePlus => b.offset_norm(name, &[width])?,
+        };
+        Ok(RmsNorm { weight, options })
     }
 
     /// Same shape as `x`.
@@ -89,7 +101,7 @@ impl RmsNorm {
     /// # Errors
     /// When the last axis has another size.
     pub fn forward(&self, f: &Forward, x: &Var) -> Result<Var> {
-        Ok(autograd::rms_norm(x, Some(&f.var(&self.weight)), ops::RmsNorm::plain(self.eps))?)
+        Ok(autograd::rms_norm(x, Some(&f.var(&self.weight)), self.options)?)
     }
 
     pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {

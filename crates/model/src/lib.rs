@@ -1,16 +1,21 @@
-//! V-JEPA 2, BERT and Llama blocks, and VL-JEPA assembled from them, on vljepa-tensor.
+//! V-JEPA 2, Llama, Gemma 3, Qwen 3 and BERT, and VL-JEPA assembled from them, on vljepa-tensor.
 
 mod bert;
 pub mod config;
+mod decoder;
 mod error;
 mod layers;
 mod llama;
 mod param;
 mod prune;
+mod sentence;
 mod text;
+mod text_encoder;
+mod tokenizer;
 mod vjepa2;
 mod vljepa;
 pub mod weights;
+mod y_encoder;
 
 pub use bert::Bert;
 pub use error::{ModelError, Result, WeightMismatch, WrongShape};
@@ -18,6 +23,10 @@ pub use layers::{LayerNorm, Linear, RmsNorm};
 pub use llama::LlamaLayers;
 pub use param::{Forward, Param, ParamSource, RandomInit};
 pub use prune::prune_wordpiece;
-pub use text::{TextTokenizer, Tokens};
+pub use sentence::{SentenceFolder, SentenceWeights};
+pub use text::Tokens;
+pub use text_encoder::{DecoderEncoder, TextEncoder, checkpoint_prefix};
+pub use tokenizer::{SpecialTokens, TextTokenizer};
 pub use vjepa2::Vjepa2Encoder;
 pub use vljepa::{Storage, VlJepa};
+pub use y_encoder::YEncoder;

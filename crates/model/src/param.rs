@@ -35,6 +35,14 @@ pub trait ParamSource {
     /// # Errors
     /// When there is no such parameter or it cannot be read.
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// Values of the weight of a norm that multiplies by one plus it. Files hold it like any other.
+    ///
+    /// # Errors
+    /// As [`ParamSource::values`].
+    fn offset_norm(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.values(name, shape)
+    }
 }
 
 impl<S: WeightSource + ?Sized> ParamSource for &S {
@@ -43,7 +51,7 @@ impl<S: WeightSource + ?Sized> ParamSource for &S {
     }
 }
 
-/// Random initial values by the parameter's name and shape: zeros for biases, ones for norms, truncated normal numbers for
+/// Random initial values by the parameter's name and shape: zeros for biases, ones for norms (zeros where one is added), truncated normal numbers for
 /// matrices (V-JEPA 2: output projections of block l divided by √(2 l); Llama blocks likewise), uniform ± 1/√fan-in for
 /// convolutions, halved in residual units. Each parameter has its own stream, so that order does not matter.
 #[derive(Clone, Debug)]
@@ -113,6 +121,10 @@ impl ParamSource for RandomInit {
         };
         Ok((0..count).map(|_| (std * stream.normal()) as f32).collect())
     }
+
+    fn offset_norm(&mut self, _name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        Ok(vec![0.0; shape.iter().product()])
+    }
 }
 
 /// Makes parameters under a prefix.
@@ -125,8 +137,17 @@ impl Builder<'_> {
     pub(crate) fn param(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {
         let name = name.into();
         let values = self.source.values(&name, shape)?;
-        let tensor = Tensor::from_f32(self.device, shape, &values)?;
-        Ok(Param { name, tensor })
+        self.upload(name, shape, &values)
+    }
+
+    /// The weight of a norm that multiplies by one plus it.
+    pub(crate) fn offset_norm(&mut self, name: String, shape: &[usize]) -> Result<Param> {
+        let values = self.source.offset_norm(&name, shape)?;
+        self.upload(name, shape, &values)
+    }
+
+    fn upload(&self, name: String, shape: &[usize], values: &[f32]) -> Result<Param> {
+        Ok(Param { name, tensor: Tensor::from_f32(self.device, shape, values)? })
     }
 }
 

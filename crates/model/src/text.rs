@@ -1,51 +1,15 @@
-//! Texts to token ids to tensors.
+//! Batches of token ids on the device.
 
 use vljepa_tensor::{Device, Tensor};
 
-use crate::error::{ModelError, Result};
-
-/// A tokenizer of the `tokenizer.json` form, with our truncation and padding instead of the file's own.
-#[derive(Clone, Debug)]
-pub struct TextTokenizer {
-    inner: tokenizers::Tokenizer,
-}
-
-impl TextTokenizer {
-    /// Reads a `tokenizer.json`. Texts are cut to `max_tokens`, special tokens included.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] when the text is no tokenizer, or `max_tokens` leaves no room for a token.
-    pub fn from_json(json: &[u8], max_tokens: usize) -> Result<Self> {
-        let bad = |what: String| ModelError::Config { config: "tokenizer", what };
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| bad(e.to_string()))?;
-        let truncation = tokenizers::TruncationParams { max_length: max_tokens, ..Default::default() };
-        inner.with_truncation(Some(truncation)).map_err(|e| bad(e.to_string()))?;
-        inner.with_padding(None);
-        Ok(TextTokenizer { inner })
-    }
-
-    /// Ids of a text with the special tokens of the file's template.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] when the tokenizer cannot split the text.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        match self.inner.encode(text, true) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(e) => Err(ModelError::Config { config: "tokenizer", what: format!("cannot encode {text:?}: {e}") }),
-        }
-    }
-
-    /// The number of ids, added tokens included.
-    pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
-    }
-}
+use crate::error::Result;
 
 /// Token ids of a batch with a mask of the real ones, padded on the right.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     ids: Tensor,
     mask: Tensor,
+    lengths: Vec<usize>,
     largest: u32,
 }
 
@@ -66,6 +30,7 @@ impl Tokens {
         Ok(Tokens {
             ids: Tensor::from_u32(device, &[texts.len(), len], &ids)?,
             mask: Tensor::from_u32(device, &[texts.len(), len], &mask)?,
+            lengths: texts.iter().map(Vec::len).collect(),
             largest: ids.iter().copied().max().unwrap_or(0),
         })
     }
@@ -80,12 +45,25 @@ impl Tokens {
         &self.mask
     }
 
+    /// `[B, N]`, 1 for the last real token of each text and 0 elsewhere.
+    ///
+    /// # Errors
+    /// Allocation errors.
+    pub fn last_mask(&self) -> Result<Tensor> {
+        let (batch, len) = self.shape();
+        let mut last = vec![0; batch * len];
+        for (row, &length) in self.lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+            last[row * len + length - 1] = 1;
+        }
+        Ok(Tensor::from_u32(self.ids.device(), &[batch, len], &last)?)
+    }
+
     /// Batch and length.
     pub fn shape(&self) -> (usize, usize) {
         (self.ids.shape()[0], self.ids.shape()[1])
     }
 
-    /// The largest id, to be held against a vocabulary.
+    /// The largest id, padding included, to be held against a vocabulary.
     pub fn largest_id(&self) -> u32 {
         self.largest
     }

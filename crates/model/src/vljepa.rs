@@ -3,8 +3,7 @@
 use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::{Device, Error, Tensor};
 
-use crate::bert::Bert;
-use crate::config::{Pooling, VlJepaConfig};
+use crate::config::VlJepaConfig;
 use crate::error::{ModelError, Result};
 use crate::layers::Linear;
 use crate::llama::LlamaLayers;
@@ -12,6 +11,7 @@ use crate::param::{Builder, Forward, Param, ParamSource, RandomInit};
 use crate::text::Tokens;
 use crate::vjepa2::Vjepa2Encoder;
 use crate::weights::{WeightSource, Writer, check};
+use crate::y_encoder::YEncoder;
 
 /// X-Encoder, Predictor and Y-Encoder with their projections.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct VlJepa {
     embed_tokens: Param,
     predictor: LlamaLayers,
     predictor_head: Linear,
-    /// Texts to token vectors.
-    pub y_encoder: Bert,
+    /// Texts to vectors, before the head.
+    pub y_encoder: YEncoder,
     y_head: Linear,
     logit_scale: Param,
 }
@@ -89,8 +89,8 @@ impl VlJepa {
             embed_tokens: b.param("predictor.embed_tokens.weight", &[p.config.vocab_size, width])?,
             predictor: LlamaLayers::new(b, "predictor", &p.config, 0..p.num_layers, p.causal, p.final_norm)?,
             predictor_head: Linear::new(b, "predictor_head", width, c.embedding_dim, c.predictor_head.bias)?,
-            y_encoder: Bert::new(b, "y_encoder.", &c.y_encoder.config)?,
-            y_head: Linear::new(b, "y_head", c.y_encoder.config.hidden_size, c.embedding_dim, c.y_head.bias)?,
+            y_encoder: YEncoder::new(b, "y_encoder.", &c.y_encoder)?,
+            y_head: Linear::new(b, "y_head", c.y_encoder.output_size(), c.embedding_dim, c.y_head.bias)?,
             logit_scale: b.param("logit_scale", &[1])?,
             config,
         })
@@ -156,18 +156,15 @@ impl VlJepa {
         self.predictor_head.forward(f, &pooled)
     }
 
-    /// One vector per text before the head, `[B, N]` ids → `[B, hidden]`.
+    /// One vector per text before the head, `[B, N]` ids → `[B, output size of the Y-Encoder]`.
     ///
     /// # Errors
     /// When a text is too long or an id lies outside the vocabulary.
     pub fn pool_text(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
-        let x = self.y_encoder.forward(f, tokens)?;
-        match self.config.y_encoder.pooling {
-            Pooling::Mean => Ok(autograd::masked_mean(&x, Some(tokens.mask()))?),
-        }
+        self.y_encoder.forward(f, tokens)
     }
 
-    /// The head of the Y-Encoder, `[B, hidden]` → `[B, embedding_dim]`, not normalised.
+    /// The head of the Y-Encoder, `[B, its output size]` → `[B, embedding_dim]`, not normalised.
     ///
     /// # Errors
     /// When the width differs.

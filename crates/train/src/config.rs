@@ -60,8 +60,8 @@ pub struct ModelSource {
     /// A model folder: start from its weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
-    /// Folder with the Y-Encoder's `model.safetensors` and `tokenizer.json`, e.g. of all-MiniLM-L6-v2. Without it the
-    /// Y-Encoder is that of `folder`.
+    /// Folder with the Y-Encoder's `model.safetensors` and `tokenizer.json`, e.g. of all-MiniLM-L6-v2 or EmbeddingGemma; where
+    /// a `modules.json` names Dense heads, they are the configuration's `dense`. Without it the Y-Encoder is that of `folder`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_encoder: Option<PathBuf>,
 }

@@ -34,12 +34,12 @@ pub struct Embedder<'a> {
 }
 
 impl Embedder<'_> {
-    /// Pooled vectors of the Y-Encoder before its head, `[N, hidden]` row-major.
+    /// Pooled vectors of the Y-Encoder before its head, `[N, its output size]` row-major.
     ///
     /// # Errors
     /// Texts that cannot be split into tokens, and what the model reports.
     pub fn text_features(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
-        self.in_token_batches(texts, self.model.config.y_encoder.config.hidden_size, |f, tokens| {
+        self.in_token_batches(texts, self.model.config.y_encoder.output_size(), |f, tokens| {
             Ok(self.model.pool_text(f, tokens)?.value().to_f32()?)
         })
     }
@@ -73,7 +73,7 @@ impl Embedder<'_> {
         let mut rows = vec![0.0; texts.len() * width];
         for part in order.chunks(self.batch.max(1)) {
             let batch: Vec<Vec<u32>> = part.iter().map(|&i| ids[i].clone()).collect();
-            let tokens = Tokens::new(self.device, &batch, y.config.pad_token_id.unwrap_or(0))?;
+            let tokens = Tokens::new(self.device, &batch, y.config.pad_token_id())?;
             let values = run(&Forward::inference(), &tokens)?;
             for (&i, row) in part.iter().zip(values.chunks_exact(width)) {
                 rows[i * width..(i + 1) * width].copy_from_slice(row);

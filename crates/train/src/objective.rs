@@ -31,7 +31,7 @@ impl TextBank {
     pub fn encode(embedder: &Embedder<'_>, corpus: &Corpus, config: &ObjectiveConfig) -> Result<Self> {
         let features =
             config.texts.iter().map(|&kind| embedder.text_features(&corpus.texts(kind))).collect::<Result<_>>()?;
-        let hidden = embedder.model.config.y_encoder.config.hidden_size;
+        let hidden = embedder.model.config.y_encoder.output_size();
         Ok(Self { hidden, classes: corpus.concepts.len(), features })
     }
 

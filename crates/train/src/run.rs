@@ -11,7 +11,7 @@ use serde_json::json;
 use vljepa_data::emoji::EmojiVendors;
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
-use vljepa_model::{Param, Storage, TextTokenizer, VlJepa};
+use vljepa_model::{Param, SentenceFolder, SentenceWeights, Storage, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
 use crate::checkpoint::{Checkpoints, write_atomic};
@@ -261,7 +261,7 @@ fn assemble(device: &Device, config: &TrainConfig) -> Result<Prepared> {
     let dir = config.data.dir.clone().unwrap_or_else(EmojiVendors::default_dir);
     let corpus = Arc::new(Corpus::new(EmojiVendors::open(dir)?, &config.data, config.seed)?);
     let (model, tokenizer_json) = load_model(device, config)?;
-    let tokenizer = TextTokenizer::from_json(&tokenizer_json, model.config.y_encoder.max_target_tokens)?;
+    let tokenizer = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder)?;
     let trainer = Trainer::new(device, config.clone(), model, tokenizer, corpus.clone())?;
     Ok(Prepared { trainer, corpus, tokenizer_json })
 }
@@ -297,7 +297,11 @@ fn load_model(device: &Device, config: &TrainConfig) -> Result<(VlJepa, Vec<u8>)
             let file = folder.join("model.safetensors");
             let bytes = read(file.clone())?;
             let weights = SafeTensors::parse(&file.display().to_string(), &bytes)?;
-            y_encoder_from(&model.params(), &weights)?;
+            let heads = dense_heads(folder)?;
+            let heads: Vec<SafeTensors<'_>> =
+                heads.iter().map(|(name, bytes)| SafeTensors::parse(name, bytes)).collect::<Result<_, _>>()?;
+            let heads = heads.iter().map(|head| head as &dyn WeightSource).collect();
+            y_encoder_from(&model.params(), &weights, &SentenceWeights::new(&weights, heads))?;
             let own = folder.join("target_tokenizer.json");
             read(if own.exists() { own } else { folder.join("tokenizer.json") })?
         }
@@ -307,12 +311,30 @@ fn load_model(device: &Device, config: &TrainConfig) -> Result<(VlJepa, Vec<u8>)
     Ok((model, tokenizer))
 }
 
-/// Fills the Y-Encoder from a checkpoint of its own, whose names have no `y_encoder.` before them.
-fn y_encoder_from(params: &[&Param], weights: &impl WeightSource) -> Result<()> {
+/// The weights of the Dense modules of a sentence-transformers folder, with the names of their files.
+fn dense_heads(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    if !folder.join("modules.json").exists() {
+        return Ok(Vec::new());
+    }
+    let parsed = SentenceFolder::parse(&|file| fs::read(folder.join(file)).ok())?;
+    let read = |dense: &String| {
+        let file = folder.join(dense).join("model.safetensors");
+        Ok((file.display().to_string(), fs::read(&file).map_err(TrainError::io(file, "reading"))?))
+    };
+    parsed.dense_folders.iter().map(read).collect()
+}
+
+/// Fills the Y-Encoder from a model folder's weights, or from a checkpoint of its own (`own`), whose names have no
+/// `y_encoder.` before them.
+fn y_encoder_from(params: &[&Param], weights: &impl WeightSource, own: &impl WeightSource) -> Result<()> {
     for param in params {
         if let Some(name) = param.name().strip_prefix("y_encoder.") {
-            let name = if weights.tensor(param.name()).is_some() { param.name() } else { name };
-            param.tensor().write_f32(&read_f32(weights, name, param.tensor().shape())?)?;
+            let shape = param.tensor().shape();
+            let values = match weights.tensor(param.name()) {
+                Some(_) => read_f32(weights, param.name(), shape)?,
+                None => read_f32(own, name, shape)?,
+            };
+            param.tensor().write_f32(&values)?;
         }
     }
     Ok(())

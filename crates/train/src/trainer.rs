@@ -204,7 +204,7 @@ impl Trainer {
             let text = self.corpus.text(class as usize, kind);
             ids.push(self.tokenizer.encode(&format!("{}{text}", y.prompt))?);
         }
-        let tokens = Tokens::new(&self.device, &ids, y.config.pad_token_id.unwrap_or(0))?;
+        let tokens = Tokens::new(&self.device, &ids, y.config.pad_token_id())?;
         Ok(Some(self.model.encode_text(f, &tokens)?))
     }
 

@@ -112,7 +112,7 @@ pub fn model(folder: &ModelFolder) -> Value {
         "embedding_dim": c.embedding_dim,
         "x_encoder": { "layers": c.x_encoder.num_hidden_layers, "width": c.x_encoder.hidden_size },
         "predictor": { "layers": c.predictor.num_layers, "width": c.predictor.config.hidden_size },
-        "y_encoder": { "layers": c.y_encoder.config.num_hidden_layers, "width": c.y_encoder.config.hidden_size },
+        "y_encoder": { "layers": c.y_encoder.config.num_hidden_layers(), "width": c.y_encoder.config.hidden_size() },
         "queries": folder.query_tokenizer().is_some(),
     })
 }

@@ -39,15 +39,13 @@ impl Model {
     /// # Errors
     /// Corrupt weights, weights that do not fit the configuration, NaN, corrupt tokenizers, no memory.
     pub fn load(device: &Device, folder: &ModelFolder) -> Result<Self> {
-        let target = tokenizer(
-            folder.target_tokenizer(),
-            folder.target_tokenizer_name(),
-            folder.config().y_encoder.max_target_tokens,
-        )?;
+        let target = TextTokenizer::for_targets(folder.target_tokenizer(), &folder.config().y_encoder)
+            .map_err(Error::model(folder.target_tokenizer_name()))?;
         let query = folder
             .query_tokenizer()
-            .map(|bytes| tokenizer(bytes, folder.query_tokenizer_name(), folder.config().max_query_tokens))
-            .transpose()?;
+            .map(|bytes| TextTokenizer::for_queries(bytes, folder.config()))
+            .transpose()
+            .map_err(Error::model(folder.query_tokenizer_name()))?;
         match folder.weights()? {
             Weights::One(weights) => Self::assemble(device, folder, &weights, target, query),
             Weights::Shards(weights) => Self::assemble(device, folder, &weights, target, query),
@@ -157,7 +155,7 @@ impl Model {
         // Texts of like length go together, so that little is spent on padding.
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| ids[i].len());
-        let pad = self.config().y_encoder.config.pad_token_id.unwrap_or(0);
+        let pad = self.config().y_encoder.config.pad_token_id();
         let mut out = Embeddings::new(self.dim());
         for batch in order.chunks(TEXT_BATCH) {
             let rows: Vec<Vec<u32>> = batch.iter().map(|&i| ids[i].clone()).collect();
@@ -221,10 +219,6 @@ impl Model {
             ))),
         }
     }
-}
-
-fn tokenizer(bytes: &[u8], name: String, max_tokens: usize) -> Result<TextTokenizer> {
-    TextTokenizer::from_json(bytes, max_tokens).map_err(Error::model(name))
 }
 
 /// The picture files that inputs name: files as they are, folders searched, in the order given.

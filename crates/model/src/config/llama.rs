@@ -1,10 +1,12 @@
 //! Configuration of Llama models, whose blocks make the Predictor.
 
-use super::{Check, MAX_LAYERS, MAX_ROWS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse};
+use super::decoder::{DecoderLayerSpec, DecoderSpec};
+use super::rope::RawRope;
+use super::{Check, Llama3Scaling, MAX_LAYERS, MAX_WIDTH, Rope, TensorSpec, parameter_count, parse};
 use crate::error::{ModelError, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use vljepa_tensor::ops;
+use vljepa_tensor::{Activation, ops::NormWeight};
 
 /// `config.json` of `LlamaModel`. A key that is absent takes the reference's default (Llama 7B); others are ignored.
 /// The rotary settings are read from either spelling (`rope_theta` with `rope_scaling`, or `rope_parameters`) and
@@ -40,41 +42,6 @@ pub struct LlamaConfig {
     pub rope: Rope,
 }
 
-/// Rotary position embedding, half-split.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rope {
-    /// Base of the frequencies.
-    pub theta: f64,
-    /// The llama3 frequency rule; `None` leaves the frequencies alone.
-    pub scaling: Option<Llama3Scaling>,
-}
-
-/// The llama3 rule: long wavelengths are stretched by `factor`, short ones kept, those between blended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Llama3Scaling {
-    /// Stretch of the low frequencies.
-    pub factor: f64,
-    /// Wavelengths above context / this are stretched.
-    pub low_freq_factor: f64,
-    /// Wavelengths below context / this are kept.
-    pub high_freq_factor: f64,
-    /// Context length before the stretch.
-    pub original_max_position_embeddings: usize,
-}
-
-impl Rope {
-    /// Inverse frequencies (head_dim / 2) in radians per position: [`ops::rope_half_frequencies`] of this configuration.
-    pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
-        let scaling = self.scaling.map(|s| ops::Llama3Scaling {
-            factor: s.factor,
-            low_freq_factor: s.low_freq_factor,
-            high_freq_factor: s.high_freq_factor,
-            original_max_position_embeddings: s.original_max_position_embeddings as f64,
-        });
-        ops::rope_half_frequencies(head_dim, self.theta, scaling.as_ref())
-    }
-}
-
 /// The keys as they stand in the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -100,23 +67,6 @@ struct RawLlama {
     rope_scaling: Option<RawRope>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rope_parameters: Option<RawRope>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct RawRope {
-    #[serde(alias = "type", skip_serializing_if = "Option::is_none")]
-    rope_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rope_theta: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    factor: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    low_freq_factor: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    high_freq_factor: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original_max_position_embeddings: Option<usize>,
 }
 
 impl Default for RawLlama {
@@ -165,27 +115,7 @@ impl TryFrom<RawLlama> for LlamaConfig {
         };
         // The newer spelling wins, as in the reference.
         let settings = raw.rope_parameters.or(raw.rope_scaling).unwrap_or_default();
-        let theta = settings.rope_theta.or(raw.rope_theta).unwrap_or(10_000.0);
-        let scaling = match settings.rope_type.as_deref() {
-            None | Some("default") => None,
-            Some("llama3") => {
-                let missing = |key: &str| ModelError::Config {
-                    config: "llama",
-                    what: format!("rotary type \"llama3\" needs `{key}` in `rope_parameters` or `rope_scaling`"),
-                };
-                Some(Llama3Scaling {
-                    factor: settings.factor.ok_or_else(|| missing("factor"))?,
-                    low_freq_factor: settings.low_freq_factor.ok_or_else(|| missing("low_freq_factor"))?,
-                    high_freq_factor: settings.high_freq_factor.ok_or_else(|| missing("high_freq_factor"))?,
-                    original_max_position_embeddings: settings
-                        .original_max_position_embeddings
-                        .ok_or_else(|| missing("original_max_position_embeddings"))?,
-                })
-            }
-            Some(other) => {
-                return c.fail(format!("`rope_type` is \"{other}\", supported: default, llama3"));
-            }
-        };
+        let rope = settings.resolve("llama", raw.rope_theta.unwrap_or(10_000.0), true)?;
         Ok(Self {
             vocab_size: raw.vocab_size,
             hidden_size: raw.hidden_size,
@@ -199,14 +129,13 @@ impl TryFrom<RawLlama> for LlamaConfig {
             max_position_embeddings: raw.max_position_embeddings,
             initializer_range: raw.initializer_range,
             tie_word_embeddings: raw.tie_word_embeddings,
-            rope: Rope { theta, scaling },
+            rope,
         })
     }
 }
 
 impl From<LlamaConfig> for RawLlama {
     fn from(c: LlamaConfig) -> Self {
-        let s = c.rope.scaling;
         Self {
             model_type: Some("llama".into()),
             vocab_size: c.vocab_size,
@@ -225,14 +154,7 @@ impl From<LlamaConfig> for RawLlama {
             mlp_bias: false,
             rope_theta: None,
             rope_scaling: None,
-            rope_parameters: Some(RawRope {
-                rope_type: Some(if s.is_some() { "llama3" } else { "default" }.into()),
-                rope_theta: Some(c.rope.theta),
-                factor: s.map(|s| s.factor),
-                low_freq_factor: s.map(|s| s.low_freq_factor),
-                high_freq_factor: s.map(|s| s.high_freq_factor),
-                original_max_position_embeddings: s.map(|s| s.original_max_position_embeddings),
-            }),
+            rope_parameters: Some(c.rope.into()),
         }
     }
 }
@@ -276,57 +198,41 @@ impl LlamaConfig {
     /// Check sizes, divisibility and that nothing unsupported is asked for.
     pub fn validate(&self) -> Result<()> {
         let c = Check("llama");
-        c.size("vocab_size", self.vocab_size, MAX_ROWS)?;
-        c.size("hidden_size", self.hidden_size, MAX_WIDTH)?;
-        c.size("intermediate_size", self.intermediate_size, MAX_WIDTH)?;
         c.size("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS)?;
-        c.size("num_attention_heads", self.num_attention_heads, 1 << 12)?;
-        c.size("num_key_value_heads", self.num_key_value_heads, self.num_attention_heads)?;
-        c.divides("num_key_value_heads", self.num_key_value_heads, "num_attention_heads", self.num_attention_heads)?;
-        c.size("head_dim", self.head_dim, 1 << 12)?;
-        c.divides("2", 2, "head_dim", self.head_dim)?;
-        c.size("num_attention_heads × head_dim", self.num_attention_heads * self.head_dim, MAX_WIDTH)?;
+        self.decoder(true).check(&c, self.vocab_size)?;
         c.size("max_position_embeddings", self.max_position_embeddings, 1 << 30)?;
-        c.number("rms_norm_eps", self.rms_norm_eps, 0.0, 1.0)?;
         c.number("initializer_range", self.initializer_range, 0.0, 10.0)?;
         c.one_of("hidden_act", &self.hidden_act, &["silu"])?;
-        c.number("rope_theta", self.rope.theta, 1.0, 1e12)?;
-        if let Some(s) = self.rope.scaling {
-            c.number("factor", s.factor, 0.0, 1e6)?;
-            c.number("low_freq_factor", s.low_freq_factor, 0.0, 1e6)?;
-            c.number("high_freq_factor", s.high_freq_factor, s.low_freq_factor, 1e6)?;
-            c.size("original_max_position_embeddings", s.original_max_position_embeddings, 1 << 30)?;
-        }
         c.parameters(&self.tensors())
     }
 
     /// Tensors of the whole model under the checkpoint's names (`model.…`; the output layer is tied).
     pub fn tensors(&self) -> Vec<TensorSpec> {
-        let mut s = Specs::default();
-        s.add("model.embed_tokens.weight", &[self.vocab_size, self.hidden_size]);
-        s.0.extend(self.layer_tensors(0..self.num_hidden_layers));
-        s.add("model.norm.weight", &[self.hidden_size]);
-        s.0
+        self.decoder(true).tensors("model.", self.vocab_size)
     }
 
     /// Tensors of some of the layers.
     pub fn layer_tensors(&self, layers: Range<usize>) -> Vec<TensorSpec> {
-        let mut s = Specs::default();
-        let (d, m) = (self.hidden_size, self.intermediate_size);
-        let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
-        for i in layers {
-            let name = format!("model.layers.{i}");
-            s.linear(&format!("{name}.self_attn.q_proj"), d, q, false);
-            s.linear(&format!("{name}.self_attn.k_proj"), d, kv, false);
-            s.linear(&format!("{name}.self_attn.v_proj"), d, kv, false);
-            s.linear(&format!("{name}.self_attn.o_proj"), q, d, false);
-            s.linear(&format!("{name}.mlp.gate_proj"), d, m, false);
-            s.linear(&format!("{name}.mlp.up_proj"), d, m, false);
-            s.linear(&format!("{name}.mlp.down_proj"), m, d, false);
-            s.add(format!("{name}.input_layernorm.weight"), &[d]);
-            s.add(format!("{name}.post_attention_layernorm.weight"), &[d]);
+        self.decoder(true).layer_tensors("model.", layers)
+    }
+
+    /// The stack of layers, with or without the causal mask.
+    pub(crate) fn decoder(&self, causal: bool) -> DecoderSpec {
+        DecoderSpec {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_attention_heads: self.num_attention_heads,
+            num_key_value_heads: self.num_key_value_heads,
+            head_dim: self.head_dim,
+            rms_norm_eps: self.rms_norm_eps,
+            norm: NormWeight::Plain,
+            activation: Activation::Silu,
+            scale: None,
+            qk_norm: false,
+            sandwich: false,
+            causal,
+            layers: vec![DecoderLayerSpec { rope: self.rope, window: None }; self.num_hidden_layers],
         }
-        s.0
     }
 
     /// Parameters of the whole model.

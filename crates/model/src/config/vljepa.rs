@@ -1,7 +1,7 @@
 //! Configuration of a whole VL-JEPA: the `config.json` of a model folder.
 
 use super::{
-    BertConfig, Check, LlamaConfig, MAX_WIDTH, Specs, TensorSpec, Vjepa2Config, parameter_count, parse, renamed,
+    Check, LlamaConfig, MAX_WIDTH, Specs, TensorSpec, Vjepa2Config, YEncoderConfig, parameter_count, parse, renamed,
 };
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub struct VlJepaConfig {
     pub predictor_head: LinearConfig,
     /// The Y-Encoder.
     pub y_encoder: YEncoderConfig,
-    /// Y-Encoder width → `embedding_dim`. Not stated: with bias.
+    /// Y-Encoder's vector → `embedding_dim`. Not stated: with bias.
     #[serde(default)]
     pub y_head: LinearConfig,
     /// Temperature of the InfoNCE loss.
@@ -103,44 +103,6 @@ pub enum Positions {
     Contiguous,
 }
 
-/// The Y-Encoder and how a text becomes one vector.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct YEncoderConfig {
-    /// Architecture.
-    pub kind: YEncoderKind,
-    /// The encoder's own configuration.
-    pub config: BertConfig,
-    /// From token vectors to one vector. Not stated for the paper's encoder: mean.
-    #[serde(default)]
-    pub pooling: Pooling,
-    /// Longest target, in tokens; longer ones are cut. Paper: 512.
-    #[serde(default = "default_text_tokens")]
-    pub max_target_tokens: usize,
-    /// Text put before every target. Not stated: none.
-    #[serde(default)]
-    pub prompt: String,
-}
-
-/// Architectures of the Y-Encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum YEncoderKind {
-    /// BERT, e.g. all-MiniLM-L6-v2.
-    Bert,
-}
-
-/// From token vectors to one vector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Pooling {
-    /// Mean over the real tokens.
-    #[default]
-    Mean,
-}
-
 /// Temperature τ of the InfoNCE loss; similarities are multiplied by 1/τ. Nothing of it is stated in the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -197,7 +159,7 @@ fn default_embedding_dim() -> usize {
     1536
 }
 
-fn default_text_tokens() -> usize {
+pub(super) fn default_text_tokens() -> usize {
     512
 }
 
@@ -267,7 +229,7 @@ impl VlJepaConfig {
         c.model_type(Some(&self.model_type), "vljepa")?;
         self.x_encoder.validate()?;
         self.predictor.config.validate()?;
-        self.y_encoder.config.validate()?;
+        self.y_encoder.validate()?;
         c.size("embedding_dim", self.embedding_dim, MAX_WIDTH)?;
 
         let p = &self.predictor;
@@ -285,11 +247,6 @@ impl VlJepaConfig {
             return c.fail(format!("`predictor.query_pad_id` is {id}, outside the vocabulary of {n}"));
         }
         c.size("max_query_tokens", self.max_query_tokens, p.config.max_position_embeddings)?;
-        c.size(
-            "y_encoder.max_target_tokens",
-            self.y_encoder.max_target_tokens,
-            self.y_encoder.config.max_position_embeddings,
-        )?;
 
         let t = &self.temperature;
         c.number("temperature.initial", t.initial, 0.0, 100.0)?;
@@ -332,8 +289,8 @@ impl VlJepaConfig {
             s.add("predictor.norm.weight", &[p.hidden_size]);
         }
         s.linear("predictor_head", p.hidden_size, self.embedding_dim, self.predictor_head.bias);
-        s.0.extend(renamed(self.y_encoder.config.tensors(), "", "y_encoder."));
-        s.linear("y_head", self.y_encoder.config.hidden_size, self.embedding_dim, self.y_head.bias);
+        s.0.extend(renamed(self.y_encoder.tensors(), "", "y_encoder."));
+        s.linear("y_head", self.y_encoder.output_size(), self.embedding_dim, self.y_head.bias);
         s.add("logit_scale", &[1]);
         s.0
     }

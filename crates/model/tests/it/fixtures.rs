@@ -12,3 +12,19 @@ pub fn bytes(path: &str) -> Vec<u8> {
 pub fn text(path: &str) -> String {
     String::from_utf8(bytes(path)).unwrap()
 }
+
+/// Where `cargo xtask data` puts what it fetches.
+pub fn cache() -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    var("VLJEPA_CACHE").unwrap_or_else(|| {
+        let home = var("HOME").unwrap_or_default();
+        let base = if cfg!(windows) {
+            var("LOCALAPPDATA").unwrap_or_default()
+        } else if cfg!(target_os = "macos") {
+            home.join("Library/Caches")
+        } else {
+            var("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).unwrap_or_else(|| home.join(".cache"))
+        };
+        base.join("vljepa")
+    })
+}

@@ -1,14 +1,14 @@
 //! Blocks against the reference implementations, through the fixtures.
 
-use std::path::PathBuf;
-
 use vljepa_model::config::{BertConfig, LlamaConfig, Vjepa2Config, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32, read_i32};
-use vljepa_model::{Bert, Forward, LlamaLayers, TextTokenizer, Tokens, Vjepa2Encoder, VlJepa};
+use vljepa_model::{Bert, Forward, LlamaLayers, TextEncoder, TextTokenizer, Tokens, Vjepa2Encoder, VlJepa};
 use vljepa_tensor::autograd::{Gradients, InfoNce, Tape, Var};
 use vljepa_tensor::{Device, DeviceOptions, Tensor, autograd, ops};
 
-fn device() -> Device {
+use crate::fixtures::{self, bytes, text};
+
+pub fn device() -> Device {
     static DEVICE: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
     DEVICE
         .get_or_init(|| {
@@ -19,28 +19,19 @@ fn device() -> Device {
         .clone()
 }
 
-fn bytes(path: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path);
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-fn text(path: &str) -> String {
-    String::from_utf8(bytes(path)).unwrap()
-}
-
 /// A fixture's tensor with its own shape.
-fn get(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
+pub fn get(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
     let shape = file.tensor(name).unwrap_or_else(|| panic!("no tensor {name}")).shape.to_vec();
     let values = read_f32(file, name, &shape).unwrap();
     (shape, values)
 }
 
-fn upload(file: &SafeTensors<'_>, name: &str) -> Tensor {
+pub fn upload(file: &SafeTensors<'_>, name: &str) -> Tensor {
     let (shape, values) = get(file, name);
     Tensor::from_f32(&device(), &shape, &values).unwrap()
 }
 
-fn tokens(file: &SafeTensors<'_>, ids: &str, mask: &str) -> Tokens {
+pub fn tokens(file: &SafeTensors<'_>, ids: &str, mask: &str) -> Tokens {
     let shape = file.tensor(ids).unwrap().shape.to_vec();
     let (ids, mask) = (read_i32(file, ids, &shape).unwrap(), read_i32(file, mask, &shape).unwrap());
     let rows: Vec<Vec<u32>> = ids
@@ -53,7 +44,7 @@ fn tokens(file: &SafeTensors<'_>, ids: &str, mask: &str) -> Tokens {
 
 /// Largest difference relative to the largest reference value.
 #[track_caller]
-fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+pub fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     assert_eq!(got.len(), want.len(), "{what}");
     let scale = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
     let worst = got
@@ -66,7 +57,7 @@ fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
 
 /// Gradients of all parameters against `grad.*`: norm of the difference relative to the norm of the gradient, for those
 /// that are not zero in exact arithmetic.
-fn assert_gradients(file: &SafeTensors<'_>, gradients: &[(String, Tensor)], tolerance: f32) {
+pub fn assert_gradients(file: &SafeTensors<'_>, gradients: &[(String, Tensor)], tolerance: f32) {
     let mut compared = 0;
     for name in file.names().iter().filter_map(|n| n.strip_prefix("grad.")).filter(|n| !n.starts_with("input.")) {
         let (_, want) = get(file, &format!("grad.{name}"));
@@ -216,18 +207,9 @@ fn padding_and_its_id_change_nothing() {
     assert_near("an empty query is no query", &short[width..2 * width], &none[width..2 * width], 1e-6);
 }
 
-/// Where `cargo xtask data` puts the real all-MiniLM-L6-v2.
-fn minilm() -> PathBuf {
-    let cache = std::env::var_os("VLJEPA_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-        std::env::var_os("XDG_CACHE_HOME").map_or(home.join(".cache"), PathBuf::from).join("vljepa")
-    });
-    cache.join("minilm")
-}
-
 #[test]
 fn real_minilm_reproduces_sentence_transformers() {
-    let folder = minilm();
+    let folder = fixtures::cache().join("minilm");
     let read = |name: &str| {
         std::fs::read(folder.join(name))
             .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask data --only minilm`", folder.join(name).display()))

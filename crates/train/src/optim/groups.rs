@@ -38,7 +38,9 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 /// The plan of a parameter; `None` where a group freezes it.
 pub fn plan(config: &OptimizerConfig, name: &str, shape: &[usize]) -> Option<Plan> {
     let matrix = shape.len() > 1;
-    let excluded = || config.muon.exclude.iter().any(|p| matches(p, name));
+    // A table is looked up in, it maps no activations; that of a decoder as Y-Encoder may have 262,144 rows.
+    let table = name == "y_encoder.embed_tokens.weight";
+    let excluded = || table || config.muon.exclude.iter().any(|p| matches(p, name));
     let muon = config.kind == OptimizerKind::Muon && matrix && !excluded();
     let (method, lr, decay) = match muon {
         true => (Method::Muon, config.muon.lr, config.muon.weight_decay),
@@ -91,6 +93,8 @@ mod tests {
         assert_eq!(of(&config, "predictor_head.weight", &[256, 192]), Some(adamw));
         let bias = Plan { weight_decay: 0.0, ..adamw };
         assert_eq!(of(&config, "x_encoder.layer.0.mlp.fc1.bias", &[768]), Some(bias));
+        let table = of(&config, "y_encoder.embed_tokens.weight", &[262_144, 768]);
+        assert_eq!(table.map(|p| p.method), Some(Method::Adamw));
         assert_eq!(of(&config, "y_encoder.embeddings.LayerNorm.bias", &[384]), Some(Plan { lr: 1e-3 * 0.05, ..bias }));
 
         let group = |pattern: &str, lr_scale, weight_decay, frozen| GroupConfig {

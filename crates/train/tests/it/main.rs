@@ -10,4 +10,5 @@ mod muon;
 mod reference;
 mod runs;
 mod support;
+mod text_encoders;
 mod training;

@@ -54,6 +54,11 @@ fn two_adamw_steps_of_a_whole_vljepa_equal_the_reference() {
     two_steps("vljepa");
 }
 
+#[test]
+fn two_adamw_steps_with_gemma3_as_y_encoder_equal_the_reference() {
+    two_steps("vljepa_gemma3");
+}
+
 fn two_steps(folder: &str) {
     let device = device();
     let config = VlJepaConfig::from_json(std::str::from_utf8(&bytes(&format!("{folder}/config.json"))).unwrap());

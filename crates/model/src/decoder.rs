@@ -1,0 +1,228 @@
+//! The decoder layers of Llama, Qwen 3 and Gemma 3: one implementation, the differences in [`DecoderSpec`].
+
+use std::ops::Range;
+
+use vljepa_tensor::autograd::{self, Var};
+use vljepa_tensor::ops::{Attention, RopeHalf};
+use vljepa_tensor::{Activation, Error, Tensor};
+
+use crate::config::{DecoderSpec, Rope};
+use crate::error::{ModelError, Result};
+use crate::layers::{Linear, RmsNorm};
+use crate::param::{Builder, Forward, Param};
+
+/// Norms of queries and keys, each over one head.
+#[derive(Clone, Debug)]
+struct HeadNorms {
+    q_norm: RmsNorm,
+    k_norm: RmsNorm,
+}
+
+/// Gemma's norms around the MLP; its `post_attention_layernorm` then follows attention and does not precede the MLP.
+#[derive(Clone, Debug)]
+struct Sandwich {
+    pre_feedforward_layernorm: RmsNorm,
+    post_feedforward_layernorm: RmsNorm,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    input_layernorm: RmsNorm,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    head_norms: Option<HeadNorms>,
+    post_attention_layernorm: RmsNorm,
+    sandwich: Option<Sandwich>,
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+    activation: Activation,
+    window: Option<usize>,
+    /// Of [`DecoderLayers::inv_freq`].
+    rope: usize,
+}
+
+/// A slice of a stack of decoder layers with an optional final norm.
+#[derive(Clone, Debug)]
+pub(crate) struct DecoderLayers {
+    spec: DecoderSpec,
+    layers: Vec<Layer>,
+    norm: Option<RmsNorm>,
+    /// One table per kind of rotation, shared by the layers.
+    inv_freq: Vec<Tensor>,
+}
+
+impl Layer {
+    fn new(b: &mut Builder<'_>, name: &str, c: &DecoderSpec, window: Option<usize>, rope: usize) -> Result<Self> {
+        let d = c.hidden_size;
+        let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
+        let mut linear = |part: &str, input, output| Linear::new(b, &format!("{name}.{part}"), input, output, false);
+        let (q_proj, k_proj) = (linear("self_attn.q_proj", d, q)?, linear("self_attn.k_proj", d, kv)?);
+        let (v_proj, o_proj) = (linear("self_attn.v_proj", d, kv)?, linear("self_attn.o_proj", q, d)?);
+        let gate_proj = linear("mlp.gate_proj", d, c.intermediate_size)?;
+        let up_proj = linear("mlp.up_proj", d, c.intermediate_size)?;
+        let down_proj = linear("mlp.down_proj", c.intermediate_size, d)?;
+        let mut norm = |part: &str, width| RmsNorm::new(b, &format!("{name}.{part}"), width, c.rms_norm_eps, c.norm);
+        Ok(Layer {
+            input_layernorm: norm("input_layernorm", d)?,
+            post_attention_layernorm: norm("post_attention_layernorm", d)?,
+            head_norms: match c.qk_norm {
+                true => Some(HeadNorms {
+                    q_norm: norm("self_attn.q_norm", c.head_dim)?,
+                    k_norm: norm("self_attn.k_norm", c.head_dim)?,
+                }),
+                false => None,
+            },
+            sandwich: match c.sandwich {
+                true => Some(Sandwich {
+                    pre_feedforward_layernorm: norm("pre_feedforward_layernorm", d)?,
+                    post_feedforward_layernorm: norm("post_feedforward_layernorm", d)?,
+                }),
+                false => None,
+            },
+            q_proj,
+            k_proj,
+            v_proj,
+            o_proj,
+            gate_proj,
+            up_proj,
+            down_proj,
+            activation: c.activation,
+            window,
+            rope,
+        })
+    }
+
+    fn forward(
+        &self,
+        f: &Forward,
+        x: &Var,
+        attention: &Attention<'_>,
+        rope: (&RopeHalf<'_>, &RopeHalf<'_>),
+    ) -> Result<Var> {
+        let h = self.input_layernorm.forward(f, x)?;
+        let (mut q, mut k) = (self.q_proj.forward(f, &h)?, self.k_proj.forward(f, &h)?);
+        if let Some(norms) = &self.head_norms {
+            q = per_head(f, &norms.q_norm, &q)?;
+            k = per_head(f, &norms.k_norm, &k)?;
+        }
+        let (q, k) = (autograd::rope_half(&q, rope.0)?, autograd::rope_half(&k, rope.1)?);
+        let v = self.v_proj.forward(f, &h)?;
+        let attention = attention.window(self.window);
+        let mut h = self.o_proj.forward(f, &autograd::attention(&q, &k, &v, &attention)?)?;
+        if self.sandwich.is_some() {
+            h = self.post_attention_layernorm.forward(f, &h)?;
+        }
+        let x = autograd::add(x, &h)?;
+        let before = self.sandwich.as_ref().map_or(&self.post_attention_layernorm, |s| &s.pre_feedforward_layernorm);
+        let h = before.forward(f, &x)?;
+        let h = autograd::gated(&self.gate_proj.forward(f, &h)?, &self.up_proj.forward(f, &h)?, self.activation)?;
+        let mut h = self.down_proj.forward(f, &h)?;
+        if let Some(sandwich) = &self.sandwich {
+            h = sandwich.post_feedforward_layernorm.forward(f, &h)?;
+        }
+        Ok(autograd::add(&x, &h)?)
+    }
+
+    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+        self.input_layernorm.collect(out);
+        for linear in [&self.q_proj, &self.k_proj, &self.v_proj, &self.o_proj] {
+            linear.collect(out);
+        }
+        if let Some(norms) = &self.head_norms {
+            norms.q_norm.collect(out);
+            norms.k_norm.collect(out);
+        }
+        self.post_attention_layernorm.collect(out);
+        if let Some(sandwich) = &self.sandwich {
+            sandwich.pre_feedforward_layernorm.collect(out);
+            sandwich.post_feedforward_layernorm.collect(out);
+        }
+        for linear in [&self.gate_proj, &self.up_proj, &self.down_proj] {
+            linear.collect(out);
+        }
+    }
+}
+
+/// A norm over each head of `[B, N, heads · head_dim]`.
+fn per_head(f: &Forward, norm: &RmsNorm, x: &Var) -> Result<Var> {
+    let (shape, width) = (x.shape().to_vec(), norm.weight.tensor().len().max(1));
+    let heads = norm.forward(f, &x.reshape(&[x.value().len() / width, width])?)?;
+    Ok(heads.reshape(&shape)?)
+}
+
+impl DecoderLayers {
+    /// Builds layers named `{prefix}layers.{i}.…`, and `{prefix}norm` when `final_norm`.
+    ///
+    /// # Errors
+    /// When the slice is empty or ends beyond the stack, and what the source reports.
+    pub(crate) fn new(
+        b: &mut Builder<'_>,
+        prefix: &str,
+        spec: DecoderSpec,
+        layers: Range<usize>,
+        final_norm: bool,
+    ) -> Result<Self> {
+        let Some(slice) = spec.layers.get(layers.clone()).filter(|slice| !slice.is_empty()) else {
+            let (Range { start, end }, depth) = (layers, spec.layers.len());
+            let what = format!("layers {start}..{end} asked for, the model has {depth}");
+            return Err(ModelError::Config { config: "decoder", what });
+        };
+        let mut ropes: Vec<Rope> = Vec::new();
+        let mut built = Vec::with_capacity(slice.len());
+        for (i, layer) in layers.zip(slice) {
+            let rope = ropes.iter().position(|r| *r == layer.rope).unwrap_or(ropes.len());
+            if rope == ropes.len() {
+                ropes.push(layer.rope);
+            }
+            built.push(Layer::new(b, &format!("{prefix}layers.{i}"), &spec, layer.window, rope)?);
+        }
+        let norm = match final_norm {
+            true => Some(RmsNorm::new(b, &format!("{prefix}norm"), spec.hidden_size, spec.rms_norm_eps, spec.norm)?),
+            false => None,
+        };
+        let table = |rope: &Rope| {
+            let frequencies = rope.inv_freq(spec.head_dim);
+            Tensor::from_f32(b.device, &[frequencies.len()], &frequencies)
+        };
+        let inv_freq = ropes.iter().map(table).collect::<Result<_, Error>>()?;
+        Ok(DecoderLayers { layers: built, norm, inv_freq, spec })
+    }
+
+    /// Runs the layers and the final norm on `[B, N, D]`; `each` sees the state after every layer. Positions count from 0;
+    /// `key_mask` `[B, N]` (u32) is 0 for padding.
+    pub(crate) fn run(
+        &self,
+        f: &Forward,
+        x: &Var,
+        key_mask: Option<&Tensor>,
+        mut each: impl FnMut(&Var),
+    ) -> Result<Var> {
+        let c = &self.spec;
+        let mut attention =
+            Attention::new(c.num_attention_heads).kv_heads(c.num_key_value_heads).causal(c.causal).key_mask(key_mask);
+        attention.scale = c.scale;
+        let mut x = x.clone();
+        for layer in &self.layers {
+            let inv_freq = &self.inv_freq[layer.rope];
+            let rope = |heads| RopeHalf::new(heads, inv_freq);
+            x = layer.forward(f, &x, &attention, (&rope(c.num_attention_heads), &rope(c.num_key_value_heads)))?;
+            each(&x);
+        }
+        match &self.norm {
+            Some(norm) => norm.forward(f, &x),
+            None => Ok(x),
+        }
+    }
+
+    pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+        for layer in &self.layers {
+            layer.collect(out);
+        }
+        if let Some(norm) = &self.norm {
+            norm.collect(out);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Folders of sentence-transformers: a text encoder at the root, and modules for pooling, Dense heads and normalisation.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::{DenseConfig, Pooling, TextEncoderConfig, YEncoderConfig};
+use crate::error::{ModelError, Result};
+use crate::text_encoder::checkpoint_prefix;
+use crate::weights::{TensorView, WeightSource};
+
+/// What the files of a sentence-transformers folder say, weights aside.
+#[derive(Clone, Debug)]
+pub struct SentenceFolder {
+    /// The encoder with its pooling, heads and longest text. The prompt is the folder's default one.
+    pub config: YEncoderConfig,
+    /// Folders of the Dense modules, whose `model.safetensors` hold the heads, in their order.
+    pub dense_folders: Vec<String>,
+    /// Texts to put before a text, by purpose.
+    pub prompts: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// `1_Pooling/config.json` in either spelling.
+#[derive(Deserialize)]
+struct PoolingFile {
+    #[serde(default)]
+    pooling_mode: Option<Value>,
+    #[serde(default = "yes")]
+    include_prompt: bool,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// `N_Dense/config.json`.
+#[derive(Deserialize)]
+struct DenseFile {
+    in_features: usize,
+    out_features: usize,
+    #[serde(default = "yes")]
+    bias: bool,
+    #[serde(default)]
+    activation_function: Option<String>,
+    #[serde(default)]
+    use_residual: bool,
+}
+
+#[derive(Default, Deserialize)]
+struct LimitFile {
+    #[serde(default)]
+    max_seq_length: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+struct PromptFile {
+    #[serde(default)]
+    prompts: BTreeMap<String, String>,
+    #[serde(default)]
+    default_prompt_name: Option<String>,
+    #[serde(default)]
+    truncate_dim: Option<usize>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn fail<T>(what: String) -> Result<T> {
+    Err(ModelError::Config { config: "sentence-transformers", what })
+}
+
+impl SentenceFolder {
+    /// Reads the folder through `read`, which gives the bytes of a file by its path below the folder, `None` where there is
+    /// none. A folder without `modules.json` is a bare encoder.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when a file is missing or not readable, and for modules that are not supported.
+    pub fn parse(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self> {
+        let root = text(read, "config.json")?;
+        let Some(root) = root else { return fail("`config.json` is missing".into()) };
+        let mut folder = SentenceFolder {
+            config: YEncoderConfig::new(TextEncoderConfig::from_json(&root)?),
+            dense_folders: Vec::new(),
+            prompts: BTreeMap::new(),
+        };
+        let modules: Option<Vec<Module>> = json(read, "modules.json")?;
+        for module in modules.unwrap_or_default() {
+            folder.module(read, &module)?;
+        }
+        let config = &mut folder.config;
+        let limit: LimitFile = json(read, "sentence_bert_config.json")?.unwrap_or_default();
+        if let Some(limit) = limit.max_seq_length {
+            config.max_target_tokens = limit.min(config.config.max_position_embeddings());
+        }
+        let file: PromptFile = json(read, "config_sentence_transformers.json")?.unwrap_or_default();
+        if let Some(name) = file.default_prompt_name {
+            let Some(prompt) = file.prompts.get(&name) else {
+                return fail(format!("`default_prompt_name` is \"{name}\", which `prompts` does not have"));
+            };
+            config.prompt.clone_from(prompt);
+        }
+        config.truncate_dim = file.truncate_dim;
+        folder.prompts = file.prompts;
+        folder.config.validate()?;
+        Ok(folder)
+    }
+
+    fn module(&mut self, read: &dyn Fn(&str) -> Option<Vec<u8>>, module: &Module) -> Result<()> {
+        let path = module.path.trim_end_matches('/');
+        if path.split('/').any(|part| part == ".." || part.contains(['\\', ':', '\0'])) || path.starts_with('/') {
+            return fail(format!("{path:?} in `modules.json` is no folder below it"));
+        }
+        let file = format!("{path}/config.json");
+        match module.kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" if path.is_empty() => {}
+            "Pooling" => {
+                let Some(pooling) = json::<PoolingFile>(read, &file)? else {
+                    return fail(format!("`{file}` is missing"));
+                };
+                self.config.pooling = pooling.mode(&file)?;
+            }
+            "Dense" => {
+                let Some(dense) = json::<DenseFile>(read, &file)? else {
+                    return fail(format!("`{file}` is missing"));
+                };
+                // The reference's default is tanh.
+                let activation = dense.activation_function.as_deref().unwrap_or("Tanh");
+                if activation.rsplit('.').next() != Some("Identity") || dense.use_residual {
+                    return fail(format!("`{file}`: activation {activation}, supported: Identity without a residual"));
+                }
+                self.config.dense.push(DenseConfig {
+                    in_features: dense.in_features,
+                    out_features: dense.out_features,
+                    bias: dense.bias,
+                });
+                self.dense_folders.push(path.to_owned());
+            }
+            "Normalize" => self.config.normalize = true,
+            other => {
+                return fail(format!(
+                    "module {other} at {path:?}, supported: Transformer at the root, Pooling, Dense, Normalize"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PoolingFile {
+    fn mode(&self, file: &str) -> Result<Pooling> {
+        if !self.include_prompt {
+            return fail(format!("`{file}`: `include_prompt` is false, which is not supported"));
+        }
+        let mut modes: Vec<&str> = match &self.pooling_mode {
+            Some(Value::String(mode)) => vec![mode],
+            Some(Value::Array(modes)) => modes.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if self.pooling_mode.is_none() {
+            let set = self.others.iter().filter(|(_, value)| **value == Value::Bool(true));
+            modes = set.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect();
+        }
+        match modes.as_slice() {
+            [] | ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
+            ["lasttoken"] => Ok(Pooling::Last),
+            modes => fail(format!("`{file}`: pooling {}, supported: mean, lasttoken", modes.join(" and "))),
+        }
+    }
+}
+
+fn text(read: &dyn Fn(&str) -> Option<Vec<u8>>, file: &str) -> Result<Option<String>> {
+    match read(file).map(String::from_utf8) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(_)) => fail(format!("`{file}` is not UTF-8")),
+    }
+}
+
+fn json<T: DeserializeOwned>(read: &dyn Fn(&str) -> Option<Vec<u8>>, file: &str) -> Result<Option<T>> {
+    match text(read, file)?.map(|text| serde_json::from_str(&text)) {
+        None => Ok(None),
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(e)) => fail(format!("`{file}` is not readable: {e}")),
+    }
+}
+
+/// The weights of a sentence-transformers folder under the names of [`YEncoderConfig::tensors`]: those of the root file
+/// without their prefix, and those of the Dense modules as `dense.{i}.…`.
+pub struct SentenceWeights<'a> {
+    root: &'a dyn WeightSource,
+    prefix: &'static str,
+    dense: Vec<&'a dyn WeightSource>,
+}
+
+impl std::fmt::Debug for SentenceWeights<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SentenceWeights").field("prefix", &self.prefix).field("dense", &self.dense.len()).finish()
+    }
+}
+
+impl<'a> SentenceWeights<'a> {
+    /// Joins the root's weights and those of [`SentenceFolder::dense_folders`], in that order.
+    pub fn new(root: &'a dyn WeightSource, dense: Vec<&'a dyn WeightSource>) -> Self {
+        Self { root, prefix: checkpoint_prefix(root), dense }
+    }
+}
+
+impl WeightSource for SentenceWeights<'_> {
+    fn names(&self) -> Vec<Cow<'_, str>> {
+        let strip = |n: Cow<'_, str>| n.strip_prefix(self.prefix).map_or(n.to_string(), str::to_owned);
+        let mut names: Vec<String> = self.root.names().into_iter().map(strip).collect();
+        for (i, dense) in self.dense.iter().enumerate() {
+            names.extend(dense.names().into_iter().map(|n| format!("dense.{i}.{n}")));
+        }
+        names.sort();
+        names.into_iter().map(Cow::Owned).collect()
+    }
+
+    fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
+        if let Some((i, rest)) = name.strip_prefix("dense.").and_then(|rest| rest.split_once('.')) {
+            return self.dense.get(i.parse::<usize>().ok()?)?.tensor(rest);
+        }
+        self.root.tensor(&format!("{}{name}", self.prefix)).or_else(|| self.root.tensor(name))
+    }
+}

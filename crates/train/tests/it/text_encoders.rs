@@ -1,0 +1,90 @@
+//! Y-Encoders other than BERT in a run: EmbeddingGemma's layout, from the folder that sentence-transformers writes.
+
+use std::fs;
+use std::path::Path;
+
+use vljepa_model::config::{TensorSpec, TextEncoderConfig, VlJepaConfig};
+use vljepa_model::weights::{SafeTensors, Writer, read_f32};
+use vljepa_train::{RunOptions, run};
+
+use crate::support::{config_text, device, model_config, tokenizer_json};
+
+const GEMMA: &str = r#"{"model_type": "gemma3_text", "vocab_size": 60, "hidden_size": 16, "intermediate_size": 24,
+    "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+    "query_pre_attn_scalar": 12, "sliding_window": 4, "sliding_window_pattern": 2,
+    "use_bidirectional_attention": true, "max_position_embeddings": 24}"#;
+
+/// Values that differ between tensors and elements.
+fn values(spec: &TensorSpec) -> Vec<f32> {
+    let seed = spec.name.bytes().map(u32::from).sum::<u32>();
+    (0..spec.elements() as u32).map(|i| ((i * 37 + seed) % 101) as f32 / 500.0 - 0.1).collect()
+}
+
+fn write(path: &Path, prefix: &str, specs: &[TensorSpec]) {
+    let mut writer = Writer::new();
+    for spec in specs {
+        writer.f32(&format!("{prefix}{}", spec.name), &spec.shape, &values(spec)).unwrap();
+    }
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, writer.finish().unwrap()).unwrap();
+}
+
+/// A Gemma with two heads, its backbone under `model.` as in the checkpoints of the language models.
+fn sentence_folder(folder: &Path) {
+    write(&folder.join("model.safetensors"), "model.", &TextEncoderConfig::from_json(GEMMA).unwrap().tensors());
+    for (name, input, output) in [("2_Dense", 16, 20), ("3_Dense", 20, 16)] {
+        let spec = TensorSpec { name: "linear.weight".into(), shape: vec![output, input] };
+        write(&folder.join(name).join("model.safetensors"), "", &[spec]);
+        let keys = format!(
+            r#"{{"in_features": {input}, "out_features": {output}, "bias": false,
+                "activation_function": "torch.nn.modules.linear.Identity"}}"#
+        );
+        fs::write(folder.join(name).join("config.json"), keys).unwrap();
+    }
+    fs::write(folder.join("config.json"), GEMMA).unwrap();
+    let module = |path: &str, kind: &str| serde_json::json!({"idx": 0, "name": "", "path": path, "type": format!("sentence_transformers.models.{kind}")});
+    let modules = [module("", "Transformer"), module("2_Dense", "Dense"), module("3_Dense", "Dense")];
+    fs::write(folder.join("modules.json"), serde_json::json!(modules).to_string()).unwrap();
+    let letters = tokenizer_json().replace("\"[CLS]\"", "\"<bos>\"").replace("\"[SEP]\"", "\"<eos>\"");
+    fs::write(folder.join("tokenizer.json"), letters).unwrap();
+}
+
+#[test]
+fn gemma_with_its_heads_is_read_from_a_folder_and_trained() {
+    let dir = tempfile::tempdir().unwrap();
+    sentence_folder(&dir.path().join("gemma"));
+    let mut config: serde_json::Value = serde_json::from_str(&model_config().to_json().unwrap()).unwrap();
+    let gemma: serde_json::Value = serde_json::from_str(GEMMA).unwrap();
+    config["y_encoder"] = serde_json::json!({"kind": "gemma3", "config": gemma, "max_target_tokens": 24,
+        "dense": [{"in_features": 16, "out_features": 20}, {"in_features": 20, "out_features": 16}],
+        "truncate_dim": 14, "prompt": "a b "});
+    fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+    // The Y-Encoder takes a twentieth of the rate: after a step every weight is within a twentieth of it.
+    let tables = "[objective]\nkind = \"batch\"\ntrain_y_encoder = true\ny_head = { whiten = false, train = true }\n\
+        [optimizer]\nkind = \"adamw\"\nlr = 0.001\n[optimizer.muon]\n";
+    let text = config_text("steps = 1\nbatch = 6\n", tables)
+        .replace("folder = \"start\"", "config = \"config.json\"\ny_encoder = \"gemma\"");
+    let path = dir.path().join("train.toml");
+    fs::write(&path, text).unwrap();
+    let output = dir.path().join("out");
+    let options = RunOptions { device: device(), resume: false, output: Some(output.clone()), stop: &|| false };
+    let summary = run(&path, &options, &mut |_| ()).unwrap();
+    assert!(summary.complete && summary.validation.is_some());
+
+    let bytes = fs::read(output.join("checkpoints/step-00000001/model.safetensors")).unwrap();
+    let saved = SafeTensors::parse("model.safetensors", &bytes).unwrap();
+    let config = VlJepaConfig::from_json(&config.to_string()).unwrap();
+    let (mut moved, mut total) = (0, 0);
+    for spec in config.y_encoder.tensors() {
+        let own = match spec.name.starts_with("dense.") {
+            true => TensorSpec { name: "linear.weight".into(), shape: spec.shape.clone() },
+            false => spec.clone(),
+        };
+        let got = read_f32(&saved, &format!("y_encoder.{}", spec.name), &spec.shape).unwrap();
+        let farthest = got.iter().zip(values(&own)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(farthest <= 0.05 * 0.001 * 1.05, "{}: {farthest}", spec.name);
+        moved += usize::from(farthest > 1e-5);
+        total += 1;
+    }
+    assert!(moved * 10 >= total * 9, "{moved} of {total} tensors were trained");
+}
