@@ -2,16 +2,17 @@
 //#include "shared/activation.wgsl"
 
 override ACT: u32 = 0u;
-override HAS_BIAS: u32 = 0u;
-override HAS_RESIDUAL: u32 = 0u;
+
+const HAS_BIAS: u32 = 1u;
+const HAS_RESIDUAL: u32 = 2u;
 
 fn epilogue4(sum: vec4<f32>, col4: u32, at4: u32) -> vec4<f32> {
     var v = params.alpha * sum;
-    if HAS_BIAS != 0u {
+    if (params.epilogue & HAS_BIAS) != 0u {
         v += bias[col4];
     }
     v = activate4(v, ACT);
-    if HAS_RESIDUAL != 0u {
+    if (params.epilogue & HAS_RESIDUAL) != 0u {
         v += residual[at4];
     }
     return v;

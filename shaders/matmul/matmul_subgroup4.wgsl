@@ -4,23 +4,10 @@
 // LAYOUT by override, as ops::Layout:
 //   0  a [m, k], b [k, n]    1  a [m, k], b [n, k]    2  a [k, m], b [k, n], m divisible by 4 too
 // Tiles, grid and order of the sums: matmul/subgroup.wgsl.
+//#include "matmul/params.wgsl"
 //#include "matmul/epilogue4.wgsl"
 //#include "matmul/subgroup.wgsl"
 //#include "shared/index.wgsl"
-
-struct MatmulParams {
-    m: u32,
-    n: u32,
-    k: u32,
-    batch: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    a_batch: u32,
-    b_batch: u32,
-    alpha: f32,
-}
 
 @group(0) @binding(0) var<storage, read> a_data: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b_data: array<vec4<f32>>;

@@ -8,21 +8,8 @@
 // one is on its way into registers. Each invocation owns 4 x 4 elements: columns 4 tx .. 4 tx + 4.
 // Grid: tiles, rows fastest, folded (shared/index.wgsl). Sums in f32 in the order of k.
 //#include "shared/index.wgsl"
+//#include "matmul/params.wgsl"
 //#include "matmul/epilogue4.wgsl"
-
-struct MatmulParams {
-    m: u32,
-    n: u32,
-    k: u32,
-    batch: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    a_batch: u32,
-    b_batch: u32,
-    alpha: f32,
-}
 
 @group(0) @binding(0) var<storage, read> a_data: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b_data: array<store4>;

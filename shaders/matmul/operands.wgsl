@@ -1,20 +1,6 @@
 // Operands of the matrix products whose every operand is f32.
 // a_data, b_data: any layout by row and column strides   bias: [n]   residual, c_data: [batch, m, n]
-// Strides count elements; a batch stride of zero shares the operand.
-
-struct MatmulParams {
-    m: u32,
-    n: u32,
-    k: u32,
-    batch: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    a_batch: u32,
-    b_batch: u32,
-    alpha: f32,
-}
+//#include "matmul/params.wgsl"
 
 @group(0) @binding(0) var<storage, read> a_data: array<f32>;
 @group(0) @binding(1) var<storage, read> b_data: array<f32>;

@@ -11,7 +11,7 @@ params! {
     MatmulParams {
         m: u32, n: u32, k: u32, batch: u32,
         a_row: u32, a_col: u32, b_row: u32, b_col: u32,
-        a_batch: u32, b_batch: u32, alpha: f32,
+        a_batch: u32, b_batch: u32, alpha: f32, epilogue: u32,
     }
 }
 

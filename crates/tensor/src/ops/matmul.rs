@@ -105,10 +105,11 @@ pub fn choose_matmul(caps: &Capabilities, layout: Layout, [m, n, k]: [usize; 3],
     if vectors { MatmulVariant::Tile4 } else { MatmulVariant::Tile }
 }
 
-/// Whether tiles of 64 columns compute a product of `n` columns sooner than tiles of 32, which need more loads for each
-/// multiplication (benches/README.md) but leave less of the last tile empty.
-fn wide_tiles(n: u32) -> bool {
-    3 * n.next_multiple_of(64) <= 4 * n.next_multiple_of(32)
+/// Whether tiles of 64 columns compute a product sooner than tiles of 32, which need more loads for each multiplication
+/// but leave less of the last tile empty, and which software drivers compile in a third of the time (benches/README.md).
+fn wide_tiles(p: &MatmulParams) -> bool {
+    let products = u64::from(p.batch) * u64::from(p.m) * u64::from(p.n) * u64::from(p.k);
+    products >= 1 << 24 && 3 * p.n.next_multiple_of(64) <= 4 * p.n.next_multiple_of(32)
 }
 
 /// Matrix product of the last two axes, batched over the leading ones; a `b` of two axes is shared by the whole batch.
@@ -173,6 +174,8 @@ pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
         a_batch: (m * k) as u32,
         b_batch: if b_lead.is_empty() { 0 } else { (k * n) as u32 },
         alpha: options.alpha.unwrap_or(1.0),
+        // As matmul/params.wgsl.
+        epilogue: u32::from(options.bias.is_some()) + 2 * u32::from(options.residual.is_some()),
     };
     let variant = choose_matmul(a.device().capabilities(), options.layout, [rows, n, k], b.dtype());
     if b.dtype() == Dtype::F16 && variant != MatmulVariant::Tile4 {
@@ -192,18 +195,14 @@ fn run(
     params: &MatmulParams,
 ) -> Result<()> {
     let bindings = [Some(a), Some(b), options.bias, options.residual, Some(c)];
-    let epilogue = [
-        ("ACT", options.activation as u32),
-        ("HAS_BIAS", options.bias.is_some().into()),
-        ("HAS_RESIDUAL", options.residual.is_some().into()),
-    ];
+    let activation = [("ACT", options.activation as u32)];
     let tiles = |rows: u32, cols: u32| {
         u64::from(params.m.div_ceil(rows)) * u64::from(params.n.div_ceil(cols)) * u64::from(params.batch)
     };
     let work = 2 * u64::from(params.batch) * u64::from(params.m) * u64::from(params.n) * u64::from(params.k);
     match variant {
         MatmulVariant::Tile => Launch::new(&MATMUL_TILE, bindings)
-            .overrides(&epilogue)
+            .overrides(&activation)
             .overrides(&[("A_ALONG_K", (params.a_col == 1).into()), ("B_ALONG_K", (params.b_row == 1).into())])
             .work(work)
             .record(a.device(), params, tiles(64, 64)),
@@ -215,19 +214,19 @@ fn run(
             };
             Launch::new(&MATMUL_TILE4, bindings)
                 .elem(elem)
-                .overrides(&epilogue)
+                .overrides(&activation)
                 .overrides(&[("LAYOUT", options.layout as u32)])
                 .work(work)
                 .record(a.device(), params, tiles(64, 64))
         }
         MatmulVariant::Subgroup | MatmulVariant::Subgroup4 => {
-            let wide = wide_tiles(params.n);
+            let wide = wide_tiles(params);
             let launch = match variant {
                 MatmulVariant::Subgroup4 => Launch::new(&MATMUL_SUBGROUP4, bindings)
                     .overrides(&[("LAYOUT", options.layout as u32), ("WIDE", wide.into())]),
                 _ => Launch::new(&MATMUL_SUBGROUP, bindings).overrides(&[("WIDE", wide.into())]),
             };
-            launch.overrides(&epilogue).work(work).record(a.device(), params, tiles(32, if wide { 64 } else { 32 }))
+            launch.overrides(&activation).work(work).record(a.device(), params, tiles(32, if wide { 64 } else { 32 }))
         }
     }
 }
@@ -257,11 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn narrow_products_get_narrow_tiles() {
-        for (n, wide) in
-            [(1, false), (24, false), (32, false), (33, true), (64, true), (65, true), (96, true), (192, true)]
-        {
-            assert_eq!(wide_tiles(n), wide, "{n}");
+    fn large_products_get_wide_tiles_unless_they_stay_empty() {
+        let sizes = |m, n, k| MatmulParams { m, n, k, batch: 1, ..MatmulParams::default() };
+        for (n, wide) in [(24, false), (32, false), (33, true), (64, true), (65, true), (96, true), (192, true)] {
+            assert_eq!(wide_tiles(&sizes(8192, n, 1024)), wide, "{n}");
         }
+        assert!(!wide_tiles(&sizes(64, 64, 64)));
     }
 }
