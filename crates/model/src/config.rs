@@ -20,7 +20,9 @@ pub use llama::LlamaConfig;
 pub use qwen3::Qwen3Config;
 pub use rope::{Llama3Scaling, Rope};
 pub use vjepa2::{ConvStemConfig, StemNorm, Vjepa2Config};
-pub use vljepa::{LinearConfig, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig};
+pub use vljepa::{
+    LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig,
+};
 pub use y_encoder::{DenseConfig, EMBEDDING_GEMMA_PROMPTS, Pooling, TextEncoderConfig, YEncoderConfig, YEncoderKind};
 
 use crate::error::{ModelError, Result};

@@ -17,6 +17,10 @@ pub struct Param {
 }
 
 impl Param {
+    pub(crate) fn new(name: &str, tensor: Tensor) -> Self {
+        Param { name: name.to_owned(), tensor }
+    }
+
     /// Name in our files.
     pub fn name(&self) -> &str {
         &self.name
@@ -173,6 +177,11 @@ impl Forward {
     /// A pass without gradients.
     pub fn inference() -> Self {
         Self::default()
+    }
+
+    /// Whether the pass records gradients.
+    pub fn is_training(&self) -> bool {
+        self.training.is_some()
     }
 
     /// A pass that records on `tape`; parameters whose name `trainable` accepts become leaves.

@@ -1,9 +1,10 @@
 //! VL-JEPA assembled from its parts (arXiv 2512.10942, §2 and §3.1).
 
 use vljepa_tensor::autograd::{self, Var};
+use vljepa_tensor::ops::{self, Matmul};
 use vljepa_tensor::{Device, Error, Tensor};
 
-use crate::config::VlJepaConfig;
+use crate::config::{MemoryConfig, VlJepaConfig};
 use crate::error::{ModelError, Result};
 use crate::layers::Linear;
 use crate::llama::LlamaLayers;
@@ -12,6 +13,9 @@ use crate::text::Tokens;
 use crate::vjepa2::Vjepa2Encoder;
 use crate::weights::{WeightSource, Writer, check};
 use crate::y_encoder::YEncoder;
+
+/// Epsilon of the L2 normalisation before a memory.
+const NORM_EPS: f32 = 1e-12;
 
 /// X-Encoder, Predictor and Y-Encoder with their projections.
 #[derive(Clone, Debug)]
@@ -28,6 +32,7 @@ pub struct VlJepa {
     pub y_encoder: YEncoder,
     y_head: Linear,
     logit_scale: Param,
+    memory: Option<Param>,
 }
 
 /// How the values of [`VlJepa::save`] are stored.
@@ -92,6 +97,10 @@ impl VlJepa {
             y_encoder: YEncoder::new(b, "y_encoder.", &c.y_encoder)?,
             y_head: Linear::new(b, "y_head", c.y_encoder.output_size(), c.embedding_dim, c.y_head.bias)?,
             logit_scale: b.param("logit_scale", &[1])?,
+            memory: match &c.memory {
+                Some(memory) => Some(b.param("memory.weight", &[memory.rows, c.embedding_dim])?),
+                None => None,
+            },
             config,
         })
     }
@@ -107,10 +116,12 @@ impl VlJepa {
         self.y_encoder.collect(&mut out);
         self.y_head.collect(&mut out);
         out.push(&self.logit_scale);
+        out.extend(&self.memory);
         out
     }
 
-    /// The predicted embedding Ŝ_Y, `[B, T, C, H, W]` → `[B, embedding_dim]`, not normalised. One frame is a still. Query
+    /// The predicted embedding Ŝ_Y, `[B, T, C, H, W]` → `[B, embedding_dim]`, not normalised; with a memory
+    /// ([`MemoryConfig`]) and outside of training what that makes of it. One frame is a still. Query
     /// tokens follow the vision tokens; without a query everything is predicted from vision. The mean is taken over
     /// vision tokens and real query tokens.
     ///
@@ -147,13 +158,30 @@ impl VlJepa {
                 let words = autograd::gather_rows(&f.var(&self.embed_tokens), query.ids())?;
                 let words = words.reshape(&[batch, len, vision.shape()[2]])?;
                 let ones = Tensor::from_u32(query.ids().device(), &[batch, seen], &vec![1; batch * seen])?;
-                let mask = vljepa_tensor::ops::concat(&[&ones, query.mask()], 1)?;
+                let mask = ops::concat(&[&ones, query.mask()], 1)?;
                 (autograd::concat(&[&vision, &words], 1)?, Some(mask))
             }
         };
         let x = self.predictor.forward(f, &tokens, mask.as_ref())?;
         let pooled = autograd::masked_mean(&x, mask.as_ref())?;
-        self.predictor_head.forward(f, &pooled)
+        let prediction = self.predictor_head.forward(f, &pooled)?;
+        match (&self.memory, &self.config.memory) {
+            (Some(memory), Some(config)) if !f.is_training() => recall(prediction.value(), memory.tensor(), config),
+            _ => Ok(prediction),
+        }
+    }
+
+    /// Gives the model a memory of `config.rows` text embeddings `rows`, row-major and of unit length, in place of the one
+    /// that it has.
+    ///
+    /// # Errors
+    /// When rows and configuration do not fit.
+    pub fn remember(&mut self, device: &Device, rows: &[f32], config: MemoryConfig) -> Result<()> {
+        let next = VlJepaConfig { memory: Some(config), ..self.config.clone() };
+        next.validate()?;
+        let weight = Tensor::from_f32(device, &[config.rows, next.embedding_dim], rows)?;
+        (self.memory, self.config) = (Some(Param::new("memory.weight", weight)), next);
+        Ok(())
     }
 
     /// One vector per text before the head, `[B, N]` ids → `[B, output size of the Y-Encoder]`.
@@ -204,4 +232,14 @@ impl VlJepa {
         }
         writer.finish()
     }
+}
+
+/// [`MemoryConfig`]: `[B, D]` predictions and `[rows, D]` texts → `[B, D]`.
+fn recall(prediction: &Tensor, memory: &Tensor, config: &MemoryConfig) -> Result<Var> {
+    let unit = ops::l2_normalize(prediction, NORM_EPS)?.value;
+    let cosines = ops::matmul(&unit, memory, &Matmul::nt().alpha(config.scale as f32))?;
+    let recalled = ops::matmul(&ops::softmax(&cosines)?, memory, &Matmul::nn())?;
+    let recalled = ops::l2_normalize(&recalled, NORM_EPS)?.value;
+    let share = config.share as f32;
+    Ok(Var::constant(ops::add(&ops::scale(&unit, 1.0 - share)?, &ops::scale(&recalled, share)?)?))
 }

@@ -1,7 +1,8 @@
 //! Configuration of a whole VL-JEPA: the `config.json` of a model folder.
 
 use super::{
-    Check, LlamaConfig, MAX_WIDTH, Specs, TensorSpec, Vjepa2Config, YEncoderConfig, parameter_count, parse, renamed,
+    Check, LlamaConfig, MAX_ROWS, MAX_WIDTH, Specs, TensorSpec, Vjepa2Config, YEncoderConfig, parameter_count, parse,
+    renamed,
 };
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
@@ -42,9 +43,26 @@ pub struct VlJepaConfig {
     /// Longest query, in tokens; longer ones are cut. Paper: 512.
     #[serde(default = "default_text_tokens")]
     pub max_query_tokens: usize,
+    /// Texts that predictions are drawn towards. Ours; the paper has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryConfig>,
     /// From pictures to pixels.
     #[serde(default)]
     pub preprocessing: Preprocessing,
+}
+
+/// A memory of text embeddings M (unit rows, `memory.weight`): outside of training the prediction û, of unit length,
+/// becomes (1 − share) û + share · m/‖m‖ with m = softmax(scale · û Mᵀ) M. What was learned only as telling known things
+/// apart becomes a place among their meanings, which helps with unknown things (ConSE, arXiv 1312.5650; DeCap, arXiv 2303.03032).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Number of texts.
+    pub rows: usize,
+    /// Factor of the cosines in the softmax.
+    pub scale: f64,
+    /// Share of the memory in the result, above 0 and at most 1.
+    pub share: f64,
 }
 
 /// A linear layer.
@@ -186,6 +204,7 @@ impl VlJepaConfig {
             y_head: LinearConfig::default(),
             temperature: TemperatureConfig::default(),
             max_query_tokens: default_text_tokens(),
+            memory: None,
             preprocessing: Preprocessing::default(),
         }
     }
@@ -256,6 +275,12 @@ impl VlJepaConfig {
             return c.fail(format!("`temperature`: 1/{initial} is above `max_scale` ({max})"));
         }
 
+        if let Some(m) = &self.memory {
+            c.size("memory.rows", m.rows, MAX_ROWS)?;
+            c.number("memory.scale", m.scale, 0.0, 1e4)?;
+            c.number("memory.share", m.share, 0.0, 1.0)?;
+        }
+
         let size = self.image_size();
         c.size("preprocessing.size", size, 1 << 14)?;
         c.divides("x_encoder.patch_size", self.x_encoder.patch_size, "preprocessing.size", size)?;
@@ -277,7 +302,7 @@ impl VlJepaConfig {
     }
 
     /// Tensors of a model folder: the checkpoints' names under `x_encoder.`, `predictor.` and `y_encoder.`, the
-    /// projections, and `logit_scale` = ln(1/τ).
+    /// projections, `logit_scale` = ln(1/τ), and `memory.weight` where there is a memory.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut s = Specs::default();
         let p = &self.predictor.config;
@@ -292,6 +317,9 @@ impl VlJepaConfig {
         s.0.extend(renamed(self.y_encoder.tensors(), "", "y_encoder."));
         s.linear("y_head", self.y_encoder.output_size(), self.embedding_dim, self.y_head.bias);
         s.add("logit_scale", &[1]);
+        if let Some(memory) = &self.memory {
+            s.add("memory.weight", &[memory.rows, self.embedding_dim]);
+        }
         s.0
     }
 
