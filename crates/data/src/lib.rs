@@ -9,6 +9,7 @@ mod labels;
 mod picture;
 mod preprocess;
 mod resample;
+pub mod video;
 mod walk;
 
 pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};

@@ -49,7 +49,7 @@ pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> 
     Ok(found)
 }
 
-fn is_picture_name(path: &Path) -> bool {
+pub(crate) fn is_picture_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| PICTURE_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
