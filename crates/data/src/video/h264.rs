@@ -57,7 +57,7 @@ pub(super) struct H264 {
 
 impl H264 {
     pub fn open(origin: &str, mut file: File, limits: &Limits) -> Result<Opened, DataError> {
-        let track = mp4::read_track(origin, &mut file)?;
+        let mut track = mp4::read_track(origin, &mut file)?;
         let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason };
         let mut infos: Vec<SpsInfo> = Vec::new();
         for description in &track.descriptions {
@@ -85,8 +85,11 @@ impl H264 {
         let mut order: Vec<u32> = (0..ranks.len() as u32).collect();
         order.sort_by_key(|i| track.samples[*i as usize].cts);
         order.iter().zip(0..).for_each(|(sample, rank)| ranks[*sample as usize] = rank);
+        // What is shown before the first sample and decoded after it refers to frames that are not in the file.
+        let first = ranks.first().copied().unwrap_or(0);
+        track.shown.retain(|shown| ranks[shown.sample as usize] >= first);
         let facts = facts(&track, infos.first());
-        let sound_from = ranks.first().copied().unwrap_or(0);
+        let sound_from = first;
         Ok(Opened::Ready(Box::new(Self {
             origin: origin.to_owned(),
             file,
@@ -238,7 +241,8 @@ impl H264 {
 
     /// Puts a frame by, under the sample whose first slice began it.
     fn keep(&mut self, frame: Option<Frame>) {
-        if let (Some(frame), Some(sample)) = (frame, self.building.take()) {
+        let Some(frame) = frame else { return };
+        if let Some(sample) = self.building.take() {
             let rank = self.ranks[sample as usize];
             if rank >= self.sound_from {
                 self.waiting.insert(rank, (frame, self.colour));

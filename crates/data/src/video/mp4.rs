@@ -75,6 +75,7 @@ pub(super) fn read_track(origin: &str, file: &mut File) -> Result<Track, DataErr
     let mut movie: Option<(Movie, Builder)> = None;
     while let Some((kind, start, size)) = top.next_box()? {
         match (&kind, &mut movie) {
+            (b"moov" | b"moof", _) if size > len.saturating_sub(start) => break,
             (b"moov", None) => {
                 let body = top.body(start, size)?;
                 let found = Movie::parse(&body).ok_or_else(|| corrupt(origin, "it has no video track"))?;
@@ -91,7 +92,7 @@ pub(super) fn read_track(origin: &str, file: &mut File) -> Result<Track, DataErr
         }
     }
     let Some((movie, builder)) = movie else {
-        return Err(corrupt(origin, "the index (moov) is missing: the file is cut off, or its recording never ended"));
+        return Err(corrupt(origin, "the index (moov) is missing: the file is cut off or its recording never ended"));
     };
     movie.finish(builder, len).map_err(|reason| corrupt(origin, reason))
 }
@@ -105,7 +106,7 @@ struct TopLevel<'a> {
 }
 
 impl TopLevel<'_> {
-    /// Kind, start of the body, and its size as far as the file goes.
+    /// Kind, start and size of the body, which may go beyond the end of a file that is cut off.
     fn next_box(&mut self) -> Result<Option<([u8; 4], u64, u64)>, DataError> {
         if self.len.saturating_sub(self.at) < 8 {
             return Ok(None);
@@ -123,9 +124,8 @@ impl TopLevel<'_> {
             return Ok(None);
         }
         let start = self.at + skip;
-        let end = self.at.saturating_add(size).min(self.len);
-        self.at = end;
-        Ok((start <= end).then(|| (kind, start, end - start)))
+        self.at = self.at.saturating_add(size);
+        Ok(Some((kind, start, size - skip)))
     }
 
     /// Offsets of a fragment count from its header, which has eight bytes: no fragment needs the long form.
@@ -262,10 +262,12 @@ impl Movie {
         };
         let mut shown: Vec<Shown> = Vec::new();
         let (mut clock, mut end) = (0_i64, 0_i64);
+        let mut empty = 0_i64;
         for (index, edit) in self.edits.iter().enumerate() {
             let duration = to_track(edit.duration);
             if edit.media_time < 0 {
                 clock = clock.saturating_add(duration);
+                empty = empty.saturating_add(duration);
                 continue;
             }
             // Fragments come after the index was written, so its lengths do not hold for them.
@@ -281,7 +283,10 @@ impl Movie {
             end = place(media_end.min(stop));
             clock = if open { end } else { clock.saturating_add(duration) };
         }
-        (shown, end)
+        // An edit that begins within a frame shows nothing until the next one, were it not that, as in FFmpeg, all moves up.
+        let late = shown.iter().map(|frame| frame.pts).min().unwrap_or(0).saturating_sub(empty).max(0);
+        shown.iter_mut().for_each(|frame| frame.pts -= late);
+        (shown, end.saturating_sub(late))
     }
 }
 

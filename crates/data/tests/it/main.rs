@@ -11,4 +11,6 @@ mod emoji;
 mod labels;
 mod preprocess;
 mod resample;
+mod video;
+mod video_sources;
 mod walk;
