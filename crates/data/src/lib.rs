@@ -8,6 +8,7 @@ mod error;
 mod labels;
 mod picture;
 mod preprocess;
+mod processor;
 mod resample;
 pub mod video;
 mod walk;

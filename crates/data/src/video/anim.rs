@@ -19,7 +19,8 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By the first bytes of a file; PNG and WebP count only where the file says that it is animated.
+    /// By the first bytes of a file; PNG and WebP count only where the file says that it is animated. PNG of 16 bits is left to
+    /// others: the decoder of its frames knows 8.
     pub fn guess(head: &[u8]) -> Option<Self> {
         if head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a") {
             return Some(Self::Gif);
@@ -33,7 +34,7 @@ impl Format {
         let png = head.starts_with(b"\x89PNG\r\n\x1a\n");
         let find = |kind: &[u8]| head.windows(4).position(|bytes| bytes == kind);
         let first = |at: usize| find(b"IDAT").is_none_or(|data| at < data);
-        (png && find(b"acTL").is_some_and(first)).then_some(Self::Apng)
+        (png && head.get(24) != Some(&16) && find(b"acTL").is_some_and(first)).then_some(Self::Apng)
     }
 
     fn name(self) -> &'static str {
@@ -125,6 +126,8 @@ fn frames(path: &Path, format: Format, limits: &Limits) -> Result<(Frames<'stati
             Format::WebP => {
                 let mut decoder = WebPDecoder::new(file)?;
                 decoder.set_limits(bounds)?;
+                // Without a colour, frames that are to be cleared away would stay.
+                decoder.set_background_color(image::Rgba([0; 4]))?;
                 let size = decoder.dimensions();
                 (decoder.into_frames(), size)
             }

@@ -66,7 +66,7 @@ pub(super) fn check_size(origin: &str, (width, height): (u32, u32), limits: &Lim
         let reason = format!("frames of {width}x{height} pixels");
         return Err(DataError::Shape { what: "video", reason: format!("{origin}: {reason}") });
     }
-    let bytes = u64::from(width) * u64::from(height) * 4;
+    let bytes = (u64::from(width) * u64::from(height)).saturating_mul(4);
     if width.max(height) > limits.max_side || bytes > limits.max_bytes {
         return Err(DataError::TooLarge {
             origin: origin.to_owned(),

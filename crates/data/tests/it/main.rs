@@ -10,6 +10,7 @@ mod decode;
 mod emoji;
 mod labels;
 mod preprocess;
+mod processor;
 mod resample;
 mod video;
 mod video_sources;
