@@ -54,7 +54,8 @@ impl<'a> Fields<'a> {
     }
 
     fn flag(&self, name: &str, default: bool) -> Result<bool, String> {
-        self.get(name).map_or(Ok(default), |value| value.as_bool().ok_or_else(|| format!("{name} is {value}, not true or false")))
+        self.get(name)
+            .map_or(Ok(default), |value| value.as_bool().ok_or_else(|| format!("{name} is {value}, not true or false")))
     }
 
     fn triple(&self, name: &str, default: [f32; 3]) -> Result<[f64; 3], String> {
@@ -79,7 +80,9 @@ enum Size {
 
 /// `bare` is what a number alone means.
 fn size(name: &str, value: &Value, bare: fn(u32) -> Size) -> Result<Size, String> {
-    let side = |value: &Value| value.as_u64().and_then(|side| u32::try_from(side).ok()).filter(|side| (1..=1 << 16).contains(side));
+    let side = |value: &Value| {
+        value.as_u64().and_then(|side| u32::try_from(side).ok()).filter(|side| (1..=1 << 16).contains(side))
+    };
     let refuse = || format!("{name} is {value}; read are a number, shortest_edge, and height with width");
     if value.is_number() {
         return side(value).map(bare).ok_or_else(refuse);
@@ -100,13 +103,14 @@ fn size(name: &str, value: &Value, bare: fn(u32) -> Size) -> Result<Size, String
 
 fn parse(config: &Fields<'_>) -> Result<Preprocess, String> {
     let kind = ["video_processor_type", "image_processor_type", "processor_class", "feature_extractor_type"];
-    let vjepa2 = kind.iter().any(|name| {
-        config.get(name).and_then(Value::as_str).is_some_and(|kind| kind.starts_with("VJEPA2"))
-    });
+    let vjepa2 =
+        kind.iter().any(|name| config.get(name).and_then(Value::as_str).is_some_and(|kind| kind.starts_with("VJEPA2")));
     let crop = config.get("crop_size").map(|value| size("crop_size", value, Size::Square)).transpose()?;
     let crop = match crop {
         Some(Size::Square(side)) => Some(side),
-        Some(Size::ShortestEdge(_)) => return Err("crop_size names shortest_edge, a crop has a height and a width".into()),
+        Some(Size::ShortestEdge(_)) => {
+            return Err("crop_size names shortest_edge, a crop has a height and a width".into());
+        }
         None => vjepa2.then_some(256),
     };
     let crop = crop.filter(|_| config.flag("do_center_crop", true) != Ok(false));

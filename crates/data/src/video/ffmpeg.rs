@@ -261,9 +261,8 @@ fn failed(path: &Path, reason: &str) -> DataError {
 fn probe(ffmpeg: &Path, path: &Path) -> (Option<f64>, Option<f64>) {
     let mut input = OsString::from("file:");
     input.push(path);
-    let quiet = |command: &mut Command| {
-        command.stdin(Stdio::null()).output().ok().map(|output| (output.stdout, output.stderr))
-    };
+    let quiet =
+        |command: &mut Command| command.stdin(Stdio::null()).output().ok().map(|output| (output.stdout, output.stderr));
     let mut ffprobe = Command::new(ffmpeg.with_file_name(format!("ffprobe{}", std::env::consts::EXE_SUFFIX)));
     ffprobe.args(["-v", "error", "-select_streams", "v:0", "-show_streams", "-show_format", "-of", "json"]).arg(&input);
     if let Some(facts) = quiet(&mut ffprobe).and_then(|(json, _)| parse_probe(&json)) {

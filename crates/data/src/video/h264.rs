@@ -319,8 +319,7 @@ fn facts(track: &Track, info: Option<&SpsInfo>) -> Facts {
 
 /// Reads a sequence parameter set, and refuses pictures beyond the limits.
 fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<SpsInfo, DataError> {
-    let corrupt =
-        |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "H.264", reason };
+    let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "H.264", reason };
     let info = catch_unwind(|| parse_sps_info(nal))
         .map_err(|_| corrupt("the decoder cannot read the parameters of the stream".into()))?
         .map_err(|e| corrupt(format!("the parameters of the stream: {e}")))?;

@@ -165,7 +165,7 @@ impl VideoReader {
         if meta.is_dir() {
             return Err(DataError::content(path, "is a folder, a file of raw frames is expected"));
         }
-        let bytes = meta.is_file().then(|| meta.len());
+        let bytes = meta.is_file().then_some(meta.len());
         let stream =
             if bytes.is_some() { file_stream(&origin, path, file) } else { Stream::new(&origin, Box::new(file), None) };
         Ok(Self::new(origin, RawSource::new(stream, format, bytes, limits)?))
@@ -326,5 +326,24 @@ fn file_stream(origin: &str, path: &Path, file: File) -> Stream {
     Stream::new(origin, Box::new(file), Some(Box::new(reopen)))
 }
 
-/// Extensions of video files that `vljepa` looks for in folders, lower case. Files that are named are told by their content.
-pub const VIDEO_EXTENSIONS: [&str; 8] = ["mp4", "mov", "m4v", "y4m", "mkv", "webm", "avi", "gif"];
+/// Extensions of video files that are looked for in folders, lower case. Files that are named are told by their content.
+pub const VIDEO_EXTENSIONS: [&str; 8] = ["avi", "m4v", "mkv", "mov", "mp4", "mpg", "webm", "y4m"];
+
+/// Whether a file holds moving pictures: an MP4, MOV or Y4M file or an animation by its content, or else no picture and with
+/// one of [`VIDEO_EXTENSIONS`].
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn is_video(path: impl AsRef<Path>) -> Result<bool, DataError> {
+    let path = path.as_ref();
+    let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
+    if !meta.is_file() {
+        return Ok(false);
+    }
+    let mut head = [0; 4096];
+    let mut file = File::open(path).map_err(DataError::io(path, "opening"))?;
+    let read = crate::decode::fill(&mut file, &mut head).map_err(DataError::io(path, "reading"))?;
+    let head = &head[..read];
+    let known = mp4::is_mp4(head) || head.starts_with(y4m::MAGIC) || anim::Format::guess(head).is_some();
+    Ok(known || (!crate::decode::is_picture(head) && crate::walk::has_extension(path, &VIDEO_EXTENSIONS)))
+}

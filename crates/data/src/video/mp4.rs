@@ -86,7 +86,9 @@ pub(super) fn read_track(origin: &str, file: &mut File) -> Result<Track, DataErr
             }
             (b"moof", Some((movie, builder))) if movie.fragments.is_some() => {
                 let body = top.body(start, size)?;
-                builder.add_fragment(&body, top.header_start(start), movie).map_err(|reason| corrupt(origin, reason))?;
+                builder
+                    .add_fragment(&body, top.header_start(start), movie)
+                    .map_err(|reason| corrupt(origin, reason))?;
             }
             _ => {}
         }
@@ -468,8 +470,7 @@ impl Builder {
             };
             let duration = field(0x100, own.duration);
             let size = field(0x200, own.size);
-            let sample_flags =
-                field(0x400, if index == 0 { first_flags.unwrap_or(own.flags) } else { own.flags });
+            let sample_flags = field(0x400, if index == 0 { first_flags.unwrap_or(own.flags) } else { own.flags });
             let shift = i64::from(field(0x800, 0) as i32);
             if ours {
                 self.push(Sample {

@@ -150,12 +150,15 @@ mod tests {
 
     #[test]
     fn headers() {
-        let header = parse_header("YUV4MPEG2 W5 H3 F30000:1001 Ip A1:1 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=FULL").unwrap();
+        let header =
+            parse_header("YUV4MPEG2 W5 H3 F30000:1001 Ip A1:1 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=FULL").unwrap();
         assert_eq!(header, Header { size: (5, 3), rate: (30000, 1001), step: (2, 2), depth: 8, full_range: true });
         assert_eq!(colour_space("444p10").unwrap(), ((1, 1), 10));
         assert_eq!(colour_space("mono16").unwrap(), ((0, 0), 16));
         assert_eq!(colour_space("mono").unwrap(), ((0, 0), 8));
-        for bad in ["YUV4MPEG W5", "YUV4MPEG2 Wx H3", "YUV4MPEG2 W5 H3 C411", "YUV4MPEG2 W5 H3 C444alpha", "YUV4MPEG2 C42"] {
+        for bad in
+            ["YUV4MPEG W5", "YUV4MPEG2 Wx H3", "YUV4MPEG2 W5 H3 C411", "YUV4MPEG2 W5 H3 C444alpha", "YUV4MPEG2 C42"]
+        {
             assert!(parse_header(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_header("YUV4MPEG2 W5 H3 F0:0").unwrap().rate, (0, 1));

@@ -64,7 +64,9 @@ fn steps_that_are_left_out() {
     };
     near(run(&format!(r#"{{{common}, "do_normalize": false}}"#)), |v| v / 255.0);
     near(run(&format!(r#"{{{common}, "do_normalize": false, "do_rescale": false}}"#)), |v| v);
-    near(run(&format!(r#"{{{common}, "do_rescale": false, "image_mean": 127.5, "image_std": 127.5}}"#)), |v| v / 127.5 - 1.0);
+    near(run(&format!(r#"{{{common}, "do_rescale": false, "image_mean": 127.5, "image_std": 127.5}}"#)), |v| {
+        v / 127.5 - 1.0
+    });
     near(run(&format!(r#"{{{common}, "rescale_factor": 0.0078431372549, "image_mean": 1, "image_std": 1}}"#)), |v| {
         v / 127.5 - 1.0
     });

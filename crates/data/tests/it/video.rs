@@ -71,7 +71,8 @@ fn small_clips_equal_ffmpeg() {
 fn real_clips() -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("VLJEPA_CACHE").unwrap_or_else(|| {
-        let home = || set("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
+        let home =
+            || set("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
         let base = if cfg!(windows) { set("LOCALAPPDATA") } else { set("XDG_CACHE_HOME").or_else(home) };
         base.unwrap().join("vljepa")
     });
@@ -93,7 +94,9 @@ fn real_files_equal_ffmpeg() {
 /// Any frame, in any order, is the frame that reading from the start gives.
 #[test]
 fn random_access_equals_reading_on() {
-    for name in ["bframes.mp4", "open_gop.mov", "open_cut.mov", "cut.mp4", "interlaced.mp4", "fragments.mp4", "variable.mp4"] {
+    for name in
+        ["bframes.mp4", "open_gop.mov", "open_cut.mov", "cut.mp4", "interlaced.mp4", "fragments.mp4", "variable.mp4"]
+    {
         let mut reader = VideoReader::open(fixture(name)).unwrap();
         let mut all = Vec::new();
         while let Some(frame) = reader.next_frame().unwrap() {
@@ -235,13 +238,15 @@ fn damage_never_panics() {
                 };
             }
             std::fs::write(&path, &bytes).unwrap();
-            let outcome = VideoReader::open_with(&path, &VideoOptions { ffmpeg: None, ..options.clone() }).and_then(|mut reader| {
-                let mut count = 0;
-                while reader.next_frame()?.is_some() {
-                    count += 1;
-                }
-                Ok(count)
-            });
+            let outcome = VideoReader::open_with(&path, &VideoOptions { ffmpeg: None, ..options.clone() }).and_then(
+                |mut reader| {
+                    let mut count = 0;
+                    while reader.next_frame()?.is_some() {
+                        count += 1;
+                    }
+                    Ok(count)
+                },
+            );
             match outcome {
                 Ok(_) => read += 1,
                 Err(error) => {

@@ -80,7 +80,8 @@ fn broken_animations_are_errors() {
 
 #[test]
 fn names_are_ordered_as_people_count() {
-    let mut names = ["f10.png", "f9.png", "F1.png", "f09.png", "f100a.png", "f2b10.png", "f2b9.png", "f.png", "é2", "é10"];
+    let mut names =
+        ["f10.png", "f9.png", "F1.png", "f09.png", "f100a.png", "f2b10.png", "f2b9.png", "f.png", "é2", "é10"];
     names.sort_by(|a, b| natural_cmp(a, b));
     assert_eq!(
         names,
