@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::codecs::{gif::GifDecoder, png::PngDecoder};
 use image::{AnimationDecoder, Frames, ImageDecoder, ImageResult};
 
 use super::source::{Facts, Pixels, Raw, Source, check_size};
@@ -123,14 +123,7 @@ fn frames(path: &Path, format: Format, limits: &Limits) -> Result<(Frames<'stati
                 let size = decoder.dimensions();
                 (decoder.into_frames(), size)
             }
-            Format::WebP => {
-                let mut decoder = WebPDecoder::new(file)?;
-                decoder.set_limits(bounds)?;
-                // Without a colour, frames that are to be cleared away would stay.
-                decoder.set_background_color(image::Rgba([0; 4]))?;
-                let size = decoder.dimensions();
-                (decoder.into_frames(), size)
-            }
+            Format::WebP => super::webp::frames(file)?,
             Format::Apng => {
                 let decoder = PngDecoder::with_limits(file, bounds)?;
                 let size = decoder.dimensions();

@@ -11,7 +11,9 @@ mod h264;
 mod mp4;
 mod raw;
 mod sample;
+mod samples;
 mod source;
+mod webp;
 mod y4m;
 mod yuv;
 
