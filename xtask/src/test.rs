@@ -16,12 +16,12 @@ pub const VERB: Verb = Verb {
 const HELP: &str = "\
 Usage: cargo xtask test [-p PACKAGE]... [--disable LIST] [--offline] [-- RUNNER-ARGS]
 
-Makes sure of a Vulkan driver and of the weights and tokenizers that tests read, then runs the tests (with cargo-nextest where it is
-installed, else with `cargo test`), the documentation's examples, and one iteration of each bench.
+Makes sure of a Vulkan driver and of the weights, tokenizers and clips that tests read, then runs the tests (with
+cargo-nextest where it is installed, else with `cargo test`), the documentation's examples, and one iteration of each bench.
 
   -p, --package PACKAGE  only this package's tests and examples
       --disable LIST     force capabilities off: f16,subgroup,coop,… or all
-      --offline          fetch nothing; tests of fetched weights may then be skipped
+      --offline          fetch nothing; tests of fetched weights may then be skipped, and those of fetched clips fail
   RUNNER-ARGS            go to the runner, which then is all that runs, for example: -- matmul
 ";
 
@@ -69,6 +69,7 @@ pub fn run(options: &Options) -> Result {
     if !options.offline {
         data::fetch_minilm(&cache)?;
         data::fetch_tokenizers(&cache)?;
+        data::fetch_video(&cache)?;
     }
     let workspace = workspace::load()?;
     let command = workspace.package("vljepa");

@@ -56,6 +56,11 @@ fn format_name(format: ImageFormat) -> Option<&'static str> {
     }
 }
 
+/// Whether bytes begin as a picture of a format that is read here.
+pub(crate) fn is_picture(head: &[u8]) -> bool {
+    image::guess_format(head).ok().and_then(format_name).is_some()
+}
+
 fn decode(origin: &str, mut source: impl BufRead + Seek, limits: &Limits) -> Result<Rgba8Image, DataError> {
     let mut magic = [0; 16];
     let read = fill(&mut source, &mut magic).map_err(DataError::io(origin, "reading"))?;
@@ -100,7 +105,7 @@ fn decode(origin: &str, mut source: impl BufRead + Seek, limits: &Limits) -> Res
     Rgba8Image::new(width, height, pixels.into_raw())
 }
 
-fn fill(source: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+pub(crate) fn fill(source: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match source.read(&mut buffer[filled..]) {
@@ -114,6 +119,6 @@ fn fill(source: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
 }
 
 /// Decoders' messages may span lines; ours may not.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -25,6 +25,18 @@ pub enum DataError {
     /// Neither the content nor the name is that of a picture this build reads.
     #[error("{0}: not a picture (expected PNG, JPEG, GIF or WebP)")]
     NotAPicture(String),
+    /// A video in a format that this crate leaves to the program `ffmpeg`, which is not there.
+    #[error(
+        "{path}: {why}; MP4 and MOV with H.264, GIF, WebP, APNG, Y4M and folders of pictures are read without help, for this \
+         install ffmpeg 5.1 or later (apt install ffmpeg, brew install ffmpeg, winget install ffmpeg)",
+        path = path.display()
+    )]
+    NeedsFfmpeg {
+        /// The file.
+        path: PathBuf,
+        /// What is special about it.
+        why: String,
+    },
     /// The picture starts well and then breaks.
     #[error("{origin}: broken or truncated {format}: {reason}")]
     Corrupt {

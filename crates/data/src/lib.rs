@@ -8,7 +8,9 @@ mod error;
 mod labels;
 mod picture;
 mod preprocess;
+mod processor;
 mod resample;
+pub mod video;
 mod walk;
 
 pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};
@@ -19,4 +21,4 @@ pub use labels::{parse_labels, read_labels};
 pub use picture::{Rgb8Image, Rgba8Image};
 pub use preprocess::{IMAGENET, Layout, Preprocess, ResizeRule};
 pub use resample::Filter;
-pub use walk::find_pictures;
+pub use walk::{find_media, find_pictures};

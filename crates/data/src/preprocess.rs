@@ -20,6 +20,8 @@ pub enum ResizeRule {
     /// The shortest side to this many pixels, then the centre crop.
     /// V-JEPA 2 takes `int(crop * 256 / 224)`: 292 for 256, 438 for 384.
     ShortestSide(u32),
+    /// No scaling: the centre crop, with black around smaller pictures.
+    Crop,
 }
 
 /// Order of the values of one picture.
@@ -73,7 +75,9 @@ impl Preprocess {
         }
     }
 
-    /// V-JEPA 2's evaluation preprocessing at a crop of `size` pixels (transformers `VJEPA2VideoProcessor`).
+    /// V-JEPA 2's evaluation preprocessing at a crop of `size` pixels (transformers `VJEPA2VideoProcessor`, whose crop begins
+    /// half a pixel earlier where the margin is odd; V-JEPA 2's own loaders round to even). Pixels are Pillow's: torchvision's
+    /// differ from them by one level in about one of a hundred.
     pub fn vjepa2(size: u32) -> Self {
         Self {
             resize: ResizeRule::ShortestSide((u64::from(size) * 256 / 224) as u32),
@@ -91,7 +95,11 @@ impl Preprocess {
 
     /// The square crop, still in bytes.
     pub fn square_crop(&self, picture: &Rgba8Image) -> Result<Rgb8Image, DataError> {
-        let picture = picture.over(self.background);
+        self.square_crop_rgb(&picture.over(self.background))
+    }
+
+    /// As [`Self::square_crop`], of a picture without transparency.
+    pub fn square_crop_rgb(&self, picture: &Rgb8Image) -> Result<Rgb8Image, DataError> {
         let (width, height, size) = (picture.width, picture.height, self.size);
         match self.resize {
             ResizeRule::Squash => picture.resize(size, size, self.filter),
@@ -99,7 +107,8 @@ impl Preprocess {
                 let longest = u64::from(width.max(height));
                 let fit = |side: u32| ((u64::from(side) * u64::from(size) + longest / 2) / longest).max(1) as u32;
                 let small = picture.resize(fit(width), fit(height), self.filter)?;
-                Ok(self.centred(&small))
+                let offset = |side: u32| (self.size - side) / 2;
+                Ok(self.framed(&small, (offset(small.width), offset(small.height)), self.background))
             }
             ResizeRule::ShortestSide(side) => {
                 if side < size {
@@ -113,18 +122,25 @@ impl Preprocess {
                     |long: u32| u32::try_from(u64::from(side) * u64::from(long) / shortest).unwrap_or(u32::MAX);
                 let (width, height) = if width <= height { (side, scaled(height)) } else { (scaled(width), side) };
                 let resized = picture.resize(width, height, self.filter)?;
-                let offset = |long: u32| half_to_even(long - size);
+                let offset = |long: u32| (long - size) / 2;
                 resized.crop(offset(width), offset(height), size, size)
+            }
+            ResizeRule::Crop => {
+                // As transformers': where there is too little, the smaller half of the margin is before it.
+                let (wide, high) = (width.min(size), height.min(size));
+                let offset = |long: u32| long.saturating_sub(size) / 2;
+                let inner = picture.crop(offset(width), offset(height), wide, high)?;
+                Ok(self.framed(&inner, ((size - wide) / 2, (size - high) / 2), [0; 3]))
             }
         }
     }
 
-    fn centred(&self, small: &Rgb8Image) -> Rgb8Image {
+    /// A picture no larger than the square at a place in it.
+    fn framed(&self, small: &Rgb8Image, (left, top): (u32, u32), around: [u8; 3]) -> Rgb8Image {
         let size = self.size as usize;
-        let mut data = self.background.repeat(size * size);
-        let (left, top) = ((size - small.width as usize) / 2, (size - small.height as usize) / 2);
+        let mut data = around.repeat(size * size);
         for (y, row) in small.data.chunks_exact(small.width as usize * 3).enumerate() {
-            let start = ((top + y) * size + left) * 3;
+            let start = ((top as usize + y) * size + left as usize) * 3;
             data[start..start + row.len()].copy_from_slice(row);
         }
         Rgb8Image { width: self.size, height: self.size, data }
@@ -168,6 +184,18 @@ impl Preprocess {
         Ok(out)
     }
 
+    /// The frames of a clip, `[frames, 3, size, size]`, on all cores.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn clip(&self, frames: &[Rgb8Image]) -> Result<Vec<f32>, DataError> {
+        let mut out = vec![0.0; self.values() * frames.len()];
+        out.par_chunks_exact_mut(self.values().max(1))
+            .zip(frames)
+            .try_for_each(|(slot, frame)| self.normalize_into(&self.square_crop_rgb(frame)?, slot))?;
+        Ok(out)
+    }
+
     /// Many pictures, one after the other in the result, on all cores.
     pub fn batch(&self, pictures: &[&Rgba8Image]) -> Result<Vec<f32>, DataError> {
         let mut out = vec![0.0; self.values() * pictures.len()];
@@ -176,10 +204,4 @@ impl Preprocess {
             .try_for_each(|(slot, picture)| self.normalize_into(&self.square_crop(picture)?, slot))?;
         Ok(out)
     }
-}
-
-/// `round(n / 2)` as Python rounds, which decides torchvision's centre crop.
-fn half_to_even(n: u32) -> u32 {
-    let floor = n / 2;
-    if n % 2 == 1 && floor % 2 == 1 { floor + 1 } else { floor }
 }

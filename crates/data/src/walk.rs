@@ -10,7 +10,15 @@ use crate::{DataError, PICTURE_EXTENSIONS};
 /// Folders are searched recursively and symbolic links followed, each folder once, so that loops end. Names that begin
 /// with a dot are skipped. A folder without pictures gives an empty list.
 pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
-    let root = root.as_ref();
+    find(root.as_ref(), is_picture_name)
+}
+
+/// As [`find_pictures`], videos ([`crate::video::VIDEO_EXTENSIONS`]) too.
+pub fn find_media(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
+    find(root.as_ref(), |path| is_picture_name(path) || has_extension(path, &crate::video::VIDEO_EXTENSIONS))
+}
+
+fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, DataError> {
     let meta = std::fs::metadata(root).map_err(DataError::io(root, "reading"))?;
     if !meta.is_dir() {
         return Ok(vec![root.to_path_buf()]);
@@ -40,7 +48,7 @@ pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> 
             }
             if meta.is_dir() {
                 open.push(path);
-            } else if is_picture_name(&path) {
+            } else if wanted(&path) {
                 found.push(path);
             }
         }
@@ -49,7 +57,11 @@ pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> 
     Ok(found)
 }
 
-fn is_picture_name(path: &Path) -> bool {
+pub(crate) fn is_picture_name(path: &Path) -> bool {
+    has_extension(path, &PICTURE_EXTENSIONS)
+}
+
+pub(crate) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| PICTURE_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
+    extension.is_some_and(|extension| extensions.contains(&extension.to_ascii_lowercase().as_str()))
 }

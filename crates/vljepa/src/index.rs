@@ -92,10 +92,10 @@ impl Index {
         let mut files = crate::model::picture_files(std::slice::from_ref(&root))?;
         let mut skipped = Vec::new();
         if skip_broken {
-            files.retain(|path| match vljepa_data::decode_file(path, &vljepa_data::Limits::default()) {
-                Ok(_) => true,
+            files.retain(|path| match crate::model::check_file(path) {
+                Ok(()) => true,
                 Err(e) => {
-                    skipped.push(Skipped { path: path.clone(), error: e.into() });
+                    skipped.push(Skipped { path: path.clone(), error: e });
                     false
                 }
             });

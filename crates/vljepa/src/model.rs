@@ -1,9 +1,10 @@
 //! A model on a device, from pictures and texts to unit vectors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use vljepa_data::emoji::EmojiVendors;
+use vljepa_data::video::{Rounding, VideoReader, is_video, uniform};
 use vljepa_data::{Limits, Preprocess, Rgba8Image, decode_file};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{WeightSource, read_f32};
@@ -93,17 +94,19 @@ impl Model {
         self.scale
     }
 
-    /// Pictures that go through the model together.
-    fn batch(&self) -> usize {
-        let side = self.config().image_size() / self.config().x_encoder.patch_size.max(1);
-        (BATCH_TOKENS / (side * side).max(1)).clamp(1, MAX_BATCH)
+    /// Clips of that many frames that go through the model together.
+    fn batch(&self, frames: usize) -> usize {
+        let encoder = &self.config().x_encoder;
+        let side = self.config().image_size() / encoder.patch_size.max(1);
+        let tokens = side * side * frames.div_ceil(encoder.tubelet_size.max(1));
+        (BATCH_TOKENS / tokens.max(1)).clamp(1, MAX_BATCH)
     }
 
-    /// Predicted embeddings of picture files, in their order. `query` is what is asked about them; `done` hears how many
-    /// are done.
+    /// Predicted embeddings of picture and video files, in their order; of a video, as many frames as the model takes, evenly
+    /// from the first to the last. `query` is what is asked about them; `done` hears how many are done.
     ///
     /// # Errors
-    /// A file that is no picture, a query for a model that takes none, and what the device reports.
+    /// A file that is neither, a query for a model that takes none, and what the device reports.
     pub fn embed_files(
         &self,
         files: &[PathBuf],
@@ -112,12 +115,21 @@ impl Model {
     ) -> Result<Embeddings> {
         let query = self.query_ids(query)?;
         let mut out = Embeddings::new(self.dim());
-        for batch in files.chunks(self.batch()) {
-            let read = |path: &PathBuf| -> Result<Vec<f32>> { self.pixels(&decode_file(path, &Limits::default())?) };
-            let pixels: Vec<Vec<f32>> = batch.par_iter().map(read).collect::<Result<_>>()?;
-            let rows = self.predict(&pixels.concat(), batch.len(), query.as_deref())?;
-            out.extend(&rows, |i| batch[i].display().to_string())?;
-            done(out.rows());
+        let moving: Vec<bool> = files.iter().map(is_video).collect::<std::result::Result<_, _>>()?;
+        let mut rest = files;
+        for run in moving.chunk_by(|a, b| a == b) {
+            let (files, after) = rest.split_at(run.len());
+            rest = after;
+            let frames = if run[0] { self.config().frames() } else { 1 };
+            for batch in files.chunks(self.batch(frames)) {
+                let read = |path: &PathBuf| -> Result<Vec<f32>> {
+                    if run[0] { self.clip(path, frames) } else { self.pixels(&decode_file(path, &Limits::default())?) }
+                };
+                let pixels: Vec<Vec<f32>> = batch.par_iter().map(read).collect::<Result<_>>()?;
+                let rows = self.predict(&pixels.concat(), batch.len(), frames, query.as_deref())?;
+                out.extend(&rows, |i| batch[i].display().to_string())?;
+                done(out.rows());
+            }
         }
         Ok(out)
     }
@@ -134,9 +146,9 @@ impl Model {
     ) -> Result<Embeddings> {
         let query = self.query_ids(query)?;
         let mut out = Embeddings::new(self.dim());
-        for batch in pictures.chunks(self.batch()) {
+        for batch in pictures.chunks(self.batch(1)) {
             let pixels: Vec<Vec<f32>> = batch.par_iter().map(|p| self.pixels(p)).collect::<Result<_>>()?;
-            let rows = self.predict(&pixels.concat(), batch.len(), query.as_deref())?;
+            let rows = self.predict(&pixels.concat(), batch.len(), 1, query.as_deref())?;
             let first = out.rows();
             out.extend(&rows, |i| format!("picture {}", first + i))?;
             done(out.rows());
@@ -182,7 +194,7 @@ impl Model {
         options: &EmojiVendorsOptions,
         mut progress: impl FnMut(&str),
     ) -> Result<EmojiVendorsReport> {
-        let (device, model, tokenizer, batch) = (&self.device, &self.vljepa, &self.target, self.batch());
+        let (device, model, tokenizer, batch) = (&self.device, &self.vljepa, &self.target, self.batch(1));
         let embedder = Embedder { device, model, tokenizer, batch };
         Ok(vljepa_train::emoji_vendors(&embedder, &self.preprocess, set, options, &mut progress)?)
     }
@@ -191,10 +203,35 @@ impl Model {
         Ok(self.preprocess.run(picture)?)
     }
 
-    /// `pixels`: `[count, 3, size, size]` → `[count, dim]`, not normalised.
-    fn predict(&self, pixels: &[f32], count: usize, query: Option<&[u32]>) -> Result<Vec<f32>> {
+    /// `[frames, 3, size, size]` of a video; frames are scaled as they are decoded, so that only one is held at full size.
+    fn clip(&self, path: &Path, frames: usize) -> Result<Vec<f32>> {
+        let mut reader = VideoReader::open(path)?;
+        let total = reader.count()?;
+        let mut pixels = Vec::new();
+        let mut seen: Option<(usize, Vec<f32>)> = None;
+        for index in uniform(total, frames, Rounding::Down) {
+            let values = match seen.take() {
+                Some((last, values)) if last == index => values,
+                _ => {
+                    reader.seek(index as u64)?;
+                    let frame = reader.next_frame()?;
+                    let frame = frame.ok_or_else(|| Error::content(path, format!("frame {index} is missing")))?;
+                    self.preprocess.clip(&[frame.rgb])?
+                }
+            };
+            pixels.extend_from_slice(&values);
+            seen = Some((index, values));
+        }
+        if pixels.is_empty() {
+            return Err(Error::content(path, "the video has no frames"));
+        }
+        Ok(pixels)
+    }
+
+    /// `pixels`: `[count, frames, 3, size, size]` → `[count, dim]`, not normalised.
+    fn predict(&self, pixels: &[f32], count: usize, frames: usize, query: Option<&[u32]>) -> Result<Vec<f32>> {
         let size = self.preprocess.size as usize;
-        let frames = Tensor::from_f32(&self.device, &[count, 1, 3, size, size], pixels)?;
+        let frames = Tensor::from_f32(&self.device, &[count, frames, 3, size, size], pixels)?;
         let pad = self.config().predictor.query_pad_id;
         let tokens = query
             .map(|ids| Tokens::new(&self.device, &vec![ids.to_vec(); count], pad))
@@ -221,14 +258,14 @@ impl Model {
     }
 }
 
-/// The picture files that inputs name: files as they are, folders searched, in the order given.
+/// The picture and video files that inputs name: files as they are, folders searched, in the order given.
 ///
 /// # Errors
 /// A path that does not exist, a folder without pictures, nothing at all.
 pub fn picture_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for input in inputs {
-        let found = vljepa_data::find_pictures(input)?;
+        let found = vljepa_data::find_media(input)?;
         if found.is_empty() {
             return Err(Error::content(input, no_pictures()));
         }
@@ -238,7 +275,20 @@ pub fn picture_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn no_pictures() -> String {
-    format!("no pictures in this folder ({})", vljepa_data::PICTURE_EXTENSIONS.join(", "))
+    let (pictures, videos) = (vljepa_data::PICTURE_EXTENSIONS, vljepa_data::video::VIDEO_EXTENSIONS);
+    format!("no pictures in this folder, and no videos ({}, {})", pictures.join(", "), videos.join(", "))
+}
+
+/// Whether a picture, or the first frame of a video, can be read.
+pub(crate) fn check_file(path: &Path) -> Result<()> {
+    if !is_video(path)? {
+        decode_file(path, &Limits::default())?;
+        return Ok(());
+    }
+    match VideoReader::open(path)?.next_frame()? {
+        Some(_) => Ok(()),
+        None => Err(Error::content(path, "the video has no frames")),
+    }
 }
 
 /// A device by the command line's name of it: `auto`, `cpu`, an index, part of a name.

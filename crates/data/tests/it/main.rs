@@ -10,5 +10,8 @@ mod decode;
 mod emoji;
 mod labels;
 mod preprocess;
+mod processor;
 mod resample;
+mod video;
+mod video_sources;
 mod walk;

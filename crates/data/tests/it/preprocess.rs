@@ -26,8 +26,8 @@ fn the_crop_is_in_the_centre() {
     let picture = gradient(292, 292);
     let crop = Preprocess::vjepa2(256).square_crop(&picture).unwrap();
     assert_eq!(crop, picture.over([255; 3]).crop(18, 18, 256, 256).unwrap());
-    // 31 pixels to spare: Python's round(15.5) is 16. 29: round(14.5) is 14.
-    for (spare, offset) in [(31, 16), (29, 14)] {
+    // Of an odd margin, the smaller half is before the crop.
+    for (spare, offset) in [(31, 15), (29, 14)] {
         let mut pre = Preprocess::square(64);
         pre.resize = ResizeRule::ShortestSide(64 + spare);
         let picture = gradient(64 + spare, 64 + spare);
@@ -80,4 +80,38 @@ fn impossible_rules_are_refused() {
     assert!(Preprocess::square(0).run(&gradient(4, 4)).is_err());
     // A needle whose long side would be scaled beyond all bounds.
     assert!(Preprocess::vjepa2(256).run(&gradient(16_384, 1)).is_err());
+}
+
+/// Values that transformers gives; `tests/fixtures/vjepa2_processor.py` made them.
+#[test]
+fn vjepa2_equals_transformers() {
+    let mut expected = include_bytes!("../fixtures/vjepa2_processor.bin").as_chunks::<4>().0;
+    for (width, height, size) in [(91, 37, 16), (37, 91, 24), (50, 38, 40)] {
+        let noise: Vec<u8> = {
+            let mut state = 12345_u32;
+            let next = |_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            };
+            (0..width * height * 3).map(next).collect()
+        };
+        let frame = Rgb8Image::new(width, height, noise).unwrap();
+        let preprocess = Preprocess::vjepa2(size);
+        let got = preprocess.clip(&[frame]).unwrap();
+        let (want, rest) = expected.split_at(got.len());
+        let mut off = 0;
+        for (index, (got, want)) in got.iter().zip(want).enumerate() {
+            let levels = (got - f32::from_le_bytes(*want)).abs() * 255.0 * preprocess.std[index * 3 / got_len(size)];
+            // torchvision resizes bytes with other roundings than Pillow: one level at most.
+            assert!(levels < 1.01, "{width}x{height} at {size}: value {index} is off by {levels} levels");
+            off += usize::from(levels > 0.5);
+        }
+        assert!(off * 50 < want.len(), "{width}x{height} at {size}: {off} of {} values differ", want.len());
+        expected = rest;
+    }
+    assert!(expected.is_empty());
+}
+
+fn got_len(size: u32) -> usize {
+    (size * size * 3) as usize
 }

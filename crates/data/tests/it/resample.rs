@@ -4,7 +4,7 @@ use vljepa_data::{DataError, Filter, Rgb8Image, Rgba8Image};
 
 type Size = (u32, u32);
 
-const CASES: [(Size, Size); 7] = [
+const CASES: [(Size, Size); 11] = [
     ((37, 29), (16, 12)),
     ((37, 29), (50, 40)),
     ((100, 10), (7, 33)),
@@ -12,6 +12,10 @@ const CASES: [(Size, Size); 7] = [
     ((24, 40), (24, 7)),
     ((1, 1), (6, 4)),
     ((30, 30), (29, 28)),
+    ((45, 18), (89, 36)),
+    ((128, 72), (56, 32)),
+    ((63, 65), (1, 1)),
+    ((200, 3), (20, 2)),
 ];
 
 fn noise(count: u32) -> Vec<u8> {

@@ -9,3 +9,4 @@ mod machine;
 mod models;
 mod support;
 mod verbs;
+mod videos;

@@ -1,0 +1,361 @@
+//! H.264 from an MP4 or MOV file, decoded in order or from the nearest sync sample.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rust_h264::decoder::{ChromaFormat, Decoder, Frame};
+use rust_h264::nal::{NalUnit, NalUnitType, SpsInfo, parse_avcc, parse_avcc_config, parse_sps_info};
+
+use super::boxes::Orientation;
+use super::mp4::{self, Track};
+use super::source::{Facts, Pixels, Raw, Source};
+use super::yuv::{Colour, YuvFrame};
+use crate::{DataError, Limits};
+
+/// H.264 lets 16 frames wait for one that is shown before them; twice that, for files that hold each field for itself.
+const MAX_WAITING: usize = 33;
+/// A frame of 16,384 x 16,384 pixels without compression.
+const MAX_SAMPLE: u32 = 512 << 20;
+
+/// What the reader of an MP4 file found.
+pub(super) enum Opened {
+    Ready(Box<H264>),
+    /// A codec, or a form of H.264, that needs another decoder; in words.
+    Foreign(String),
+}
+
+pub(super) struct H264 {
+    origin: String,
+    file: File,
+    limits: Limits,
+    track: Track,
+    /// Place of each sample among all in the order of their times.
+    ranks: Vec<u32>,
+    facts: Facts,
+    /// Next entry of `track.shown`.
+    cursor: usize,
+    decoder: Decoder,
+    /// Every picture is a whole frame, so that it is complete when its sample is.
+    progressive: bool,
+    /// Next sample to decode.
+    feed: usize,
+    /// The description whose parameters the decoder has.
+    described: Option<u16>,
+    colour: Colour,
+    /// The sample of the picture that the decoder is building.
+    building: Option<u32>,
+    /// Samples before this one have given their frames, if they have any.
+    passed: u32,
+    /// Frames before this rank refer to what lies before the sync sample, so they may be missing or broken.
+    sound_from: u32,
+    /// Decoded and not shown yet, by rank.
+    waiting: BTreeMap<u32, (Frame, Colour)>,
+    buffer: Vec<u8>,
+}
+
+impl H264 {
+    pub fn open(origin: &str, mut file: File, limits: &Limits) -> Result<Opened, DataError> {
+        let mut track = mp4::read_track(origin, &mut file)?;
+        let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason };
+        let mut infos: Vec<SpsInfo> = Vec::new();
+        for description in &track.descriptions {
+            if !matches!(&description.codec, b"avc1" | b"avc3") {
+                return Ok(Opened::Foreign(format!("its codec is {}", mp4::codec_name(description.codec))));
+            }
+            if mp4::length_size(&description.avcc).is_none() {
+                return Err(corrupt("its H.264 configuration (avcC) is missing or cut off".into()));
+            }
+            let config = parse_avcc_config(&description.avcc).map_err(|reason| corrupt(reason.to_owned()))?;
+            for sps in &config.sps_nals {
+                infos.push(sps_info(origin, sps, limits)?);
+            }
+        }
+        if track.descriptions.is_empty() {
+            return Err(corrupt("its video track names no codec".into()));
+        }
+        let decodes = |info: &SpsInfo| info.chroma_format <= 2 && matches!(info.bit_depth_luma, 8 | 10);
+        if let Some(info) = infos.iter().find(|info| !decodes(info)) {
+            let depth = info.bit_depth_luma;
+            let form = if info.chroma_format > 2 { "4:4:4" } else { "4:2:0 or 4:2:2" };
+            return Ok(Opened::Foreign(format!("its H.264 is {form} of {depth} bits")));
+        }
+        let mut ranks = vec![0; track.samples.len()];
+        let mut order: Vec<u32> = (0..ranks.len() as u32).collect();
+        order.sort_by_key(|i| track.samples[*i as usize].cts);
+        order.iter().zip(0..).for_each(|(sample, rank)| ranks[*sample as usize] = rank);
+        // What is shown before the first sample and decoded after it refers to frames that are not in the file.
+        let first = ranks.first().copied().unwrap_or(0);
+        track.shown.retain(|shown| ranks[shown.sample as usize] >= first);
+        let facts = facts(&track, infos.first());
+        let sound_from = first;
+        Ok(Opened::Ready(Box::new(Self {
+            origin: origin.to_owned(),
+            file,
+            limits: *limits,
+            ranks,
+            facts,
+            cursor: 0,
+            decoder: Decoder::new(),
+            progressive: !infos.is_empty() && infos.iter().all(|info| info.progressive),
+            feed: 0,
+            described: None,
+            colour: Colour::default(),
+            building: None,
+            passed: 0,
+            sound_from,
+            waiting: BTreeMap::new(),
+            buffer: Vec::new(),
+            track,
+        })))
+    }
+
+    fn corrupt(&self, sample: usize, reason: impl std::fmt::Display) -> DataError {
+        let reason = format!("frame {} of {}: {reason}", sample + 1, self.track.samples.len());
+        DataError::Corrupt { origin: self.origin.clone(), format: "H.264", reason }
+    }
+
+    /// The frame of a sample; `None` where it has none of its own (the second field of one).
+    fn frame_of(&mut self, sample: u32) -> Result<Option<YuvFrame>, DataError> {
+        let rank = self.ranks[sample as usize];
+        self.approach(sample, rank);
+        loop {
+            while let Some(entry) = self.waiting.first_entry() {
+                match (*entry.key()).cmp(&rank) {
+                    std::cmp::Ordering::Less => drop(entry.remove()),
+                    std::cmp::Ordering::Equal => return Ok(Some(planes(entry.remove()))),
+                    std::cmp::Ordering::Greater => break,
+                }
+            }
+            if self.passed > sample {
+                return Ok(None);
+            }
+            if self.feed < self.track.samples.len() {
+                self.step(rank)?;
+            } else {
+                let last = self.guarded(self.feed.saturating_sub(1), |decoder| Ok(decoder.flush()))?;
+                self.keep(last);
+                self.passed = u32::MAX;
+            }
+        }
+    }
+
+    /// Begins anew at a sync sample where that is needed, or shorter than going on.
+    fn approach(&mut self, sample: u32, rank: u32) {
+        let starts = |i: &usize| self.track.samples[*i].sync && self.ranks[*i] <= rank;
+        let behind = self.passed > sample && !self.waiting.contains_key(&rank);
+        let lowest = if behind { 0 } else { self.feed + 1 };
+        let Some(start) = (lowest..=sample as usize).rev().find(starts).or(behind.then_some(0)) else {
+            return;
+        };
+        self.decoder = Decoder::new();
+        self.described = None;
+        self.building = None;
+        self.waiting.clear();
+        self.feed = start;
+        self.passed = start as u32;
+        self.sound_from = self.ranks[start];
+    }
+
+    /// Decodes the next sample, unless nothing depends on it and it is shown before `wanted`.
+    fn step(&mut self, wanted: u32) -> Result<(), DataError> {
+        let index = self.feed;
+        let sample = self.track.samples[index];
+        if sample.size > MAX_SAMPLE {
+            return Err(self.corrupt(index, format_args!("it has {} bytes", sample.size)));
+        }
+        self.feed += 1;
+        self.buffer.resize(sample.size as usize, 0);
+        let seek = self.file.seek(SeekFrom::Start(sample.offset));
+        let read = seek.and_then(|_| self.file.read_exact(&mut self.buffer));
+        read.map_err(DataError::io(&self.origin, "reading"))?;
+        let rank = self.ranks[index];
+        let leading = rank < self.sound_from;
+        let buffer = std::mem::take(&mut self.buffer);
+        let outcome = self.decode(index, sample.description, &buffer, rank < wanted);
+        self.buffer = buffer;
+        match outcome {
+            // Frames before the sync sample where decoding began are not wanted, and may lack what they refer to.
+            Err(_) if leading => {
+                self.building = None;
+                Ok(())
+            }
+            outcome => outcome,
+        }?;
+        if self.waiting.len() > MAX_WAITING {
+            return Err(self.corrupt(index, "its times reorder frames further than H.264 allows"));
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, index: usize, description: u16, bytes: &[u8], skippable: bool) -> Result<(), DataError> {
+        let Some(avcc) = self.track.descriptions.get(usize::from(description)).map(|d| d.avcc.clone()) else {
+            return Err(self.corrupt(index, "it refers to a codec description that is not there"));
+        };
+        let length_size = mp4::length_size(&avcc).unwrap_or(4);
+        if self.described != Some(description) {
+            let config = parse_avcc_config(&avcc).map_err(|reason| self.corrupt(index, reason))?;
+            for nal in config.sps_nals.iter().chain(&config.pps_nals) {
+                self.nal(index, nal)?;
+            }
+            self.described = Some(description);
+        }
+        if !whole(bytes, length_size) {
+            return Err(self.corrupt(index, "it is cut off or is no H.264"));
+        }
+        let nals = parse_avcc(bytes, length_size);
+        let slice = |nal: &&NalUnit| matches!(nal.nal_unit_type, NalUnitType::Slice | NalUnitType::SliceIdr);
+        let discard = skippable && self.progressive && nals.iter().filter(slice).all(|nal| nal.nal_ref_idc == 0);
+        for nal in &nals {
+            if !(discard && slice(&nal)) {
+                self.nal(index, nal)?;
+            }
+        }
+        if self.progressive {
+            let frame = self.guarded(index, |decoder| Ok(decoder.flush()))?;
+            self.keep(frame);
+            self.passed = index as u32 + 1;
+        }
+        Ok(())
+    }
+
+    fn nal(&mut self, index: usize, nal: &NalUnit) -> Result<(), DataError> {
+        if nal.nal_unit_type == NalUnitType::Sps {
+            // Asked before the decoder allocates by it.
+            let info = sps_info(&self.origin, nal, &self.limits)?;
+            self.colour = Colour { matrix: info.matrix, full_range: info.full_range };
+            self.progressive &= info.progressive;
+        }
+        let slice = matches!(nal.nal_unit_type, NalUnitType::Slice | NalUnitType::SliceIdr);
+        let finished = self.guarded(index, |decoder| decoder.decode_nal(nal))?;
+        let ended = finished.is_some();
+        self.keep(finished);
+        if slice && (ended || self.building.is_none()) {
+            // All samples before the one that is being built have ended.
+            self.passed = self.passed.max(index as u32);
+            self.building = Some(index as u32);
+        }
+        Ok(())
+    }
+
+    /// Puts a frame by, under the sample whose first slice began it.
+    fn keep(&mut self, frame: Option<Frame>) {
+        let Some(frame) = frame else { return };
+        if let Some(sample) = self.building.take() {
+            let rank = self.ranks[sample as usize];
+            if rank >= self.sound_from {
+                self.waiting.insert(rank, (frame, self.colour));
+            }
+        }
+    }
+
+    /// Runs the decoder. Should a broken stream make it panic, that is an error of the stream like any other.
+    fn guarded<T>(
+        &mut self,
+        index: usize,
+        run: impl FnOnce(&mut Decoder) -> Result<T, rust_h264::error::DecodeError>,
+    ) -> Result<T, DataError> {
+        let decoder = &mut self.decoder;
+        match catch_unwind(AssertUnwindSafe(|| run(decoder))) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(reason)) => Err(self.corrupt(index, reason)),
+            Err(_) => {
+                self.decoder = Decoder::new();
+                self.described = None;
+                Err(self.corrupt(index, "the decoder gave up"))
+            }
+        }
+    }
+}
+
+impl Source for H264 {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.track.orientation
+    }
+
+    fn next(&mut self) -> Result<Option<Raw>, DataError> {
+        while let Some(shown) = self.track.shown.get(self.cursor).copied() {
+            self.cursor += 1;
+            if let Some(frame) = self.frame_of(shown.sample)? {
+                let pts = shown.pts as f64 / f64::from(self.track.timescale);
+                return Ok(Some(Raw { pixels: Pixels::Yuv(frame), pts }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn seek(&mut self, index: u64) -> Result<(), DataError> {
+        // Decoding begins when a frame is asked for.
+        self.cursor = usize::try_from(index).unwrap_or(usize::MAX);
+        Ok(())
+    }
+
+    fn scan(&mut self) -> Result<Vec<f64>, DataError> {
+        let scale = f64::from(self.track.timescale);
+        Ok(self.track.shown.iter().map(|shown| shown.pts as f64 / scale).collect())
+    }
+}
+
+fn facts(track: &Track, info: Option<&SpsInfo>) -> Facts {
+    let scale = f64::from(track.timescale);
+    let first = track.shown.first().map_or(0, |shown| shown.pts);
+    let span = track.end.saturating_sub(first) as f64 / scale;
+    let frames = track.shown.len();
+    let size = info.map(|info| track.orientation.size((info.width, info.height)));
+    Facts {
+        format: "MP4 with H.264",
+        size,
+        duration: Some(track.end.max(0) as f64 / scale),
+        frames: Some(frames as u64),
+        fps: (frames > 0 && span > 0.0).then(|| frames as f64 / span),
+        missing_frames: track.missing,
+    }
+}
+
+/// Reads a sequence parameter set, and refuses pictures beyond the limits.
+fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<SpsInfo, DataError> {
+    let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "H.264", reason };
+    let info = catch_unwind(|| parse_sps_info(nal))
+        .map_err(|_| corrupt("the decoder cannot read the parameters of the stream".into()))?
+        .map_err(|e| corrupt(format!("the parameters of the stream: {e}")))?;
+    let (width, height) = (info.coded_width, info.coded_height);
+    if info.width == 0 || info.height == 0 || info.width > width || info.height > height {
+        return Err(corrupt(format!("the stream says {}x{} pixels", info.width, info.height)));
+    }
+    super::source::check_size(origin, (width, height), limits)?;
+    Ok(info)
+}
+
+/// Whether the length prefixes of a sample end where it does.
+fn whole(mut bytes: &[u8], length_size: usize) -> bool {
+    while let Some((prefix, rest)) = bytes.split_at_checked(length_size) {
+        let length = prefix.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+        let Some(rest) = rest.get(length..) else {
+            return false;
+        };
+        bytes = rest;
+    }
+    // Some writers pad with zeros.
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn planes((frame, colour): (Frame, Colour)) -> YuvFrame {
+    let mut data = frame.y;
+    data.reserve_exact(frame.u.len() + frame.v.len());
+    data.extend_from_slice(&frame.u);
+    data.extend_from_slice(&frame.v);
+    YuvFrame {
+        width: frame.width,
+        height: frame.height,
+        chroma_step_x: 2,
+        chroma_step_y: if frame.chroma_format == ChromaFormat::Yuv422 { 1 } else { 2 },
+        depth: frame.bit_depth,
+        colour,
+        data,
+    }
+}

@@ -1,0 +1,158 @@
+//! Animated WebP: the container and how frames are laid over each other, as libwebp does it (RFC 9649, section 2.7). The frames
+//! themselves are decoded by `image`; its own composition does not clear frames away without a background colour, and rounds
+//! opaque pixels down.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+
+use image::codecs::webp::WebPDecoder;
+use image::error::{DecodingError, ImageFormatHint};
+use image::{Delay, DynamicImage, Frame, Frames, ImageError, ImageFormat, ImageResult, RgbaImage};
+
+/// A frame of 16,384 x 16,384 pixels is smaller.
+const MAX_CHUNK: u32 = 1 << 30;
+
+fn corrupt(reason: &str) -> ImageError {
+    ImageError::Decoding(DecodingError::new(ImageFormatHint::Exact(ImageFormat::WebP), reason.to_owned()))
+}
+
+fn three(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0])
+}
+
+/// The frames of a file, each of the size of the canvas, and that size.
+pub(super) fn frames(mut file: BufReader<File>) -> ImageResult<(Frames<'static>, (u32, u32))> {
+    let mut head = [0; 30];
+    file.read_exact(&mut head)?;
+    if &head[..4] != b"RIFF" || &head[8..16] != b"WEBPVP8X" {
+        return Err(corrupt("it has no extended header"));
+    }
+    let size = (three(&head[24..]) + 1, three(&head[27..]) + 1);
+    let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]])) + 8;
+    let left = length.saturating_sub(head.len() as u64);
+    let frames = WebpFrames { file, left, size, canvas: Vec::new(), clear: None };
+    Ok((Frames::new(Box::new(frames)), size))
+}
+
+/// Place and size of a frame on the canvas.
+#[derive(Clone, Copy)]
+struct Area {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+struct WebpFrames {
+    file: BufReader<File>,
+    /// Bytes that the file announces and that were not read yet.
+    left: u64,
+    size: (u32, u32),
+    /// RGBA; made with the first frame.
+    canvas: Vec<u8>,
+    /// What is to be cleared before the next frame.
+    clear: Option<Area>,
+}
+
+impl Iterator for WebpFrames {
+    type Item = ImageResult<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let mut header = [0; 8];
+            match crate::decode::fill(&mut self.file, &mut header) {
+                Ok(8) => {}
+                Ok(0) if self.left < 8 => return None,
+                Ok(_) => return Some(Err(corrupt("it is cut off"))),
+                Err(e) => return Some(Err(e.into())),
+            }
+            let size = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+            self.left = self.left.saturating_sub(8 + u64::from(size) + u64::from(size & 1));
+            if &header[..4] == b"ANMF" {
+                return Some(self.frame(size));
+            }
+            if let Err(e) = self.file.seek_relative(i64::from(size) + i64::from(size & 1)) {
+                return Some(Err(e.into()));
+            }
+        }
+    }
+}
+
+impl WebpFrames {
+    fn frame(&mut self, size: u32) -> ImageResult<Frame> {
+        if !(24..=MAX_CHUNK).contains(&size) {
+            return Err(corrupt("a frame has an impossible size"));
+        }
+        let mut chunk = Vec::new();
+        (&mut self.file).take(u64::from(size + (size & 1))).read_to_end(&mut chunk)?;
+        if chunk.len() < size as usize {
+            return Err(corrupt("it is cut off"));
+        }
+        let (info, data) = chunk[..size as usize].split_at(16);
+        let number = |at: usize| three(&info[at..]);
+        let area = Area { left: number(0) * 2, top: number(3) * 2, width: number(6) + 1, height: number(9) + 1 };
+        if area.left + area.width > self.size.0 || area.top + area.height > self.size.1 {
+            return Err(corrupt("a frame lies outside the canvas"));
+        }
+        let pixels = decode(data, area)?;
+        self.canvas.resize(self.size.0 as usize * self.size.1 as usize * 4, 0);
+        if let Some(area) = self.clear.take() {
+            rows(&mut self.canvas, self.size.0, area).for_each(|row| row.fill(0));
+        }
+        let replace = info[15] & 2 != 0;
+        let source = pixels.as_raw().chunks_exact(area.width as usize * 4);
+        for (row, source) in rows(&mut self.canvas, self.size.0, area).zip(source) {
+            for (under, over) in row.as_chunks_mut::<4>().0.iter_mut().zip(source.as_chunks::<4>().0) {
+                *under = if replace { *over } else { blend(*over, *under) };
+            }
+        }
+        self.clear = (info[15] & 1 != 0).then_some(area);
+        let whole = RgbaImage::from_raw(self.size.0, self.size.1, self.canvas.clone());
+        let whole = whole.ok_or_else(|| corrupt("its canvas has no pixels"))?;
+        Ok(Frame::from_parts(whole, 0, 0, Delay::from_numer_denom_ms(number(12), 1)))
+    }
+}
+
+/// The bytes of the rows of an area.
+fn rows(canvas: &mut [u8], width: u32, area: Area) -> impl Iterator<Item = &mut [u8]> {
+    let (from, to) = (area.left as usize * 4, (area.left + area.width) as usize * 4);
+    let lines = canvas.chunks_exact_mut(width as usize * 4);
+    lines.skip(area.top as usize).take(area.height as usize).map(move |line| &mut line[from..to])
+}
+
+/// One frame, as a WebP file of its own.
+fn decode(data: &[u8], area: Area) -> ImageResult<RgbaImage> {
+    let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
+    if data.starts_with(b"ALPH") {
+        file.extend(b"VP8X\x0a\0\0\0\x10\0\0\0");
+        file.extend(&(area.width - 1).to_le_bytes()[..3]);
+        file.extend(&(area.height - 1).to_le_bytes()[..3]);
+    }
+    file.extend(data);
+    let length = u32::try_from(file.len() - 8).unwrap_or(u32::MAX);
+    file[4..8].copy_from_slice(&length.to_le_bytes());
+    let decoder = WebPDecoder::new(Cursor::new(file))?;
+    if image::ImageDecoder::dimensions(&decoder) != (area.width, area.height) {
+        return Err(corrupt("a frame has another size than its header says"));
+    }
+    Ok(DynamicImage::from_decoder(decoder)?.into_rgba8())
+}
+
+/// A straight-alpha pixel over another, with libwebp's roundings.
+fn blend(over: [u8; 4], under: [u8; 4]) -> [u8; 4] {
+    let alpha = u32::from(over[3]);
+    if alpha == 255 {
+        return over;
+    }
+    if alpha == 0 {
+        return under;
+    }
+    let rest = (u32::from(under[3]) * (256 - alpha)) >> 8;
+    let sum = alpha + rest;
+    let scale = (1_u64 << 24) / u64::from(sum);
+    let channel = |i: usize| {
+        let value = u64::from(u32::from(over[i]) * alpha + u32::from(under[i]) * rest);
+        ((value * scale) >> 24).min(255) as u8
+    };
+    [channel(0), channel(1), channel(2), sum.min(255) as u8]
+}

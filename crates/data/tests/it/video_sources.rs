@@ -1,0 +1,280 @@
+//! Sources of frames other than MP4: animations, folders, uncompressed streams, and the program `ffmpeg`.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::Path;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use vljepa_data::video::{RawFormat, RawPixels, Rounding, VideoOptions, VideoReader, YuvFrame, natural_cmp};
+use vljepa_data::{DataError, Limits, Rgba8Image, encode_png};
+
+use crate::video::{fixture, hex};
+
+fn without_ffmpeg() -> VideoOptions {
+    VideoOptions { ffmpeg: None, ..VideoOptions::default() }
+}
+
+#[derive(Deserialize)]
+struct Animation {
+    frames: usize,
+    delays: Vec<f64>,
+    rgb: String,
+}
+
+/// The expectations are Pillow's; `animations.py` made them.
+#[test]
+fn animations_equal_pillow() {
+    let all: BTreeMap<String, Animation> =
+        serde_json::from_str(include_str!("../fixtures/video/animations.json")).unwrap();
+    assert_eq!(all.len(), 6);
+    for (name, expected) in &all {
+        let mut reader = VideoReader::open_with(fixture(name), &without_ffmpeg()).unwrap();
+        assert_eq!(reader.facts().size, Some((31, 23)), "{name}");
+        let (mut rgb, mut frames) = (Sha256::new(), Vec::new());
+        while let Some(frame) = reader.next_frame().unwrap() {
+            rgb.update(&frame.rgb.data);
+            frames.push(frame);
+        }
+        assert_eq!(frames.len(), expected.frames, "{name}");
+        assert_eq!(hex(rgb), expected.rgb, "{name}");
+        let mut clock = 0.0;
+        for (frame, delay) in frames.iter().zip(&expected.delays) {
+            assert!((frame.pts - clock).abs() < 1e-9, "{name}: {} is not {clock}", frame.pts);
+            clock += delay / 1000.0;
+        }
+        assert_eq!(reader.count().unwrap(), 4, "{name}");
+        assert!(reader.frames(&[2, 0, 2]).unwrap() == [2, 0, 2].map(|i: usize| frames[i].clone()), "{name}");
+    }
+}
+
+#[test]
+fn broken_animations_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["opaque.gif", "clear.webp", "clear.png"] {
+        let path = dir.path().join(name);
+        let whole = std::fs::read(fixture(name)).unwrap();
+        for cut in [40, whole.len() / 2, whole.len() - 20] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let outcome = VideoReader::open_with(&path, &without_ffmpeg()).and_then(|mut reader| {
+                while reader.next_frame()?.is_some() {}
+                Ok(())
+            });
+            // A file that is cut off between frames reads as a shorter one; one without its header does not read.
+            if let Err(error) = &outcome {
+                assert!(error.to_string().contains(name) && !error.to_string().contains('\n'), "{error}");
+            }
+            assert!(outcome.is_err() || cut > 40, "{name} of {cut} bytes");
+        }
+    }
+}
+
+#[test]
+fn names_are_ordered_as_people_count() {
+    let mut names =
+        ["f10.png", "f9.png", "F1.png", "f09.png", "f100a.png", "f2b10.png", "f2b9.png", "f.png", "é2", "é10"];
+    names.sort_by(|a, b| natural_cmp(a, b));
+    assert_eq!(
+        names,
+        ["F1.png", "f.png", "f2b9.png", "f2b10.png", "f09.png", "f9.png", "f10.png", "f100a.png", "é2", "é10"]
+    );
+}
+
+#[test]
+fn folders_and_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let grey = |level: u8| encode_png(&Rgba8Image::new(3, 2, [level, level, level, 255].repeat(6)).unwrap()).unwrap();
+    for index in [1, 2, 10] {
+        std::fs::write(dir.path().join(format!("frame{index}.png")), grey(index)).unwrap();
+    }
+    std::fs::write(dir.path().join("notes.txt"), "no picture").unwrap();
+    std::fs::create_dir(dir.path().join("sub.png")).unwrap();
+    let options = VideoOptions { folder_fps: 4.0, ..without_ffmpeg() };
+    let mut reader = VideoReader::open_with(dir.path(), &options).unwrap();
+    assert_eq!((reader.facts().frames, reader.facts().duration), (Some(3), Some(0.75)));
+    let seen = reader.frames(&[0, 1, 2]).unwrap();
+    assert_eq!(seen.iter().map(|frame| frame.rgb.data[0]).collect::<Vec<_>>(), [1, 2, 10]);
+    assert_eq!(seen.iter().map(|frame| frame.pts).collect::<Vec<_>>(), [0.0, 0.25, 0.5]);
+    let mut still = VideoReader::open_with(dir.path().join("frame10.png"), &without_ffmpeg()).unwrap();
+    assert_eq!(still.uniform(3, Rounding::Down).unwrap().len(), 3);
+    let empty = tempfile::tempdir().unwrap();
+    let error = VideoReader::open(empty.path()).unwrap_err();
+    assert!(error.to_string().contains("no pictures directly in this folder"), "{error}");
+    let nonsense = VideoOptions { folder_fps: 0.0, ..without_ffmpeg() };
+    assert!(VideoReader::open_with(dir.path(), &nonsense).is_err());
+}
+
+fn y4m(header: &str, frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = format!("YUV4MPEG2 {header}\n").into_bytes();
+    for (index, frame) in frames.iter().enumerate() {
+        bytes.extend(if index == 1 { &b"FRAME Ip\n"[..] } else { b"FRAME\n" });
+        bytes.extend(frame);
+    }
+    bytes
+}
+
+#[test]
+fn y4m_from_files_and_pipes() {
+    // 5x3 pixels: chroma of 3x2.
+    let frames: Vec<Vec<u8>> = (0..4_u8).map(|i| (0..27).map(|v| v * 5 + i * 17 + 16).collect()).collect();
+    let bytes = y4m("W5 H3 F30000:1001 Ip A1:1 C420jpeg", &frames);
+    let mut pipe = VideoReader::from_y4m("pipe", Box::new(Cursor::new(bytes.clone())), &Limits::default()).unwrap();
+    assert_eq!(pipe.facts().size, Some((5, 3)));
+    for (index, want) in frames.iter().enumerate() {
+        let (frame, pts) = pipe.next_yuv().unwrap().unwrap();
+        assert_eq!(&frame.data, want);
+        assert!((pts - index as f64 * 1001.0 / 30000.0).abs() < 1e-12);
+    }
+    assert!(pipe.next_yuv().unwrap().is_none());
+    assert!(pipe.count().unwrap_err().to_string().contains("pipe cannot be read again"));
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.y4m");
+    std::fs::write(&path, &bytes).unwrap();
+    let mut file = VideoReader::open_with(&path, &without_ffmpeg()).unwrap();
+    assert_eq!(file.count().unwrap(), 4);
+    let planes = |data: &Vec<u8>| YuvFrame {
+        width: 5,
+        height: 3,
+        chroma_step_x: 2,
+        chroma_step_y: 2,
+        depth: 8,
+        colour: Default::default(),
+        data: data.clone(),
+    };
+    for index in [3, 0, 2, 1] {
+        file.seek(index).unwrap();
+        assert_eq!(file.next_frame().unwrap().unwrap().rgb, planes(&frames[index as usize]).to_rgb().unwrap());
+    }
+    // Ten bits, 4:4:4 and grey.
+    for (space, len) in [("444p10", 5 * 3 * 3 * 2), ("422", 5 * 3 + 2 * 9), ("mono", 15)] {
+        let bytes = y4m(&format!("W5 H3 F25:1 C{space}"), &[vec![2; len], vec![1; len]]);
+        let mut pipe = VideoReader::from_y4m("pipe", Box::new(Cursor::new(bytes)), &Limits::default()).unwrap();
+        assert!(pipe.next_frame().unwrap().is_some() && pipe.next_frame().unwrap().is_some(), "{space}");
+        assert!(pipe.next_frame().unwrap().is_none(), "{space}");
+    }
+}
+
+#[test]
+fn broken_streams_say_where() {
+    let message = |bytes: &[u8]| {
+        let opened = VideoReader::from_y4m("pipe", Box::new(Cursor::new(bytes.to_vec())), &Limits::default());
+        let outcome = opened.and_then(|mut reader| {
+            while reader.next_frame()?.is_some() {}
+            Ok(())
+        });
+        outcome.unwrap_err().to_string()
+    };
+    let whole = y4m("W4 H4 F25:1", &[vec![0; 24], vec![0; 24]]);
+    assert!(message(&whole[..whole.len() - 5]).contains("frame 2 ends after 19 of 24 bytes"));
+    assert!(message(&[&whole[..], &b"FRAME\n"[..]].concat()).contains("frame 3 is missing after its line"));
+    assert!(message(&[&whole[..], &b"JUNK\n"[..]].concat()).contains("FRAME is missing before frame 3"));
+    assert!(message(b"YUV4MPEG2 W4 H4").contains("header line does not end"));
+    assert!(message(b"YUV4MPEG2 H4\n").contains("0x4"));
+    assert!(message(b"").contains("empty"));
+    assert!(message(b"YUV4MPEG2 W4000000000 H4000000000\n").contains("limit"));
+}
+
+#[test]
+fn raw_frames() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("frames.rgb");
+    let bytes: Vec<u8> = (0..3 * 2 * 3 * 4).map(|v| v as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let format = RawFormat { width: 3, height: 2, pixels: RawPixels::Rgb24, fps: 10.0 };
+    let mut reader = VideoReader::open_raw(&path, format, &Limits::default()).unwrap();
+    assert_eq!((reader.facts().frames, reader.facts().duration), (Some(4), Some(0.4)));
+    let picked = reader.frames(&[3, 1]).unwrap();
+    assert_eq!((&picked[0].rgb.data[..], picked[0].pts), (&bytes[54..], 0.3));
+    assert_eq!(picked[1].rgb.data, bytes[18..36]);
+    assert!(reader.seek(0).is_ok() && reader.next_yuv().is_err());
+
+    let yuv = RawFormat { pixels: RawPixels::Yuv420p, ..format };
+    // 6 luma and 2 x 2 chroma samples a frame; the second is cut off.
+    let pipe = Cursor::new(vec![100_u8; 17]);
+    let mut reader = VideoReader::from_raw("pipe", Box::new(pipe), yuv, &Limits::default()).unwrap();
+    assert_eq!(reader.next_yuv().unwrap().unwrap().0.data, [100; 10]);
+    assert!(reader.next_frame().unwrap_err().to_string().contains("frame 2 ends after 7 of 10 bytes"));
+    let no_rate = RawFormat { fps: f64::NAN, ..format };
+    assert!(VideoReader::open_raw(&path, no_rate, &Limits::default()).is_err());
+    assert!(matches!(VideoReader::open_raw(dir.path(), format, &Limits::default()), Err(DataError::Content { .. })));
+}
+
+#[test]
+fn other_formats_ask_for_ffmpeg() {
+    let absent = VideoOptions { ffmpeg: Some("no-such-program-of-ours".into()), ..VideoOptions::default() };
+    for options in [without_ffmpeg(), absent] {
+        for (name, why) in [("hevc.mp4", "codec is hvc1"), ("chroma444.mp4", "4:4:4"), ("odd.mkv", "format")] {
+            let error = VideoReader::open_with(fixture(name), &options).unwrap_err();
+            assert!(matches!(error, DataError::NeedsFfmpeg { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(name) && text.contains(why) && text.contains("install ffmpeg"), "{text}");
+        }
+    }
+}
+
+/// A program in ffmpeg's place, which answers as FFmpeg 9.0.2 does.
+#[cfg(unix)]
+fn stand_in(dir: &Path, body: &str) -> VideoOptions {
+    use std::os::unix::fs::PermissionsExt;
+    let path = dir.join("ffmpeg");
+    std::fs::write(&path, format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}/calls'\n{body}", dir.display())).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    VideoOptions { ffmpeg: Some(path), ..VideoOptions::default() }
+}
+
+#[cfg(unix)]
+const TALK: &str = r##"
+case "$*" in
+  *pipe:2*) ;;
+  *) echo "  Duration: 00:00:02.50, start: 0.0" >&2; echo "  Stream #0:0: Video: vp8, 2x1, 25 fps, 25 tbr" >&2; exit 1;;
+esac
+printf '#software: Lavf62\n#tb 0: 1/1000\n#media_type 0: video\n#codec_id 0: rawvideo\n#dimensions 0: 2x1\n' >&2
+first=0
+case "$*" in *"select=gte(n"*) first=$(printf '%s' "$*" | sed 's/.*gte(n\\,\([0-9]*\)).*/\1/');; esac
+n=$first
+while [ $n -lt 30 ]; do
+  case "$*" in *pipe:1*) printf 'abcde%b' "\\0$(printf %o $((n + 65)))";; esac
+  printf '0, %d, %d, 40, 6, 0x12345678\n' $((n * 40)) $((n * 40 + 7)) >&2
+  n=$((n + 1))
+done
+"##;
+
+#[cfg(unix)]
+#[test]
+fn a_program_reads_what_we_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = stand_in(dir.path(), TALK);
+    let mut reader = VideoReader::open_with(fixture("odd.mkv"), &options).unwrap();
+    let facts = reader.facts().clone();
+    assert_eq!((facts.size, facts.duration, facts.fps, facts.frames), (Some((2, 1)), Some(2.5), Some(25.0), None));
+    let first = reader.next_frame().unwrap().unwrap();
+    assert_eq!((first.rgb.data.as_slice(), first.pts), (&b"abcdeA"[..], 0.007));
+    let picked = reader.frames(&[29, 3, 29, 20]).unwrap();
+    let last: Vec<u8> = picked.iter().map(|frame| frame.rgb.data[5] - 65).collect();
+    assert_eq!(last, [29, 3, 29, 20]);
+    assert!((picked[0].pts - 1.167).abs() < 1e-9);
+    assert_eq!(reader.count().unwrap(), 30);
+    assert!(reader.frames(&[30]).is_err());
+    let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+    let line = calls.lines().next().unwrap();
+    assert!(line.contains("-nostdin") && line.contains("-i file:") && line.contains("-pix_fmt rgb24"), "{line}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_fails_is_quoted() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = stand_in(dir.path(), "echo 'odd.mkv: Invalid data found when processing input' >&2; exit 187\n");
+    let error = VideoReader::open_with(fixture("odd.mkv"), &options).unwrap_err().to_string();
+    assert!(error.contains("odd.mkv") && error.contains("ffmpeg: odd.mkv: Invalid data found"), "{error}");
+    // It dies within the second frame.
+    let body = "printf '#tb 0: 1/25\\n#dimensions 0: 2x1\\n0, 0, 0, 1, 6, 0x1\\n' >&2; printf abcdefghi; exit 3\n";
+    let options = stand_in(dir.path(), body);
+    let mut reader = VideoReader::open_with(fixture("odd.mkv"), &options).unwrap();
+    assert!(reader.next_frame().unwrap().is_some());
+    assert!(reader.next_frame().unwrap_err().to_string().contains("ended with"));
+    let limits = Limits { max_side: 1, ..Limits::default() };
+    let small = VideoOptions { limits, ..options };
+    assert!(matches!(VideoReader::open_with(fixture("odd.mkv"), &small), Err(DataError::TooLarge { .. })));
+}

@@ -1,0 +1,89 @@
+//! Videos where pictures are taken too.
+
+use std::path::Path;
+
+use serde_json::Value;
+use vljepa_data::{Rgba8Image, encode_png};
+
+use crate::support::{Bench, fails, json, vljepa};
+
+fn clip(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/fixtures/video").join(name)).unwrap()
+}
+
+fn vector(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn cosine(rows: &Value, a: usize, b: usize) -> f64 {
+    let (a, b) = (vector(&rows[a]["embedding"]), vector(&rows[b]["embedding"]));
+    a.iter().zip(&b).map(|(x, y)| x * y).sum()
+}
+
+/// Grey that changes from left to right, as Y4M of the given frames and as a picture.
+fn grey(levels: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let frame = |level: u8| (0..48 * 40).map(move |i| level.wrapping_add(3 * (i % 48) as u8)).collect::<Vec<u8>>();
+    let mut y4m = b"YUV4MPEG2 W48 H40 F5:1 Cmono XCOLORRANGE=FULL\n".to_vec();
+    for level in levels {
+        y4m.extend(b"FRAME\n");
+        y4m.extend(frame(*level));
+    }
+    let pixels = frame(levels[0]).into_iter().flat_map(|v| [v, v, v, 255]).collect();
+    (y4m, encode_png(&Rgba8Image::new(48, 40, pixels).unwrap()).unwrap())
+}
+
+#[test]
+fn a_clip_is_one_row_and_a_still_clip_is_the_picture() {
+    let bench = Bench::new();
+    let (still, picture) = grey(&[10, 10, 10]);
+    bench.write("still.y4m", still);
+    bench.write("picture.png", picture);
+    // The tiny model takes two frames: the first and the last.
+    bench.write("moving.y4m", grey(&[10, 200, 90]).0);
+    bench.write("other.y4m", grey(&[10, 50, 90]).0);
+    bench.write("clip.mp4", clip("rotated.mp4"));
+    bench.write("clip.gif", clip("clear.gif"));
+    let inputs =
+        ["@still.y4m", "@picture.png", "@moving.y4m", "@other.y4m", "@clip.mp4", "@pictures/0.png", "@clip.gif"];
+    let printed = json(bench.args(&[&["embed"], &inputs[..]].concat()));
+    let rows = &printed["rows"];
+    assert_eq!(rows.as_array().unwrap().len(), inputs.len());
+    for (row, input) in rows.as_array().unwrap().iter().zip(inputs) {
+        assert!(row["input"].as_str().unwrap().ends_with(&input[1..]), "{row}");
+    }
+    assert!(cosine(rows, 0, 1) > 1.0 - 1e-5, "a still clip: {}", cosine(rows, 0, 1));
+    assert!(cosine(rows, 2, 3) > 1.0 - 1e-5, "frames between are not seen");
+    assert!(cosine(rows, 0, 2) < 0.9999 && cosine(rows, 4, 5) < 0.9999, "different clips, different rows");
+    let one = json(bench.args(&["classify", "@clip.mp4", "--labels", "a,b"]));
+    assert!(one.to_string().contains("clip.mp4"), "{one}");
+}
+
+#[test]
+fn folders_hold_videos_too() {
+    let bench = Bench::new();
+    bench.write("pictures/sub/clip.mp4", clip("bframes.mp4"));
+    bench.write("pictures/sub/notes.txt", "no picture");
+    let printed = json(bench.args(&["embed", "@pictures"]));
+    assert_eq!(printed["rows"].as_array().unwrap().len(), 10);
+    let idx = bench.text("p.idx");
+    json(bench.args(&["index", "build", "@pictures", "--out", &idx]));
+    let found = json(bench.args(&["search", &idx, "a", "--top", "10"]));
+    assert!(found.to_string().contains("sub/clip.mp4"), "{found}");
+}
+
+#[test]
+fn bad_videos_are_one_line() {
+    let bench = Bench::new();
+    let whole = clip("bframes.mp4");
+    bench.write("cut.mp4", &whole[..whole.len() / 2]);
+    bench.write("hevc.mp4", clip("hevc.mp4"));
+    bench.write("text.mkv", "this is no video");
+    for (input, words) in [
+        ("@cut.mp4", ["cut.mp4", "moov"]),
+        ("@hevc.mp4", ["codec is hvc1", "install ffmpeg"]),
+        ("@text.mkv", ["text.mkv", "install ffmpeg"]),
+    ] {
+        let mut command = vljepa(bench.args(&["embed", input]));
+        fails(command.env("PATH", ""), &words);
+    }
+}
