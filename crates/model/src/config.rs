@@ -10,7 +10,7 @@ mod vljepa;
 
 pub use bert::BertConfig;
 pub use llama::{Llama3Scaling, LlamaConfig, Rope};
-pub use vjepa2::{ConvStemConfig, StemNorm, Vjepa2Config};
+pub use vjepa2::{ConvStemConfig, PositionGrid, StemNorm, Vjepa2Config};
 pub use vljepa::{
     LinearConfig, Pooling, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig, YEncoderConfig,
     YEncoderKind,

@@ -19,5 +19,5 @@ pub use llama::LlamaLayers;
 pub use param::{Forward, Param, ParamSource, RandomInit};
 pub use prune::prune_wordpiece;
 pub use text::{TextTokenizer, Tokens};
-pub use vjepa2::Vjepa2Encoder;
+pub use vjepa2::{AttentiveProbe, PatchIds, Prediction, Vjepa2Encoder, Vjepa2Predictor};
 pub use vljepa::{Storage, VlJepa};
