@@ -8,7 +8,7 @@ use vljepa_model::{Bert, Forward, LlamaLayers, TextTokenizer, Tokens, Vjepa2Enco
 use vljepa_tensor::autograd::{Gradients, InfoNce, Tape, Var};
 use vljepa_tensor::{Device, DeviceOptions, Tensor, autograd, ops};
 
-fn device() -> Device {
+pub fn device() -> Device {
     static DEVICE: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
     DEVICE
         .get_or_init(|| {
@@ -29,13 +29,13 @@ fn text(path: &str) -> String {
 }
 
 /// A fixture's tensor with its own shape.
-fn get(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
+pub fn get(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
     let shape = file.tensor(name).unwrap_or_else(|| panic!("no tensor {name}")).shape.to_vec();
     let values = read_f32(file, name, &shape).unwrap();
     (shape, values)
 }
 
-fn upload(file: &SafeTensors<'_>, name: &str) -> Tensor {
+pub fn upload(file: &SafeTensors<'_>, name: &str) -> Tensor {
     let (shape, values) = get(file, name);
     Tensor::from_f32(&device(), &shape, &values).unwrap()
 }
@@ -53,7 +53,7 @@ fn tokens(file: &SafeTensors<'_>, ids: &str, mask: &str) -> Tokens {
 
 /// Largest difference relative to the largest reference value.
 #[track_caller]
-fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+pub fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     assert_eq!(got.len(), want.len(), "{what}");
     let scale = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
     let worst = got
@@ -66,7 +66,7 @@ fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
 
 /// Gradients of all parameters against `grad.*`: norm of the difference relative to the norm of the gradient, for those
 /// that are not zero in exact arithmetic.
-fn assert_gradients(file: &SafeTensors<'_>, gradients: &[(String, Tensor)], tolerance: f32) {
+pub fn assert_gradients(file: &SafeTensors<'_>, gradients: &[(String, Tensor)], tolerance: f32) {
     let mut compared = 0;
     for name in file.names().iter().filter_map(|n| n.strip_prefix("grad.")).filter(|n| !n.starts_with("input.")) {
         let (_, want) = get(file, &format!("grad.{name}"));
