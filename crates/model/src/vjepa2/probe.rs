@@ -25,7 +25,8 @@ struct Mixer {
 impl Mixer {
     fn new(b: &mut Builder<'_>, name: &str, attention: &str, out_proj: bool, c: &Vjepa2Config) -> Result<Self> {
         let d = c.hidden_size;
-        let linear = |b: &mut Builder<'_>, part: &str| Linear::new(b, &format!("{name}.{attention}.{part}"), d, d, true);
+        let linear =
+            |b: &mut Builder<'_>, part: &str| Linear::new(b, &format!("{name}.{attention}.{part}"), d, d, true);
         Ok(Mixer {
             q_proj: linear(b, "q_proj")?,
             k_proj: linear(b, "k_proj")?,

@@ -252,7 +252,8 @@ impl Writer {
     pub fn finish(self) -> Result<Vec<u8>> {
         let mut order: Vec<_> = self.tensors.iter().collect();
         order.sort_by_key(|(name, (dtype, ..))| (std::cmp::Reverse(dtype.size()), name.as_str()));
-        let list: Vec<_> = order.iter().map(|(name, (d, shape, bytes))| (name.as_str(), *d, &shape[..], bytes.len())).collect();
+        let list: Vec<_> =
+            order.iter().map(|(name, (d, shape, bytes))| (name.as_str(), *d, &shape[..], bytes.len())).collect();
         let (mut header, at) = header(&self.metadata, &list)?;
         let mut out = Vec::with_capacity(8 + header.len() + at);
         out.extend((header.len() as u64).to_le_bytes());

@@ -98,7 +98,8 @@ impl<'a> PtFile<'a> {
         let Walk { mut out, found, .. } = walk;
         let mut storages = HashMap::new();
         for (name, index) in found {
-            let entry = archive.tensor(&pickle, index, &mut storages).map_err(|e| fail(format!("tensor `{name}`: {e}")))?;
+            let entry =
+                archive.tensor(&pickle, index, &mut storages).map_err(|e| fail(format!("tensor `{name}`: {e}")))?;
             if out.tensors.contains_key(&name) {
                 return Err(fail(format!("tensor `{name}` occurs twice")));
             }
@@ -153,7 +154,9 @@ impl<'a> PtFile<'a> {
             let mut member = archive.by_index(at).map_err(|e| fail(e.to_string()))?;
             let name = member.name().to_string();
             std::io::copy(&mut member, &mut std::io::sink()).map_err(|e| {
-                fail(format!("`{name}` is damaged, or was written with checksums switched off ({e}); get the file again"))
+                fail(format!(
+                    "`{name}` is damaged, or was written with checksums switched off ({e}); get the file again"
+                ))
             })?;
         }
         Ok(())
@@ -237,7 +240,8 @@ impl<'a> Archive<'a> {
             return Err(format!("`{name}` is compressed; torch.save does not compress, so pack it again without"));
         }
         let (start, size) = (member.data_start(), member.size());
-        let end = start.checked_add(size).filter(|&end| member.compressed_size() == size && end <= self.data.len() as u64);
+        let end =
+            start.checked_add(size).filter(|&end| member.compressed_size() == size && end <= self.data.len() as u64);
         match end {
             Some(end) => Ok((at, &self.data[start as usize..end as usize])),
             None => Err(format!("`{name}` is said to have {size} bytes, more than the file has there; truncated?")),

@@ -76,7 +76,8 @@ pub fn official_vjepa2<'a>(source: &'a (impl WeightSource + ?Sized), entry: &str
     let mut masks: Vec<(usize, TensorView<'a>)> = Vec::new();
     let mut found = false;
     // The predictor of V-JEPA 2-AC is another one; its files still hold the encoder.
-    let action_conditioned = source.names().iter().any(|n| n.starts_with("predictor.") && n.contains("action_encoder."));
+    let action_conditioned =
+        source.names().iter().any(|n| n.starts_with("predictor.") && n.contains("action_encoder."));
     for full in source.names() {
         let Some((first, rest)) = full.split_once('.') else { continue };
         let Some(tensor) = source.tensor(&full) else { continue };
@@ -196,10 +197,12 @@ pub fn official_config(weights: &Remapped<'_>, crop_size: usize) -> Result<Vjepa
     let shape = |name: &str| weights.tensor(name).map(|t| t.shape.to_vec()).ok_or_else(|| missing(name));
     let patches = shape("encoder.embeddings.patch_embeddings.proj.weight")?;
     let &[hidden_size, in_chans, tubelet_size, patch_size, _] = patches.as_slice() else {
-        let what = format!("the patch embedding has the shape {patches:?}, five axes are expected: a model of pictures?");
+        let what =
+            format!("the patch embedding has the shape {patches:?}, five axes are expected: a model of pictures?");
         return Err(ModelError::Checkpoint { file: "V-JEPA 2".into(), what });
     };
-    let depth = |of: &str| (0..).take_while(|i| weights.tensor(&format!("{of}.layer.{i}.norm1.weight")).is_some()).count();
+    let depth =
+        |of: &str| (0..).take_while(|i| weights.tensor(&format!("{of}.layer.{i}.norm1.weight")).is_some()).count();
     let ratio = |of: &str, width: usize| -> Result<f64> {
         let inner = shape(&format!("{of}.layer.0.mlp.fc1.weight"))?.first().copied().unwrap_or(0);
         let mut ratio = inner as f64 / width.max(1) as f64;

@@ -136,9 +136,7 @@ fn text_models_get_the_names_of_their_bare_classes() {
 /// The sizes of the published models, by the specification's table of tensors.
 #[test]
 fn the_published_text_models_have_their_parameters() {
-    let count = |kind: TextKind, json: &str| {
-        kind.tensors(json).unwrap().iter().map(|t| t.elements()).sum::<u64>()
-    };
+    let count = |kind: TextKind, json: &str| kind.tensors(json).unwrap().iter().map(|t| t.elements()).sum::<u64>();
     let gemma = r#"{"vocab_size": 262144, "hidden_size": 768, "intermediate_size": 1152, "num_hidden_layers": 24,
         "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 256}"#;
     assert_eq!(count(TextKind::Gemma3, gemma), 302_863_104);
