@@ -43,9 +43,9 @@ impl<S: WeightSource + ?Sized> ParamSource for &S {
     }
 }
 
-/// Random initial values by the parameter's name and shape: zeros for biases and mask tokens, ones for norms, truncated normal numbers for
+/// Random initial values by the parameter's name and shape: zeros for biases, ones for norms, truncated normal numbers for
 /// matrices (V-JEPA 2: output projections of block l divided by √(2 l); Llama blocks likewise), uniform ± 1/√fan-in for
-/// convolutions, halved in residual units. Each parameter has its own stream, so that order does not matter.
+/// convolutions, halved in residual units. Mask tokens start at zero. Each parameter has its own stream, so that order does not matter.
 #[derive(Clone, Debug)]
 pub struct RandomInit {
     /// Seed of all streams.

@@ -247,6 +247,7 @@ mod tests {
         assert_eq!(of("vljepa-tensor", &["vljepa-model"]), 1);
         assert_eq!(of("vljepa-model", &["vljepa-data"]), 1);
         assert_eq!(of("vljepa-data", &["image", "zip"]), 0);
+        assert_eq!(of("vljepa-model", &["zip"]) + of("vljepa-train", &["zip"]), 1);
         assert_eq!(of("vljepa", &["image", "wgpu"]), 2);
         assert_eq!(of("a-new-package", &[]), 1);
     }

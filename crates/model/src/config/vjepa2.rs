@@ -188,6 +188,11 @@ impl Vjepa2Config {
         }
     }
 
+    /// ViT-g at 384², 576 tokens a tubelet.
+    pub fn vit_giant_384() -> Self {
+        Self { crop_size: 384, ..Self::vit_giant() }
+    }
+
     /// Parse a `config.json` and [`validate`](Self::validate) it.
     pub fn from_json(json: &str) -> Result<Self> {
         let config: Self = parse("vjepa2", json)?;

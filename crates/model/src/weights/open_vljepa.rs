@@ -158,7 +158,7 @@ pub fn open_vljepa_config(file: &PtFile<'_>, parts: &OpenVlJepaParts<'_>) -> Res
             "causal": causal,
             "default_query": QUERY,
         },
-        "y_encoder": { "kind": kind, "config": y_config, "max_target_tokens": target_tokens.unwrap_or(512) },
+        "y_encoder": { "kind": kind, "config": y_config, "pooling": "mean", "max_target_tokens": target_tokens.unwrap_or(512) },
         "temperature": {
             "initial": temperature, "learned": false, "max_scale": (1.0 / temperature).max(100.0),
         },
