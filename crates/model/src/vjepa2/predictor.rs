@@ -104,7 +104,7 @@ impl Vjepa2Predictor {
             )));
         }
         let cells = what.grid.0 * what.grid.1;
-        if what.context.tokens() != what.target.tokens() || cells == 0 || what.target.tokens() % cells != 0 {
+        if what.context.tokens() != what.target.tokens() || cells == 0 || !what.target.tokens().is_multiple_of(cells) {
             return Err(bad(format!(
                 "context ids of {} tokens and target ids of {} for a grid of {} by {}",
                 what.context.tokens(),

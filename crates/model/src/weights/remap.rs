@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 /// Tensors borrowed from other sources, each under a name of its own.
 #[derive(Debug, Default)]
 pub struct Remapped<'a> {
-    tensors: BTreeMap<String, (Dtype, Vec<usize>, Cow<'a, [u8]>)>,
+    tensors: BTreeMap<String, Entry<'a>>,
 }
+
+/// Element type, shape, elements.
+type Entry<'a> = (Dtype, Vec<usize>, Cow<'a, [u8]>);
 
 /// An error for a tensor that is not there.
 pub(super) fn missing(name: impl Into<String>) -> ModelError {

@@ -290,8 +290,11 @@ fn nesting_and_sharing_have_limits() {
     refused(&checkpoint(&vec![b'('; (1 << 22) + 8]), "more than");
 }
 
+/// Name, element type, shape, elements.
+type Read = (String, Dtype, Vec<usize>, Vec<u8>);
+
 /// Reads everything that a file holds.
-fn read_all(data: &[u8], verify: bool) -> Result<Vec<(String, Dtype, Vec<usize>, Vec<u8>)>, String> {
+fn read_all(data: &[u8], verify: bool) -> Result<Vec<Read>, String> {
     let file = PtFile::parse("x.pt", data).map_err(|e| e.to_string())?;
     if verify {
         file.verify().map_err(|e| e.to_string())?;

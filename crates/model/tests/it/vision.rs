@@ -90,7 +90,8 @@ fn probe_equals_the_reference() {
     let mut params: Vec<_> =
         probe.params().iter().map(|p| (p.name().to_string(), p.tensor().shape().to_vec())).collect();
     let mut sorted = names.clone();
-    (params.sort(), sorted.sort());
+    params.sort();
+    sorted.sort();
     assert_eq!(params, sorted, "the list of tensors is that of the parameters");
     let tape = Tape::new();
     let f = Forward::training(tape.clone(), |_| true);
