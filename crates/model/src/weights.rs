@@ -5,6 +5,7 @@
 //! [`official_vjepa2`], [`bare_vjepa2`], [`bare_text`] and [`open_vljepa`] give checkpoints of others our names.
 //! [`check`] holds a source against the tensors of a configuration, [`read_f32`] takes one out of it as f32.
 
+mod archive;
 mod convert;
 mod format;
 mod open_vljepa;

@@ -3,12 +3,12 @@
 //! The archive holds one folder: `data.pkl`, the pickle that says what there is, `data/{key}`, one file of raw elements
 //! for each storage, and `byteorder`. The elements are not compressed, so tensors are slices of the mapped file.
 
+use super::archive::Archive;
 use super::pickle::{self, Pickle, Value};
 use super::{Dtype, TensorView, WeightSource};
 use crate::error::{ModelError, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Cursor;
 use std::sync::OnceLock;
 
 /// Nesting of dicts and lists in which tensors are looked for.
@@ -149,9 +149,9 @@ impl<'a> PtFile<'a> {
     /// (`torch.serialization.set_crc32_options(False)`).
     pub fn verify(&self) -> Result<()> {
         let fail = |what: String| ModelError::Checkpoint { file: self.file.clone(), what };
-        let mut archive = zip::ZipArchive::new(Cursor::new(self.data)).map_err(|e| fail(e.to_string()))?;
+        let mut archive = Archive::open(self.data).map_err(fail)?;
         for &at in &self.members {
-            let mut member = archive.by_index(at).map_err(|e| fail(e.to_string()))?;
+            let mut member = archive.zip.by_index(at).map_err(|e| fail(e.to_string()))?;
             let name = member.name().to_string();
             std::io::copy(&mut member, &mut std::io::sink()).map_err(|e| {
                 fail(format!(
@@ -201,53 +201,10 @@ fn gather(entry: &Entry<'_>) -> Vec<u8> {
     out
 }
 
-/// The zip archive: where its members' bytes are.
-struct Archive<'a> {
-    data: &'a [u8],
-    zip: zip::ZipArchive<Cursor<&'a [u8]>>,
-    names: HashMap<String, usize>,
-    /// The one folder, with its slash.
-    prefix: String,
-}
-
 /// Place in the archive, and bytes, of the storages read so far, by key.
 type Storages<'a> = HashMap<&'a str, (usize, &'a [u8])>;
 
 impl<'a> Archive<'a> {
-    fn open(data: &'a [u8]) -> Result<Self, String> {
-        let zip = zip::ZipArchive::new(Cursor::new(data))
-            .map_err(|e| format!("the zip archive is not readable ({e}); is the file whole?"))?;
-        let names: HashMap<String, usize> =
-            (0..zip.len()).filter_map(|i| Some((zip.name_for_index(i)?.to_string(), i))).collect();
-        let mut folders = names.keys().filter_map(|n| n.strip_suffix("data.pkl"));
-        let plain = |p: &str| p.ends_with('/') && p.matches('/').count() == 1;
-        match (folders.next(), folders.next()) {
-            (Some(prefix), None) if plain(prefix) => {
-                let prefix = prefix.to_string();
-                Ok(Archive { data, zip, names, prefix })
-            }
-            (Some(_), Some(_)) => Err("a zip archive with several `data.pkl`; torch.save writes one".into()),
-            _ => Err("a zip archive without `data.pkl` in its folder; is this a file that torch.save wrote?".into()),
-        }
-    }
-
-    /// Place and bytes of a member of the folder, which must be stored as it is.
-    fn member(&mut self, name: &str) -> Result<(usize, &'a [u8]), String> {
-        let name = format!("{}{name}", self.prefix);
-        let Some(&at) = self.names.get(&name) else { return Err(format!("the archive has no `{name}`")) };
-        let member = self.zip.by_index(at).map_err(|e| format!("`{name}` is not readable ({e})"))?;
-        if member.compression() != zip::CompressionMethod::Stored {
-            return Err(format!("`{name}` is compressed; torch.save does not compress, so pack it again without"));
-        }
-        let (start, size) = (member.data_start(), member.size());
-        let end =
-            start.checked_add(size).filter(|&end| member.compressed_size() == size && end <= self.data.len() as u64);
-        match end {
-            Some(end) => Ok((at, &self.data[start as usize..end as usize])),
-            None => Err(format!("`{name}` is said to have {size} bytes, more than the file has there; truncated?")),
-        }
-    }
-
     /// A tensor of the pickle with its bytes, held against its storage.
     fn tensor(&mut self, pickle: &Pickle<'a>, index: usize, seen: &mut Storages<'a>) -> Result<Entry<'a>, String> {
         let raw = &pickle.tensors[index];

@@ -293,6 +293,34 @@ fn nesting_and_sharing_have_limits() {
 /// Name, element type, shape, elements.
 type Read = (String, Dtype, Vec<usize>, Vec<u8>);
 
+/// The directory of an archive says how many files there are, and where it is itself.
+#[test]
+fn directories_that_lie_are_refused() {
+    let good = checkpoint(b"}");
+    assert!(PtFile::parse("x.pt", &good).is_ok());
+    let end = good.len() - 22;
+    let start = u32::from_le_bytes(good[end + 16..end + 20].try_into().unwrap());
+    let with_end_64 = |files: u64, start: u64| {
+        let mut bad = good[..end].to_vec();
+        let record = bad.len() as u64;
+        bad.extend([b"PK\x06\x06".to_vec(), 44u64.to_le_bytes().to_vec(), vec![45, 0, 45, 0], vec![0; 8]].concat());
+        bad.extend([files, files, record - start, start].map(u64::to_le_bytes).concat());
+        bad.extend([b"PK\x06\x07".to_vec(), vec![0; 4], record.to_le_bytes().to_vec(), vec![1, 0, 0, 0]].concat());
+        bad.extend([b"PK\x05\x06".to_vec(), vec![0; 4], vec![0xff; 12], vec![0; 2]].concat());
+        bad
+    };
+    assert!(PtFile::parse("x.pt", &with_end_64(2, start.into())).is_ok(), "an honest one of 64 bits");
+    refused(&with_end_64(1 << 40, start.into()), "claims 1099511627776 files");
+    refused(&with_end_64(10, start.into()), "claims 10 files");
+    refused(&with_end_64(2, u64::MAX), "not where it is said to be");
+    // Far ahead of the directory there is room for as many files as one likes to claim.
+    let padded = [vec![0; 1 << 20], with_end_64(1 << 19, u64::from(start))].concat();
+    refused(&padded, "claims 524288 files");
+    refused(&[&good[..], &good].concat(), "several directories");
+    refused(&[&good[..end], &good[end..], &good[end..]].concat(), "several directories");
+    refused(&[&good[..], b" "].concat(), "no directory at its end");
+}
+
 /// Reads everything that a file holds.
 fn read_all(data: &[u8], verify: bool) -> Result<Vec<Read>, String> {
     let file = PtFile::parse("x.pt", data).map_err(|e| e.to_string())?;
