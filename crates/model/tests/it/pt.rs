@@ -304,7 +304,7 @@ fn directories_that_lie_are_refused() {
         let mut bad = good[..end].to_vec();
         let record = bad.len() as u64;
         bad.extend([b"PK\x06\x06".to_vec(), 44u64.to_le_bytes().to_vec(), vec![45, 0, 45, 0], vec![0; 8]].concat());
-        bad.extend([files, files, record - start, start].map(u64::to_le_bytes).concat());
+        bad.extend([files, files, record.wrapping_sub(start), start].map(u64::to_le_bytes).concat());
         bad.extend([b"PK\x06\x07".to_vec(), vec![0; 4], record.to_le_bytes().to_vec(), vec![1, 0, 0, 0]].concat());
         bad.extend([b"PK\x05\x06".to_vec(), vec![0; 4], vec![0xff; 12], vec![0; 2]].concat());
         bad
@@ -314,7 +314,7 @@ fn directories_that_lie_are_refused() {
     refused(&with_end_64(10, start.into()), "claims 10 files");
     refused(&with_end_64(2, u64::MAX), "not where it is said to be");
     // Far ahead of the directory there is room for as many files as one likes to claim.
-    let padded = [vec![0; 1 << 20], with_end_64(1 << 19, u64::from(start))].concat();
+    let padded = [b"PK".to_vec(), vec![0; 1 << 20], with_end_64(1 << 19, u64::from(start))].concat();
     refused(&padded, "claims 524288 files");
     refused(&[&good[..], &good].concat(), "several directories");
     refused(&[&good[..end], &good[end..], &good[end..]].concat(), "several directories");
