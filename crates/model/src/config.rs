@@ -19,7 +19,7 @@ pub use gemma3::{AttentionKind, Gemma3Config};
 pub use llama::LlamaConfig;
 pub use qwen3::Qwen3Config;
 pub use rope::{Llama3Scaling, Rope};
-pub use vjepa2::{ConvStemConfig, StemNorm, Vjepa2Config};
+pub use vjepa2::{ConvStemConfig, PositionGrid, StemNorm, Vjepa2Config};
 pub use vljepa::{
     LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig,
 };

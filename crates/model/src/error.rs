@@ -57,6 +57,20 @@ pub enum ModelError {
         /// What is wrong, with the tensor or offset concerned.
         what: String,
     },
+    /// A PyTorch checkpoint is truncated, corrupt, or holds what cannot be read.
+    #[error("PyTorch checkpoint {file}: {what}")]
+    Checkpoint {
+        /// File name or role, as far as known.
+        file: String,
+        /// What is wrong, with the tensor or offset concerned.
+        what: String,
+    },
+    /// Weights could not be written.
+    #[error("writing weights failed: {what}")]
+    Write {
+        /// The operating system's answer.
+        what: String,
+    },
     /// An operator failed: shapes, limits, memory, the device.
     #[error(transparent)]
     Tensor(#[from] vljepa_tensor::Error),

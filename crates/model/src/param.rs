@@ -57,7 +57,7 @@ impl<S: WeightSource + ?Sized> ParamSource for &S {
 
 /// Random initial values by the parameter's name and shape: zeros for biases, ones for norms (zeros where one is added), truncated normal numbers for
 /// matrices (V-JEPA 2: output projections of block l divided by √(2 l); Llama blocks likewise), uniform ± 1/√fan-in for
-/// convolutions, halved in residual units. Each parameter has its own stream, so that order does not matter.
+/// convolutions, halved in residual units. Mask tokens start at zero. Each parameter has its own stream, so that order does not matter.
 #[derive(Clone, Debug)]
 pub struct RandomInit {
     /// Seed of all streams.
@@ -106,7 +106,7 @@ impl ParamSource for RandomInit {
         if name == "logit_scale" {
             return Ok(vec![self.logit_scale; count]);
         }
-        if name.ends_with(".bias") {
+        if name.ends_with(".bias") || name.ends_with(".mask_tokens") {
             return Ok(vec![0.0; count]);
         }
         if shape.len() == 1 {
@@ -117,7 +117,7 @@ impl ParamSource for RandomInit {
             let bound = if name.contains(".residual.") { 0.5 } else { 1.0 } / (fan_in as f64).sqrt();
             return Ok((0..count).map(|_| (bound * (2.0 * stream.unit() - 1.0)) as f32).collect());
         }
-        let outputs = [".attention.proj.", ".mlp.fc2.", ".o_proj.", ".down_proj."];
+        let outputs = [".attention.proj.", ".self_attn.out_proj.", ".mlp.fc2.", ".o_proj.", ".down_proj."];
         let layer = name.split('.').find_map(|part| part.parse::<usize>().ok());
         let std = match layer.filter(|_| outputs.iter().any(|o| name.contains(o))) {
             Some(l) => self.range / (2.0 * (l + 1) as f64).sqrt(),

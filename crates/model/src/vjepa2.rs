@@ -1,12 +1,23 @@
-//! The V-JEPA 2 encoder (arXiv 2506.09985; names of `VJEPA2Model`).
+//! V-JEPA 2 (arXiv 2506.09985; names of `VJEPA2Model`): the encoder here, masks, predictor and probe in their files.
+
+mod block;
+mod patch_ids;
+mod predictor;
+mod probe;
+
+pub use patch_ids::PatchIds;
+pub use predictor::{Prediction, Vjepa2Predictor};
+pub use probe::AttentiveProbe;
 
 use vljepa_tensor::autograd::{self, Var};
-use vljepa_tensor::ops::{Attention, Conv2dPatches, Rope3d, rope_3d_frequencies};
+use vljepa_tensor::ops::{Conv2dPatches, Rope3d};
 use vljepa_tensor::{Activation, Device, Error, Tensor};
+
+use block::{Block, BlockSizes};
 
 use crate::config::{ConvStemConfig, Vjepa2Config};
 use crate::error::{ModelError, Result};
-use crate::layers::{LayerNorm, Linear};
+use crate::layers::LayerNorm;
 use crate::param::{Builder, Forward, Param, ParamSource};
 
 /// One convolution over channels-last feature maps, as a product with gathered patches.
@@ -70,19 +81,6 @@ enum Embedding {
     Stem { layers: Vec<StemLayer>, taps: Vec<Param>, bias: Param },
 }
 
-/// One pre-norm block.
-#[derive(Clone, Debug)]
-struct Block {
-    norm1: LayerNorm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    proj: Linear,
-    norm2: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
-}
-
 /// The V-JEPA 2 encoder: pixels to patch tokens.
 #[derive(Clone, Debug)]
 pub struct Vjepa2Encoder {
@@ -91,44 +89,6 @@ pub struct Vjepa2Encoder {
     layer: Vec<Block>,
     layernorm: LayerNorm,
     inv_freq: Tensor,
-}
-
-impl Block {
-    fn new(b: &mut Builder<'_>, name: &str, c: &Vjepa2Config) -> Result<Self> {
-        let (d, mlp) = (c.hidden_size, c.mlp_size());
-        Ok(Block {
-            norm1: LayerNorm::new(b, &format!("{name}.norm1"), d, c.layer_norm_eps)?,
-            query: Linear::new(b, &format!("{name}.attention.query"), d, d, c.qkv_bias)?,
-            key: Linear::new(b, &format!("{name}.attention.key"), d, d, c.qkv_bias)?,
-            value: Linear::new(b, &format!("{name}.attention.value"), d, d, c.qkv_bias)?,
-            proj: Linear::new(b, &format!("{name}.attention.proj"), d, d, true)?,
-            norm2: LayerNorm::new(b, &format!("{name}.norm2"), d, c.layer_norm_eps)?,
-            fc1: Linear::new(b, &format!("{name}.mlp.fc1"), d, mlp, true)?,
-            fc2: Linear::new(b, &format!("{name}.mlp.fc2"), mlp, d, true)?,
-        })
-    }
-
-    fn forward(&self, f: &Forward, x: &Var, heads: usize, rope: &Rope3d<'_>) -> Result<Var> {
-        let h = self.norm1.forward(f, x)?;
-        let q = autograd::rope_3d(&self.query.forward(f, &h)?, rope)?;
-        let k = autograd::rope_3d(&self.key.forward(f, &h)?, rope)?;
-        let v = self.value.forward(f, &h)?;
-        let mixed = autograd::attention(&q, &k, &v, &Attention::new(heads))?;
-        let x = autograd::add(x, &self.proj.forward(f, &mixed)?)?;
-        let h = self.fc1.forward(f, &self.norm2.forward(f, &x)?)?;
-        let h = autograd::activate(&h, Activation::Gelu)?;
-        Ok(autograd::add(&x, &self.fc2.forward(f, &h)?)?)
-    }
-
-    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
-        self.norm1.collect(out);
-        for linear in [&self.query, &self.key, &self.value, &self.proj] {
-            linear.collect(out);
-        }
-        self.norm2.collect(out);
-        self.fc1.collect(out);
-        self.fc2.collect(out);
-    }
 }
 
 impl Embedding {
@@ -186,14 +146,14 @@ impl Embedding {
 impl Vjepa2Encoder {
     /// Builds the encoder from parameters named `{prefix}.embeddings.…`, `{prefix}.layer.{i}.…`, `{prefix}.layernorm.…`.
     pub(crate) fn new(b: &mut Builder<'_>, prefix: &str, config: &Vjepa2Config) -> Result<Self> {
-        let frequencies = rope_3d_frequencies(config.head_dim());
+        let sizes = BlockSizes::encoder(config);
         Ok(Vjepa2Encoder {
             embedding: Embedding::new(b, &format!("{prefix}.embeddings"), config)?,
             layer: (0..config.num_hidden_layers)
-                .map(|i| Block::new(b, &format!("{prefix}.layer.{i}"), config))
+                .map(|i| Block::new(b, &format!("{prefix}.layer.{i}"), &sizes))
                 .collect::<Result<_>>()?,
             layernorm: LayerNorm::new(b, &format!("{prefix}.layernorm"), config.hidden_size, config.layer_norm_eps)?,
-            inv_freq: Tensor::from_f32(b.device, &[frequencies.len()], &frequencies)?,
+            inv_freq: sizes.inv_freq(b.device)?,
             config: config.clone(),
         })
     }
@@ -290,23 +250,35 @@ impl Vjepa2Encoder {
     }
 
     /// All patch tokens after the last norm: `[B, T, C, H, W]` → `[B, T/2 · H/p · W/p, D]`, ordered by tubelet, row, column.
-    /// Rotary positions follow the real grid of the input.
+    /// Rotary positions are those of the configured [`PositionGrid`](crate::config::PositionGrid).
     ///
     /// # Errors
     /// As [`Vjepa2Encoder::embed`].
     pub fn forward(&self, f: &Forward, frames: &Tensor) -> Result<Var> {
         let (x, grid) = self.embed(f, frames)?;
-        let x = self.blocks(f, x, grid)?;
+        self.blocks(f, x, grid, None)
+    }
+
+    /// The kept patch tokens alone, as if the others were not there: `[B, T, C, H, W]` → `[B, K, D]` in the order of the
+    /// ids. This is how the context of masked-latent training is encoded.
+    ///
+    /// # Errors
+    /// As [`Vjepa2Encoder::embed`], and when the ids are of clips of another size or number.
+    pub fn forward_kept(&self, f: &Forward, frames: &Tensor, kept: &PatchIds) -> Result<Var> {
+        let (x, grid) = self.embed(f, frames)?;
+        self.blocks(f, kept.select(&x)?, grid, Some(kept.ids()))
+    }
+
+    fn blocks(&self, f: &Forward, mut x: Var, grid: (usize, usize), ids: Option<&Tensor>) -> Result<Var> {
+        let rope = self.rope(grid).ids(ids);
+        for block in &self.layer {
+            x = block.forward(f, &x, &rope)?;
+        }
         self.layernorm.forward(f, &x)
     }
 
-    fn blocks(&self, f: &Forward, mut x: Var, grid: (usize, usize)) -> Result<Var> {
-        let heads = self.config.num_attention_heads;
-        let rope = Rope3d::new(heads, grid, &self.inv_freq);
-        for block in &self.layer {
-            x = block.forward(f, &x, heads, &rope)?;
-        }
-        Ok(x)
+    fn rope(&self, grid: (usize, usize)) -> Rope3d<'_> {
+        Rope3d::new(self.config.num_attention_heads, self.config.rope_grid(grid), &self.inv_freq)
     }
 
     /// The tokens after the embedding and after each block, before the last norm, for comparison with other
@@ -316,11 +288,10 @@ impl Vjepa2Encoder {
     /// As [`Vjepa2Encoder::embed`].
     pub fn hidden_states(&self, f: &Forward, frames: &Tensor) -> Result<Vec<Var>> {
         let (x, grid) = self.embed(f, frames)?;
-        let heads = self.config.num_attention_heads;
-        let rope = Rope3d::new(heads, grid, &self.inv_freq);
+        let rope = self.rope(grid);
         let mut states = vec![x];
         for block in &self.layer {
-            let next = block.forward(f, &states[states.len() - 1], heads, &rope)?;
+            let next = block.forward(f, &states[states.len() - 1], &rope)?;
             states.push(next);
         }
         Ok(states)

@@ -122,9 +122,122 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A folder being written: beside its place, and moved there when it is whole. Dropped before, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct OutFolder {
+    temporary: tempfile::TempDir,
+    place: PathBuf,
+}
+
+impl OutFolder {
+    /// A folder to be at `dir`, which must not exist or be an empty folder.
+    ///
+    /// # Errors
+    /// When there is something at `dir`, or its parent is missing or cannot be written.
+    pub(crate) fn new(dir: &Path) -> Result<Self> {
+        let place = match std::fs::metadata(dir) {
+            Ok(meta) if meta.is_dir() => {
+                if std::fs::read_dir(dir).map_err(Error::io(dir, "reading"))?.next().is_some() {
+                    return Err(Error::content(dir, "the folder is not empty; name a new or an empty one"));
+                }
+                dir.canonicalize().map_err(Error::io(dir, "reading"))?
+            }
+            Ok(_) => return Err(Error::content(dir, "is a file; name a new or an empty folder")),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => dir.to_path_buf(),
+            Err(e) => return Err(Error::io(dir, "writing")(e)),
+        };
+        if place.file_name().is_none() {
+            return Err(Error::content(dir, "is not the name of a folder"));
+        }
+        let parent = match place.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".vljepa-").suffix(".tmp");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o777));
+        }
+        let temporary = builder.tempdir_in(parent).map_err(Error::io(parent, "writing"))?;
+        Ok(Self { temporary, place })
+    }
+
+    /// Writes a file of it.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.stream(name, |out| out.write_all(bytes).map_err(Error::io(&self.place.join(name), "writing")))
+    }
+
+    /// Writes a file of it part by part.
+    pub(crate) fn stream(&self, name: &str, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+        let shown = self.place.join(name);
+        let file = File::create_new(self.temporary.path().join(name)).map_err(Error::io(&shown, "writing"))?;
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, file);
+        fill(&mut out)?;
+        let file = out.into_inner().map_err(|e| Error::io(&shown, "writing")(e.into_error()))?;
+        file.sync_all().map_err(Error::io(&shown, "writing"))
+    }
+
+    /// Moves the folder to its place.
+    ///
+    /// # Errors
+    /// When something has come to be there meanwhile.
+    pub(crate) fn persist(self) -> Result<()> {
+        // Unix replaces an empty folder itself.
+        if cfg!(not(unix)) && self.place.exists() {
+            std::fs::remove_dir(&self.place).map_err(Error::io(&self.place, "replacing"))?;
+        }
+        std::fs::rename(self.temporary.path(), &self.place).map_err(Error::io(&self.place, "writing"))?;
+        let _ = self.temporary.keep();
+        #[cfg(unix)]
+        if let Some(parent) = self.place.parent().filter(|p| !p.as_os_str().is_empty()) {
+            // The name is on the disk once its folder is; where that cannot be asked for, it is the system's turn.
+            let _ = File::open(parent).and_then(|dir| dir.sync_all());
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, empty, full) = (dir.path().join("new"), dir.path().join("empty"), dir.path().join("full"));
+        let names = || {
+            let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let folder = OutFolder::new(&place).unwrap();
+        folder.write("a", b"1").unwrap();
+        assert!(!place.exists());
+        drop(folder);
+        assert!(names().is_empty(), "{:?}", names());
+        std::fs::create_dir(&empty).unwrap();
+        for at in [&place, &empty] {
+            let folder = OutFolder::new(at).unwrap();
+            folder.write("a", b"1").unwrap();
+            folder.persist().unwrap();
+            assert_eq!(std::fs::read(at.join("a")).unwrap(), b"1");
+        }
+        assert!(OutFolder::new(&place).unwrap_err().to_string().contains("not empty"));
+        std::fs::write(&full, "x").unwrap();
+        assert!(OutFolder::new(&full).unwrap_err().to_string().contains("is a file"));
+        assert!(OutFolder::new(&dir.path().join("no/such")).is_err());
+        assert!(OutFolder::new(Path::new("/")).is_err());
+        // Filled while it was being written: what is there stays.
+        let late = dir.path().join("late");
+        let folder = OutFolder::new(&late).unwrap();
+        std::fs::create_dir(&late).unwrap();
+        std::fs::write(late.join("theirs"), "x").unwrap();
+        assert!(folder.persist().is_err());
+        assert_eq!(names(), ["empty", "full", "late", "new"]);
+        assert_eq!(std::fs::read(late.join("theirs")).unwrap(), b"x");
+    }
 
     #[test]
     fn written_whole_and_nothing_beside_it() {

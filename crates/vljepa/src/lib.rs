@@ -16,7 +16,9 @@
 //! ```
 
 pub mod bench;
+mod checkpoint;
 mod classify;
+mod convert;
 mod demo;
 mod embeddings;
 mod error;
@@ -24,13 +26,16 @@ mod files;
 mod folder;
 mod index;
 pub mod info;
+mod inspect;
 mod model;
 
 pub use classify::{Classifier, Prediction, labels_from_file, labels_from_list};
+pub use convert::{ConvertFrom, ConvertOptions, Converted, convert};
 pub use demo::{Demo, Floor, Named, Score, Search, Timing};
 pub use embeddings::{Embeddings, Match, best, softmax};
 pub use error::{Error, Result};
 pub use files::{check_writable, write_atomically};
 pub use folder::ModelFolder;
 pub use index::{Entry, Index, Skipped};
+pub use inspect::{Inspection, TensorInfo};
 pub use model::{Model, open_device, picture_files};

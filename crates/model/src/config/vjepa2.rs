@@ -57,9 +57,31 @@ pub struct Vjepa2Config {
     pub pred_zero_init_mask_tokens: bool,
     /// MLP width of the predictor over `pred_hidden_size`.
     pub pred_mlp_ratio: f64,
+    /// Ours, not in the published files: where rotary positions of inputs of another size come from.
+    #[serde(skip_serializing_if = "PositionGrid::is_default")]
+    pub position_grid: PositionGrid,
     /// Ours, not in the published files: convolutions on every frame before the tubelet embedding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conv_stem: Option<ConvStemConfig>,
+}
+
+/// Which patch grid turns a token's number into its frame, row and column. The two agree on square inputs of `crop_size`;
+/// on others they give the same weights different positions, and so different results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PositionGrid {
+    /// The grid of the input (the authors' code). The default, since it keeps rows and columns apart at every size.
+    #[default]
+    Real,
+    /// The square of `crop_size / patch_size` cells, whatever the input (transformers).
+    Config,
+}
+
+impl PositionGrid {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Convolutions on every frame before the tubelet embedding. Layer i is a strided convolution, `residual[i]` units
@@ -138,6 +160,7 @@ impl Default for Vjepa2Config {
             pred_num_mask_tokens: 10,
             pred_zero_init_mask_tokens: true,
             pred_mlp_ratio: 4.0,
+            position_grid: PositionGrid::Real,
             conv_stem: None,
         }
     }
@@ -165,6 +188,11 @@ impl Vjepa2Config {
         }
     }
 
+    /// ViT-g at 384², 576 tokens a tubelet.
+    pub fn vit_giant_384() -> Self {
+        Self { crop_size: 384, ..Self::vit_giant() }
+    }
+
     /// Parse a `config.json` and [`validate`](Self::validate) it.
     pub fn from_json(json: &str) -> Result<Self> {
         let config: Self = parse("vjepa2", json)?;
@@ -185,6 +213,27 @@ impl Vjepa2Config {
     /// Inner width of the MLP.
     pub fn mlp_size(&self) -> usize {
         (self.hidden_size as f64 * self.mlp_ratio) as usize
+    }
+
+    /// Inner width of the predictor's MLP.
+    pub fn predictor_mlp_size(&self) -> usize {
+        (self.pred_hidden_size as f64 * self.pred_mlp_ratio) as usize
+    }
+
+    /// Inner width of the attentive probe's MLP: four times the width, whatever `mlp_ratio` says (as in transformers).
+    pub fn probe_mlp_size(&self) -> usize {
+        4 * self.hidden_size
+    }
+
+    /// Rows and columns that rotary positions are counted in, for an input of `real` rows and columns of patches.
+    pub fn rope_grid(&self, real: (usize, usize)) -> (usize, usize) {
+        match self.position_grid {
+            PositionGrid::Real => real,
+            PositionGrid::Config => {
+                let side = self.crop_size / self.patch_size.max(1);
+                (side, side)
+            }
+        }
     }
 
     /// Token grid (tubelets, rows, columns) of a clip of the given size; a clip shorter than a tubelet is repeated.
@@ -228,6 +277,9 @@ impl Vjepa2Config {
             }
         }
         c.size("pred_num_mask_tokens", self.pred_num_mask_tokens, 1 << 10)?;
+        if self.num_pooler_layers > MAX_LAYERS {
+            return c.fail(format!("`num_pooler_layers` is {}, must be at most {MAX_LAYERS}", self.num_pooler_layers));
+        }
         c.number("layer_norm_eps", self.layer_norm_eps, 0.0, 1.0)?;
         c.number("initializer_range", self.initializer_range, 0.0, 10.0)?;
         for (key, p) in [
@@ -306,12 +358,31 @@ impl Vjepa2Config {
         let (d, p) = (self.hidden_size, self.pred_hidden_size);
         s.add("predictor.embeddings.mask_tokens", &[self.pred_num_mask_tokens, 1, 1, p]);
         s.linear("predictor.embeddings.predictor_embeddings", d, p, true);
-        let mlp = (p as f64 * self.pred_mlp_ratio) as usize;
         for i in 0..self.pred_num_hidden_layers {
-            block(&mut s, &format!("predictor.layer.{i}"), p, mlp, self.qkv_bias);
+            block(&mut s, &format!("predictor.layer.{i}"), p, self.predictor_mlp_size(), self.qkv_bias);
         }
         s.layer_norm("predictor.layernorm", p);
         s.linear("predictor.proj", p, d, true);
+        s.0
+    }
+
+    /// Tensors of an attentive probe of `labels` classes that classifier checkpoints carry beside the rest.
+    pub fn probe_tensors(&self, labels: usize) -> Vec<TensorSpec> {
+        let mut s = Specs::default();
+        let d = self.hidden_size;
+        s.add("pooler.query_tokens", &[1, 1, d]);
+        let selfs = (0..self.num_pooler_layers).map(|i| (format!("self_attention_layers.{i}"), "self_attn", true));
+        for (layer, attention, out_proj) in selfs.chain([("cross_attention_layer".into(), "cross_attn", false)]) {
+            let name = format!("pooler.{layer}");
+            for part in ["q_proj", "k_proj", "v_proj"].into_iter().chain(out_proj.then_some("out_proj")) {
+                s.linear(&format!("{name}.{attention}.{part}"), d, d, true);
+            }
+            s.layer_norm(&format!("{name}.layer_norm1"), d);
+            s.layer_norm(&format!("{name}.layer_norm2"), d);
+            s.linear(&format!("{name}.mlp.fc1"), d, self.probe_mlp_size(), true);
+            s.linear(&format!("{name}.mlp.fc2"), self.probe_mlp_size(), d, true);
+        }
+        s.linear("classifier", d, labels, true);
         s.0
     }
 

@@ -52,6 +52,23 @@ pub(super) fn all_finite(name: &str, values: &[f32]) -> Result<()> {
     }
 }
 
+/// [`all_finite`] of a float tensor as it is stored; others pass.
+pub(super) fn check_finite(name: &str, t: &TensorView<'_>) -> Result<()> {
+    /// Far fewer elements than a tensor has, so that little memory is needed.
+    const PART: usize = 1 << 16;
+    if !matches!(t.dtype, Dtype::F32 | Dtype::F16 | Dtype::Bf16) {
+        return Ok(());
+    }
+    for (part, bytes) in t.bytes.chunks(PART * t.dtype.size()).enumerate() {
+        let values = to_f32(name, &TensorView { dtype: t.dtype, shape: t.shape, bytes })?;
+        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+            let (index, value) = (part * PART + at, values[at]);
+            return Err(ModelError::NonFinite { name: name.to_string(), index, value });
+        }
+    }
+    Ok(())
+}
+
 /// Quantise to int8 with one scale per row: `scale` = max|row| / 127, `q` = round(value / scale), so that
 /// |value − q·scale| ≤ scale/2. A row of zeros, and one too small for its scale to be a number above zero, has scale 0.
 ///

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write;
 
 /// The reference's limit on the header, bytes.
 const MAX_HEADER: u64 = 100_000_000;
@@ -251,20 +252,9 @@ impl Writer {
     pub fn finish(self) -> Result<Vec<u8>> {
         let mut order: Vec<_> = self.tensors.iter().collect();
         order.sort_by_key(|(name, (dtype, ..))| (std::cmp::Reverse(dtype.size()), name.as_str()));
-        let mut header = serde_json::Map::new();
-        if !self.metadata.is_empty() {
-            header.insert(METADATA.into(), serde_json::json!(self.metadata));
-        }
-        let mut at = 0;
-        for (name, (dtype, shape, bytes)) in &order {
-            let offsets = [at, at + bytes.len()];
-            at += bytes.len();
-            let entry = serde_json::json!({"dtype": dtype.name(), "shape": shape, "data_offsets": offsets});
-            header.insert((*name).clone(), entry);
-        }
-        let mut header = serde_json::to_vec(&header)
-            .map_err(|e| ModelError::File { file: "being written".into(), what: e.to_string() })?;
-        header.resize(header.len().next_multiple_of(8), b' ');
+        let list: Vec<_> =
+            order.iter().map(|(name, (d, shape, bytes))| (name.as_str(), *d, &shape[..], bytes.len())).collect();
+        let (mut header, at) = header(&self.metadata, &list)?;
         let mut out = Vec::with_capacity(8 + header.len() + at);
         out.extend((header.len() as u64).to_le_bytes());
         out.append(&mut header);
@@ -273,4 +263,62 @@ impl Writer {
         }
         Ok(out)
     }
+}
+
+/// The header of a file with these tensors in this order (name, element type, shape, bytes), padded so that the tensors
+/// are aligned, and their bytes together.
+fn header(metadata: &BTreeMap<String, String>, list: &[(&str, Dtype, &[usize], usize)]) -> Result<(Vec<u8>, usize)> {
+    let mut header = serde_json::Map::new();
+    if !metadata.is_empty() {
+        header.insert(METADATA.into(), serde_json::json!(metadata));
+    }
+    let mut at = 0;
+    for &(name, dtype, shape, bytes) in list {
+        let offsets = [at, at + bytes];
+        at += bytes;
+        let entry = serde_json::json!({"dtype": dtype.name(), "shape": shape, "data_offsets": offsets});
+        header.insert(name.to_string(), entry);
+    }
+    let mut header = serde_json::to_vec(&header)
+        .map_err(|e| ModelError::File { file: "being written".into(), what: e.to_string() })?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok((header, at))
+}
+
+/// Writes all tensors of `source` as they are, one by one, without a copy of them all in memory. The bytes depend only
+/// on what the source holds. `done` hears the bytes written so far and those of the whole file.
+///
+/// # Errors
+/// [`ModelError::NonFinite`] for floats that are NaN or infinite, [`ModelError::Write`] when `out` refuses.
+pub fn write_safetensors(
+    source: &(impl WeightSource + ?Sized),
+    metadata: &BTreeMap<String, String>,
+    out: &mut dyn Write,
+    mut done: impl FnMut(u64, u64),
+) -> Result<()> {
+    let names = source.names();
+    let mut tensors: Vec<(&str, TensorView<'_>)> =
+        names.iter().filter_map(|n| Some((n.as_ref(), source.tensor(n)?))).collect();
+    if let Some((name, _)) = tensors.iter().find(|(name, _)| *name == METADATA) {
+        let what = format!("no tensor may be named `{name}`");
+        return Err(ModelError::File { file: "being written".into(), what });
+    }
+    tensors.sort_by_key(|(name, t)| (std::cmp::Reverse(t.dtype.size()), *name));
+    let list: Vec<_> = tensors.iter().map(|(name, t)| (*name, t.dtype, t.shape, t.bytes.len())).collect();
+    let (header, data) = header(metadata, &list)?;
+    let total = (8 + header.len() + data) as u64;
+    let mut written = 0;
+    let mut write = |bytes: &[u8]| -> Result<()> {
+        out.write_all(bytes).map_err(|e| ModelError::Write { what: e.to_string() })?;
+        written += bytes.len() as u64;
+        done(written, total);
+        Ok(())
+    };
+    write(&(header.len() as u64).to_le_bytes())?;
+    write(&header)?;
+    for (name, tensor) in &tensors {
+        convert::check_finite(name, tensor)?;
+        tensor.bytes.chunks(8 << 20).try_for_each(&mut write)?;
+    }
+    Ok(())
 }

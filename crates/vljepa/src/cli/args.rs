@@ -48,6 +48,10 @@ pub enum Verb {
     Eval(EvalArgs),
     /// Name and find drawings of an unseen designer; writes a page with pictures
     Demo(DemoArgs),
+    /// Turn a checkpoint of another project into a folder that this program reads
+    Convert(ConvertArgs),
+    /// What a checkpoint, a model folder or an index holds
+    Inspect(InspectArgs),
     /// Time operators on this adapter
     Bench(BenchArgs),
 }
@@ -189,6 +193,60 @@ pub struct DemoArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// What the checkpoint is
+    #[arg(long, value_name = "KIND")]
+    pub from: FromKind,
+    /// The checkpoint: a file or a folder
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// The folder to write; it must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// config.json of the checkpoint, where it is not beside it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// vjepa2-pt: which encoder, `encoder` or its moving average, with which the authors evaluate
+    #[arg(long, value_name = "NAME", default_value = "target_encoder")]
+    pub entry: String,
+    /// vjepa2-pt: side of the square input in pixels, which the file does not tell (256, or 384 for that model)
+    #[arg(long, value_name = "N")]
+    pub crop_size: Option<usize>,
+    /// open-vljepa: folder of the V-JEPA 2 that it was trained from
+    #[arg(long, value_name = "DIR", required_if_eq("from", "open-vljepa"))]
+    pub vjepa2: Option<PathBuf>,
+    /// open-vljepa: folder with config.json and tokenizer.json of its Llama
+    #[arg(long, value_name = "DIR", required_if_eq("from", "open-vljepa"))]
+    pub llama: Option<PathBuf>,
+    /// open-vljepa: folder with config.json and tokenizer.json of its text encoder, EmbeddingGemma
+    #[arg(long, value_name = "DIR", required_if_eq("from", "open-vljepa"))]
+    pub gemma: Option<PathBuf>,
+    /// Do not hold a PyTorch file against its checksums (some are written without)
+    #[arg(long)]
+    pub skip_checksums: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FromKind {
+    /// V-JEPA 2 of the model hub, base model or classifier
+    Vjepa2,
+    /// V-JEPA 2 as its authors publish it, a .pt file
+    Vjepa2Pt,
+    /// A text model of the model hub: BERT, Llama, Gemma 3, Qwen3
+    HfText,
+    /// A checkpoint of open-vljepa, a .pt file
+    #[value(name = "open-vljepa")]
+    OpenVlJepa,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Safetensors file, index of shards, PyTorch checkpoint, model folder, or index of pictures
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -3,10 +3,12 @@
 mod args;
 mod bench;
 mod classify;
+mod convert;
 mod demo;
 mod embed;
 mod index;
 mod info;
+mod inspect;
 mod output;
 mod train;
 
@@ -31,6 +33,8 @@ pub fn main() -> Result<()> {
         Verb::Train(args) => train::train(args, common, &out),
         Verb::Eval(args) => train::eval(args, common, &out),
         Verb::Demo(args) => demo::run(args, common, &out),
+        Verb::Convert(args) => convert::run(args, &out),
+        Verb::Inspect(args) => inspect::run(args, &out),
         Verb::Bench(args) => bench::run(args, common, &out),
     }
 }

@@ -3,6 +3,7 @@
 // Tests may stop where they stand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod checkpoints;
 mod files;
 mod learning;
 mod machine;

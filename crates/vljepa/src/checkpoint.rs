@@ -1,0 +1,132 @@
+//! Weights on disk, whatever their format: one safetensors file, shards with an index, a PyTorch checkpoint, a folder.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use vljepa_model::weights::{PtFile, SafeTensors, ShardIndex, Shards, TensorView, WeightSource};
+
+use crate::error::{Error, Result};
+use crate::files::{self, Mapped};
+
+/// Configurations and indices are small; more is not one of them.
+const MAX_JSON: u64 = 64 << 20;
+const CONFIG: &str = "config.json";
+/// The weights of a folder, the first that is there.
+const WEIGHTS: [&str; 3] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
+
+/// Opened files, before their headers are read.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    /// The file that names or holds the weights.
+    path: PathBuf,
+    /// Where `config.json` and tokenizers are.
+    dir: PathBuf,
+    files: Files,
+}
+
+#[derive(Debug)]
+enum Files {
+    One(Mapped),
+    Shards(ShardIndex, BTreeMap<String, Mapped>),
+}
+
+/// Weights with their headers read.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    SafeTensors(SafeTensors<'a>),
+    Shards(Shards<'a>),
+    Pt(PtFile<'a>),
+}
+
+impl WeightSource for Source<'_> {
+    fn names(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Self::SafeTensors(s) => s.names(),
+            Self::Shards(s) => s.names(),
+            Self::Pt(s) => s.names(),
+        }
+    }
+
+    fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
+        match self {
+            Self::SafeTensors(s) => s.tensor(name),
+            Self::Shards(s) => s.tensor(name),
+            Self::Pt(s) => s.tensor(name),
+        }
+    }
+}
+
+impl Checkpoint {
+    /// Opens a file with weights, an index of shards, or a folder with one of them in it.
+    ///
+    /// # Errors
+    /// Missing, empty or unreadable files, a folder without weights, an index that is none.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
+        if meta.is_dir() {
+            let Some(file) = WEIGHTS.iter().map(|name| path.join(name)).find(|p| p.exists()) else {
+                return Err(Error::content(path, format!("a folder without weights ({})", WEIGHTS.join(", "))));
+            };
+            return Self::file(&file, path);
+        }
+        let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::file(path, dir)
+    }
+
+    fn file(path: &Path, dir: &Path) -> Result<Self> {
+        let files = if path.extension().is_some_and(|e| e == "json") {
+            let text = files::read_text(path, MAX_JSON)?;
+            let index = ShardIndex::parse(&text).map_err(Error::model(path.display()))?;
+            let mut shards = BTreeMap::new();
+            for file in index.files() {
+                shards.insert(file.to_owned(), files::map(&dir.join(file))?);
+            }
+            Files::Shards(index, shards)
+        } else {
+            Files::One(files::map(path)?)
+        };
+        Ok(Self { path: path.to_path_buf(), dir: dir.to_path_buf(), files })
+    }
+
+    /// The file that names or holds the weights.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file beside the weights.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The text of the `config.json` beside the weights, where there is one.
+    pub(crate) fn config(&self) -> Result<Option<String>> {
+        let path = self.beside(CONFIG);
+        if path.exists() { files::read_text(&path, MAX_JSON).map(Some) } else { Ok(None) }
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.files {
+            Files::One(map) => map.len() as u64,
+            Files::Shards(_, shards) => shards.values().map(|m| m.len() as u64).sum(),
+        }
+    }
+
+    /// Reads the headers.
+    pub(crate) fn source(&self) -> Result<Source<'_>> {
+        let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let named = Error::model(self.path.display());
+        match &self.files {
+            // Zip archives, and the pickles of older versions of PyTorch.
+            Files::One(map) if map.starts_with(b"PK") || map.starts_with(b"\x80\x02") => {
+                PtFile::parse(&name, map).map(Source::Pt).map_err(named)
+            }
+            Files::One(map) => SafeTensors::parse(&name, map).map(Source::SafeTensors).map_err(named),
+            Files::Shards(index, shards) => {
+                let bytes = shards.iter().map(|(name, map)| (name.clone(), &**map)).collect();
+                Shards::open(index.clone(), &bytes).map(Source::Shards).map_err(named)
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `inspect`.
+
+use serde_json::Value;
+use vljepa::{Inspection, Result};
+
+use super::args::InspectArgs;
+use super::{Output, output};
+
+/// Characters of a value that are shown; JSON has them all.
+const SHOWN: usize = 80;
+
+pub fn run(args: &InspectArgs, out: &Output) -> Result<()> {
+    let found = Inspection::of(&args.file)?;
+    if out.json {
+        return out.document(&found);
+    }
+    let mut text = format!(
+        "{}: {}, {} bytes, {} tensors, {} parameters\n",
+        found.path,
+        found.kind,
+        found.bytes,
+        found.tensors.len(),
+        found.parameters
+    );
+    if !found.tensors.is_empty() {
+        text += "\ntensors\n";
+        let row = |t: &vljepa::TensorInfo| {
+            let shape: Vec<String> = t.shape.iter().map(usize::to_string).collect();
+            vec![
+                format!("  {}", line(&t.name)),
+                t.dtype.to_owned(),
+                format!("[{}]", shape.join(", ")),
+                t.bytes.to_string(),
+            ]
+        };
+        text += &output::columns(&found.tensors.iter().map(row).collect::<Vec<_>>());
+    }
+    if let Some(Value::Object(config)) = &found.config {
+        text += "\nconfig.json\n";
+        text += &pairs(config.iter().map(|(key, value)| (key.as_str(), value.to_string())));
+    }
+    if !found.metadata.is_empty() {
+        text += "\nmetadata\n";
+        let plain = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+        text += &pairs(found.metadata.iter().map(|(key, value)| (key.as_str(), plain(value))));
+    }
+    if !found.unreadable.is_empty() {
+        text += "\nnot readable\n";
+        text += &pairs(found.unreadable.iter().map(|(key, what)| (key.as_str(), what.clone())));
+    }
+    out.text(&text)
+}
+
+/// Names and values in columns, one line each.
+fn pairs<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
+    let short = |value: String| {
+        let value = line(&value);
+        match value.char_indices().nth(SHOWN) {
+            Some((at, _)) => format!("{}…", &value[..at]),
+            None => value,
+        }
+    };
+    output::columns(&values.map(|(key, value)| vec![format!("  {}", line(key)), short(value)]).collect::<Vec<_>>())
+}
+
+/// Text of a file as one line that a terminal takes for nothing else.
+fn line(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.replace(char::is_control, "\u{fffd}")
+}

@@ -1,0 +1,267 @@
+//! Checkpoints of other projects as folders that this program reads. A folder is written whole or not at all.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use vljepa_model::TextTokenizer;
+use vljepa_model::config::{Vjepa2Config, VlJepaConfig, parameter_count};
+use vljepa_model::weights::{
+    OpenVlJepaParts, PtFile, TextKind, Vjepa2Parts, WeightSource, bare_text, bare_vjepa2, check, official_config,
+    official_vjepa2, open_vljepa, open_vljepa_config, write_safetensors,
+};
+
+use crate::checkpoint::{Checkpoint, Source};
+use crate::error::{Error, Result};
+use crate::files::{self, OutFolder};
+
+const MAX_JSON: u64 = 64 << 20;
+const MAX_TOKENIZER: u64 = 256 << 20;
+const TOKENIZER: &str = "tokenizer.json";
+/// Side of the pictures that all published V-JEPA 2 but one were trained on.
+const CROP_SIZE: usize = 256;
+
+/// Where a checkpoint comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConvertFrom<'a> {
+    /// V-JEPA 2 of the model hub, base model or classifier.
+    Vjepa2,
+    /// V-JEPA 2 as its authors publish it.
+    Vjepa2Pt {
+        /// `encoder`, or `target_encoder` for its moving average, with which the authors evaluate.
+        entry: &'a str,
+        /// Side of the square input, pixels; 256 where it is not said. No tensor's shape tells.
+        crop_size: Option<usize>,
+    },
+    /// A text model of the model hub: BERT, Llama, Gemma 3, Qwen3.
+    HfText,
+    /// A checkpoint of open-vljepa, with the folders of the models that its training started from.
+    OpenVlJepa {
+        /// V-JEPA 2, whose encoder such checkpoints leave out.
+        vjepa2: &'a Path,
+        /// Llama: configuration and tokenizer.
+        llama: &'a Path,
+        /// The Y-Encoder, EmbeddingGemma in that project: configuration and tokenizer.
+        gemma: &'a Path,
+    },
+}
+
+/// What is converted, and how.
+#[derive(Clone, Debug)]
+pub struct ConvertOptions<'a> {
+    /// Where it comes from.
+    pub from: ConvertFrom<'a>,
+    /// Its `config.json`, where that is not beside it. A V-JEPA 2 of the authors needs none.
+    pub config: Option<&'a Path>,
+    /// Whether the checksums of a PyTorch checkpoint are held against its contents.
+    pub checksums: bool,
+}
+
+/// What was written.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Converted {
+    /// The folder.
+    pub out: String,
+    /// What it holds, in words.
+    pub model: String,
+    /// Tensors in `model.safetensors`.
+    pub tensors: usize,
+    /// Their elements together.
+    pub parameters: u64,
+    /// Bytes of `model.safetensors`.
+    pub bytes: u64,
+}
+
+/// Converts the checkpoint at `source` into the folder `out`, which must not exist or be empty. `progress` hears bytes
+/// written and bytes in all.
+///
+/// # Errors
+/// What is wrong with the source, its configuration or the folder; then nothing is written.
+pub fn convert(
+    source: &Path,
+    out: &Path,
+    options: &ConvertOptions<'_>,
+    progress: impl FnMut(u64, u64),
+) -> Result<Converted> {
+    let folder = OutFolder::new(out)?;
+    let checkpoint = Checkpoint::open(source)?;
+    let weights = checkpoint.source()?;
+    if let (Source::Pt(file), true) = (&weights, options.checksums) {
+        file.verify().map_err(Error::model(checkpoint.path().display()))?;
+    }
+    let job = Job { source, checkpoint: &checkpoint, weights: &weights, options, folder };
+    let done = match options.from {
+        ConvertFrom::Vjepa2 => job.vjepa2(progress),
+        ConvertFrom::Vjepa2Pt { entry, crop_size } => job.vjepa2_pt(entry, crop_size, progress),
+        ConvertFrom::HfText => job.hf_text(progress),
+        ConvertFrom::OpenVlJepa { vjepa2, llama, gemma } => job.open_vljepa(vjepa2, llama, gemma, progress),
+    }?;
+    Ok(Converted { out: out.display().to_string(), ..done })
+}
+
+struct Job<'a> {
+    source: &'a Path,
+    checkpoint: &'a Checkpoint,
+    weights: &'a Source<'a>,
+    options: &'a ConvertOptions<'a>,
+    folder: OutFolder,
+}
+
+impl<'a> Job<'a> {
+    /// The configuration that was named, else the one beside the weights.
+    fn config(&self) -> Result<(String, PathBuf)> {
+        match self.options.config {
+            Some(path) => Ok((files::read_text(path, MAX_JSON)?, path.to_path_buf())),
+            None => match self.checkpoint.config()? {
+                Some(text) => Ok((text, self.checkpoint.beside("config.json"))),
+                None => {
+                    let path = self.checkpoint.path();
+                    Err(Error::content(path, "there is no config.json beside it; pass its --config FILE"))
+                }
+            },
+        }
+    }
+
+    fn pt(&self, what: &str) -> Result<&'a PtFile<'a>> {
+        match self.weights {
+            Source::Pt(file) => Ok(file),
+            _ => Err(Error::content(self.checkpoint.path(), format!("not a PyTorch checkpoint, which {what} is"))),
+        }
+    }
+
+    /// Writes `weights` and moves the folder into its place.
+    fn finish(
+        self,
+        weights: &impl WeightSource,
+        model: String,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Converted> {
+        let names = weights.names();
+        let found = names.iter().filter_map(|n| weights.tensor(n));
+        let parameters = found.map(|t| (t.bytes.len() / t.dtype.size()) as u64).sum();
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let mut bytes = 0;
+        self.folder.stream("model.safetensors", |out: &mut dyn Write| {
+            let heard = |done, total| {
+                bytes = total;
+                progress(done, total);
+            };
+            write_safetensors(weights, &metadata, out, heard).map_err(Error::model(self.source.display()))
+        })?;
+        self.folder.persist()?;
+        Ok(Converted { out: String::new(), model, tensors: names.len(), parameters, bytes })
+    }
+
+    fn vjepa2(self, progress: impl FnMut(u64, u64)) -> Result<Converted> {
+        let (text, path) = self.config()?;
+        let config = Vjepa2Config::from_json(&text).map_err(Error::model(path.display()))?;
+        let (weights, parts) = bare_vjepa2(self.weights, &config).map_err(Error::model(self.source.display()))?;
+        self.folder.write("config.json", text.as_bytes())?;
+        self.finish(&weights, described(&config, &parts), progress)
+    }
+
+    fn vjepa2_pt(self, entry: &str, crop: Option<usize>, progress: impl FnMut(u64, u64)) -> Result<Converted> {
+        let named = || Error::model(self.source.display());
+        let weights = official_vjepa2(self.pt("a V-JEPA 2 of its authors")?, entry).map_err(named())?;
+        let config = match self.options.config {
+            Some(path) => {
+                let text = files::read_text(path, MAX_JSON)?;
+                let config = Vjepa2Config::from_json(&text).map_err(Error::model(path.display()))?;
+                match crop.filter(|&side| side != config.crop_size) {
+                    Some(side) => {
+                        let reason = format!("its crop_size is {}, not the {side} asked for", config.crop_size);
+                        return Err(Error::content(path, reason));
+                    }
+                    None => config,
+                }
+            }
+            None => official_config(&weights, crop.unwrap_or(CROP_SIZE)).map_err(named())?,
+        };
+        let parts = Vjepa2Parts::of(&weights);
+        check(&weights, &parts.tensors(&config), &[]).map_err(named())?;
+        let text = serde_json::to_string_pretty(&config).map_err(|e| Error::content(self.source, e.to_string()))?;
+        self.folder.write("config.json", (text + "\n").as_bytes())?;
+        self.finish(&weights, described(&config, &parts), progress)
+    }
+
+    fn hf_text(self, progress: impl FnMut(u64, u64)) -> Result<Converted> {
+        let (text, path) = self.config()?;
+        // Its own fault first: a configuration of another model would be blamed on the weights.
+        let kind = TextKind::of_config(&text).map_err(Error::model(path.display()))?;
+        kind.tensors(&text).map_err(Error::model(path.display()))?;
+        let (weights, kind) = bare_text(self.weights, &text).map_err(Error::model(self.source.display()))?;
+        self.folder.write("config.json", text.as_bytes())?;
+        self.folder.write(TOKENIZER, &tokenizer(&self.checkpoint.beside(TOKENIZER))?)?;
+        self.finish(&weights, format!("{kind:?} text model"), progress)
+    }
+
+    fn open_vljepa(
+        self,
+        vjepa2: &Path,
+        llama: &Path,
+        gemma: &Path,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<Converted> {
+        let named = || Error::model(self.source.display());
+        let file = self.pt("a checkpoint of open-vljepa")?;
+        let read = |dir: &Path| files::read_text(&dir.join("config.json"), MAX_JSON);
+        let (x_text, llama_text, y_text) = (read(vjepa2)?, read(llama)?, read(gemma)?);
+        let x_config = Vjepa2Config::from_json(&x_text).map_err(Error::model(vjepa2.display()))?;
+        let kind = TextKind::of_config(&y_text).map_err(Error::model(gemma.display()))?;
+        let llama_kind = TextKind::of_config(&llama_text).map_err(Error::model(llama.display()))?;
+        if llama_kind != TextKind::Llama {
+            return Err(Error::content(
+                llama.join("config.json"),
+                format!("is of a {llama_kind:?}, a Llama is needed"),
+            ));
+        }
+        let x = Checkpoint::open(vjepa2)?;
+        let x_source = x.source()?;
+        let (x_weights, _) = bare_vjepa2(&x_source, &x_config).map_err(Error::model(vjepa2.display()))?;
+        let parts = OpenVlJepaParts { vjepa2: &x_text, llama: &llama_text, text: &y_text };
+        let text = open_vljepa_config(file, &parts).map_err(named())?;
+        let config = VlJepaConfig::from_json(&text).map_err(named())?;
+        let weights = open_vljepa(file, &x_weights, kind).map_err(named())?;
+        check(&weights, &config.tensors(), &[]).map_err(named())?;
+        self.folder.write("config.json", text.as_bytes())?;
+        self.folder.write("query_tokenizer.json", &tokenizer(&llama.join(TOKENIZER))?)?;
+        self.folder.write("target_tokenizer.json", &tokenizer(&gemma.join(TOKENIZER))?)?;
+        self.folder.write("README.md", card(self.checkpoint.path(), &config).as_bytes())?;
+        self.finish(&weights, format!("VL-JEPA of {} dimensions", config.embedding_dim), progress)
+    }
+}
+
+/// A `tokenizer.json`, read to be sure that it is one.
+fn tokenizer(path: &Path) -> Result<Vec<u8>> {
+    let bytes = files::read(path, MAX_TOKENIZER)?;
+    TextTokenizer::from_json(&bytes, usize::MAX).map_err(Error::model(path.display()))?;
+    Ok(bytes)
+}
+
+fn described(config: &Vjepa2Config, parts: &Vjepa2Parts) -> String {
+    let mut out = format!("V-JEPA 2 of width {} and depth {}", config.hidden_size, config.num_hidden_layers);
+    if parts.predictor {
+        out += ", with its predictor";
+    }
+    if let Some(labels) = parts.labels {
+        out += &format!(", with a probe of {labels} classes");
+    }
+    out
+}
+
+/// The model card of a converted VL-JEPA.
+fn card(source: &Path, config: &VlJepaConfig) -> String {
+    let name = source.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    format!(
+        "# VL-JEPA converted from open-vljepa\n\n\
+         Made of `{name}` by `vljepa convert --from open-vljepa`: {} parameters, embeddings of {} dimensions, queries of\n\
+         up to {} tokens. The X-Encoder comes from V-JEPA 2, the Predictor started from Llama layers {} to {}.\n\n\
+         The licences of V-JEPA 2, of the Llama, of the text encoder and of the checkpoint hold for this folder.\n",
+        parameter_count(&config.tensors()),
+        config.embedding_dim,
+        config.max_query_tokens,
+        config.predictor.first_layer,
+        config.predictor.first_layer + config.predictor.num_layers - 1,
+    )
+}

@@ -1,0 +1,267 @@
+//! `convert` and `inspect`: checkpoints of other projects become folders that run; what is wrong is said in one line.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use vljepa_model::config::{BertConfig, TensorSpec, Vjepa2Config};
+use vljepa_model::weights::{SafeTensors, TextKind, Writer, read_f32};
+
+use crate::support::{Bench, fails, json, tokenizer, vljepa};
+
+/// A file of the model crate's fixtures.
+fn fixture(name: &str) -> String {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../model/tests/fixtures/vision", name].iter().collect();
+    path.display().to_string()
+}
+
+fn models() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(fixture("open_vljepa.json")).unwrap()).unwrap()
+}
+
+/// Small numbers that differ from tensor to tensor.
+fn numbers(t: &TensorSpec) -> Vec<f32> {
+    (0..t.elements()).map(|i| ((i * 37 + t.name.len() as u64 * 11) % 101) as f32 / 500.0 - 0.1).collect()
+}
+
+fn weights(tensors: &[TensorSpec], prefix: &str) -> Vec<u8> {
+    let mut writer = Writer::new();
+    for t in tensors {
+        let prefix = if t.name.starts_with("pooler") || t.name.starts_with("classifier") { "" } else { prefix };
+        writer.f32(&format!("{prefix}{}", t.name), &t.shape, &numbers(t)).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// A folder as the model hub has it.
+fn hub_folder(bench: &Bench, name: &str, config: &Value, weights: Option<Vec<u8>>) -> String {
+    std::fs::create_dir(bench.path(name)).unwrap();
+    bench.write(&format!("{name}/config.json"), config.to_string());
+    bench.write(&format!("{name}/tokenizer.json"), tokenizer());
+    if let Some(weights) = weights {
+        bench.write(&format!("{name}/model.safetensors"), weights);
+    }
+    bench.text(name)
+}
+
+fn vjepa2_folder(bench: &Bench, prefix: &str, labels: Option<usize>) -> (String, Vjepa2Config) {
+    let models = models();
+    let config = Vjepa2Config::from_json(&models["vjepa2"].to_string()).unwrap();
+    let mut tensors: Vec<_> = config.tensors().into_iter().chain(config.predictor_tensors()).collect();
+    tensors.extend(labels.into_iter().flat_map(|n| config.probe_tensors(n)));
+    (hub_folder(bench, "vjepa2", &models["vjepa2"], Some(weights(&tensors, prefix))), config)
+}
+
+fn convert<'a>(from: &'a str, source: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["convert", "--from", from, source, "--out", out], more].concat()
+}
+
+#[test]
+fn a_classifier_of_the_hub_becomes_encoder_predictor_and_probe() {
+    let bench = Bench::new();
+    let (source, config) = vjepa2_folder(&bench, "vjepa2.", Some(3));
+    let out = bench.text("out");
+    let said = json(convert("vjepa2", &source, &out, &[]));
+    let count = config.tensors().len() + config.predictor_tensors().len() + config.probe_tensors(3).len();
+    assert_eq!(said["tensors"].as_u64(), Some(count as u64));
+    assert_eq!(said["model"], "V-JEPA 2 of width 24 and depth 1, with its predictor, with a probe of 3 classes");
+    assert_eq!(bench.files("out"), ["config.json", "model.safetensors"]);
+    let bytes = std::fs::read(bench.path("out/model.safetensors")).unwrap();
+    assert_eq!(said["bytes"].as_u64(), Some(bytes.len() as u64));
+    let file = SafeTensors::parse("out", &bytes).unwrap();
+    for t in config.tensors().iter().chain(&config.predictor_tensors()).chain(&config.probe_tensors(3)) {
+        assert_eq!(read_f32(&file, &t.name, &t.shape).unwrap(), numbers(t), "{}", t.name);
+    }
+    // A folder with something in it stays as it is.
+    fails(&mut vljepa(convert("vjepa2", &source, &out, &[])), &["out", "not empty"]);
+    assert_eq!(std::fs::read(bench.path("out/model.safetensors")).unwrap(), bytes);
+    // What was written can be read as such again.
+    let again = bench.text("again");
+    json(convert("vjepa2", &out, &again, &[]));
+    assert_eq!(std::fs::read(bench.path("again/model.safetensors")).unwrap(), bytes);
+}
+
+#[test]
+fn the_authors_checkpoint_needs_no_configuration() {
+    let bench = Bench::new();
+    let (source, config) = (fixture("official.pt"), fixture("official.json"));
+    let written = Vjepa2Config::from_json(&std::fs::read_to_string(&config).unwrap()).unwrap();
+    for (i, more) in [
+        vec!["--crop-size", "16"],
+        vec!["--config", &config],
+        vec!["--config", &config, "--entry", "encoder", "--skip-checksums"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let out = bench.text(&format!("out{i}"));
+        json(convert("vjepa2-pt", &source, &out, more));
+        let text = std::fs::read_to_string(bench.path(&format!("out{i}/config.json"))).unwrap();
+        let config = Vjepa2Config::from_json(&text).unwrap();
+        assert_eq!((config.tensors(), config.crop_size), (written.tensors(), 16));
+        // The folder is one of V-JEPA 2 like any other.
+        json(convert("vjepa2", &out, &bench.text(&format!("again{i}")), &[]));
+    }
+    let dtype = |out: &str| {
+        let found = json(["inspect", &bench.text(out)]);
+        let tensors = found["tensors"].as_array().unwrap().clone();
+        tensors.iter().find(|t| t["name"] == "encoder.layernorm.weight").unwrap()["dtype"].clone()
+    };
+    assert_eq!((dtype("out0"), dtype("out2")), (json!("BF16"), json!("F16")), "the moving average, then the encoder");
+}
+
+#[test]
+fn text_models_are_read_from_shards_too() {
+    let bench = Bench::new();
+    let models = models();
+    let folder = hub_folder(&bench, "bert", &models["bert"], None);
+    let config = BertConfig::from_json(&models["bert"].to_string()).unwrap();
+    let tensors = config.tensors();
+    let (first, second) = tensors.split_at(tensors.len() / 2);
+    let mut map = serde_json::Map::new();
+    for (file, part) in [("model-1.safetensors", first), ("model-2.safetensors", second)] {
+        bench.write(&format!("bert/{file}"), weights(part, "bert."));
+        map.extend(part.iter().map(|t| (format!("bert.{}", t.name), file.into())));
+    }
+    bench.write("bert/model.safetensors.index.json", json!({ "weight_map": map }).to_string());
+    let out = bench.text("out");
+    let said = json(convert("hf-text", &folder, &out, &[]));
+    assert_eq!((said["tensors"].as_u64(), &said["model"]), (Some(tensors.len() as u64), &json!("Bert text model")));
+    assert_eq!(bench.files("out"), ["config.json", "model.safetensors", "tokenizer.json"]);
+    let found = json(["inspect", &bench.text("bert/model.safetensors.index.json")]);
+    assert_eq!(
+        (&found["kind"], found["parameters"].as_u64()),
+        (&json!("safetensors shards"), Some(config.parameters()))
+    );
+
+    let gemma = models["gemma3_text"].to_string();
+    let specs = TextKind::Gemma3.tensors(&gemma).unwrap();
+    let folder = hub_folder(&bench, "gemma", &models["gemma3_text"], Some(weights(&specs, "model.")));
+    let said = json(convert("hf-text", &folder, &bench.text("gemma_out"), &[]));
+    assert_eq!(said["tensors"].as_u64(), Some(specs.len() as u64));
+}
+
+#[test]
+fn a_checkpoint_of_open_vljepa_becomes_a_model() {
+    let bench = Bench::new();
+    let models = models();
+    let (vjepa2, _) = vjepa2_folder(&bench, "", None);
+    let llama = hub_folder(&bench, "llama", &models["llama"], None);
+    let bert = hub_folder(&bench, "bert", &models["bert"], None);
+    let (source, out) = (fixture("open_vljepa_bert.pt"), bench.text("out"));
+    let parts = ["--vjepa2", &vjepa2, "--llama", &llama, "--gemma", &bert];
+    let said = json(convert("open-vljepa", &source, &out, &parts));
+    assert_eq!(said["model"], "VL-JEPA of 10 dimensions");
+    assert_eq!(
+        bench.files("out"),
+        ["README.md", "config.json", "model.safetensors", "query_tokenizer.json", "target_tokenizer.json"]
+    );
+    let rows = json(["embed", &bench.text("pictures/0.png"), "--model", &out]);
+    assert_eq!(rows["rows"][0]["embedding"].as_array().unwrap().len(), 10);
+    let asked = json(["embed", &bench.text("pictures/0.png"), "--query", "what is it", "--model", &out]);
+    assert_ne!(rows["rows"][0]["embedding"], asked["rows"][0]["embedding"]);
+    let texts = json(["embed-text", "a cat", "--model", &out]);
+    assert_eq!(texts["dim"].as_u64(), Some(10));
+    let found = json(["inspect", &out]);
+    assert_eq!((&found["kind"], &found["config"]["temperature"]["initial"]), (&json!("model folder"), &json!(0.05)));
+    assert_eq!(found["parameters"], said["parameters"]);
+
+    // Each part that is not what it should be is named; nothing is written.
+    let before = bench.files(".");
+    let new = bench.text("new");
+    for (parts, words) in [
+        (["--vjepa2", &llama, "--llama", &llama, "--gemma", &bert], vec!["llama", "`model_type`"]),
+        (["--vjepa2", &vjepa2, "--llama", &bert, "--gemma", &bert], vec!["bert", "a Llama is needed"]),
+        (["--vjepa2", &vjepa2, "--llama", &llama, "--gemma", &llama], vec!["open_vljepa_bert.pt", "Llama"]),
+        (["--vjepa2", &vjepa2, "--llama", &llama, "--gemma", &new], vec!["new/config.json", "no such file"]),
+    ] {
+        fails(&mut vljepa(convert("open-vljepa", &source, &new, &parts)), &words);
+    }
+    fails(&mut vljepa(convert("open-vljepa", &fixture("little.pt"), &new, &parts)), &["little.pt", "out_proj"]);
+    bench.write("bert/tokenizer.json", "{}");
+    fails(&mut vljepa(convert("open-vljepa", &source, &new, &parts)), &["tokenizer.json", "tokenizer"]);
+    assert_eq!(bench.files("."), before);
+    let usage = vljepa(convert("open-vljepa", &source, &new, &parts[..4])).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(String::from_utf8(usage.stderr).unwrap().contains("--gemma"));
+}
+
+#[test]
+fn inspect_shows_every_kind_of_file() {
+    let bench = Bench::new();
+    let kind = |path: &str| json(["inspect", path])["kind"].as_str().unwrap().to_owned();
+    let model = json(["inspect", &bench.text("model")]);
+    assert_eq!((&model["kind"], &model["config"]["model_type"]), (&json!("model folder"), &json!("vljepa")));
+    assert_eq!(model["parameters"].as_u64(), Some(crate::support::config().parameters()));
+    assert_eq!(kind(&bench.text("model/model.safetensors")), "safetensors");
+    json(bench.args(&["index", "build", "@pictures", "--out", "@p.idx"]));
+    let index = json(["inspect", &bench.text("p.idx")]);
+    assert_eq!((&index["kind"], index["parameters"].as_u64()), (&json!("index of pictures"), Some(0)));
+    assert_eq!(index["tensors"][0]["shape"], json!([9, 8]));
+    assert!(index["metadata"]["entries"].as_str().unwrap().contains("0.png"));
+
+    let odd = json(["inspect", &fixture("odd_2.pt")]);
+    assert_eq!((&odd["kind"], &odd["metadata"]["plain.epoch"]), (&json!("PyTorch checkpoint"), &json!(3)));
+    assert_eq!(odd["unreadable"]["others.unknown"], "__main__.Unknown");
+    let tensor = odd["tensors"].as_array().unwrap().iter().find(|t| t["name"] == "tensors.permuted").unwrap();
+    assert_eq!(tensor, &json!({"name": "tensors.permuted", "dtype": "I32", "shape": [4, 2, 3], "bytes": 96}));
+    let output = vljepa(["inspect", &fixture("odd_2.pt")]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in ["PyTorch checkpoint", "tensors.f16", "F16", "[4, 2, 3]", "plain.loss", "0.125", "argparse.Namespace"] {
+        assert!(text.contains(line), "no {line:?} in {text}");
+    }
+    // int8 matrices count once, their scales not.
+    let mut writer = Writer::new();
+    writer.i8_rows("w\n\u{1b}[31m", &[2, 3], &[1.0; 6]).unwrap();
+    writer.i32("ids", &[4], &[0; 4]).unwrap();
+    let small = bench.write("small.safetensors", writer.finish().unwrap());
+    assert_eq!(json(["inspect", &small])["parameters"].as_u64(), Some(6));
+    let text = String::from_utf8(vljepa(["inspect", &small]).output().unwrap().stdout).unwrap();
+    assert!(!text.contains('\u{1b}') && text.lines().count() == 6, "{text:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_in_one_line() {
+    let bench = Bench::new();
+    let (vjepa2, _) = vjepa2_folder(&bench, "", None);
+    let official = std::fs::read(fixture("official.pt")).unwrap();
+    let cut = bench.write("cut.pt", &official[..official.len() / 2]);
+    let mut damaged = official.clone();
+    // Inside the first storage: the archive is whole, its numbers are not.
+    let at = official.windows(7).position(|w| w == b"/data/0").unwrap() + 200;
+    damaged[at] ^= 0x10;
+    let damaged = bench.write("damaged.pt", damaged);
+    let empty = bench.write("empty.pt", "");
+    let page = bench.write("page.pt", "<!DOCTYPE html><html><body>Not found</body></html>");
+    let lone = bench.write("lone.safetensors", std::fs::read(bench.path("model/model.safetensors")).unwrap());
+    let out = bench.text("out");
+    for (file, words) in [
+        (bench.text("gone.pt"), vec!["gone.pt", "no such file"]),
+        (empty.clone(), vec!["empty.pt", "empty"]),
+        (page.clone(), vec!["page.pt", "is this a safetensors file?"]),
+        (cut.clone(), vec!["cut.pt", "is the file whole?"]),
+        (fixture("legacy.pt"), vec!["legacy.pt", "before PyTorch 1.6"]),
+        (fixture("torchscript.pt"), vec!["torchscript.pt", "state_dict()"]),
+        (fixture("expanded.pt"), vec!["expanded.pt", "contiguous copy"]),
+        (bench.text("pictures"), vec!["pictures", "a folder without weights"]),
+        (fixture("official.json"), vec!["official.json", "index"]),
+    ] {
+        fails(&mut vljepa(["inspect", &file]), &words);
+        fails(&mut vljepa(convert("vjepa2-pt", &file, &out, &[])), &words[..1]);
+    }
+    for (from, source, more, words) in [
+        ("vjepa2-pt", &damaged, vec![], vec!["damaged.pt", "get the file again"]),
+        ("vjepa2-pt", &fixture("official.pt"), vec!["--entry", "best"], vec!["no entry `best`", "target_encoder"]),
+        ("vjepa2-pt", &fixture("official.pt"), vec!["--crop-size", "30"], vec!["`crop_size` (30)"]),
+        ("vjepa2-pt", &fixture("little.pt"), vec![], vec!["little.pt", "no entry `target_encoder`"]),
+        ("vjepa2-pt", &lone, vec![], vec!["lone.safetensors", "not a PyTorch checkpoint"]),
+        ("vjepa2", &lone, vec![], vec!["lone.safetensors", "--config FILE"]),
+        ("vjepa2", &bench.text("model"), vec![], vec!["config.json", "`model_type` is \"vljepa\""]),
+        ("hf-text", &vjepa2, vec![], vec!["config.json", "\"vjepa2\"", "gemma3_text"]),
+    ] {
+        fails(&mut vljepa(convert(from, source, &out, &more)), &words);
+    }
+    fails(&mut vljepa(convert("vjepa2", &vjepa2, &bench.text("no/such"), &[])), &["no"]);
+    fails(&mut vljepa(convert("vjepa2", &vjepa2, &page, &[])), &["page.pt", "is a file"]);
+    assert!(!bench.path("out").exists());
+    assert!(bench.files(".").iter().all(|n| !n.contains(".tmp")), "nothing half-written: {:?}", bench.files("."));
+}
