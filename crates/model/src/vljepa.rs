@@ -184,6 +184,11 @@ impl VlJepa {
         Ok(())
     }
 
+    /// Takes the memory away.
+    pub fn forget(&mut self) {
+        (self.memory, self.config.memory) = (None, None);
+    }
+
     /// One vector per text before the head, `[B, N]` ids → `[B, output size of the Y-Encoder]`.
     ///
     /// # Errors

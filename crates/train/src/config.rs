@@ -42,6 +42,9 @@ pub struct TrainConfig {
     /// Moving average of the weights, which is then what is evaluated and saved.
     #[serde(default)]
     pub ema: Option<EmaConfig>,
+    /// A memory of the training labels in the trained model. Training itself does without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<LabelMemory>,
     /// Evaluation during training, on the validation vendor and the validation concepts only.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
@@ -199,6 +202,19 @@ impl Default for YHeadConfig {
     fn default() -> Self {
         Self { whiten: true, strength: 1.0, train: false }
     }
+}
+
+/// `[memory]`, as [`vljepa_model::config::MemoryConfig`] with a row for each training concept's label.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelMemory {
+    /// Factor of the cosines in the softmax.
+    pub scale: f64,
+    /// Share of the memory in a prediction.
+    pub share: f64,
+    /// 1/τ with the memory; absent: the trained one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inv_temperature: Option<f64>,
 }
 
 /// Which optimiser takes the matrices.
@@ -449,6 +465,14 @@ impl TrainConfig {
         });
         rules.range("soft_scale", f64::from(o.soft_scale), 0.0, 1e3);
         rules.range("strength", o.y_head.strength, 0.0, 2.0);
+        if let Some(memory) = &self.memory {
+            rules.range("scale", memory.scale, 1e-3, 1e4);
+            rules.range("share", memory.share, 1e-3, 1.0);
+            rules.range("inv_temperature", memory.inv_temperature.unwrap_or(1.0), 1e-3, 1e4);
+            rules.need("memory", !o.y_head.train && !o.train_y_encoder, || {
+                "`memory` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
+            });
+        }
         let p = &self.optimizer;
         rules.range("lr", p.lr, 0.0, 1e3);
         rules.range("lr", p.muon.lr, 0.0, 1e3);
@@ -481,7 +505,7 @@ impl TrainConfig {
         let fail = |e: serde_json::Error| TrainError::Invalid(format!("the configuration cannot be written: {e}"));
         let mut value = serde_json::to_value(self).map_err(fail)?;
         let mut map = value.as_object_mut().map(std::mem::take).unwrap_or_default();
-        for free in ["output", "evaluate", "checkpoint"] {
+        for free in ["output", "memory", "evaluate", "checkpoint"] {
             map.remove(free);
         }
         if let Some(data) = map.get_mut("data").and_then(serde_json::Value::as_object_mut) {

@@ -49,6 +49,17 @@ impl TextBank {
         classes.flat_map(|class| row(class).iter().copied()).collect()
     }
 
+    /// The first kind's texts through the head of `model`, `[classes, embedding_dim]`, L2-normalised.
+    ///
+    /// # Errors
+    /// What the model reports.
+    pub fn embeddings(&self, model: &VlJepa, device: &Device) -> Result<Vec<f32>> {
+        let rows = Tensor::from_f32(device, &[self.classes, self.hidden], &self.features[0])?;
+        let mut out = model.project_text(&Forward::inference(), &Var::constant(rows))?.value().to_f32()?;
+        normalize_rows(&mut out, model.config.embedding_dim);
+        Ok(out)
+    }
+
     /// Puts the map that centres and whitens the first kind's features into the Y-Encoder's head.
     ///
     /// # Errors
@@ -111,16 +122,9 @@ impl Objective {
     /// What the model reports.
     pub fn new(config: &ObjectiveConfig, bank: TextBank, model: &VlJepa, device: &Device) -> Result<Self> {
         let dim = model.config.embedding_dim;
-        let every = || 0..bank.classes;
-        let project = |rows: Vec<f32>| -> Result<Vec<f32>> {
-            let rows = Tensor::from_f32(device, &[bank.classes, bank.hidden], &rows)?;
-            let mut out = model.project_text(&Forward::inference(), &Var::constant(rows))?.value().to_f32()?;
-            normalize_rows(&mut out, dim);
-            Ok(out)
-        };
         let fixed = config.kind == ObjectiveKind::Bank && !config.y_head.train && bank.kinds() == 1;
         let labels = match fixed || config.soft_labels > 0.0 {
-            true => project(bank.select(every(), &[]))?,
+            true => bank.embeddings(model, device)?,
             false => Vec::new(),
         };
         let likeness = match config.soft_labels > 0.0 {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use vljepa_data::Preprocess;
 use vljepa_data::emoji::{ConceptId, Role, Split, VendorId};
+use vljepa_model::config::{MemoryConfig, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
 use vljepa_model::{Forward, Param, Storage, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::autograd::{Tape, Var};
 use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::checkpoint::{Loaded, RunState};
-use crate::config::{ObjectiveKind, TrainConfig};
+use crate::config::{LabelMemory, ObjectiveKind, TrainConfig};
 use crate::corpus::{Corpus, included, vendor};
 use crate::ema::Ema;
 use crate::embed::{Embedder, preprocess};
@@ -24,6 +25,7 @@ use crate::optim::{Method, Optimizer};
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const EMA: &str = "ema.safetensors";
+const MEMORY_PREFIX: &str = "memory.";
 
 /// What a step reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +69,7 @@ impl Trainer {
     pub fn new(
         device: &Device,
         config: TrainConfig,
-        model: VlJepa,
+        mut model: VlJepa,
         tokenizer: TextTokenizer,
         corpus: Arc<Corpus>,
     ) -> Result<Self> {
@@ -94,6 +96,12 @@ impl Trainer {
         if config.objective.y_head.whiten {
             bank.whiten_head(&model, config.objective.y_head.strength)?;
         }
+        model.forget();
+        if let Some(LabelMemory { scale, share, inv_temperature }) = config.memory {
+            let labels = bank.embeddings(&model, device)?;
+            let rows = corpus.concepts.len();
+            model.remember(device, &labels, MemoryConfig { rows, scale, share, inv_temperature })?;
+        }
         let objective = Objective::new(&config.objective, bank, &model, device)?;
         let o = &config.objective;
         let (text, head, scale) = (o.train_y_encoder, o.y_head.train, model.config.temperature.learned);
@@ -101,6 +109,7 @@ impl Trainer {
             (name.starts_with("y_encoder.") && !text)
                 || (name.starts_with("y_head.") && !head)
                 || (name == "logit_scale" && !scale)
+                || name.starts_with(MEMORY_PREFIX)
         };
         let optimizer = Optimizer::new(&config.optimizer, &model.params(), &frozen);
         let trained: Arc<BTreeSet<String>> = Arc::new(optimizer.names().map(str::to_owned).collect());
@@ -307,7 +316,8 @@ impl Trainer {
     pub fn identity(&self) -> Result<BTreeMap<String, String>> {
         let sections = self.config.identity()?;
         let mut identity: BTreeMap<String, String> = sections.into_iter().map(|(k, v)| (k, v.to_string())).collect();
-        identity.insert("model".into(), self.model.config.to_json()?);
+        // The memory takes no part in training and follows from the labels.
+        identity.insert("model".into(), VlJepaConfig { memory: None, ..self.model.config.clone() }.to_json()?);
         let keys: Vec<&str> =
             self.corpus.concepts.iter().filter_map(|&c| self.corpus.set.concept(c)).map(|c| c.key.as_str()).collect();
         identity.insert("classes".into(), crate::checkpoint::hash(keys.join(" ").as_bytes()));
@@ -340,9 +350,10 @@ impl Trainer {
         Ok((state, files))
     }
 
-    /// Whether a checkpoint holds a parameter: all but those of a frozen Y-Encoder, which stay with their source.
+    /// Whether a checkpoint holds a parameter: all but those of a frozen Y-Encoder, which stay with their source, and the
+    /// memory, which is made anew.
     fn kept(&self, name: &str) -> bool {
-        self.trained.contains(name) || !name.starts_with("y_encoder.")
+        self.trained.contains(name) || !(name.starts_with("y_encoder.") || name.starts_with(MEMORY_PREFIX))
     }
 
     /// Puts a checkpoint's state into the trainer. On an error the trainer must not be used further.

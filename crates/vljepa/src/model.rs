@@ -63,7 +63,8 @@ impl Model {
         let config = folder.config().clone();
         let origin = folder.origin().to_owned();
         let logit_scale = read_f32(weights, "logit_scale", &[1]).map_err(Error::model(&origin))?;
-        let scale = logit_scale[0].exp().min(config.temperature.max_scale as f32);
+        let trained = logit_scale[0].exp().min(config.temperature.max_scale as f32);
+        let scale = config.memory.and_then(|m| m.inv_temperature).map_or(trained, |s| s as f32);
         let preprocess = preprocess(&config);
         let vljepa = VlJepa::load(device, config, weights).map_err(Error::model(&origin))?;
         Ok(Self { origin, vljepa, device: device.clone(), target, query, preprocess, scale })

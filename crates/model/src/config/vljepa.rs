@@ -63,6 +63,10 @@ pub struct MemoryConfig {
     pub scale: f64,
     /// Share of the memory in the result, above 0 and at most 1.
     pub share: f64,
+    /// 1/τ of what the model predicts with the memory; absent: the trained one. A memory brings predictions nearer to
+    /// texts, so that the trained one makes them sound too sure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inv_temperature: Option<f64>,
 }
 
 /// A linear layer.
@@ -279,6 +283,7 @@ impl VlJepaConfig {
             c.size("memory.rows", m.rows, MAX_ROWS)?;
             c.number("memory.scale", m.scale, 0.0, 1e4)?;
             c.number("memory.share", m.share, 0.0, 1.0)?;
+            c.number("memory.inv_temperature", m.inv_temperature.unwrap_or(1.0), 0.0, 1e4)?;
         }
 
         let size = self.image_size();

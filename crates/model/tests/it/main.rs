@@ -8,6 +8,7 @@ mod fixtures;
 mod hostile_weights;
 mod infonce;
 mod llama;
+mod memory;
 mod open_vljepa;
 mod parity;
 mod pt;

@@ -111,3 +111,21 @@ fn a_batch_larger_than_the_concepts_is_refused() {
     );
     assert!(made.unwrap_err().to_string().contains("`batch` is 600"));
 }
+
+#[test]
+fn a_memory_of_the_labels_changes_predictions_but_not_training() {
+    let plain = config("steps = 1\nbatch = 6", BANK);
+    let with = config("steps = 1\nbatch = 6", &format!("{BANK}[memory]\nscale = 20.0\nshare = 0.5\n"));
+    let ((mut a, maker), (mut b, _)) = (trainer(&plain), trainer(&with));
+    let batch = maker.make(0).unwrap();
+    assert_eq!(a.step(&batch).unwrap(), b.step(&batch).unwrap());
+    assert_eq!(a.identity().unwrap(), b.identity().unwrap(), "a run may be resumed with another memory");
+    let memory = b.model().config.memory.unwrap();
+    assert_eq!(memory.rows, b.candidates());
+    let names = |t: &vljepa_train::Trainer| t.model().params().iter().map(|p| p.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&b).len(), names(&a).len() + 1);
+    assert_eq!(a.trained_parameters(), b.trained_parameters());
+    let files = |t: &vljepa_train::Trainer| t.state().unwrap().1;
+    assert_eq!(files(&a), files(&b), "checkpoints hold no memory");
+    assert_ne!(a.validate().unwrap(), b.validate().unwrap());
+}
