@@ -1,6 +1,6 @@
 //! The index of an MP4 or MOV file: where each frame of the video track lies, and when it is shown (ISO/IEC 14496-12).
 //!
-//! Only the index is kept, 32 bytes a frame; of a cut-off file, the frames that are whole.
+//! Only the index is kept, 44 bytes a frame; of a cut-off file, the frames that are whole.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
