@@ -1,10 +1,10 @@
 //! Layers that every block is made of.
 
 use vljepa_tensor::autograd::{self, Var};
-use vljepa_tensor::ops;
+use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::error::Result;
-use crate::param::{Builder, Forward, Param};
+use crate::param::{Builder, Forward, Param, ParamSource};
 
 /// `x · weightᵀ + bias`, weight `[out, in]`.
 #[derive(Clone, Debug)]
@@ -34,6 +34,80 @@ impl Linear {
     pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         out.push(&self.weight);
         out.extend(&self.bias);
+    }
+}
+
+/// Token embeddings: rows of a table by number. A table larger than the device's bindings lies there in parts; it is then
+/// no parameter: it is neither trained nor saved.
+#[derive(Clone, Debug)]
+pub struct EmbeddingTable {
+    name: String,
+    rows: usize,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Whole(Param),
+    /// Consecutive rows.
+    Parts(Vec<Tensor>),
+}
+
+impl EmbeddingTable {
+    pub(crate) fn new(b: &mut Builder<'_>, name: impl Into<String>, rows: usize, width: usize) -> Result<Self> {
+        let name = name.into();
+        let limits = b.device.limits();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let most = (limit / (4 * width as u64).max(1)) as usize;
+        let place = if rows <= most {
+            Place::Whole(b.param(name.as_str(), &[rows, width])?)
+        } else {
+            let starts = (0..rows).step_by(most.max(1));
+            let part = |first: usize| -> Result<Tensor> {
+                let range = first..rows.min(first + most.max(1));
+                let values = b.source.rows(&name, &[rows, width], range.clone())?;
+                Ok(Tensor::from_f32(b.device, &[range.len(), width], &values)?)
+            };
+            Place::Parts(starts.map(part).collect::<Result<_>>()?)
+        };
+        Ok(EmbeddingTable { name, rows, place })
+    }
+
+    /// A table `[rows, width]` from the parameter `name` of a source.
+    ///
+    /// # Errors
+    /// What the source reports, and allocation errors.
+    pub fn load(device: &Device, source: &mut dyn ParamSource, name: &str, [rows, width]: [usize; 2]) -> Result<Self> {
+        Self::new(&mut Builder { device, source }, name, rows, width)
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Rows by `ids` (u32, any shape): `[ids.., width]`.
+    ///
+    /// # Errors
+    /// When the ids are not u32.
+    pub fn forward(&self, f: &Forward, ids: &Tensor) -> Result<Var> {
+        match &self.place {
+            Place::Whole(table) => Ok(autograd::gather_rows(&f.var(table), ids)?),
+            Place::Parts(parts) => {
+                Ok(Var::constant(ops::gather_rows_of_parts(&parts.iter().collect::<Vec<_>>(), ids)?))
+            }
+        }
+    }
+
+    pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+        if let Place::Whole(table) = &self.place {
+            out.push(table);
+        }
+    }
+
+    /// The name of a table that lies in parts.
+    pub(crate) fn in_parts(&self) -> Option<&str> {
+        matches!(self.place, Place::Parts(_)).then_some(self.name.as_str())
     }
 }
 

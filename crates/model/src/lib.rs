@@ -19,7 +19,7 @@ mod y_encoder;
 
 pub use bert::Bert;
 pub use error::{ModelError, Result, WeightMismatch, WrongShape};
-pub use layers::{LayerNorm, Linear, RmsNorm};
+pub use layers::{EmbeddingTable, LayerNorm, Linear, RmsNorm};
 pub use llama::LlamaLayers;
 pub use param::{Forward, Param, ParamSource, RandomInit};
 pub use prune::prune_wordpiece;

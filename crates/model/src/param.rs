@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use vljepa_tensor::autograd::{Gradients, Tape, Var};
 use vljepa_tensor::{Device, Tensor};
 
 use crate::error::Result;
-use crate::weights::{WeightSource, read_f32};
+use crate::weights::{WeightSource, read_f32, read_f32_rows};
 
 /// A named parameter, f32 on the device. Optimisers update its memory in place.
 #[derive(Clone, Debug)]
@@ -40,6 +41,18 @@ pub trait ParamSource {
     /// When there is no such parameter or it cannot be read.
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
 
+    /// Values of some rows (outermost indices) of the parameter `name` of `shape`, for tables that are uploaded in parts.
+    ///
+    /// # Errors
+    /// As [`ParamSource::values`].
+    fn rows(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Result<Vec<f32>> {
+        let width: usize = shape.iter().skip(1).product();
+        let mut values = self.values(name, shape)?;
+        values.truncate(rows.end * width);
+        values.drain(..rows.start * width);
+        Ok(values)
+    }
+
     /// Values of the weight of a norm that multiplies by one plus it. Files hold it like any other.
     ///
     /// # Errors
@@ -52,6 +65,10 @@ pub trait ParamSource {
 impl<S: WeightSource + ?Sized> ParamSource for &S {
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         read_f32(*self, name, shape)
+    }
+
+    fn rows(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Result<Vec<f32>> {
+        read_f32_rows(*self, name, shape, rows)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::bert::Bert;
 use crate::config::{Gemma3Config, Qwen3Config, TensorSpec, TextEncoderConfig};
 use crate::decoder::DecoderLayers;
 use crate::error::{ModelError, Result};
+use crate::layers::EmbeddingTable;
 use crate::param::{Builder, Forward, Param, ParamSource};
 use crate::text::Tokens;
 use crate::weights::WeightSource;
@@ -67,7 +68,7 @@ pub trait TextEncoder: Debug {
 /// The backbone of EmbeddingGemma (Gemma 3) or of Qwen3-Embedding: token embedding, decoder layers, final norm.
 #[derive(Clone, Debug)]
 pub struct DecoderEncoder {
-    embed_tokens: Param,
+    embed_tokens: EmbeddingTable,
     /// Factor of the token embeddings; 1 but for Gemma.
     embedding_scale: f32,
     layers: DecoderLayers,
@@ -79,7 +80,7 @@ impl DecoderEncoder {
     /// Builds the encoder from parameters named `{prefix}embed_tokens.weight`, `{prefix}layers.{i}.…`, `{prefix}norm.weight`.
     pub(crate) fn gemma3(b: &mut Builder<'_>, prefix: &str, c: &Gemma3Config) -> Result<Self> {
         Ok(DecoderEncoder {
-            embed_tokens: b.param(format!("{prefix}embed_tokens.weight"), &[c.vocab_size, c.hidden_size])?,
+            embed_tokens: EmbeddingTable::new(b, format!("{prefix}embed_tokens.weight"), c.vocab_size, c.hidden_size)?,
             embedding_scale: c.embedding_scale(),
             layers: DecoderLayers::new(b, prefix, c.decoder(), 0..c.num_hidden_layers, true)?,
             hidden_size: c.hidden_size,
@@ -90,7 +91,7 @@ impl DecoderEncoder {
     /// As [`DecoderEncoder::gemma3`].
     pub(crate) fn qwen3(b: &mut Builder<'_>, prefix: &str, c: &Qwen3Config) -> Result<Self> {
         Ok(DecoderEncoder {
-            embed_tokens: b.param(format!("{prefix}embed_tokens.weight"), &[c.vocab_size, c.hidden_size])?,
+            embed_tokens: EmbeddingTable::new(b, format!("{prefix}embed_tokens.weight"), c.vocab_size, c.hidden_size)?,
             embedding_scale: 1.0,
             layers: DecoderLayers::new(b, prefix, c.decoder(), 0..c.num_hidden_layers, true)?,
             hidden_size: c.hidden_size,
@@ -130,7 +131,7 @@ impl DecoderEncoder {
     fn run(&self, f: &Forward, tokens: &Tokens, mut each: impl FnMut(&Var)) -> Result<Var> {
         self.check(tokens)?;
         let (batch, len) = tokens.shape();
-        let words = autograd::gather_rows(&f.var(&self.embed_tokens), tokens.ids())?;
+        let words = self.embed_tokens.forward(f, tokens.ids())?;
         let mut x = words.reshape(&[batch, len, self.hidden_size])?;
         if self.embedding_scale != 1.0 {
             x = autograd::scale(&x, self.embedding_scale)?;
@@ -157,7 +158,7 @@ impl TextEncoder for DecoderEncoder {
     }
 
     fn vocab_size(&self) -> usize {
-        self.embed_tokens.tensor().shape()[0]
+        self.embed_tokens.rows()
     }
 
     fn max_tokens(&self) -> usize {
@@ -169,7 +170,7 @@ impl TextEncoder for DecoderEncoder {
     }
 
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
-        out.push(&self.embed_tokens);
+        self.embed_tokens.collect(out);
         self.layers.collect(out);
     }
 }
@@ -195,6 +196,14 @@ impl AnyTextEncoder {
         match self {
             Self::Bert(bert) => bert.as_ref(),
             Self::Decoder(decoder) => decoder.as_ref(),
+        }
+    }
+
+    /// The name of a token embedding that lies in parts.
+    pub(crate) fn table_in_parts(&self) -> Option<&str> {
+        match self {
+            Self::Bert(_) => None,
+            Self::Decoder(decoder) => decoder.embed_tokens.in_parts(),
         }
     }
 }

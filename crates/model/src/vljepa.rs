@@ -6,7 +6,7 @@ use vljepa_tensor::{Device, Error, Tensor};
 
 use crate::config::{MemoryConfig, VlJepaConfig};
 use crate::error::{ModelError, Result};
-use crate::layers::Linear;
+use crate::layers::{EmbeddingTable, Linear};
 use crate::llama::LlamaLayers;
 use crate::param::{Builder, Forward, Param, ParamSource, RandomInit};
 use crate::text::Tokens;
@@ -25,7 +25,7 @@ pub struct VlJepa {
     /// Frames to patch tokens.
     pub x_encoder: Vjepa2Encoder,
     vision_projection: Linear,
-    embed_tokens: Param,
+    embed_tokens: EmbeddingTable,
     predictor: LlamaLayers,
     predictor_head: Linear,
     /// Texts to vectors, before the head.
@@ -91,7 +91,7 @@ impl VlJepa {
                 width,
                 c.vision_projection.bias,
             )?,
-            embed_tokens: b.param("predictor.embed_tokens.weight", &[p.config.vocab_size, width])?,
+            embed_tokens: EmbeddingTable::new(b, "predictor.embed_tokens.weight", p.config.vocab_size, width)?,
             predictor: LlamaLayers::new(b, "predictor", &p.config, 0..p.num_layers, p.causal, p.final_norm)?,
             predictor_head: Linear::new(b, "predictor_head", width, c.embedding_dim, c.predictor_head.bias)?,
             y_encoder: YEncoder::new(b, "y_encoder.", &c.y_encoder)?,
@@ -110,7 +110,7 @@ impl VlJepa {
         let mut out = Vec::new();
         self.x_encoder.collect(&mut out);
         self.vision_projection.collect(&mut out);
-        out.push(&self.embed_tokens);
+        self.embed_tokens.collect(&mut out);
         self.predictor.collect(&mut out);
         self.predictor_head.collect(&mut out);
         self.y_encoder.collect(&mut out);
@@ -155,7 +155,7 @@ impl VlJepa {
                         ),
                     }));
                 }
-                let words = autograd::gather_rows(&f.var(&self.embed_tokens), query.ids())?;
+                let words = self.embed_tokens.forward(f, query.ids())?;
                 let words = words.reshape(&[batch, len, vision.shape()[2]])?;
                 let ones = Tensor::from_u32(query.ids().device(), &[batch, seen], &vec![1; batch * seen])?;
                 let mask = ops::concat(&[&ones, query.mask()], 1)?;
@@ -225,6 +225,11 @@ impl VlJepa {
     /// What reading the parameters back reports, and values that the storage cannot hold.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, storage: Storage) -> Result<Vec<u8>> {
+        if let Some(name) = self.embed_tokens.in_parts().or(self.y_encoder.table_in_parts()) {
+            return Err(ModelError::Tensor(Error::Invalid(format!(
+                "{name} is larger than this device's bindings and lies there in parts: it cannot be saved from here"
+            ))));
+        }
         let mut writer = Writer::new();
         writer.metadata("format", "pt");
         for param in self.params() {

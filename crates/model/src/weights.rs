@@ -29,6 +29,7 @@ use crate::config::TensorSpec;
 use crate::error::{ModelError, Result, WeightMismatch, WrongShape};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Element types of safetensors files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,17 +184,37 @@ fn find<'a>(source: &'a (impl WeightSource + ?Sized), name: &str, shape: &[usize
 ///
 /// Errors: missing, of another shape, of another element type, or with an element that is NaN or infinite.
 pub fn read_f32(source: &(impl WeightSource + ?Sized), name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let t = find(source, name, shape)?;
+    read_f32_rows(source, name, shape, 0..shape.first().copied().unwrap_or(1))
+}
+
+/// [`read_f32`] of the rows (outermost indices) `rows` alone; rows behind the last are left out.
+pub fn read_f32_rows(
+    source: &(impl WeightSource + ?Sized),
+    name: &str,
+    shape: &[usize],
+    rows: Range<usize>,
+) -> Result<Vec<f32>> {
+    let whole = find(source, name, shape)?;
+    let count = shape.first().copied().unwrap_or(1);
+    let some = |t: &TensorView<'_>| {
+        let row = t.bytes.len() / count.max(1);
+        row * rows.start.min(count)..row * rows.end.clamp(rows.start.min(count), count)
+    };
+    let t = TensorView { bytes: &whole.bytes[some(&whole)], ..whole };
     let values = if t.dtype == Dtype::I8 {
-        let rows = shape.first().copied().unwrap_or(1);
         let scale = format!("{name}{SCALE_SUFFIX}");
-        let scales = convert::to_f32(&scale, &find(source, &scale, &[rows])?)?;
+        let all = find(source, &scale, &[count])?;
+        let scales = convert::to_f32(&scale, &TensorView { bytes: &all.bytes[some(&all)], ..all })?;
         convert::all_finite(&scale, &scales)?;
         dequantise_rows(bytemuck::cast_slice(t.bytes), &scales)
     } else {
         convert::to_f32(name, &t)?
     };
-    convert::all_finite(name, &values)?;
+    let first = rows.start * values.len().checked_div(rows.len()).unwrap_or(0);
+    convert::all_finite(name, &values).map_err(|error| match error {
+        ModelError::NonFinite { name, index, value } => ModelError::NonFinite { name, index: first + index, value },
+        other => other,
+    })?;
     Ok(values)
 }
 

@@ -86,6 +86,11 @@ impl YEncoder {
         out
     }
 
+    /// The name of a token embedding that lies in parts.
+    pub(crate) fn table_in_parts(&self) -> Option<&str> {
+        self.encoder.table_in_parts()
+    }
+
     pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         self.encoder.get().collect(out);
         for dense in &self.dense {

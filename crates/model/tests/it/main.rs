@@ -14,6 +14,7 @@ mod parity;
 mod pt;
 mod sentence;
 mod synthetic;
+mod tables;
 mod text_config;
 mod text_parity;
 mod tokenizers;
