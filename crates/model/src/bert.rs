@@ -79,7 +79,7 @@ impl Bert {
                 "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
                 _ => Activation::Gelu,
             },
-            word_embeddings: b.param(format!("{name}.word_embeddings.weight"), &[c.vocab_size, d])?,
+            word_embeddings: b.matrix(format!("{name}.word_embeddings.weight"), &[c.vocab_size, d])?,
             position_embeddings: b
                 .param(format!("{name}.position_embeddings.weight"), &[c.max_position_embeddings, d])?,
             token_type_embeddings: b.param(format!("{name}.token_type_embeddings.weight"), &[c.type_vocab_size, d])?,
@@ -97,7 +97,7 @@ impl Bert {
     /// What the source reports.
     pub fn load(device: &Device, config: &BertConfig, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
         config.validate()?;
-        Self::new(&mut Builder { device, source }, prefix, config)
+        Self::new(&mut Builder::new(device, source), prefix, config)
     }
 }
 

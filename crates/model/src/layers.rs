@@ -17,7 +17,7 @@ pub struct Linear {
 
 impl Linear {
     pub(crate) fn new(b: &mut Builder<'_>, name: &str, input: usize, output: usize, bias: bool) -> Result<Self> {
-        let weight = b.param(format!("{name}.weight"), &[output, input])?;
+        let weight = b.matrix(format!("{name}.weight"), &[output, input])?;
         let bias = bias.then(|| b.param(format!("{name}.bias"), &[output])).transpose()?;
         Ok(Linear { weight, bias })
     }
@@ -58,15 +58,15 @@ impl EmbeddingTable {
         let name = name.into();
         let limits = b.device.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let most = (limit / (4 * width as u64).max(1)) as usize;
+        let most = (limit / (b.matrix_bytes() * width as u64).max(1)) as usize;
         let place = if rows <= most {
-            Place::Whole(b.param(name.as_str(), &[rows, width])?)
+            Place::Whole(b.matrix(name.as_str(), &[rows, width])?)
         } else {
             let starts = (0..rows).step_by(most.max(1));
             let part = |first: usize| -> Result<Tensor> {
                 let range = first..rows.min(first + most.max(1));
                 let values = b.source.rows(&name, &[rows, width], range.clone())?;
-                Ok(Tensor::from_f32(b.device, &[range.len(), width], &values)?)
+                b.upload_as(&name, &[range.len(), width], &values, first * width)
             };
             Place::Parts(starts.map(part).collect::<Result<_>>()?)
         };
@@ -78,7 +78,7 @@ impl EmbeddingTable {
     /// # Errors
     /// What the source reports, and allocation errors.
     pub fn load(device: &Device, source: &mut dyn ParamSource, name: &str, [rows, width]: [usize; 2]) -> Result<Self> {
-        Self::new(&mut Builder { device, source }, name, rows, width)
+        Self::new(&mut Builder::new(device, source), name, rows, width)
     }
 
     /// Number of rows.

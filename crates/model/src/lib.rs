@@ -21,7 +21,7 @@ pub use bert::Bert;
 pub use error::{ModelError, Result, WeightMismatch, WrongShape};
 pub use layers::{EmbeddingTable, LayerNorm, Linear, RmsNorm};
 pub use llama::LlamaLayers;
-pub use param::{Forward, Param, ParamSource, RandomInit};
+pub use param::{Forward, Param, ParamSource, Precision, RandomInit};
 pub use prune::prune_wordpiece;
 pub use sentence::{SentenceFolder, SentenceWeights};
 pub use text::Tokens;

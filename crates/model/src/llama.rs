@@ -42,7 +42,7 @@ impl LlamaLayers {
         final_norm: bool,
     ) -> Result<Self> {
         config.validate()?;
-        Self::new(&mut Builder { device, source }, prefix, config, layers, causal, final_norm)
+        Self::new(&mut Builder::new(device, source), prefix, config, layers, causal, final_norm)
     }
 
     /// Every parameter.

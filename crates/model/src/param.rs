@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use half::f16;
 use vljepa_tensor::autograd::{Gradients, Tape, Var};
 use vljepa_tensor::{Device, Tensor};
 
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 use crate::weights::{WeightSource, read_f32, read_f32_rows};
 
 /// A named parameter, f32 on the device. Optimisers update its memory in place.
@@ -148,13 +149,62 @@ impl ParamSource for RandomInit {
     }
 }
 
+/// In which type matrices and tables lie on the device. Everything else is f32, sums included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Precision {
+    /// Four bytes a number.
+    #[default]
+    F32,
+    /// Half the memory; for inference only. Numbers are rounded to eleven bits; one beyond 65,504 is an error.
+    F16,
+}
+
 /// Makes parameters under a prefix.
 pub(crate) struct Builder<'a> {
     pub(crate) device: &'a Device,
     pub(crate) source: &'a mut dyn ParamSource,
+    pub(crate) precision: Precision,
+}
+
+impl<'a> Builder<'a> {
+    /// For parameters in f32.
+    pub(crate) fn new(device: &'a Device, source: &'a mut dyn ParamSource) -> Self {
+        Builder { device, source, precision: Precision::F32 }
+    }
 }
 
 impl Builder<'_> {
+    /// A parameter that is only ever the second operand of a product, in the builder's precision.
+    pub(crate) fn matrix(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {
+        let name = name.into();
+        let values = self.source.values(&name, shape)?;
+        let tensor = self.upload_as(&name, shape, &values, 0)?;
+        Ok(Param { name, tensor })
+    }
+
+    /// Uploads numbers of the tensor `name`, from its element `first` on, in the builder's precision.
+    pub(crate) fn upload_as(&self, name: &str, shape: &[usize], values: &[f32], first: usize) -> Result<Tensor> {
+        match self.precision {
+            Precision::F32 => Ok(Tensor::from_f32(self.device, shape, values)?),
+            Precision::F16 => {
+                let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
+                match halves.iter().position(|h| !h.is_finite()) {
+                    Some(i) => Err(ModelError::NonFinite { name: name.into(), index: first + i, value: values[i] }),
+                    None => Ok(Tensor::from_f16(self.device, shape, &halves)?),
+                }
+            }
+        }
+    }
+
+    /// Bytes of one number of a matrix.
+    pub(crate) fn matrix_bytes(&self) -> u64 {
+        match self.precision {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        }
+    }
+
     pub(crate) fn param(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {
         let name = name.into();
         let values = self.source.values(&name, shape)?;

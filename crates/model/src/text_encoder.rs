@@ -111,7 +111,7 @@ impl DecoderEncoder {
         prefix: &str,
     ) -> Result<Self> {
         config.validate()?;
-        Self::gemma3(&mut Builder { device, source }, prefix, config)
+        Self::gemma3(&mut Builder::new(device, source), prefix, config)
     }
 
     /// Qwen 3 alone; as [`DecoderEncoder::load_gemma3`].
@@ -125,7 +125,7 @@ impl DecoderEncoder {
         prefix: &str,
     ) -> Result<Self> {
         config.validate()?;
-        Self::qwen3(&mut Builder { device, source }, prefix, config)
+        Self::qwen3(&mut Builder::new(device, source), prefix, config)
     }
 
     fn run(&self, f: &Forward, tokens: &Tokens, mut each: impl FnMut(&Var)) -> Result<Var> {

@@ -32,7 +32,7 @@ struct Conv {
 impl Conv {
     fn new(b: &mut Builder<'_>, name: &str, input: usize, output: usize, kernel: usize, stride: usize) -> Result<Self> {
         Ok(Conv {
-            weight: b.param(format!("{name}.weight"), &[output, kernel, kernel, input])?,
+            weight: b.matrix(format!("{name}.weight"), &[output, kernel, kernel, input])?,
             bias: b.param(format!("{name}.bias"), &[output])?,
             kernel,
             stride,
@@ -98,7 +98,7 @@ impl Embedding {
         let Some(stem) = &c.conv_stem else {
             let p = c.patch_size;
             return Ok(Embedding::Patches {
-                weight: b.param(format!("{proj}.weight"), &[d, c.in_chans, c.tubelet_size, p, p])?,
+                weight: b.matrix(format!("{proj}.weight"), &[d, c.in_chans, c.tubelet_size, p, p])?,
                 bias: b.param(format!("{proj}.bias"), &[d])?,
             });
         };
@@ -120,7 +120,7 @@ impl Embedding {
             input = output;
         }
         let taps =
-            (0..c.tubelet_size).map(|t| b.param(format!("{proj}.{t}.weight"), &[d, input])).collect::<Result<_>>()?;
+            (0..c.tubelet_size).map(|t| b.matrix(format!("{proj}.{t}.weight"), &[d, input])).collect::<Result<_>>()?;
         Ok(Embedding::Stem { layers, taps, bias: b.param(format!("{proj}.bias"), &[d])? })
     }
 
@@ -164,7 +164,7 @@ impl Vjepa2Encoder {
     /// What the source reports.
     pub fn load(device: &Device, config: &Vjepa2Config, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
         config.validate()?;
-        Self::new(&mut Builder { device, source }, prefix, config)
+        Self::new(&mut Builder::new(device, source), prefix, config)
     }
 
     /// Every parameter.

@@ -8,7 +8,7 @@ use crate::config::{MemoryConfig, VlJepaConfig};
 use crate::error::{ModelError, Result};
 use crate::layers::{EmbeddingTable, Linear};
 use crate::llama::LlamaLayers;
-use crate::param::{Builder, Forward, Param, ParamSource, RandomInit};
+use crate::param::{Builder, Forward, Param, ParamSource, Precision, RandomInit};
 use crate::text::Tokens;
 use crate::vjepa2::Vjepa2Encoder;
 use crate::weights::{WeightSource, Writer, check};
@@ -68,10 +68,23 @@ impl VlJepa {
     /// # Errors
     /// When tensors are missing, unexpected, of another shape or not finite.
     pub fn load(device: &Device, config: VlJepaConfig, weights: &(impl WeightSource + ?Sized)) -> Result<Self> {
+        Self::load_as(device, config, weights, Precision::F32)
+    }
+
+    /// [`VlJepa::load`] with matrices and tables in `precision`.
+    ///
+    /// # Errors
+    /// As [`VlJepa::load`]; also for a number that the precision cannot hold.
+    pub fn load_as(
+        device: &Device,
+        config: VlJepaConfig,
+        weights: &(impl WeightSource + ?Sized),
+        precision: Precision,
+    ) -> Result<Self> {
         config.validate()?;
         check(weights, &config.tensors(), &[])?;
         let mut source = weights;
-        Self::build(device, config, &mut source)
+        Self::assemble(&mut Builder { device, source: &mut source, precision }, config)
     }
 
     /// A model whose parameters come from `source` one by one.
@@ -79,7 +92,10 @@ impl VlJepa {
     /// # Errors
     /// What the source reports.
     pub fn build(device: &Device, config: VlJepaConfig, source: &mut dyn ParamSource) -> Result<Self> {
-        let b = &mut Builder { device, source };
+        Self::assemble(&mut Builder::new(device, source), config)
+    }
+
+    fn assemble(b: &mut Builder<'_>, config: VlJepaConfig) -> Result<Self> {
         let (c, p) = (&config, &config.predictor);
         let width = p.config.hidden_size;
         Ok(VlJepa {

@@ -47,7 +47,7 @@ impl YEncoder {
     /// When the configuration does not hold together, and what the source reports.
     pub fn load(device: &Device, config: &YEncoderConfig, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
         config.validate()?;
-        Self::new(&mut Builder { device, source }, prefix, config)
+        Self::new(&mut Builder::new(device, source), prefix, config)
     }
 
     /// The encoder proper: token ids to token vectors.

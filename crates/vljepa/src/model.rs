@@ -8,7 +8,7 @@ use vljepa_data::video::{Rounding, VideoReader, is_video, uniform};
 use vljepa_data::{Limits, Preprocess, Rgba8Image, decode_file};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{WeightSource, read_f32};
-use vljepa_model::{Forward, TextTokenizer, Tokens, VlJepa};
+use vljepa_model::{Forward, Precision, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::{Device, Tensor};
 use vljepa_train::{Embedder, EmojiVendorsOptions, EmojiVendorsReport, preprocess};
 
@@ -40,6 +40,14 @@ impl Model {
     /// # Errors
     /// Corrupt weights, weights that do not fit the configuration, NaN, corrupt tokenizers, no memory.
     pub fn load(device: &Device, folder: &ModelFolder) -> Result<Self> {
+        Self::load_as(device, folder, Precision::F32)
+    }
+
+    /// [`Self::load`] with matrices and tables in `precision` on the device.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; also for a number that the precision cannot hold.
+    pub fn load_as(device: &Device, folder: &ModelFolder, precision: Precision) -> Result<Self> {
         let target = TextTokenizer::for_targets(folder.target_tokenizer(), &folder.config().y_encoder)
             .map_err(Error::model(folder.target_tokenizer_name()))?;
         let query = folder
@@ -48,8 +56,8 @@ impl Model {
             .transpose()
             .map_err(Error::model(folder.query_tokenizer_name()))?;
         match folder.weights()? {
-            Weights::One(weights) => Self::assemble(device, folder, &weights, target, query),
-            Weights::Shards(weights) => Self::assemble(device, folder, &weights, target, query),
+            Weights::One(weights) => Self::assemble(device, folder, &weights, precision, target, query),
+            Weights::Shards(weights) => Self::assemble(device, folder, &weights, precision, target, query),
         }
     }
 
@@ -57,6 +65,7 @@ impl Model {
         device: &Device,
         folder: &ModelFolder,
         weights: &impl WeightSource,
+        precision: Precision,
         target: TextTokenizer,
         query: Option<TextTokenizer>,
     ) -> Result<Self> {
@@ -66,7 +75,7 @@ impl Model {
         let trained = logit_scale[0].exp().min(config.temperature.max_scale as f32);
         let scale = config.memory.and_then(|m| m.inv_temperature).map_or(trained, |s| s as f32);
         let preprocess = preprocess(&config);
-        let vljepa = VlJepa::load(device, config, weights).map_err(Error::model(&origin))?;
+        let vljepa = VlJepa::load_as(device, config, weights, precision).map_err(Error::model(&origin))?;
         Ok(Self { origin, vljepa, device: device.clone(), target, query, preprocess, scale })
     }
 

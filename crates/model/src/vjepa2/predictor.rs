@@ -58,7 +58,7 @@ impl Vjepa2Predictor {
     /// An invalid configuration, and what the source reports.
     pub fn load(device: &Device, config: &Vjepa2Config, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
         config.validate()?;
-        let b = &mut Builder { device, source };
+        let b = &mut Builder::new(device, source);
         let sizes = BlockSizes::predictor(config);
         let (d, p) = (config.hidden_size, sizes.width);
         let embeddings = format!("{prefix}.embeddings");

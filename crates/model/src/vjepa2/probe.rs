@@ -80,7 +80,7 @@ impl AttentiveProbe {
     /// An invalid configuration, and what the source reports.
     pub fn load(device: &Device, config: &Vjepa2Config, labels: usize, source: &mut dyn ParamSource) -> Result<Self> {
         config.validate()?;
-        let b = &mut Builder { device, source };
+        let b = &mut Builder::new(device, source);
         let d = config.hidden_size;
         Ok(AttentiveProbe {
             query_tokens: b.param("pooler.query_tokens", &[1, 1, d])?,

@@ -11,6 +11,7 @@ mod llama;
 mod memory;
 mod open_vljepa;
 mod parity;
+mod precision;
 mod pt;
 mod sentence;
 mod synthetic;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vljepa_model::Precision;
 
 /// See, search and learn with VL-JEPA on any GPU.
 #[derive(Debug, Parser)]
@@ -62,6 +63,25 @@ pub struct ModelArgs {
     /// Model folder (config.json, model.safetensors, target_tokenizer.json); absent: the compact model of this program
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Type in which the model's matrices lie on the adapter; f16 takes half the memory
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub precision: PrecisionArg,
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PrecisionArg {
+    F32,
+    F16,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::F16 => Precision::F16,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -43,7 +43,7 @@ pub fn main() -> Result<()> {
 fn load(args: &args::ModelArgs, common: &Common) -> Result<(ModelFolder, Model)> {
     let folder = ModelFolder::find(args.model.as_deref())?;
     let device = vljepa::open_device(&common.device)?;
-    let model = Model::load(&device, &folder)?;
+    let model = Model::load_as(&device, &folder, args.precision.into())?;
     Ok((folder, model))
 }
 

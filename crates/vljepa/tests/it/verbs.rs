@@ -68,6 +68,21 @@ fn one_by_one_and_together_are_the_same() {
 }
 
 #[test]
+fn halves_say_what_whole_numbers_say() {
+    let bench = Bench::new();
+    for verb in [["embed", "@pictures/0.png"], ["embed-text", "cat"]] {
+        let rows = |precision: &str| {
+            let printed = json(bench.args(&[&verb[..], &["--precision", precision]].concat()));
+            vector(&printed["rows"][0]["embedding"])
+        };
+        let (whole, halves) = (rows("f32"), rows("f16"));
+        assert!((dot(&whole, &halves) - 1.0).abs() < 1e-4, "{verb:?}");
+        assert_ne!(whole, halves, "{verb:?}");
+    }
+    vljepa(bench.args(&["embed-text", "cat", "--precision", "f8"])).assert().code(2);
+}
+
+#[test]
 fn labels_are_ranked_by_cosine_and_scores_are_their_softmax() {
     let bench = Bench::new();
     bench.write("labels.txt", "cat\ndog\n\nbird\n");
