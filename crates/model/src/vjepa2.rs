@@ -18,7 +18,7 @@ use block::{Block, BlockSizes};
 use crate::config::{ConvStemConfig, Vjepa2Config};
 use crate::error::{ModelError, Result};
 use crate::layers::LayerNorm;
-use crate::param::{Builder, Forward, Param, ParamSource};
+use crate::param::{Builder, Forward, Param, ParamSource, Precision};
 
 /// One convolution over channels-last feature maps, as a product with gathered patches.
 #[derive(Clone, Debug)]
@@ -163,8 +163,22 @@ impl Vjepa2Encoder {
     /// # Errors
     /// What the source reports.
     pub fn load(device: &Device, config: &Vjepa2Config, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
+        Self::load_as(device, config, source, prefix, Precision::F32)
+    }
+
+    /// [`Vjepa2Encoder::load`] with matrices in `precision`.
+    ///
+    /// # Errors
+    /// What the source reports, and a number that the precision cannot hold.
+    pub fn load_as(
+        device: &Device,
+        config: &Vjepa2Config,
+        source: &mut dyn ParamSource,
+        prefix: &str,
+        precision: Precision,
+    ) -> Result<Self> {
         config.validate()?;
-        Self::new(&mut Builder::new(device, source), prefix, config)
+        Self::new(&mut Builder { device, source, precision }, prefix, config)
     }
 
     /// Every parameter.

@@ -84,7 +84,7 @@ impl VlJepa {
         config.validate()?;
         check(weights, &config.tensors(), &[])?;
         let mut source = weights;
-        Self::assemble(&mut Builder { device, source: &mut source, precision }, config)
+        Self::build_as(device, config, &mut source, precision)
     }
 
     /// A model whose parameters come from `source` one by one.
@@ -92,7 +92,20 @@ impl VlJepa {
     /// # Errors
     /// What the source reports.
     pub fn build(device: &Device, config: VlJepaConfig, source: &mut dyn ParamSource) -> Result<Self> {
-        Self::assemble(&mut Builder::new(device, source), config)
+        Self::build_as(device, config, source, Precision::F32)
+    }
+
+    /// [`VlJepa::build`] with matrices and tables in `precision`.
+    ///
+    /// # Errors
+    /// What the source reports, and a number that the precision cannot hold.
+    pub fn build_as(
+        device: &Device,
+        config: VlJepaConfig,
+        source: &mut dyn ParamSource,
+        precision: Precision,
+    ) -> Result<Self> {
+        Self::assemble(&mut Builder { device, source, precision }, config)
     }
 
     fn assemble(b: &mut Builder<'_>, config: VlJepaConfig) -> Result<Self> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vljepa::bench::Preset;
 use vljepa_model::Precision;
 
 /// See, search and learn with VL-JEPA on any GPU.
@@ -283,6 +284,42 @@ pub enum BenchVerb {
         #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "512,1024")]
         sizes: Vec<usize>,
     },
+    /// A published model at full size with random weights: loading, seconds per clip, memory
+    Model {
+        /// Which
+        #[arg(long, value_name = "NAME", default_value = "vl-jepa-base")]
+        preset: PresetArg,
+        /// Frames of the clips, separated by commas
+        #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,8,16")]
+        frames: Vec<usize>,
+        /// Type in which matrices lie on the adapter
+        #[arg(long, value_name = "TYPE", default_value = "f16")]
+        precision: PrecisionArg,
+    },
+}
+
+/// `bench model --preset`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PresetArg {
+    /// ViT-L, half of Llama-3.2-1B, EmbeddingGemma-300M
+    VlJepaBase,
+    /// The V-JEPA 2 encoder ViT-L
+    Vjepa2Vitl,
+    /// ViT-H
+    Vjepa2Vith,
+    /// ViT-g
+    Vjepa2Vitg,
+}
+
+impl From<PresetArg> for Preset {
+    fn from(arg: PresetArg) -> Self {
+        match arg {
+            PresetArg::VlJepaBase => Preset::VlJepaBase,
+            PresetArg::Vjepa2Vitl => Preset::VitLarge,
+            PresetArg::Vjepa2Vith => Preset::VitHuge,
+            PresetArg::Vjepa2Vitg => Preset::VitGiant,
+        }
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

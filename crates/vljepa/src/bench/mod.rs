@@ -1,4 +1,6 @@
-//! Timing of single operators on whatever adapter there is.
+//! Timing of single operators and of whole models on whatever adapter there is.
+
+mod model;
 
 use std::time::Instant;
 
@@ -6,6 +8,8 @@ use serde::Serialize;
 use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::error::{Error, Result};
+
+pub use model::{ClipRow, ModelReport, Preset, model, vl_jepa_base};
 
 /// Longest side of a product; the operands of a square one then take 1 GiB each.
 pub const MAX_SIZE: usize = 16_384;

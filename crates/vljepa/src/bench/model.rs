@@ -1,0 +1,207 @@
+//! Published models at full size with random weights: loading, seconds per clip, memory.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use serde::Serialize;
+use vljepa_model::config::{Gemma3Config, LlamaConfig, PredictorConfig, TextEncoderConfig, Vjepa2Config};
+use vljepa_model::config::{VlJepaConfig, YEncoderConfig};
+use vljepa_model::{Forward, ParamSource, Precision, Tokens, Vjepa2Encoder, VlJepa};
+use vljepa_tensor::{Device, Tensor};
+
+use crate::error::{Error, Result};
+
+/// Tokens of the query that a whole VL-JEPA is asked; its ids do not matter.
+const QUERY_TOKENS: usize = 32;
+
+/// A published size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Preset {
+    /// V-JEPA 2 ViT-L, layers 8 to 15 of Llama-3.2-1B, EmbeddingGemma-300M (arXiv 2512.10942, §3.1).
+    VlJepaBase,
+    /// The V-JEPA 2 encoder ViT-L at 256².
+    VitLarge,
+    /// ViT-H.
+    VitHuge,
+    /// ViT-g.
+    VitGiant,
+}
+
+/// What one preset took.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelReport {
+    /// Numbers in all weights.
+    pub parameters: u64,
+    /// `f32` or `f16`.
+    pub precision: &'static str,
+    /// Seconds to make the weights and bring them onto the device.
+    pub load_seconds: f64,
+    /// Bytes of device memory after loading.
+    pub weights_bytes: u64,
+    /// One row for each length of clip.
+    pub clips: Vec<ClipRow>,
+    /// Largest resident size of this process in bytes, where the system tells. On a software adapter device memory is
+    /// part of it.
+    pub peak_host_bytes: Option<u64>,
+}
+
+/// One length of clip.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClipRow {
+    /// Frames.
+    pub frames: usize,
+    /// Visual tokens.
+    pub tokens: usize,
+    /// Seconds of one forward pass, the better of two after one that compiles.
+    pub seconds: f64,
+    /// Largest device memory so far in bytes: weights and activations, the pool's free buffers included.
+    pub peak_device_bytes: u64,
+}
+
+/// Uniform numbers of the spread of trained weights: cheap to make, and of no use.
+struct Noise {
+    seed: u64,
+}
+
+impl ParamSource for Noise {
+    fn values(&mut self, name: &str, shape: &[usize]) -> vljepa_model::Result<Vec<f32>> {
+        self.rows(name, shape, 0..shape.first().copied().unwrap_or(1))
+    }
+
+    fn rows(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> vljepa_model::Result<Vec<f32>> {
+        let width: usize = shape.iter().skip(1).product();
+        let count = rows.len() * width;
+        if shape.len() < 2 {
+            return Ok(vec![if name.ends_with("weight") { 1.0 } else { 0.0 }; count]);
+        }
+        let mut state = (self.seed ^ (rows.start as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            ((state >> 40) as f32 / (1u32 << 23) as f32 - 1.0) * 0.035
+        };
+        Ok((0..count).map(|_| next()).collect())
+    }
+
+    fn offset_norm(&mut self, _name: &str, shape: &[usize]) -> vljepa_model::Result<Vec<f32>> {
+        Ok(vec![0.0; shape.iter().product()])
+    }
+}
+
+enum Built {
+    Whole(Box<VlJepa>),
+    Encoder(Box<Vjepa2Encoder>),
+}
+
+/// The configuration of VL-JEPA at the paper's size, with every choice that the paper leaves open at its default.
+pub fn vl_jepa_base() -> VlJepaConfig {
+    let predictor = PredictorConfig {
+        config: LlamaConfig::llama_3_2_1b(),
+        first_layer: 8,
+        num_layers: 8,
+        causal: false,
+        final_norm: true,
+        positions: Default::default(),
+        query_bos: true,
+        query_pad_id: 128_004,
+        default_query: String::new(),
+    };
+    let y = TextEncoderConfig::Gemma3(Gemma3Config::embedding_gemma_300m());
+    VlJepaConfig::new(Vjepa2Config::vit_large(), predictor, YEncoderConfig::new(y))
+}
+
+/// Builds a preset with random weights and times one clip of each length; `note` hears what is done.
+///
+/// # Errors
+/// A number of frames that is odd and above 1 or above 1,024, and what the device reports: memory, limits.
+pub fn model(
+    device: &Device,
+    preset: Preset,
+    frames: &[usize],
+    precision: Precision,
+    seed: u64,
+    mut note: impl FnMut(&str),
+) -> Result<ModelReport> {
+    if let Some(bad) = frames.iter().find(|&&n| n == 0 || n > 1024 || (n > 1 && n % 2 == 1)) {
+        return Err(Error::Invalid(format!("--frames {bad}: 1, or an even number up to 1,024, is measured")));
+    }
+    let failed = || Error::model("bench");
+    let mut noise = Noise { seed };
+    note("making weights");
+    let start = Instant::now();
+    let (built, vision, parameters) = match preset {
+        Preset::VlJepaBase => {
+            let config = vl_jepa_base();
+            let (vision, parameters) = (config.x_encoder.clone(), config.parameters());
+            let whole = VlJepa::build_as(device, config, &mut noise, precision).map_err(failed())?;
+            (Built::Whole(Box::new(whole)), vision, parameters)
+        }
+        other => {
+            let config = match other {
+                Preset::VitHuge => Vjepa2Config::vit_huge(),
+                Preset::VitGiant => Vjepa2Config::vit_giant(),
+                _ => Vjepa2Config::vit_large(),
+            };
+            let encoder = Vjepa2Encoder::load_as(device, &config, &mut noise, "encoder", precision).map_err(failed())?;
+            let parameters = encoder.params().iter().map(|p| p.tensor().len() as u64).sum();
+            (Built::Encoder(Box::new(encoder)), config, parameters)
+        }
+    };
+    device.synchronize()?;
+    let load_seconds = start.elapsed().as_secs_f64();
+    let weights_bytes = device.memory().in_use;
+    let side = vision.crop_size;
+    let query = Tokens::new(device, &[vec![1; QUERY_TOKENS]], 0).map_err(failed())?;
+    let f = Forward::inference();
+    let mut clips = Vec::new();
+    for &count in frames {
+        note(&format!("{count} frames"));
+        let len = count * 3 * side * side;
+        let pixels: Vec<f32> = (0..len).map(|i| (i * 7919 % 4093) as f32 / 2046.0 - 1.0).collect();
+        let clip = Tensor::from_f32(device, &[1, count, 3, side, side], &pixels)?;
+        let mut best = f64::INFINITY;
+        for round in 0..3 {
+            device.synchronize()?;
+            let start = Instant::now();
+            match &built {
+                Built::Whole(model) => model.predict(&f, &clip, Some(&query)).map_err(failed())?,
+                Built::Encoder(encoder) => encoder.forward(&f, &clip).map_err(failed())?,
+            };
+            device.synchronize()?;
+            if round > 0 {
+                best = best.min(start.elapsed().as_secs_f64());
+            }
+        }
+        let tokens = count.div_ceil(vision.tubelet_size) * (side / vision.patch_size).pow(2);
+        clips.push(ClipRow { frames: count, tokens, seconds: best, peak_device_bytes: device.memory().peak });
+    }
+    let precision = match precision {
+        Precision::F16 => "f16",
+        _ => "f32",
+    };
+    let peak_host_bytes = peak_host_bytes();
+    Ok(ModelReport { parameters, precision, load_seconds, weights_bytes, clips, peak_host_bytes })
+}
+
+/// The largest resident size of this process so far, where Linux tells it.
+fn peak_host_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_model_has_the_papers_parts() {
+        let config = vl_jepa_base();
+        config.validate().unwrap();
+        // 303.9 M, 491.8 M without the token embedding, 262.7 M, 302.9 M, 1.2 M.
+        assert_eq!(config.predictor_parameters(), 491_820_544);
+        assert_eq!(config.parameters(), 303_885_312 + 491_820_544 + 262_668_288 + 302_863_104 + 1_181_184 + 1);
+    }
+}
