@@ -33,11 +33,15 @@ pub const PICTURE_EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
 /// The format is told by the content, not by the name. Errors name the file.
 pub fn decode_file(path: impl AsRef<Path>, limits: &Limits) -> Result<Rgba8Image, DataError> {
     let path = path.as_ref();
-    let file = File::open(path).map_err(DataError::io(path, "opening"))?;
-    let meta = file.metadata().map_err(DataError::io(path, "reading"))?;
+    // Asked before opening, because opening a pipe waits for its writer.
+    let meta = std::fs::metadata(path).map_err(DataError::io(path, "opening"))?;
     if meta.is_dir() {
         return Err(DataError::NotAPicture(format!("{} is a folder", path.display())));
     }
+    if !meta.is_file() {
+        return Err(DataError::NotAPicture(format!("{} is not a regular file", path.display())));
+    }
+    let file = File::open(path).map_err(DataError::io(path, "opening"))?;
     decode(&path.display().to_string(), BufReader::new(file), limits)
 }
 

@@ -5,10 +5,24 @@ use std::path::Path;
 
 use crate::DataError;
 
+/// Largest label file.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// Reads a label file: UTF-8, one label a line, white space around it ignored, blank lines skipped. There are no
 /// comments: `#1` is a label. Fails on a list without labels and on a label that occurs twice.
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
     let path = path.as_ref();
+    // Asked before opening: a pipe waits for its writer, and a device may never end.
+    let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
+    if !meta.is_file() && !meta.is_dir() {
+        return Err(DataError::content(path, "is not a regular file"));
+    }
+    if meta.len() > MAX_BYTES {
+        return Err(DataError::content(
+            path,
+            format!("{} bytes, a list of labels has at most {MAX_BYTES}", meta.len()),
+        ));
+    }
     let bytes = std::fs::read(path).map_err(DataError::io(path, "reading"))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();

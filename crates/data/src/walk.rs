@@ -48,7 +48,7 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
             }
             if meta.is_dir() {
                 open.push(path);
-            } else if wanted(&path) {
+            } else if meta.is_file() && wanted(&path) {
                 found.push(path);
             }
         }

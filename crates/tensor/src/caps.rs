@@ -48,9 +48,10 @@ impl Capabilities {
     /// # Errors
     /// [`Error::Invalid`] for an unknown name.
     pub fn disable(mut self, list: &str) -> Result<Self> {
+        let mut all = false;
         for name in list.split(',').map(str::trim).filter(|n| !n.is_empty()) {
             match name {
-                "all" => return Ok(Self::none()),
+                "all" => all = true,
                 "f16" => self.f16 = false,
                 "subgroup" => self.subgroup = false,
                 "coop" => self.coop.clear(),
@@ -66,7 +67,7 @@ impl Capabilities {
                 }
             }
         }
-        Ok(self)
+        Ok(if all { Self::none() } else { self })
     }
 
     /// The subgroup size when it is certain.
@@ -106,6 +107,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
+        assert!(everything().disable("all,warp").is_err());
         let error = everything().disable("f16,warp").unwrap_err().to_string();
         assert!(error.contains("`warp`") && error.contains("subgroup"), "{error}");
     }

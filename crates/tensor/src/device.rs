@@ -25,10 +25,21 @@ pub enum AdapterChoice {
 impl AdapterChoice {
     /// Reads the command line's form: an index, `cpu`, or part of a name.
     pub fn parse(text: &str) -> Self {
-        match text {
+        match text.to_lowercase().as_str() {
             "" | "auto" | "best" => AdapterChoice::Best,
             "cpu" => AdapterChoice::Software,
             _ => text.parse().map_or_else(|_| AdapterChoice::Name(text.to_owned()), AdapterChoice::Index),
+        }
+    }
+}
+
+impl std::fmt::Display for AdapterChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AdapterChoice::Best => f.write_str("any adapter"),
+            AdapterChoice::Software => f.write_str("a software adapter"),
+            AdapterChoice::Index(i) => write!(f, "adapter {i}"),
+            AdapterChoice::Name(part) => write!(f, "an adapter with \"{}\" in its name", part.escape_debug()),
         }
     }
 }
@@ -105,7 +116,7 @@ impl Device {
     /// [`Error::Invalid`] for an unknown name in the list of disabled capabilities.
     pub async fn new(options: DeviceOptions) -> Result<Self> {
         let found = enumerate().await;
-        let names = || found.iter().map(|a| a.get_info().name).collect::<Vec<_>>().join(", ");
+        let names = || found.iter().map(|a| a.get_info().name).collect::<Vec<_>>();
         let adapter = match &options.adapter {
             AdapterChoice::Best => found.first(),
             AdapterChoice::Software => found.iter().find(|a| a.get_info().device_type == wgpu::DeviceType::Cpu),
@@ -115,12 +126,7 @@ impl Device {
                 found.iter().find(|a| a.get_info().name.to_lowercase().contains(&part))
             }
         }
-        .ok_or_else(|| Error::NoAdapter {
-            what: match &options.adapter {
-                AdapterChoice::Best => "no Vulkan, Metal, DX12 or WebGPU driver answered".into(),
-                choice => format!("wanted {choice:?}; found: [{}]", names()),
-            },
-        })?;
+        .ok_or_else(|| Error::NoAdapter { wanted: options.adapter.to_string(), found: names() })?;
         let env = std::env::var("VLJEPA_DISABLE").unwrap_or_default();
         let caps = capabilities(adapter).disable(&options.disable)?.disable(&env)?;
         let plain = caps == Capabilities::none();

@@ -39,12 +39,12 @@ pub enum Error {
         in_use: u64,
     },
     /// No adapter fits the request.
-    #[error(
-        "no GPU adapter found ({what}); on a machine without a GPU install a software Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers)"
-    )]
+    #[error("{}", no_adapter(wanted, found))]
     NoAdapter {
-        /// What was looked for and what was found.
-        what: String,
+        /// What was looked for.
+        wanted: String,
+        /// Names of the adapters that there are, best first.
+        found: Vec<String>,
     },
     /// The device was lost; every tensor on it is gone and a new [`crate::Device`] must be made.
     #[error("device lost: {0}")]
@@ -78,4 +78,14 @@ impl Error {
     pub(crate) fn shape(op: &'static str, what: impl Into<String>) -> Self {
         Error::Shape { op, what: what.into() }
     }
+}
+
+fn no_adapter(wanted: &str, found: &[String]) -> String {
+    if found.is_empty() {
+        return "no GPU adapter found: no Vulkan, Metal, DX12 or WebGPU driver answered; on a machine without a GPU install a \
+                software Vulkan driver (Debian, Ubuntu: mesa-vulkan-drivers)"
+            .into();
+    }
+    let list: Vec<String> = found.iter().enumerate().map(|(i, name)| format!("{i} {name}")).collect();
+    format!("{wanted} is not there; there is: {}", list.join(", "))
 }

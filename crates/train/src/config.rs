@@ -8,6 +8,9 @@ use vljepa_data::AugmentOptions;
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;
 
+/// Largest configuration file.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// A whole training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -389,6 +392,15 @@ impl TrainConfig {
     /// # Errors
     /// [`TrainError::Config`] with the line or key, [`TrainError::Io`].
     pub fn read(path: &Path) -> Result<Self> {
+        let fault = |what: &str| TrainError::Config { path: path.into(), what: what.into() };
+        // Asked before opening: a pipe waits for its writer, and a device may never end.
+        let meta = std::fs::metadata(path).map_err(TrainError::io(path, "reading"))?;
+        if !meta.is_file() {
+            return Err(fault("is not a regular file; a training configuration is a TOML file"));
+        }
+        if meta.len() > MAX_BYTES {
+            return Err(fault("is too long for a training configuration"));
+        }
         let text = std::fs::read_to_string(path).map_err(TrainError::io(path, "reading"))?;
         let mut config = Self::parse(&text).map_err(|what| TrainError::Config { path: path.into(), what })?;
         let base = path.parent().unwrap_or(Path::new(""));

@@ -1,5 +1,7 @@
 //! What is trained on: concepts, who draws them, and which of them a step sees.
 
+use std::collections::BTreeSet;
+
 use vljepa_data::emoji::{ConceptId, EmojiVendors, Role, Split, VendorId};
 
 use crate::config::{DataConfig, TextKind};
@@ -56,6 +58,13 @@ impl Corpus {
     pub fn new(set: EmojiVendors, config: &DataConfig, seed: u64) -> Result<Self> {
         let vendors: Vec<VendorId> =
             config.vendors.iter().map(|name| vendor(&set, name, Role::Train)).collect::<Result<_>>()?;
+        let groups: BTreeSet<&str> = set.concepts().iter().map(|c| c.group.as_str()).collect();
+        if let Some(unknown) = config.exclude_groups.iter().find(|g| !groups.contains(g.as_str())) {
+            let known = groups.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(TrainError::Invalid(format!(
+                "`data.exclude_groups`: no group \"{unknown}\"; there are {known}"
+            )));
+        }
         let concepts: Vec<ConceptId> = included(&set, config, Split::Train).collect();
         let drawings: Vec<Vec<VendorId>> =
             concepts.iter().map(|&c| vendors.iter().copied().filter(|&v| set.has_picture(v, c)).collect()).collect();

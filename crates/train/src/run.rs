@@ -1,5 +1,6 @@
 //! A whole training run from a configuration file: `vljepa train CONFIG.toml [--resume]`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +11,7 @@ use std::time::Instant;
 use serde_json::json;
 use vljepa_data::emoji::EmojiVendors;
 use vljepa_model::config::VlJepaConfig;
-use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
+use vljepa_model::weights::{SafeTensors, ShardIndex, Shards, WeightSource, read_f32};
 use vljepa_model::{Param, SentenceFolder, SentenceWeights, Storage, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
@@ -285,10 +286,7 @@ fn load_model(device: &Device, config: &TrainConfig) -> Result<(VlJepa, Vec<u8>)
             let path = folder.join("config.json");
             let parsed = VlJepaConfig::from_json(&text(&path)?);
             let parsed = parsed.map_err(|e| TrainError::Config { path: path.clone(), what: e.to_string() })?;
-            let file = folder.join("model.safetensors");
-            let bytes = read(file.clone())?;
-            let weights = SafeTensors::parse(&file.display().to_string(), &bytes)?;
-            (VlJepa::load(device, parsed, &weights)?, Some(folder.join("target_tokenizer.json")))
+            (load_folder(device, parsed, folder)?, Some(folder.join("target_tokenizer.json")))
         }
         (None, None) => return Err(TrainError::Invalid("`model` names neither `config` nor `folder`".into())),
     };
@@ -309,6 +307,24 @@ fn load_model(device: &Device, config: &TrainConfig) -> Result<(VlJepa, Vec<u8>)
         (None, None) => return Err(TrainError::Invalid("`model.y_encoder` is missing".into())),
     };
     Ok((model, tokenizer))
+}
+
+/// A model from the weights of its folder: `model.safetensors`, or shards behind their index.
+fn load_folder(device: &Device, config: VlJepaConfig, folder: &Path) -> Result<VlJepa> {
+    let read = |path: &Path| fs::read(path).map_err(TrainError::io(path, "reading"));
+    let (file, index) = (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
+    if file.exists() || !index.exists() {
+        let bytes = read(&file)?;
+        return Ok(VlJepa::load(device, config, &SafeTensors::parse(&file.display().to_string(), &bytes)?)?);
+    }
+    let text = fs::read_to_string(&index).map_err(TrainError::io(&index, "reading"))?;
+    let index = ShardIndex::parse(&text)?;
+    let mut shards = BTreeMap::new();
+    for name in index.files() {
+        shards.insert(name.to_owned(), read(&folder.join(name))?);
+    }
+    let bytes = shards.iter().map(|(name, bytes)| (name.clone(), bytes.as_slice())).collect();
+    Ok(VlJepa::load(device, config, &Shards::open(index, &bytes)?)?)
 }
 
 /// The weights of the Dense modules of a sentence-transformers folder, with the names of their files.

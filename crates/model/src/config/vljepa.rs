@@ -296,6 +296,9 @@ impl VlJepaConfig {
                 .fail(format!("`preprocessing.short_side` ({short}) is below the size that is cut from it ({size})"));
         }
         c.size("preprocessing.frames", self.frames(), 1 << 16)?;
+        if self.frames() > 1 {
+            c.divides("x_encoder.tubelet_size", self.x_encoder.tubelet_size, "preprocessing.frames", self.frames())?;
+        }
         if self.x_encoder.in_chans != 3 {
             return c.fail(format!("`x_encoder.in_chans` is {}, pictures have 3", self.x_encoder.in_chans));
         }

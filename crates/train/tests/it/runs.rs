@@ -10,6 +10,44 @@ use crate::support::{config_text, device, model_folder};
 
 const STEPS: u64 = 6;
 
+#[test]
+fn a_folder_of_shards_is_a_start_like_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let (whole, shards) = (dir.path().join("whole"), dir.path().join("shards"));
+    go(&path, &whole, false, 2).0.unwrap();
+    let names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+    let source = vljepa_model::weights::SafeTensors::parse("model", &bytes).unwrap();
+    let mut writers = [vljepa_model::weights::Writer::new(), vljepa_model::weights::Writer::new()];
+    let mut map = serde_json::Map::new();
+    for (i, name) in vljepa_model::weights::WeightSource::names(&source).iter().enumerate() {
+        let shape = vljepa_model::weights::WeightSource::tensor(&source, name).unwrap().shape.to_vec();
+        let values = vljepa_model::weights::read_f32(&source, name, &shape).unwrap();
+        writers[i % 2].f32(name, &shape, &values).unwrap();
+        map.insert(name.to_string(), names[i % 2].into());
+    }
+    for (name, writer) in names.iter().zip(writers) {
+        fs::write(folder.join(name), writer.finish().unwrap()).unwrap();
+    }
+    let index = serde_json::json!({ "metadata": {}, "weight_map": map });
+    fs::write(folder.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    fs::remove_file(folder.join("model.safetensors")).unwrap();
+    go(&path, &shards, false, 2).0.unwrap();
+    assert_eq!(losses(&whole), losses(&shards));
+    fs::remove_file(folder.join(names[1])).unwrap();
+    let error = go(&path, &dir.path().join("broken"), false, 2).0.unwrap_err().to_string();
+    assert!(error.contains(names[1]), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_no_configuration() {
+    let error = go(Path::new("/dev/zero"), Path::new("nowhere"), false, 1).0.unwrap_err().to_string();
+    assert!(error.contains("/dev/zero") && error.contains("not a regular file"), "{error}");
+}
+
 fn write_config(dir: &Path, seed_of_sort: &str) -> std::path::PathBuf {
     let more = format!("steps = {STEPS}\nbatch = 6\n{seed_of_sort}");
     let tables = "[optimizer]\nkind = \"muon\"\nlr = 0.003\n[ema]\nhorizon = 0.5\n[checkpoint]\nevery = 2\nkeep = 3\nseconds = 0\n";

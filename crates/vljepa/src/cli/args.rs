@@ -34,11 +34,11 @@ pub struct Common {
 pub enum Verb {
     /// Adapters, capabilities, limits, the kernels that will run, the models found
     Info(ModelArgs),
-    /// Embeddings of pictures as the model predicts them (L2-normalised)
+    /// Embeddings of pictures and videos as the model predicts them (L2-normalised)
     Embed(EmbedArgs),
     /// Embeddings of texts as pictures are compared with (L2-normalised)
     EmbedText(EmbedTextArgs),
-    /// Zero-shot classification of pictures
+    /// Zero-shot classification of pictures and videos
     Classify(ClassifyArgs),
     /// Persistent indices of picture folders
     Index(IndexArgs),
@@ -61,7 +61,7 @@ pub enum Verb {
 /// Which model.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Model folder (config.json, model.safetensors, target_tokenizer.json); absent: the compact model of this program
+    /// Model folder (config.json, model.safetensors or shards, target_tokenizer.json); absent: the compact model of this program
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Type in which the model's matrices lie on the adapter; f16 takes half the memory
@@ -87,7 +87,7 @@ impl From<PrecisionArg> for Precision {
 
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// Picture files, or folders to search for them
+    /// Picture or video files, or folders to search for them
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
     /// What is asked about the pictures
@@ -115,7 +115,7 @@ pub struct EmbedTextArgs {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub struct ClassifyArgs {
-    /// Picture files, or folders to search for them
+    /// Picture or video files, or folders to search for them
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
     /// Labels, separated by commas
@@ -148,7 +148,7 @@ pub enum IndexVerb {
 
 #[derive(Debug, Args)]
 pub struct IndexBuildArgs {
-    /// Folder with pictures, searched recursively
+    /// Folder with pictures and videos, searched recursively
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// The index file to write
