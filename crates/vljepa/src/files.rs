@@ -1,8 +1,10 @@
 //! Reading files with limits, mapping large ones, and writing so that no half-written file is ever seen.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -87,6 +89,38 @@ fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
     }
 }
 
+/// Temporary files and folders of writes under way, for [`remove_unfinished`].
+static UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A temporary path while it is under way.
+#[derive(Debug)]
+struct UnderWay(PathBuf);
+
+impl UnderWay {
+    fn new(path: &Path) -> Self {
+        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
+        UnderWay(path.to_path_buf())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Removes what writes under way have put beside their places, and lets no other begin: for a process that is about to
+/// end by a signal, where nothing is dropped.
+pub fn remove_unfinished() {
+    let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in under_way.iter() {
+        // One of the two fits; there is nobody left to tell of a failure.
+        let _ = std::fs::remove_file(path);
+        let _ = std::fs::remove_dir_all(path);
+    }
+    std::mem::forget(under_way);
+}
+
 fn temporary(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".vljepa-").suffix(".tmp");
@@ -116,6 +150,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let (real, dir) = destination(path)?;
     let mut file = temporary(path, &dir)?;
+    let _under_way = UnderWay::new(file.path());
     file.write_all(bytes).map_err(Error::io(path, "writing"))?;
     file.as_file().sync_all().map_err(Error::io(path, "writing"))?;
     file.persist(&real).map_err(|e| Error::io(path, "writing")(e.error))?;
@@ -127,6 +162,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(crate) struct OutFolder {
     temporary: tempfile::TempDir,
     place: PathBuf,
+    _under_way: UnderWay,
 }
 
 impl OutFolder {
@@ -161,7 +197,8 @@ impl OutFolder {
             builder.permissions(std::fs::Permissions::from_mode(0o777));
         }
         let temporary = builder.tempdir_in(parent).map_err(Error::io(parent, "writing"))?;
-        Ok(Self { temporary, place })
+        let _under_way = UnderWay::new(temporary.path());
+        Ok(Self { temporary, place, _under_way })
     }
 
     /// Writes a file of it.
@@ -271,6 +308,30 @@ mod tests {
         write_atomically(&link, b"new").unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_signal_leaves_nothing_of_what_is_under_way() {
+        // The lock stays taken afterwards, so in a process of its own.
+        const DIR: &str = "VLJEPA_TEST_UNDER_WAY";
+        if let Some(dir) = std::env::var_os(DIR) {
+            let dir = Path::new(&dir);
+            let out = OutFolder::new(&dir.join("model")).unwrap();
+            out.write("config.json", b"{}").unwrap();
+            let file = temporary(&dir.join("rows.npy"), dir).unwrap();
+            let _under_way = UnderWay::new(file.path());
+            assert_eq!(std::fs::read_dir(dir).unwrap().count(), 2);
+            remove_unfinished();
+            assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
+            std::process::exit(0);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["a_signal_leaves_nothing_of_what_is_under_way"])
+            .env(DIR, dir.path())
+            .status()
+            .unwrap();
+        assert!(status.success());
     }
 
     #[test]

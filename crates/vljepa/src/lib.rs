@@ -34,7 +34,7 @@ pub use convert::{ConvertFrom, ConvertOptions, Converted, convert};
 pub use demo::{Demo, Floor, Named, Score, Search, Timing};
 pub use embeddings::{Embeddings, Match, best, softmax};
 pub use error::{Error, Result};
-pub use files::{check_writable, write_atomically};
+pub use files::{check_writable, remove_unfinished, write_atomically};
 pub use folder::ModelFolder;
 pub use index::{Entry, Index, Skipped};
 pub use inspect::{Inspection, TensorInfo};

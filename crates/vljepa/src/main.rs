@@ -13,6 +13,15 @@ fn main() -> ExitCode {
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
         complain(&format!("internal error{place}: {what}; please report it with the command that shows it"));
     }));
+    // Without a handler a signal would leave the temporary files of writes under way.
+    let interrupted = ctrlc::set_handler(|| {
+        vljepa::remove_unfinished();
+        complain("interrupted");
+        std::process::exit(130);
+    });
+    if let Err(error) = interrupted {
+        complain(&format!("signals are not handled, an interrupt may leave .vljepa-*.tmp: {error}"));
+    }
     match std::panic::catch_unwind(cli::main) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         // Whoever reads us has seen enough, as in `vljepa … | head -1`.
@@ -28,6 +37,9 @@ fn main() -> ExitCode {
 /// One line on stderr, whatever the message holds; never fails.
 fn complain(message: &str) {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Names come from files: a terminal must not obey them.
+    let line: String =
+        line.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect();
     let _ = writeln!(std::io::stderr(), "error: {line}");
 }
 

@@ -5,7 +5,7 @@ use vljepa_data::{DataError, parse_labels, read_labels};
 #[cfg(unix)]
 #[test]
 fn a_device_is_no_list_of_labels() {
-    let error = vljepa_data::read_labels("/dev/zero").unwrap_err().to_string();
+    let error = read_labels("/dev/zero").unwrap_err().to_string();
     assert!(error.contains("/dev/zero") && error.contains("not a regular file"), "{error}");
     let error = vljepa_data::decode_file("/dev/zero", &vljepa_data::Limits::default()).unwrap_err().to_string();
     assert!(error.contains("/dev/zero") && error.contains("not a regular file"), "{error}");
