@@ -1,6 +1,6 @@
 //! `package`: whether every library crate could be published.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::workspace::{self, Package};
 use crate::{Result, Verb, failed, process};
@@ -37,10 +37,38 @@ fn main(mut args: lexopt::Parser) -> Result {
     run(allow_dirty)
 }
 
+/// Removes what cargo keeps of packages of an earlier run: their versions are the same, so it would build those again
+/// instead of the fresh ones. Registries without a host, which these come from, have folders that begin with a dash.
+fn forget_earlier(packages: &[&Package]) -> Result {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"))?;
+        Some(Path::new(&home).join(".cargo"))
+    });
+    let Some(home) = home else { return Ok(()) };
+    for kind in ["src", "cache"] {
+        let Ok(registries) = std::fs::read_dir(home.join("registry").join(kind)) else { continue };
+        for registry in registries.flatten().filter(|r| r.file_name().to_string_lossy().starts_with('-')) {
+            for package in packages {
+                let name = format!("{}-{}", package.name, package.version);
+                let (folder, file) = (registry.path().join(&name), registry.path().join(format!("{name}.crate")));
+                let fault = |e| failed(format!("{}: cannot be removed: {e}", folder.display()));
+                if folder.is_dir() {
+                    std::fs::remove_dir_all(&folder).map_err(fault)?;
+                }
+                if file.is_file() {
+                    std::fs::remove_file(&file).map_err(fault)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Packages and checks them all.
 pub fn run(allow_dirty: bool) -> Result {
     let workspace = workspace::load()?;
     let packages = in_order(&workspace.packages);
+    forget_earlier(&packages)?;
     // One run for all: cargo then resolves each to the fresh packages of the others, not to published ones.
     let mut command = workspace::cargo(&["package"]);
     for package in &packages {
