@@ -39,7 +39,17 @@ fn main(mut args: lexopt::Parser) -> Result {
 
 /// Removes what cargo keeps of packages of an earlier run: their versions are the same, so it would build those again
 /// instead of the fresh ones. Registries without a host, which these come from, have folders that begin with a dash.
-fn forget_earlier(packages: &[&Package]) -> Result {
+fn forget_earlier(packages: &[&Package], target: &Path) -> Result {
+    // What was built from them counts as fresh too: cargo looks at versions, not at contents, of what is no path.
+    for entry in std::fs::read_dir(target.join("debug/.fingerprint")).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let ours =
+            |p: &&Package| name.to_string_lossy().strip_prefix(&p.name).is_some_and(|rest| rest.starts_with('-'));
+        if packages.iter().any(ours) {
+            let fault = |e| failed(format!("{}: cannot be removed: {e}", entry.path().display()));
+            std::fs::remove_dir_all(entry.path()).map_err(fault)?;
+        }
+    }
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
         let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"))?;
         Some(Path::new(&home).join(".cargo"))
@@ -68,7 +78,7 @@ fn forget_earlier(packages: &[&Package]) -> Result {
 pub fn run(allow_dirty: bool) -> Result {
     let workspace = workspace::load()?;
     let packages = in_order(&workspace.packages);
-    forget_earlier(&packages)?;
+    forget_earlier(&packages, &workspace.target)?;
     // One run for all: cargo then resolves each to the fresh packages of the others, not to published ones.
     let mut command = workspace::cargo(&["package"]);
     for package in &packages {
