@@ -175,7 +175,7 @@ impl<'a> Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// A parameter that is only ever the second operand of a product, in the builder's precision.
+    /// A parameter that is only ever the second operand of a product or a table to gather from, in the builder's precision.
     pub(crate) fn matrix(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {
         let name = name.into();
         let values = self.source.values(&name, shape)?;

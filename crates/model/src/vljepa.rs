@@ -105,10 +105,7 @@ impl VlJepa {
         source: &mut dyn ParamSource,
         precision: Precision,
     ) -> Result<Self> {
-        Self::assemble(&mut Builder { device, source, precision }, config)
-    }
-
-    fn assemble(b: &mut Builder<'_>, config: VlJepaConfig) -> Result<Self> {
+        let b = &mut Builder { device, source, precision };
         let (c, p) = (&config, &config.predictor);
         let width = p.config.hidden_size;
         Ok(VlJepa {
