@@ -1,6 +1,7 @@
 // Matrix product by workgroup tiles with vector loads: for GPUs, sizes along memory divisible by 4.
 //   c[z, i, j] = act(alpha * sum_k a[z, i, k] * b[z, k, j] + bias[j]) + residual[z, i, j]
-// a, c, residual: f32   b: f32 or f16 (prelude)   c, residual: [batch, m, n]   bias: [n]
+// a, c, residual: f32   b: f32, f16 or i8 (prelude)   c, residual: [batch, m, n]   bias: [n]
+// b of i8 has layout 1 and no batch: its rows are columns of c, whose sums its scales multiply.
 // LAYOUT by override, as ops::Layout:
 //   0  a [m, k], b [k, n]: k and n divisible by 4    1  a [m, k], b [n, k]: k and n    2  a [k, m], b [k, n]: m and n
 // A workgroup of 16 x 16 owns 64 x 64 elements of c and walks over k in steps of 16. Vectors lie in workgroup memory the
@@ -20,6 +21,7 @@
 
 override LAYOUT: u32 = 0u;
 
+const SCALED_ROWS: u32 = 4u;
 const TILE: u32 = 64u;
 const STEP: u32 = 16u;
 // Tiles of vectors along k are [row or column][k / 4] with one vector of padding a line; tiles of vectors across k are
@@ -53,6 +55,11 @@ fn load_b(z: u32, col0: u32, k0: u32, local: u32) -> vec4<f32> {
         return vec4<f32>();
     }
     return unpack4(b_data[(z * params.b_batch + p.y * params.b_row + p.x * params.b_col) / 4u]);
+}
+
+fn row_scales(col: u32) -> vec4<f32> {
+    let at = params.n * params.k / 4u + col;
+    return vec4<f32>(scale_of(b_data[at]), scale_of(b_data[at + 1u]), scale_of(b_data[at + 2u]), scale_of(b_data[at + 3u]));
 }
 
 @compute @workgroup_size(256)
@@ -143,11 +150,15 @@ fn main(
     }
 
     let col = col0 + tx * 4u;
+    var scales = vec4<f32>(1.0);
+    if (params.epilogue & SCALED_ROWS) != 0u && col < params.n {
+        scales = row_scales(col);
+    }
     for (var i = 0u; i < 4u; i++) {
         let r = row0 + select(ty + i * 16u, ty * 4u + i, LAYOUT == 2u);
         if r < params.m && col < params.n {
             let at4 = ((z * params.m + r) * params.n + col) / 4u;
-            c_data[at4] = epilogue4(acc[i], col / 4u, at4);
+            c_data[at4] = epilogue4(acc[i] * scales, col / 4u, at4);
         }
     }
 }

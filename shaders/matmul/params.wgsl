@@ -13,6 +13,6 @@ struct MatmulParams {
     a_batch: u32,
     b_batch: u32,
     alpha: f32,
-    // 1 with a bias, plus 2 with a residual.
+    // 1 with a bias, plus 2 with a residual, plus 4 where the rows of b have scales.
     epilogue: u32,
 }

@@ -8,3 +8,8 @@ fn unpack4(v: store4) -> vec4<f32> {
 fn pack4(v: vec4<f32>) -> store4 {
     return vec2<u32>(pack2x16float(v.xy), pack2x16float(v.zw));
 }
+
+// Only i8 has scales.
+fn scale_of(v: store4) -> f32 {
+    return bitcast<f32>(v.x);
+}

@@ -8,3 +8,8 @@ fn unpack4(v: store4) -> vec4<f32> {
 fn pack4(v: vec4<f32>) -> store4 {
     return v;
 }
+
+// Only i8 has scales.
+fn scale_of(v: store4) -> f32 {
+    return v.x;
+}

@@ -12,6 +12,8 @@ pub enum Elem {
     F16,
     /// IEEE half precision, two to a word, read with `unpack2x16float`; needs no feature. Same memory as [`Elem::F16`].
     F16Packed,
+    /// Signed bytes, four to a word, with a scale for each row behind them; needs no feature.
+    I8,
 }
 
 impl Elem {
@@ -21,6 +23,7 @@ impl Elem {
             Elem::F32 => "f32",
             Elem::F16 => "f16",
             Elem::F16Packed => "f16_packed",
+            Elem::I8 => "i8",
         }
     }
 }

@@ -58,7 +58,7 @@ impl EmbeddingTable {
         let name = name.into();
         let limits = b.device.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let most = (limit / (b.matrix_bytes() * width as u64).max(1)) as usize;
+        let most = (limit / b.matrix_bytes(&[1, width]).max(1)) as usize;
         let place = if rows <= most {
             Place::Whole(b.matrix(name.as_str(), &[rows, width])?)
         } else {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use half::f16;
 use vljepa_tensor::autograd::{Gradients, Tape, Var};
-use vljepa_tensor::{Device, Tensor};
+use vljepa_tensor::{Device, Dtype, Tensor};
 
 use crate::error::{ModelError, Result};
 use crate::weights::{WeightSource, read_f32, read_f32_rows};
@@ -158,6 +158,9 @@ pub enum Precision {
     F32,
     /// Half the memory; for inference only. Numbers are rounded to eleven bits; one beyond 65,504 is an error.
     F16,
+    /// A quarter of the memory and an f32 scale for each row; for inference only. Each number is rounded to a multiple of
+    /// its row's largest magnitude over 127; one that is not finite is an error.
+    I8,
 }
 
 /// Makes parameters under a prefix.
@@ -185,24 +188,34 @@ impl Builder<'_> {
 
     /// Uploads numbers of the tensor `name`, from its element `first` on, in the builder's precision.
     pub(crate) fn upload_as(&self, name: &str, shape: &[usize], values: &[f32], first: usize) -> Result<Tensor> {
+        let finite = |bad: Option<usize>| match bad {
+            Some(i) => Err(ModelError::NonFinite { name: name.into(), index: first + i, value: values[i] }),
+            None => Ok(()),
+        };
         match self.precision {
             Precision::F32 => Ok(Tensor::from_f32(self.device, shape, values)?),
             Precision::F16 => {
                 let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
-                match halves.iter().position(|h| !h.is_finite()) {
-                    Some(i) => Err(ModelError::NonFinite { name: name.into(), index: first + i, value: values[i] }),
-                    None => Ok(Tensor::from_f16(self.device, shape, &halves)?),
-                }
+                finite(halves.iter().position(|h| !h.is_finite()))?;
+                Ok(Tensor::from_f16(self.device, shape, &halves)?)
+            }
+            // The patch embedding's kernels stay: they see the pixels, and are small.
+            Precision::I8 if shape.len() != 2 => Ok(Tensor::from_f32(self.device, shape, values)?),
+            Precision::I8 => {
+                finite(values.iter().position(|v| !v.is_finite()))?;
+                Ok(Tensor::from_f32_as_i8(self.device, shape, values)?)
             }
         }
     }
 
-    /// Bytes of one number of a matrix.
-    pub(crate) fn matrix_bytes(&self) -> u64 {
-        match self.precision {
-            Precision::F32 => 4,
-            Precision::F16 => 2,
-        }
+    /// Bytes of a matrix of `shape`.
+    pub(crate) fn matrix_bytes(&self, shape: &[usize]) -> u64 {
+        let dtype = match self.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+            Precision::I8 => Dtype::I8,
+        };
+        dtype.bytes(shape)
     }
 
     pub(crate) fn param(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {

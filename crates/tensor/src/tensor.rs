@@ -17,16 +17,30 @@ pub enum Dtype {
     F32,
     /// IEEE half precision, two to a word.
     F16,
+    /// Signed bytes, four to a word, with an f32 scale for each row (the last axis) behind them: matrices quantised for
+    /// inference. A value is its byte times the scale of its row.
+    I8,
     /// Unsigned 32-bit integers: ids and masks.
     U32,
 }
 
 impl Dtype {
-    /// Bytes of one element.
+    /// Bytes of one element, without scales.
     pub const fn size(self) -> usize {
         match self {
             Dtype::F32 | Dtype::U32 => 4,
             Dtype::F16 => 2,
+            Dtype::I8 => 1,
+        }
+    }
+
+    /// Bytes of a tensor of `shape`.
+    pub fn bytes(self, shape: &[usize]) -> u64 {
+        let count: usize = shape.iter().product();
+        let rows = count / shape.last().copied().unwrap_or(1).max(1);
+        match self {
+            Dtype::I8 => (count.next_multiple_of(4) + 4 * rows) as u64,
+            _ => (count * self.size()) as u64,
         }
     }
 }
@@ -38,6 +52,19 @@ pub struct Tensor {
     buffer: Arc<PooledBuffer>,
     shape: Vec<usize>,
     dtype: Dtype,
+}
+
+/// A row's bytes and their scale.
+fn quantize_row(row: &[f32]) -> (Vec<i8>, f32) {
+    if !row.iter().all(|v| v.is_finite()) {
+        return (vec![1; row.len()], f32::NAN);
+    }
+    let scale = row.iter().fold(0.0f32, |top, v| top.max(v.abs())) / 127.0;
+    // Where a driver flushes subnormal scales, the bytes would mean something else.
+    if scale < f32::MIN_POSITIVE {
+        return (vec![0; row.len()], 0.0);
+    }
+    (row.iter().map(|v| (v / scale).round_ties_even() as i8).collect(), scale)
 }
 
 /// Number of elements of a shape.
@@ -55,8 +82,8 @@ pub fn element_count(op: &'static str, shape: &[usize]) -> Result<usize> {
 impl Tensor {
     /// A tensor whose contents are undefined until an operator writes them.
     pub(crate) fn empty(device: &Device, shape: &[usize], dtype: Dtype) -> Result<Self> {
-        let count = element_count("allocate", shape)?;
-        let buffer = device.allocate((count * dtype.size()) as u64)?;
+        element_count("allocate", shape)?;
+        let buffer = device.allocate(dtype.bytes(shape))?;
         Ok(Tensor { device: device.clone(), buffer: Arc::new(buffer), shape: shape.to_vec(), dtype })
     }
 
@@ -100,6 +127,23 @@ impl Tensor {
     /// As [`Tensor::from_f32`].
     pub fn from_f16(device: &Device, shape: &[usize], data: &[f16]) -> Result<Self> {
         Self::from_bytes(device, shape, Dtype::F16, bytemuck::cast_slice(data))
+    }
+
+    /// Uploads `data` as signed bytes with a scale for each row (the last axis): the row's largest magnitude over 127, each
+    /// value rounded to the nearest multiple of it. A row with a number that is not finite becomes NaN.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_f32`].
+    pub fn from_f32_as_i8(device: &Device, shape: &[usize], data: &[f32]) -> Result<Self> {
+        if element_count("upload", shape)? != data.len() {
+            return Err(Error::shape("upload", format!("{} numbers for {shape:?}", data.len())));
+        }
+        let cols = shape.last().copied().unwrap_or(1).max(1);
+        let (bytes, scales): (Vec<Vec<i8>>, Vec<f32>) = data.chunks_exact(cols).map(quantize_row).unzip();
+        let mut bytes: Vec<u8> = bytes.into_iter().flatten().map(|b| b.cast_unsigned()).collect();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend_from_slice(bytemuck::cast_slice(&scales));
+        Self::from_bytes(device, shape, Dtype::I8, &bytes)
     }
 
     fn from_bytes(device: &Device, shape: &[usize], dtype: Dtype, bytes: &[u8]) -> Result<Self> {
@@ -163,8 +207,9 @@ impl Tensor {
         (self.shape.iter().rev().skip(1).product(), cols)
     }
 
-    pub(crate) fn byte_len(&self) -> u64 {
-        (self.len() * self.dtype.size()) as u64
+    /// Bytes that it takes on the device, what the allocator adds aside.
+    pub fn byte_len(&self) -> u64 {
+        self.dtype.bytes(&self.shape)
     }
 
     pub(crate) fn raw(&self) -> &wgpu::Buffer {
@@ -180,10 +225,13 @@ impl Tensor {
     /// The same memory under another shape.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the number of elements differs.
+    /// [`Error::Shape`] when the number of elements differs; of [`Dtype::I8`], when the last axis does.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
         if element_count("reshape", shape)? != self.len() {
             return Err(Error::shape("reshape", format!("{:?} to {shape:?}", self.shape)));
+        }
+        if self.dtype == Dtype::I8 && shape.last() != self.shape.last() {
+            return Err(Error::shape("reshape", format!("{:?} to {shape:?}: rows have scales", self.shape)));
         }
         Ok(Tensor { shape: shape.to_vec(), ..self.clone() })
     }
@@ -203,7 +251,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] when sizes or types differ.
     pub fn copy_from(&self, source: &Tensor) -> Result<()> {
-        if source.len() != self.len() || source.dtype != self.dtype {
+        if source.len() != self.len() || source.dtype != self.dtype || source.byte_len() != self.byte_len() {
             return Err(Error::shape("copy", format!("{:?} into {:?}", source.shape, self.shape)));
         }
         if !source.device.same(&self.device) {
@@ -268,17 +316,23 @@ impl Tensor {
         Ok(view[..len as usize].to_vec())
     }
 
-    /// Reads an f32 or f16 tensor back as f32.
+    /// Reads an f32, f16 or i8 tensor back as f32.
     ///
     /// # Errors
     /// [`Error::Dtype`] for integers, and as [`Tensor::read_bytes`].
     pub async fn read_f32(&self) -> Result<Vec<f32>> {
         let bytes = match self.dtype {
-            Dtype::F32 | Dtype::F16 => self.read_bytes().await?,
+            Dtype::F32 | Dtype::F16 | Dtype::I8 => self.read_bytes().await?,
             Dtype::U32 => return Err(Error::Dtype { op: "read_f32", what: "the tensor is U32".into() }),
         };
         Ok(match self.dtype {
             Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(&bytes).into_iter().map(f16::to_f32).collect(),
+            Dtype::I8 => {
+                let (rows, cols) = self.rows_cols();
+                let scales = bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[(rows * cols).next_multiple_of(4)..]);
+                let rows = bytes.chunks_exact(cols.max(1)).zip(scales);
+                rows.flat_map(|(row, scale)| row.iter().map(move |b| scale * f32::from(b.cast_signed()))).collect()
+            }
             _ => bytemuck::pod_collect_to_vec(&bytes),
         })
     }

@@ -15,6 +15,8 @@ params! {
     DropoutParams { len: u32, step: u32, seed_low: u32, seed_high: u32, threshold: u32, scale: f32 }
     /// Number of elements of [`ACTIVATION`], [`ACTIVATION_BACKWARD`], [`GATED`], [`GATED_BACKWARD`] and [`CAST`].
     LenParams { len: u32 }
+    /// Sizes of [`DEQUANTIZE`].
+    DequantizeParams { rows: u32, cols: u32, chunk: u32 }
     /// Length, inner factor and offset, and the bounds of the clamp of [`UNARY`].
     UnaryParams { len: u32, alpha: f32, beta: f32, low: f32, high: f32 }
 }
@@ -115,6 +117,18 @@ pub const CAST: Kernel = Kernel {
     workgroup_size: 64,
 };
 
+/// Signed bytes with a scale for each row as f32.
+pub const DEQUANTIZE: Kernel = Kernel {
+    name: "dequantize",
+    file: "elementwise/dequantize.wgsl",
+    bindings: &[Read, ReadWrite],
+    params: DequantizeParams::LAYOUT,
+    elems: &[],
+    consts: &[],
+    subgroup: false,
+    workgroup_size: 64,
+};
+
 /// Dropout and its gradient.
 pub const DROPOUT: Kernel = Kernel {
     name: "dropout",
@@ -128,4 +142,4 @@ pub const DROPOUT: Kernel = Kernel {
 };
 
 pub(super) const KERNELS: &[Kernel] =
-    &[BINARY, FILL, ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, UNARY, CAST, DROPOUT];
+    &[BINARY, FILL, ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, UNARY, CAST, DEQUANTIZE, DROPOUT];

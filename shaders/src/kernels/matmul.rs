@@ -33,7 +33,7 @@ pub const MATMUL_TILE4: Kernel = Kernel {
     file: "matmul/matmul_tile4.wgsl",
     bindings: &[Read, Read, Read, Read, ReadWrite],
     params: MatmulParams::LAYOUT,
-    elems: &[Elem::F32, Elem::F16, Elem::F16Packed],
+    elems: &[Elem::F32, Elem::F16, Elem::F16Packed, Elem::I8],
     consts: &[],
     subgroup: false,
     workgroup_size: 256,

@@ -45,11 +45,33 @@ fn halves_give_the_embeddings_of_weights_rounded_to_halves() {
     // A driver may flush the halves below 6.1e-5 that these random weights do not avoid.
     assert_near("prediction", &p, &want_p, 1e-4);
     assert_near("target", &t, &want_t, 1e-4);
-    let bytes_of =
-        |model: &VlJepa| model.params().iter().map(|p| p.tensor().len() * p.tensor().dtype().size()).sum::<usize>();
+    let bytes_of = |model: &VlJepa| model.params().iter().map(|p| p.tensor().byte_len()).sum::<u64>();
     assert!(10 * bytes_of(&halves) < 6 * bytes_of(&whole), "{} of {}", bytes_of(&halves), bytes_of(&whole));
     let again = halves.save(Storage::F16).unwrap();
     VlJepa::load(&device(), config(), &SafeTensors::parse("again", &again).unwrap()).unwrap();
+}
+
+#[test]
+fn bytes_give_nearly_the_embeddings_of_f32() {
+    let bytes_of_model = bytes("vljepa/model.safetensors");
+    let source = SafeTensors::parse("model", &bytes_of_model).unwrap();
+    let expected = bytes("vljepa/expected.safetensors");
+    let expected = SafeTensors::parse("expected", &expected).unwrap();
+    let query = tokens(&expected, "input.query_ids", "input.query_mask");
+    let clip = upload(&expected, "input.pixel_values_videos");
+    let f = Forward::inference();
+    let run = |model: &VlJepa| model.predict(&f, &clip, Some(&query)).unwrap().value().to_f32().unwrap();
+    let whole = VlJepa::load(&device(), config(), &source).unwrap();
+    let small = VlJepa::load_as(&device(), config(), &source, Precision::I8).unwrap();
+    let (got, want) = (run(&small), run(&whole));
+    let dim = config().embedding_dim;
+    for (a, b) in got.chunks(dim).zip(want.chunks(dim)) {
+        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+        let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+        assert!(cosine > 0.999 && cosine < 1.0 - 1e-9, "{cosine}");
+    }
+    let bytes_of = |model: &VlJepa| model.params().iter().map(|p| p.tensor().byte_len()).sum::<u64>();
+    assert!(10 * bytes_of(&small) < 5 * bytes_of(&whole), "{} of {}", bytes_of(&small), bytes_of(&whole));
 }
 
 #[test]

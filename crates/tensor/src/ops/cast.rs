@@ -1,7 +1,8 @@
 //! Conversion between element types.
 
-use vljepa_shaders::kernels::elementwise::{CAST, LenParams};
+use vljepa_shaders::kernels::elementwise::{CAST, DEQUANTIZE, DequantizeParams, LenParams};
 
+use super::layout::choose_chunk;
 use crate::{Dtype, Error, Launch, Result, Tensor};
 
 /// `x` with elements of type `to`; a tensor that has the type already is shared, not copied.
@@ -9,10 +10,11 @@ use crate::{Dtype, Error, Launch, Result, Tensor};
 /// To f16: round to nearest even, overflow becomes infinity. To u32: towards zero; negative numbers and NaN become 0.
 ///
 /// # Errors
-/// [`Error::Dtype`] between f16 and u32, allocation errors.
+/// [`Error::Dtype`] between f16 and u32 and to i8 ([`Tensor::from_f32_as_i8`] makes those), allocation errors.
 pub fn cast(x: &Tensor, to: Dtype) -> Result<Tensor> {
     let mode = match (x.dtype(), to) {
         (from, to) if from == to => return Ok(x.clone()),
+        (Dtype::I8, Dtype::F32) => return dequantize(x),
         (Dtype::F32, Dtype::F16) => 0,
         (Dtype::F16, Dtype::F32) => 1,
         (Dtype::U32, Dtype::F32) => 2,
@@ -26,5 +28,15 @@ pub fn cast(x: &Tensor, to: Dtype) -> Result<Tensor> {
         &params,
         x.len().div_ceil(2) as u64,
     )?;
+    Ok(y)
+}
+
+fn dequantize(x: &Tensor) -> Result<Tensor> {
+    let y = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
+    let (rows, cols) = x.rows_cols();
+    let chunk = choose_chunk(x.device().capabilities(), cols);
+    let params = DequantizeParams { rows: rows as u32, cols: cols as u32, chunk: chunk as u32 };
+    let chunks = rows * cols.div_ceil(chunk);
+    Launch::new(&DEQUANTIZE, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
     Ok(y)
 }

@@ -33,7 +33,7 @@ pub fn upload_ids(device: &Device, shape: &[usize], ids: &[u32], table_rows: usi
     Tensor::from_u32(device, shape, ids)
 }
 
-/// Rows of `table` `[rows, cols]` (f32 or f16) by `ids` (u32, any shape): `[ids.., cols]`, f32.
+/// Rows of `table` `[rows, cols]` (f32, f16 or i8) by `ids` (u32, any shape): `[ids.., cols]`, f32.
 ///
 /// An id out of range gives a row of NaN; [`upload_ids`] refuses it beforehand.
 ///
@@ -63,7 +63,7 @@ pub fn gather_rows_of_parts(parts: &[&Tensor], ids: &Tensor) -> Result<Tensor> {
         table_rows += rows;
     }
     if first.dtype() == Dtype::U32 {
-        return Err(Error::Dtype { op: OP, what: "the table is U32, f32 or f16 is needed".into() });
+        return Err(Error::Dtype { op: OP, what: "the table is U32, f32, f16 or i8 is needed".into() });
     }
     let mut shape = ids.shape().to_vec();
     shape.push(cols);
@@ -76,6 +76,12 @@ pub fn gather_rows_of_parts(parts: &[&Tensor], ids: &Tensor) -> Result<Tensor> {
         return Ok(y);
     }
     let chunk = choose_chunk(first.device().capabilities(), cols);
+    // As gather/gather_rows.wgsl.
+    let format = match first.dtype() {
+        Dtype::F16 => 1,
+        Dtype::I8 => 2,
+        _ => 0,
+    };
     let mut first_row = 0;
     for part in parts {
         let part_rows = part.shape()[0] as u32;
@@ -88,7 +94,7 @@ pub fn gather_rows_of_parts(parts: &[&Tensor], ids: &Tensor) -> Result<Tensor> {
             chunk: chunk as u32,
         };
         Launch::new(&GATHER_ROWS, [Some(*part), Some(ids), Some(&y)])
-            .overrides(&[("HALF", (part.dtype() == Dtype::F16).into())])
+            .overrides(&[("FORMAT", format)])
             .record_elements(part.device(), &params, (ids.len() * cols.div_ceil(chunk)) as u64)?;
         first_row += part_rows;
     }

@@ -14,6 +14,7 @@ pub fn choose_chunk(caps: &Capabilities, width: usize) -> usize {
 fn words(op: &'static str, x: &Tensor) -> Result<()> {
     match x.dtype() {
         Dtype::F16 => Err(Error::Dtype { op, what: "f16 elements lie two to a word and cannot be moved alone".into() }),
+        Dtype::I8 => Err(Error::Dtype { op, what: "i8 elements lie four to a word and cannot be moved alone".into() }),
         Dtype::F32 | Dtype::U32 => Ok(()),
     }
 }

@@ -81,7 +81,7 @@ impl<'a> Matmul<'a> {
 pub enum MatmulVariant {
     /// Workgroup tiles, any size.
     Tile,
-    /// Workgroup tiles with vector loads: sizes along memory divisible by 4, f16 second operands read as they are.
+    /// Workgroup tiles with vector loads: sizes along memory divisible by 4, f16 and i8 second operands read as they are.
     Tile4,
     /// Broadcast register tiles of 32 rows and 32 or 64 columns on subgroups of 8, any size.
     Subgroup,
@@ -92,16 +92,16 @@ pub enum MatmulVariant {
 /// Which kernel computes a product of sizes `m`, `n`, `k` with a second operand of type `b`.
 ///
 /// Software adapters pay for loads, not arithmetic, and want big register tiles without workgroup memory; everything
-/// else wants workgroup tiles, with vector loads where the sizes allow them. Only [`MatmulVariant::Tile4`] reads f16:
-/// for the others [`matmul`] casts the second operand first.
+/// else wants workgroup tiles, with vector loads where the sizes allow them. Only [`MatmulVariant::Tile4`] reads f16, and i8 of
+/// [`Layout::Nt`]: for the others [`matmul`] casts the second operand first.
 pub fn choose_matmul(caps: &Capabilities, layout: Layout, [m, n, k]: [usize; 3], b: Dtype) -> MatmulVariant {
     if caps.software && caps.fixed_subgroup() == Some(8) {
         let vectors = n.is_multiple_of(4) && k.is_multiple_of(4) && (layout != Layout::Tn || m.is_multiple_of(4));
         return if vectors { MatmulVariant::Subgroup4 } else { MatmulVariant::Subgroup };
     }
-    // The prelude unpacks halves on any adapter, but where loads are dear each would be unpacked many times.
+    // The preludes unpack on any adapter, but where loads are dear each number would be unpacked many times.
     let along = if layout == Layout::Tn { m } else { k };
-    let vectors = n.is_multiple_of(4) && along.is_multiple_of(4) && !(caps.software && b == Dtype::F16);
+    let vectors = n.is_multiple_of(4) && along.is_multiple_of(4) && !(caps.software && b != Dtype::F32);
     if vectors { MatmulVariant::Tile4 } else { MatmulVariant::Tile }
 }
 
@@ -114,7 +114,7 @@ fn wide_tiles(p: &MatmulParams) -> bool {
 
 /// Matrix product of the last two axes, batched over the leading ones; a `b` of two axes is shared by the whole batch.
 ///
-/// `a: [.., m, k]`, `b: [.., k, n]` (or as [`Layout`] says) → `[.., m, n]`, f32; `b` may be f16 (weights).
+/// `a: [.., m, k]`, `b: [.., k, n]` (or as [`Layout`] says) → `[.., m, n]`, f32; `b` may be f16 or i8 (weights).
 ///
 /// # Errors
 /// [`Error::Shape`] when the inner sizes, the batches, the bias or the residual do not fit.
@@ -122,7 +122,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
     const OP: &str = "matmul";
     let bad = || Error::shape(OP, format!("{:?} by {:?} as {:?}", a.shape(), b.shape(), options.layout));
     if b.dtype() == Dtype::U32 {
-        return Err(Error::Dtype { op: OP, what: "b is U32, f32 or f16 is needed".into() });
+        return Err(Error::Dtype { op: OP, what: "b is U32, f32, f16 or i8 is needed".into() });
     }
     for (name, t) in [("a", Some(a)), ("bias", options.bias), ("residual", options.residual)] {
         if let Some(t) = t.filter(|t| t.dtype() != Dtype::F32) {
@@ -162,6 +162,12 @@ pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
     }
     let (a_row, a_col) = if options.layout == Layout::Tn { (1, m) } else { (k, 1) };
     let (b_row, b_col) = if options.layout == Layout::Nt { (1, k) } else { (n, 1) };
+    let variant = choose_matmul(a.device().capabilities(), options.layout, [rows, n, k], b.dtype());
+    let as_it_is = match b.dtype() {
+        Dtype::F32 => true,
+        Dtype::I8 => variant == MatmulVariant::Tile4 && options.layout == Layout::Nt && b_lead.is_empty(),
+        _ => variant == MatmulVariant::Tile4,
+    };
     let params = MatmulParams {
         m: rows as u32,
         n: n as u32,
@@ -175,13 +181,14 @@ pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
         b_batch: if b_lead.is_empty() { 0 } else { (k * n) as u32 },
         alpha: options.alpha.unwrap_or(1.0),
         // As matmul/params.wgsl.
-        epilogue: u32::from(options.bias.is_some()) + 2 * u32::from(options.residual.is_some()),
+        epilogue: u32::from(options.bias.is_some())
+            + 2 * u32::from(options.residual.is_some())
+            + 4 * u32::from(as_it_is && b.dtype() == Dtype::I8),
     };
-    let variant = choose_matmul(a.device().capabilities(), options.layout, [rows, n, k], b.dtype());
-    if b.dtype() == Dtype::F16 && variant != MatmulVariant::Tile4 {
-        run(variant, a, &super::cast(b, Dtype::F32)?, options, &c, &params)?;
-    } else {
+    if as_it_is {
         run(variant, a, b, options, &c, &params)?;
+    } else {
+        run(variant, a, &super::cast(b, Dtype::F32)?, options, &c, &params)?;
     }
     Ok(c)
 }
@@ -210,6 +217,7 @@ fn run(
             let elem = match b.dtype() {
                 Dtype::F16 if a.device().capabilities().f16 => Elem::F16,
                 Dtype::F16 => Elem::F16Packed,
+                Dtype::I8 => Elem::I8,
                 _ => Elem::F32,
             };
             Launch::new(&MATMUL_TILE4, bindings)

@@ -23,6 +23,13 @@ fn rows_are_gathered_from_both_types_of_table() {
             // A driver may flush the halves below 6.1e-5 that noise does not avoid.
             let want = reference::gather_rows(&rounded, cols, &ids);
             assert_close(&format!("{what} f16"), &y.to_f32().unwrap(), &want, 6.2e-5, 0.0);
+            table[0] = -0.3;
+            let bytes = Tensor::from_f32_as_i8(&device, &[rows, cols], &table).unwrap();
+            let want = reference::gather_rows(&bytes.to_f32().unwrap(), cols, &ids);
+            let y = ops::gather_rows(&bytes, &it).unwrap().to_f32().unwrap();
+            assert_close(&format!("{what} i8"), &y, &want, 0.0, 0.0);
+            let all = ops::cast(&bytes, Dtype::F32).unwrap().to_f32().unwrap();
+            assert_close(&format!("{what} i8 cast"), &all, &bytes.to_f32().unwrap(), 0.0, 0.0);
         }
     }
 }
@@ -38,9 +45,11 @@ fn a_table_in_parts_is_one_table() {
             upload(&device, &[range.len(), cols], &table[range.start * cols..range.end * cols])
         };
         let parts = [upload_part(0..4), upload_part(4..5), upload_part(5..11)];
-        for halves in [false, true] {
-            let to = if halves { Dtype::F16 } else { Dtype::F32 };
-            let cast = |t: &Tensor| ops::cast(t, to).unwrap();
+        for to in [Dtype::F32, Dtype::F16, Dtype::I8] {
+            let cast = |t: &Tensor| match to {
+                Dtype::I8 => Tensor::from_f32_as_i8(&device, t.shape(), &t.to_f32().unwrap()).unwrap(),
+                to => ops::cast(t, to).unwrap(),
+            };
             let parts: Vec<Tensor> = parts.iter().map(cast).collect();
             let got = ops::gather_rows_of_parts(&parts.iter().collect::<Vec<_>>(), &it).unwrap();
             assert_eq!(got.shape(), [3, 3, cols]);

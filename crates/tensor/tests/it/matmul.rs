@@ -87,6 +87,71 @@ fn vectors_and_halves_equal_the_twin() {
     }
 }
 
+/// What a row is after rounding to bytes: multiples of its largest magnitude over 127.
+fn round_i8(x: &[f32], cols: usize) -> Vec<f32> {
+    let row = |row: &[f32]| -> Vec<f32> {
+        let scale = row.iter().fold(0.0f32, |top, v| top.max(v.abs())) / 127.0;
+        row.iter().map(|v| if scale > 0.0 { scale * (v / scale).round_ties_even() } else { 0.0 }).collect()
+    };
+    x.chunks(cols).flat_map(row).collect()
+}
+
+#[test]
+fn bytes_with_scales_equal_the_twin() {
+    for (name, device) in devices() {
+        for (m, n, k) in [(1, 4, 4), (65, 64, 16), (69, 132, 36), (5, 7, 9), (36, 60, 100)] {
+            for layout in [Layout::Nn, Layout::Nt, Layout::Tn] {
+                let (a_shape, b_shape) = shapes(layout, m, n, k);
+                let (a, mut b, bias) = (noise(21, m * k), noise(22, n * k), noise(23, n));
+                // Rows of other sizes, and one of zeros.
+                b.chunks_mut(b_shape[1])
+                    .enumerate()
+                    .for_each(|(i, row)| row.iter_mut().for_each(|v| *v *= [1.0, 9.0, 0.0][i % 3]));
+                let quantized = Tensor::from_f32_as_i8(&device, &b_shape, &b).unwrap();
+                let rounded = round_i8(&b, b_shape[1]);
+                assert_close("read", &quantized.to_f32().unwrap(), &rounded, 0.0, 1e-6);
+                let (biast, residual) = (upload(&device, &[n], &bias), noise(24, m * n));
+                let rt = upload(&device, &[m, n], &residual);
+                let options =
+                    options(layout).bias(Some(&biast)).residual(Some(&rt)).alpha(0.5).activation(Activation::Silu);
+                let act = Activation::Silu;
+                let want = reference::matmul(&a, &rounded, (m, n, k), layout, 0.5, Some(&bias), act, Some(&residual));
+                let got = ops::matmul(&upload(&device, &a_shape, &a), &quantized, &options).unwrap();
+                let what = format!("{name}, {layout:?} {m}x{n}x{k}");
+                assert_close(&what, &got.to_f32().unwrap(), &want, 9.0 * sum_tolerance(k), 2e-6);
+            }
+        }
+        let (z, m, n, k) = (3, 5, 8, 12);
+        let (a, b) = (noise(25, z * m * k), noise(26, z * n * k));
+        let (at, bt) = (upload(&device, &[z, m, k], &a), Tensor::from_f32_as_i8(&device, &[z, n, k], &b).unwrap());
+        let got = ops::matmul(&at, &bt, &Matmul::nt()).unwrap();
+        let want = ops::matmul(&at, &upload(&device, &[z, n, k], &round_i8(&b, k)), &Matmul::nt()).unwrap();
+        assert_close(&name, &got.to_f32().unwrap(), &want.to_f32().unwrap(), sum_tolerance(k), 1e-6);
+    }
+}
+
+#[test]
+fn a_row_of_bytes_with_a_number_that_is_not_finite_is_nan() {
+    for (name, device) in two_devices() {
+        let (n, k) = (8, 8);
+        let mut b = noise(27, n * k);
+        (b[k + 3], b[3 * k], b[3 * k + 1]) = (f32::NAN, f32::NEG_INFINITY, 1.0);
+        let bt = Tensor::from_f32_as_i8(&device, &[n, k], &b).unwrap();
+        let got = ops::matmul(&upload(&device, &[1, k], &vec![1.0; k]), &bt, &Matmul::nt()).unwrap().to_f32().unwrap();
+        let ids = ops::upload_ids(&device, &[n], &(0..n as u32).collect::<Vec<_>>(), n).unwrap();
+        let rows = ops::gather_rows(&bt, &ids).unwrap().to_f32().unwrap();
+        for i in 0..n {
+            let poisoned = i == 1 || i == 3;
+            assert_eq!(got[i].is_nan(), poisoned, "{name}, {i}");
+            assert!(rows[i * k..][..k].iter().all(|v| v.is_nan() == poisoned), "{name}, {i}");
+        }
+        assert!(matches!(bt.reshape(&[k * n]), Err(Error::Shape { .. })));
+        assert_eq!(bt.reshape(&[2, 4, k]).unwrap().byte_len(), (n * k + 4 * n) as u64);
+        assert!(matches!(Tensor::from_f32_as_i8(&device, &[n, k], &b[1..]), Err(Error::Shape { .. })));
+        assert!(matches!(ops::cast(&upload(&device, &[1], &[1.0]), Dtype::I8), Err(Error::Dtype { .. })));
+    }
+}
+
 #[test]
 fn vectors_keep_batches_and_infinities_apart() {
     for (name, device) in devices() {

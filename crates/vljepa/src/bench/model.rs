@@ -179,6 +179,7 @@ pub fn model(
     }
     let precision = match precision {
         Precision::F16 => "f16",
+        Precision::I8 => "i8",
         _ => "f32",
     };
     let peak_host_bytes = peak_host_bytes();
