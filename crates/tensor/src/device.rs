@@ -330,8 +330,8 @@ impl Device {
         let class = size_class(bytes);
         let inner = &self.0;
         let pool = Arc::downgrade(&inner.pool);
-        if let Some(raw) = inner.pool.take(class) {
-            return Ok(PooledBuffer { raw: Some(raw), size: class, pool });
+        if let Some((raw, size)) = inner.pool.take(class) {
+            return Ok(PooledBuffer { raw: Some(raw), size, pool });
         }
         if class > inner.limits.max_buffer_size {
             return Err(Error::Limit {

@@ -4,7 +4,7 @@
 //! reuse a buffer that an earlier one still reads. Only host writes can overtake commands, and the recorder submits
 //! what is pending before one (see [`crate::recorder`]).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Smallest size class in bytes; also keeps every binding non-empty.
 const MIN_CLASS: u64 = 256;
@@ -41,7 +41,7 @@ pub(crate) struct PooledBuffer {
 }
 
 pub(crate) mod parking {
-    use super::{HashMap, PoolStats};
+    use super::{BTreeMap, PoolStats};
     use std::sync::Mutex;
 
     /// Free lists behind a lock.
@@ -52,7 +52,7 @@ pub(crate) mod parking {
 
     #[derive(Debug, Default)]
     pub(crate) struct Inner {
-        pub(crate) free: HashMap<u64, Vec<wgpu::Buffer>>,
+        pub(crate) free: BTreeMap<u64, Vec<wgpu::Buffer>>,
         pub(crate) stats: PoolStats,
     }
 }
@@ -64,13 +64,19 @@ impl Pool {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub(crate) fn take(&self, class: u64) -> Option<wgpu::Buffer> {
+    /// A free buffer of the class, else of the next larger one that is not more than twice as large, with its size: models
+    /// ask for many sizes in turn, and a list of free buffers for each would add up.
+    pub(crate) fn take(&self, class: u64) -> Option<(wgpu::Buffer, u64)> {
         let mut inner = self.lock();
-        let buffer = inner.free.get_mut(&class)?.pop()?;
-        inner.stats.free -= class;
-        inner.stats.in_use += class;
+        let (&size, list) = inner.free.range_mut(class..=class.saturating_mul(2)).next()?;
+        let buffer = list.pop()?;
+        if list.is_empty() {
+            inner.free.remove(&size);
+        }
+        inner.stats.free -= size;
+        inner.stats.in_use += size;
         inner.stats.reuses += 1;
-        Some(buffer)
+        Some((buffer, size))
     }
 
     pub(crate) fn made(&self, class: u64) {
