@@ -66,7 +66,8 @@ pub struct ModelSource {
     /// A model folder: start from its weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
-    /// Folder with the Y-Encoder's `model.safetensors` and `tokenizer.json`, e.g. of all-MiniLM-L6-v2 or EmbeddingGemma; where
+    /// Folder with the Y-Encoder's `model.safetensors` (or shards) and `tokenizer.json`, e.g. of all-MiniLM-L6-v2 or
+    /// EmbeddingGemma, or a VL-JEPA model folder; where
     /// a `modules.json` names Dense heads, they are the configuration's `dense`. Without it the Y-Encoder is that of `folder`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_encoder: Option<PathBuf>,
@@ -81,6 +82,9 @@ pub struct DataConfig {
     pub dir: Option<PathBuf>,
     /// Whose drawings are trained on; each must have the role `train`.
     pub vendors: Vec<String>,
+    /// Drawings of further things, such as icons, in a part of every batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<SideData>,
     /// Unicode groups that are left out, such as `Flags`.
     pub exclude_groups: Vec<String>,
     /// Side of the pictures; absent: the model's.
@@ -101,6 +105,7 @@ impl Default for DataConfig {
         Self {
             dir: None,
             vendors: ["noto", "twemoji", "emojione"].map(str::to_owned).to_vec(),
+            side: None,
             exclude_groups: Vec::new(),
             image_size: None,
             phases: Vec::new(),
@@ -109,6 +114,16 @@ impl Default for DataConfig {
             augment: AugmentOptions::default(),
         }
     }
+}
+
+/// `[data.side]`: more names to tell apart than the vendors of `data.vendors` draw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SideData {
+    /// Whose drawings; each must have the role `train`.
+    pub vendors: Vec<String>,
+    /// Share of a batch, rounded to whole samples.
+    pub share: f64,
 }
 
 /// A later part of the run.
@@ -456,6 +471,14 @@ impl TrainConfig {
         });
         let d = &self.data;
         rules.need("vendors", !d.vendors.is_empty(), || "`data.vendors` is empty".into());
+        if let Some(side) = &d.side {
+            rules.need("side", !side.vendors.is_empty(), || "`data.side.vendors` is empty".into());
+            let both = side.vendors.iter().find(|v| d.vendors.contains(v));
+            rules.need("side", both.is_none(), || {
+                format!("vendor \"{}\" is in `data.vendors` and in `data.side`", both.map_or("", |v| v))
+            });
+            rules.range("share", side.share, 0.0, 1.0);
+        }
         for size in d.image_size.into_iter().chain(d.phases.iter().map(|p| p.image_size)) {
             rules.range("image_size", f64::from(size), 8.0, 4096.0);
         }
@@ -466,6 +489,9 @@ impl TrainConfig {
             "`data.phases` are not in the order of `from`".into()
         });
         rules.range("prefetch", d.prefetch as f64, 0.0, 64.0);
+        if let Some((key, what)) = d.augment.problem() {
+            rules.need(key, false, || what);
+        }
         let o = &self.objective;
         rules.need("texts", !o.texts.is_empty(), || "`objective.texts` is empty".into());
         rules.need("train_y_encoder", !(o.train_y_encoder && o.kind == ObjectiveKind::Bank), || {

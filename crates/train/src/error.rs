@@ -33,7 +33,7 @@ pub enum TrainError {
         what: String,
     },
     /// The loss, a weight or a gradient is NaN or infinite. The weights are those of before the step.
-    #[error("step {step}: {tensor} is not finite (loss {loss}); the last checkpoint is good: lower the rate or clip")]
+    #[error("step {step}: {tensor} is not finite (loss {loss}); checkpoints so far are good: lower the rate or clip")]
     NonFinite {
         /// Step at which it appeared, from 0.
         step: u64,

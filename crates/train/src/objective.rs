@@ -2,8 +2,8 @@
 
 use vljepa_model::{Forward, VlJepa};
 use vljepa_tensor::autograd::{self, Var};
-use vljepa_tensor::ops::{Contrast, Layout};
-use vljepa_tensor::{Device, Tensor};
+use vljepa_tensor::ops::{Contrast, Layout, Matmul};
+use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::config::{ObjectiveConfig, ObjectiveKind};
 use crate::corpus::Corpus;
@@ -99,8 +99,8 @@ pub struct Objective {
     config: ObjectiveConfig,
     bank: TextBank,
     targets: Targets,
-    /// Cosines of the classes' labels through the head `[classes, classes]`, for soft labels.
-    likeness: Option<Vec<f32>>,
+    /// The classes' labels through the head `[classes, D]`, L2-normalised, for soft labels.
+    labels: Option<Tensor>,
     max_scale: f32,
 }
 
@@ -124,23 +124,16 @@ impl Objective {
         let dim = model.config.embedding_dim;
         let fixed = config.kind == ObjectiveKind::Bank && !config.y_head.train && bank.kinds() == 1;
         let labels = match fixed || config.soft_labels > 0.0 {
-            true => bank.embeddings(model, device)?,
-            false => Vec::new(),
-        };
-        let likeness = match config.soft_labels > 0.0 {
-            true => {
-                let z = Tensor::from_f32(device, &[bank.classes, dim], &labels)?;
-                let nt = vljepa_tensor::ops::Matmul::nt();
-                Some(vljepa_tensor::ops::matmul(&z, &z, &nt)?.to_f32()?)
-            }
+            true => Some(Tensor::from_f32(device, &[bank.classes, dim], &bank.embeddings(model, device)?)?),
             false => None,
         };
-        let targets = match fixed {
-            true => Targets::Fixed(Tensor::from_f32(device, &[bank.classes, dim], &labels)?),
-            false => Targets::Features,
+        let targets = match &labels {
+            Some(labels) if fixed => Targets::Fixed(labels.clone()),
+            _ => Targets::Features,
         };
+        let labels = labels.filter(|_| config.soft_labels > 0.0);
         let max_scale = model.config.temperature.max_scale as f32;
-        Ok(Self { config: config.clone(), bank, targets, likeness, max_scale })
+        Ok(Self { config: config.clone(), bank, targets, labels, max_scale })
     }
 
     /// Number of kinds of texts to choose from.
@@ -189,26 +182,19 @@ impl Objective {
         let cosine = autograd::matmul(&prediction, &bank, Layout::Nt)?;
         let own = Tensor::from_u32(device, &[part.classes.len()], part.classes)?;
         let loss = autograd::contrast(&cosine, &log_scale, &Contrast::to_bank(&own).max_scale(self.max_scale))?;
-        let Some(likeness) = &self.likeness else { return Ok(loss) };
+        let Some(labels) = &self.labels else { return Ok(loss) };
         // 1/τ = min(exp(s), max_scale)
         let scale = autograd::exp(&autograd::clamp(&log_scale, f32::MIN, self.max_scale.ln())?)?;
-        Ok(autograd::add(&loss, &self.soften(likeness, &prediction, &bank, &scale, part)?)?)
+        Ok(autograd::add(&loss, &self.soften(labels, &prediction, &bank, &scale, &own)?)?)
     }
 
     /// Softening the targets by a share w adds
     /// w · mean_i Σ_j (onehot − soft)_ij logit_ij, which is linear in the logits: w/τ · mean_i u_i · ((onehot − soft) Z)_i.
-    fn soften(&self, likeness: &[f32], prediction: &Var, bank: &Var, scale: &Var, part: Part<'_>) -> Result<Var> {
-        let (classes, count) = (self.bank.classes, part.classes.len());
-        let mut weights = Vec::with_capacity(count * classes);
-        for &class in part.classes {
-            let row = &likeness[class as usize * classes..][..classes];
-            let exps: Vec<f32> = row.iter().map(|c| (self.config.soft_scale * (c - 1.0)).exp()).collect();
-            let total: f32 = exps.iter().sum();
-            let own = |j: usize| f32::from(u8::from(j == class as usize));
-            weights.extend(exps.iter().enumerate().map(|(j, e)| own(j) - e / total));
-        }
-        let weights = Var::constant(Tensor::from_f32(prediction.value().device(), &[count, classes], &weights)?);
-        let away = autograd::matmul(&weights, bank, Layout::Nn)?;
+    fn soften(&self, labels: &Tensor, prediction: &Var, bank: &Var, scale: &Var, own: &Tensor) -> Result<Var> {
+        let count = own.len();
+        let alike = ops::matmul(&ops::gather_rows(labels, own)?, labels, &Matmul::nt().alpha(self.config.soft_scale))?;
+        let soft = Var::constant(ops::softmax(&alike)?);
+        let away = autograd::sub(&autograd::gather_rows(bank, own)?, &autograd::matmul(&soft, bank, Layout::Nn)?)?;
         let len = away.value().len();
         let dot = autograd::matmul(&prediction.reshape(&[1, len])?, &away.reshape(&[1, len])?, Layout::Nt)?;
         let dot = autograd::mul(&dot.reshape(&[1])?, scale)?;

@@ -9,6 +9,8 @@ pub(crate) enum Purpose {
     Order = 1,
     Vendor = 2,
     Text = 3,
+    SideOrder = 4,
+    SideVendor = 5,
 }
 
 pub(crate) struct Stream(ChaCha8Rng);

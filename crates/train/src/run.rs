@@ -286,20 +286,20 @@ fn load_model(device: &Device, config: &TrainConfig) -> Result<(VlJepa, Vec<u8>)
             let path = folder.join("config.json");
             let parsed = VlJepaConfig::from_json(&text(&path)?);
             let parsed = parsed.map_err(|e| TrainError::Config { path: path.clone(), what: e.to_string() })?;
-            (load_folder(device, parsed, folder)?, Some(folder.join("target_tokenizer.json")))
+            let load = |weights: &dyn WeightSource| Ok(VlJepa::load(device, parsed, weights)?);
+            (with_weights(folder, load)?, Some(folder.join("target_tokenizer.json")))
         }
         (None, None) => return Err(TrainError::Invalid("`model` names neither `config` nor `folder`".into())),
     };
     let tokenizer = match (&source.y_encoder, tokenizer) {
         (Some(folder), _) => {
-            let file = folder.join("model.safetensors");
-            let bytes = read(file.clone())?;
-            let weights = SafeTensors::parse(&file.display().to_string(), &bytes)?;
             let heads = dense_heads(folder)?;
             let heads: Vec<SafeTensors<'_>> =
                 heads.iter().map(|(name, bytes)| SafeTensors::parse(name, bytes)).collect::<Result<_, _>>()?;
             let heads = heads.iter().map(|head| head as &dyn WeightSource).collect();
-            y_encoder_from(&model.params(), &weights, &SentenceWeights::new(&weights, heads))?;
+            with_weights(folder, |weights| {
+                y_encoder_from(&model.params(), weights, &SentenceWeights::new(weights, heads))
+            })?;
             let own = folder.join("target_tokenizer.json");
             read(if own.exists() { own } else { folder.join("tokenizer.json") })?
         }
@@ -309,13 +309,13 @@ fn load_model(device: &Device, config: &TrainConfig) -> Result<(VlJepa, Vec<u8>)
     Ok((model, tokenizer))
 }
 
-/// A model from the weights of its folder: `model.safetensors`, or shards behind their index.
-fn load_folder(device: &Device, config: VlJepaConfig, folder: &Path) -> Result<VlJepa> {
+/// Hands `body` the weights of a folder: `model.safetensors`, or shards behind their index.
+fn with_weights<T>(folder: &Path, body: impl FnOnce(&dyn WeightSource) -> Result<T>) -> Result<T> {
     let read = |path: &Path| fs::read(path).map_err(TrainError::io(path, "reading"));
     let (file, index) = (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
     if file.exists() || !index.exists() {
         let bytes = read(&file)?;
-        return Ok(VlJepa::load(device, config, &SafeTensors::parse(&file.display().to_string(), &bytes)?)?);
+        return body(&SafeTensors::parse(&file.display().to_string(), &bytes)?);
     }
     let text = fs::read_to_string(&index).map_err(TrainError::io(&index, "reading"))?;
     let index = ShardIndex::parse(&text)?;
@@ -324,7 +324,7 @@ fn load_folder(device: &Device, config: VlJepaConfig, folder: &Path) -> Result<V
         shards.insert(name.to_owned(), read(&folder.join(name))?);
     }
     let bytes = shards.iter().map(|(name, bytes)| (name.clone(), bytes.as_slice())).collect();
-    Ok(VlJepa::load(device, config, &Shards::open(index, &bytes)?)?)
+    body(&Shards::open(index, &bytes)?)
 }
 
 /// The weights of the Dense modules of a sentence-transformers folder, with the names of their files.
@@ -342,7 +342,7 @@ fn dense_heads(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 
 /// Fills the Y-Encoder from a model folder's weights, or from a checkpoint of its own (`own`), whose names have no
 /// `y_encoder.` before them.
-fn y_encoder_from(params: &[&Param], weights: &impl WeightSource, own: &impl WeightSource) -> Result<()> {
+fn y_encoder_from(params: &[&Param], weights: &dyn WeightSource, own: &dyn WeightSource) -> Result<()> {
     for param in params {
         if let Some(name) = param.name().strip_prefix("y_encoder.") {
             let shape = param.tensor().shape();

@@ -73,12 +73,7 @@ impl Trainer {
         tokenizer: TextTokenizer,
         corpus: Arc<Corpus>,
     ) -> Result<Self> {
-        if config.batch > corpus.drawable() {
-            let (batch, most) = (config.batch, corpus.drawable());
-            return Err(TrainError::Invalid(format!(
-                "`batch` is {batch}, there are {most} concepts with a drawing: samples of a step are different concepts"
-            )));
-        }
+        corpus.fits(config.batch)?;
         let patch = model.config.x_encoder.patch_size as u32;
         let own = model.config.image_size() as u32;
         for size in
@@ -98,8 +93,10 @@ impl Trainer {
         }
         model.forget();
         if let Some(LabelMemory { scale, share, inv_temperature }) = config.memory {
-            let labels = bank.embeddings(&model, device)?;
-            let rows = corpus.concepts.len();
+            let all = bank.embeddings(&model, device)?;
+            let rows = all.chunks_exact(model.config.embedding_dim).enumerate();
+            let labels: Vec<&[f32]> = rows.filter(|&(class, _)| corpus.is_main(class)).map(|(_, row)| row).collect();
+            let (rows, labels) = (labels.len(), labels.concat());
             model.remember(device, &labels, MemoryConfig { rows, scale, share, inv_temperature })?;
         }
         let objective = Objective::new(&config.objective, bank, &model, device)?;

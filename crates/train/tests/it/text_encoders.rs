@@ -29,9 +29,17 @@ fn write(path: &Path, prefix: &str, specs: &[TensorSpec]) {
     fs::write(path, writer.finish().unwrap()).unwrap();
 }
 
-/// A Gemma with two heads, its backbone under `model.` as in the checkpoints of the language models.
+/// A Gemma with two heads, its backbone in two shards and under `model.` as in the checkpoints of the language models.
 fn sentence_folder(folder: &Path) {
-    write(&folder.join("model.safetensors"), "model.", &TextEncoderConfig::from_json(GEMMA).unwrap().tensors());
+    let specs = TextEncoderConfig::from_json(GEMMA).unwrap().tensors();
+    let (first, second) = specs.split_at(specs.len() / 2);
+    let mut map = serde_json::Map::new();
+    for (file, specs) in [("model-00001-of-00002.safetensors", first), ("model-00002-of-00002.safetensors", second)] {
+        write(&folder.join(file), "model.", specs);
+        map.extend(specs.iter().map(|spec| (format!("model.{}", spec.name), file.into())));
+    }
+    let index = serde_json::json!({"metadata": {"total_size": 0}, "weight_map": map});
+    fs::write(folder.join("model.safetensors.index.json"), index.to_string()).unwrap();
     for (name, input, output) in [("2_Dense", 16, 20), ("3_Dense", 20, 16)] {
         let spec = TensorSpec { name: "linear.weight".into(), shape: vec![output, input] };
         write(&folder.join(name).join("model.safetensors"), "", &[spec]);
