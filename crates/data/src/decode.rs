@@ -82,7 +82,12 @@ fn decode(origin: &str, mut source: impl BufRead + Seek, limits: &Limits) -> Res
     let mut bounds = image::Limits::default();
     bounds.max_alloc = Some(limits.max_bytes);
     reader.limits(bounds);
-    let mut decoder = reader.into_decoder().map_err(|e| corrupt(e.to_string()))?;
+    let mut decoder = reader.into_decoder().map_err(|e| match e {
+        ImageError::Limits(_) => {
+            DataError::OverLimit { origin: origin.to_owned(), format: name, max_bytes: limits.max_bytes }
+        }
+        other => corrupt(other.to_string()),
+    })?;
     let (width, height) = decoder.dimensions();
     let too_large = || DataError::TooLarge {
         origin: origin.to_owned(),

@@ -61,6 +61,16 @@ pub enum DataError {
         /// Limit on the decoded size.
         max_bytes: u64,
     },
+    /// Opening it asks for more than the limits allow, before a size is known.
+    #[error("{origin}: this {format} needs more than the limit of {max_bytes} bytes")]
+    OverLimit {
+        /// The file, or what the bytes were called.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+        /// Limit on the decoded size.
+        max_bytes: u64,
+    },
     /// A size, a rectangle or a buffer that cannot be.
     #[error("{what}: {reason}")]
     Shape {

@@ -187,11 +187,11 @@ impl AugmentOptions {
         }
     }
 
-    fn check(&self) -> Result<(), DataError> {
-        let fail = |reason: String| Err(DataError::Shape { what: "augment options", reason });
+    /// The first value out of its range: the field and a sentence.
+    pub fn problem(&self) -> Option<(&'static str, String)> {
         let [low, high] = self.scale;
         if !(0.05..=20.0).contains(&low) || !(low..=20.0).contains(&high) {
-            return fail(format!("scale {low} to {high}: expected 0.05 <= low <= high <= 20"));
+            return Some(("scale", format!("scale {low} to {high}: expected 0.05 <= low <= high <= 20")));
         }
         let probabilities = [
             ("far", self.far),
@@ -206,8 +206,9 @@ impl AugmentOptions {
             ("shadow", self.shadow),
             ("hole", self.hole),
             ("hole_side", self.hole_side),
-            ("backdrops, summed", self.backdrops.iter().sum()),
-            ("backdrops, the smallest", self.backdrops.iter().copied().fold(0.0, f32::min)),
+            // Their sum, and the smallest.
+            ("backdrops", self.backdrops.iter().sum()),
+            ("backdrops", self.backdrops.iter().copied().fold(0.0, f32::min)),
             ("blur", self.blur),
             ("grain", self.grain),
         ];
@@ -229,13 +230,9 @@ impl AugmentOptions {
             ("grain_depth", self.grain_depth, 1.0),
         ];
         let bounded = probabilities.into_iter().map(|(name, value)| (name, value, 1.0)).chain(strengths);
-        for (name, value, most) in bounded {
-            // Written so that NaN fails too.
-            if !(0.0..=most * 1.000_001).contains(&value) {
-                return fail(format!("{name} is {value}: expected 0 to {most}"));
-            }
-        }
-        Ok(())
+        // Written so that NaN fails too.
+        let mut broken = bounded.filter(|&(_, value, most)| !(0.0..=most * 1.000_001).contains(&value));
+        broken.next().map(|(name, value, most)| (name, format!("{name} is {value}: expected 0 to {most}")))
     }
 }
 
@@ -249,7 +246,9 @@ pub struct Augmenter {
 impl Augmenter {
     /// Checks the options; `size` is the side of the results in pixels, 8 to 4096.
     pub fn new(size: u32, options: AugmentOptions) -> Result<Self, DataError> {
-        options.check()?;
+        if let Some((_, reason)) = options.problem() {
+            return Err(DataError::Shape { what: "augment options", reason });
+        }
         if !(8..=4096).contains(&size) {
             return Err(DataError::Shape { what: "augment", reason: format!("size {size}: expected 8 to 4096") });
         }

@@ -153,4 +153,8 @@ fn limits_are_kept() {
     assert!(decode_bytes("a", &png, &limits(40, 1 << 20)).is_ok());
     assert!(matches!(decode_bytes("a", &png, &limits(39, 1 << 20)), Err(DataError::TooLarge { width: 40, .. })));
     assert!(matches!(decode_bytes("a", &png, &limits(40, 40 * 32 * 4 - 1)), Err(DataError::TooLarge { .. })));
+    for bytes in [0, 1, 40, 1000] {
+        let error = decode_bytes("a", &png, &limits(40, bytes)).unwrap_err();
+        assert!(matches!(error, DataError::TooLarge { .. } | DataError::OverLimit { .. }), "{bytes}: {error}");
+    }
 }
