@@ -82,9 +82,6 @@ pub struct DataConfig {
     pub dir: Option<PathBuf>,
     /// Whose drawings are trained on; each must have the role `train`.
     pub vendors: Vec<String>,
-    /// Drawings of further things, such as icons, in a part of every batch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub side: Option<SideData>,
     /// Unicode groups that are left out, such as `Flags`.
     pub exclude_groups: Vec<String>,
     /// Side of the pictures; absent: the model's.
@@ -105,7 +102,6 @@ impl Default for DataConfig {
         Self {
             dir: None,
             vendors: ["noto", "twemoji", "emojione"].map(str::to_owned).to_vec(),
-            side: None,
             exclude_groups: Vec::new(),
             image_size: None,
             phases: Vec::new(),
@@ -114,16 +110,6 @@ impl Default for DataConfig {
             augment: AugmentOptions::default(),
         }
     }
-}
-
-/// `[data.side]`: more names to tell apart than the vendors of `data.vendors` draw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SideData {
-    /// Whose drawings; each must have the role `train`.
-    pub vendors: Vec<String>,
-    /// Share of a batch, rounded to whole samples.
-    pub share: f64,
 }
 
 /// A later part of the run.
@@ -212,13 +198,19 @@ pub struct YHeadConfig {
     pub whiten: bool,
     /// Power of the standard deviation that components are divided by: 1 whitens, 0 only centres and rotates.
     pub strength: f64,
+    /// Share of the head's space that is what labels tell of their concepts' tags: before whitening, the labels' centred
+    /// features x become (1 − `tags`) x + `tags` x R, both parts of one mean square, R the ridge regression of the features
+    /// of "label, tags" on those of labels.
+    pub tags: f64,
+    /// Ridge of that regression, in mean variances of a component.
+    pub ridge: f64,
     /// Whether it is trained.
     pub train: bool,
 }
 
 impl Default for YHeadConfig {
     fn default() -> Self {
-        Self { whiten: true, strength: 1.0, train: false }
+        Self { whiten: true, strength: 1.0, tags: 0.0, ridge: 0.1, train: false }
     }
 }
 
@@ -471,14 +463,6 @@ impl TrainConfig {
         });
         let d = &self.data;
         rules.need("vendors", !d.vendors.is_empty(), || "`data.vendors` is empty".into());
-        if let Some(side) = &d.side {
-            rules.need("side", !side.vendors.is_empty(), || "`data.side.vendors` is empty".into());
-            let both = side.vendors.iter().find(|v| d.vendors.contains(v));
-            rules.need("side", both.is_none(), || {
-                format!("vendor \"{}\" is in `data.vendors` and in `data.side`", both.map_or("", |v| v))
-            });
-            rules.range("share", side.share, 0.0, 1.0);
-        }
         for size in d.image_size.into_iter().chain(d.phases.iter().map(|p| p.image_size)) {
             rules.range("image_size", f64::from(size), 8.0, 4096.0);
         }
@@ -503,6 +487,11 @@ impl TrainConfig {
         });
         rules.range("soft_scale", f64::from(o.soft_scale), 0.0, 1e3);
         rules.range("strength", o.y_head.strength, 0.0, 2.0);
+        rules.range("tags", o.y_head.tags, 0.0, 1.0);
+        rules.range("ridge", o.y_head.ridge, 1e-6, 1e6);
+        rules.need("tags", o.y_head.tags == 0.0 || o.y_head.whiten, || {
+            "`objective.y_head.tags` needs `whiten = true`".into()
+        });
         if let Some(memory) = &self.memory {
             rules.range("scale", memory.scale, 1e-3, 1e4);
             rules.range("share", memory.share, 1e-3, 1.0);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vljepa_data::emoji::{ConceptId, EmojiVendors, Role, Split, VendorId};
 
-use crate::config::{DataConfig, SideData, TextKind};
+use crate::config::{DataConfig, TextKind};
 use crate::error::{Result, TrainError};
 use crate::random::{Purpose, Stream};
 
@@ -15,46 +15,11 @@ pub struct Corpus {
     pub set: EmojiVendors,
     /// Concepts of the train split, without the excluded groups: the classes, in this order.
     pub concepts: Vec<ConceptId>,
-    main: Drawings,
-    side: Option<Side>,
-    seed: u64,
-}
-
-/// Who draws what, of some vendors.
-#[derive(Debug)]
-struct Drawings {
-    /// Of each class: the vendors that draw it.
-    vendors: Vec<Vec<VendorId>>,
+    /// Of each class: the training vendors that draw it.
+    drawings: Vec<Vec<VendorId>>,
     /// Classes with a drawing.
     drawn: Vec<u32>,
-}
-
-impl Drawings {
-    fn new(set: &EmojiVendors, concepts: &[ConceptId], names: &[String]) -> Result<Self> {
-        let ids: Vec<VendorId> = names.iter().map(|name| vendor(set, name, Role::Train)).collect::<Result<_>>()?;
-        let vendors: Vec<Vec<VendorId>> =
-            concepts.iter().map(|&c| ids.iter().copied().filter(|&v| set.has_picture(v, c)).collect()).collect();
-        let drawn: Vec<u32> = (0u32..).zip(&vendors).filter(|(_, d)| !d.is_empty()).map(|(i, _)| i).collect();
-        if drawn.is_empty() {
-            let dir = set.dir().display();
-            return Err(TrainError::Invalid(format!("{dir}: no training concept has a drawing of {names:?}")));
-        }
-        Ok(Self { vendors, drawn })
-    }
-
-    /// The `index`-th class that has a drawing, in a random vendor's.
-    fn draw(&self, index: u32, dice: &mut Stream) -> Draw {
-        let class = self.drawn[index as usize];
-        let of_class = &self.vendors[class as usize];
-        Draw { class, vendor: of_class[dice.below(of_class.len())] }
-    }
-}
-
-/// Drawings that fill a share of every batch.
-#[derive(Debug)]
-struct Side {
-    drawings: Drawings,
-    share: f64,
+    seed: u64,
 }
 
 /// One sample of a step.
@@ -91,6 +56,8 @@ impl Corpus {
     /// # Errors
     /// [`TrainError::Invalid`] for vendors that are unknown or not for training, and when nothing is left.
     pub fn new(set: EmojiVendors, config: &DataConfig, seed: u64) -> Result<Self> {
+        let vendors: Vec<VendorId> =
+            config.vendors.iter().map(|name| vendor(&set, name, Role::Train)).collect::<Result<_>>()?;
         let groups: BTreeSet<&str> = set.concepts().iter().map(|c| c.group.as_str()).collect();
         if let Some(unknown) = config.exclude_groups.iter().find(|g| !groups.contains(g.as_str())) {
             let known = groups.into_iter().collect::<Vec<_>>().join(", ");
@@ -99,78 +66,42 @@ impl Corpus {
             )));
         }
         let concepts: Vec<ConceptId> = included(&set, config, Split::Train).collect();
-        let main = Drawings::new(&set, &concepts, &config.vendors)?;
-        let side = match &config.side {
-            Some(SideData { vendors, share }) => {
-                Some(Side { drawings: Drawings::new(&set, &concepts, vendors)?, share: *share })
-            }
-            None => None,
-        };
-        Ok(Self { set, concepts, main, side, seed })
+        let drawings: Vec<Vec<VendorId>> =
+            concepts.iter().map(|&c| vendors.iter().copied().filter(|&v| set.has_picture(v, c)).collect()).collect();
+        let drawn: Vec<u32> = (0u32..).zip(&drawings).filter(|(_, d)| !d.is_empty()).map(|(i, _)| i).collect();
+        if drawn.is_empty() {
+            let dir = set.dir().display();
+            return Err(TrainError::Invalid(format!(
+                "{dir}: no training concept has a drawing of {:?}",
+                config.vendors
+            )));
+        }
+        Ok(Self { set, concepts, drawings, drawn, seed })
     }
 
     /// Number of concepts that can be drawn: the largest batch.
     pub fn drawable(&self) -> usize {
-        self.main.drawn.len()
-    }
-
-    /// Of each class, whether the vendors of `data.vendors` draw it, those of `data.side` aside.
-    pub fn is_main(&self, class: usize) -> bool {
-        self.main.vendors.get(class).is_some_and(|v| !v.is_empty())
-    }
-
-    /// Whether the samples of a step of `batch` can be different concepts.
-    ///
-    /// # Errors
-    /// [`TrainError::Invalid`] when there are fewer concepts with a drawing.
-    pub fn fits(&self, batch: usize) -> Result<()> {
-        let main = self.main_part(batch);
-        let fault = |of: &str, needed: usize, most: usize| {
-            Err(TrainError::Invalid(format!(
-                "`batch` is {batch}: it takes {needed} concepts with a drawing of `{of}`, there are {most}, and samples of a \
-                 step are different concepts"
-            )))
-        };
-        match &self.side {
-            _ if main > self.main.drawn.len() => fault("data.vendors", main, self.main.drawn.len()),
-            // Those that the main part has taken are left out.
-            Some(side) if batch > side.drawings.drawn.len() => fault("data.side", batch, side.drawings.drawn.len()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Samples of a batch that are from `data.vendors`.
-    fn main_part(&self, batch: usize) -> usize {
-        self.side.as_ref().map_or(batch, |side| batch - (side.share * batch as f64).round().min(batch as f64) as usize)
+        self.drawn.len()
     }
 
     /// Steps until every concept has been seen once (the last ones of an order that do not fill a batch are left out).
     pub fn steps_per_epoch(&self, batch: usize) -> u64 {
-        (self.main.drawn.len() / self.main_part(batch).max(1)).max(1) as u64
+        (self.drawn.len() / batch.max(1)).max(1) as u64
     }
 
     /// The samples of a step: different concepts, each in a random vendor's drawing. A function of seed and step alone.
     pub fn draws(&self, step: u64, batch: usize) -> Vec<Draw> {
-        let of_main = self.main_part(batch);
-        let (order, first) = self.order(&self.main, Purpose::Order, step, of_main);
+        let per_epoch = self.steps_per_epoch(batch);
+        let order = Stream::new(self.seed, Purpose::Order, step / per_epoch).permutation(self.drawn.len());
+        let first = (step % per_epoch) as usize * batch;
         let mut dice = Stream::new(self.seed, Purpose::Vendor, step);
-        let mut draws: Vec<Draw> =
-            order.iter().skip(first).take(of_main).map(|&i| self.main.draw(i, &mut dice)).collect();
-        let Some(side) = &self.side else { return draws };
-        let taken: BTreeSet<u32> = draws.iter().map(|d| d.class).collect();
-        let (order, first) = self.order(&side.drawings, Purpose::SideOrder, step, batch - of_main);
-        let mut dice = Stream::new(self.seed, Purpose::SideVendor, step);
-        let free = order.iter().cycle().skip(first).take(order.len());
-        let free = free.filter(|&&i| !taken.contains(&side.drawings.drawn[i as usize])).take(batch - of_main);
-        draws.extend(free.map(|&i| side.drawings.draw(i, &mut dice)));
-        draws
-    }
-
-    /// The order of a step's epoch, and where in it the step's `count` samples start.
-    fn order(&self, of: &Drawings, purpose: Purpose, step: u64, count: usize) -> (Vec<u32>, usize) {
-        let per_epoch = (of.drawn.len() / count.max(1)).max(1) as u64;
-        let order = Stream::new(self.seed, purpose, step / per_epoch).permutation(of.drawn.len());
-        (order, (step % per_epoch) as usize * count)
+        let classes = order.iter().skip(first).take(batch).map(|&i| self.drawn[i as usize]);
+        classes
+            .map(|class| {
+                let of_class = &self.drawings[class as usize];
+                Draw { class, vendor: of_class[dice.below(of_class.len())] }
+            })
+            .collect()
     }
 
     /// Which of `kinds` texts stands for each class at a step.

@@ -20,7 +20,7 @@ mod trainer;
 pub use checkpoint::{Checkpoints, Loaded, RunState};
 pub use config::{
     CheckpointConfig, DataConfig, EmaConfig, EvaluateConfig, GroupConfig, LabelMemory, ModelSource, MuonConfig,
-    ObjectiveConfig, ObjectiveKind, OptimizerConfig, OptimizerKind, Phase, SideData, TextKind, TrainConfig, YHeadConfig,
+    ObjectiveConfig, ObjectiveKind, OptimizerConfig, OptimizerKind, Phase, TextKind, TrainConfig, YHeadConfig,
 };
 pub use corpus::{Corpus, Draw};
 pub use ema::Ema;

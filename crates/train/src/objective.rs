@@ -5,11 +5,11 @@ use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::ops::{Contrast, Layout, Matmul};
 use vljepa_tensor::{Device, Tensor, ops};
 
-use crate::config::{ObjectiveConfig, ObjectiveKind};
+use crate::config::{ObjectiveConfig, ObjectiveKind, TextKind, YHeadConfig};
 use crate::corpus::Corpus;
 use crate::embed::Embedder;
 use crate::error::{Result, TrainError};
-use crate::linalg::whiten;
+use crate::linalg::{Hint, whiten};
 use crate::metrics::normalize_rows;
 
 /// Epsilon of the L2 normalisation of predictions and targets.
@@ -60,13 +60,20 @@ impl TextBank {
         Ok(out)
     }
 
-    /// Puts the map that centres and whitens the first kind's features into the Y-Encoder's head.
+    /// Puts the map that centres and whitens the first kind's features into the Y-Encoder's head, as `config` says.
     ///
     /// # Errors
-    /// [`TrainError::Invalid`] when the texts span fewer dimensions than the head gives, or the head has no bias.
-    pub fn whiten_head(&self, model: &VlJepa, strength: f64) -> Result<()> {
+    /// [`TrainError::Invalid`] when the texts span fewer dimensions than the head gives, or the head has no bias; what the
+    /// model reports.
+    pub fn whiten_head(&self, embedder: &Embedder<'_>, corpus: &Corpus, config: &YHeadConfig) -> Result<()> {
+        let model = embedder.model;
         let dim = model.config.embedding_dim;
-        let Some(head) = whiten(&self.features[0], self.hidden, dim, strength) else {
+        let tags = match config.tags > 0.0 {
+            true => Some(embedder.text_features(&corpus.texts(TextKind::LabelAndTags))?),
+            false => None,
+        };
+        let hint = tags.as_ref().map(|rows| Hint { rows, share: config.tags, ridge: config.ridge });
+        let Some(head) = whiten(&self.features[0], self.hidden, dim, config.strength, hint.as_ref()) else {
             return Err(TrainError::Invalid(format!(
                 "objective.y_head: {} texts of {} dimensions cannot be whitened to {dim}: take a smaller \
                  `embedding_dim` or `whiten = false`",

@@ -9,8 +9,6 @@ pub(crate) enum Purpose {
     Order = 1,
     Vendor = 2,
     Text = 3,
-    SideOrder = 4,
-    SideVendor = 5,
 }
 
 pub(crate) struct Stream(ChaCha8Rng);

@@ -73,7 +73,12 @@ impl Trainer {
         tokenizer: TextTokenizer,
         corpus: Arc<Corpus>,
     ) -> Result<Self> {
-        corpus.fits(config.batch)?;
+        if config.batch > corpus.drawable() {
+            let (batch, most) = (config.batch, corpus.drawable());
+            return Err(TrainError::Invalid(format!(
+                "`batch` is {batch}, there are {most} concepts with a drawing: samples of a step are different concepts"
+            )));
+        }
         let patch = model.config.x_encoder.patch_size as u32;
         let own = model.config.image_size() as u32;
         for size in
@@ -89,14 +94,12 @@ impl Trainer {
         let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: 64 };
         let bank = TextBank::encode(&embedder, &corpus, &config.objective)?;
         if config.objective.y_head.whiten {
-            bank.whiten_head(&model, config.objective.y_head.strength)?;
+            bank.whiten_head(&embedder, &corpus, &config.objective.y_head)?;
         }
         model.forget();
         if let Some(LabelMemory { scale, share, inv_temperature }) = config.memory {
-            let all = bank.embeddings(&model, device)?;
-            let rows = all.chunks_exact(model.config.embedding_dim).enumerate();
-            let labels: Vec<&[f32]> = rows.filter(|&(class, _)| corpus.is_main(class)).map(|(_, row)| row).collect();
-            let (rows, labels) = (labels.len(), labels.concat());
+            let labels = bank.embeddings(&model, device)?;
+            let rows = corpus.concepts.len();
             model.remember(device, &labels, MemoryConfig { rows, scale, share, inv_temperature })?;
         }
         let objective = Objective::new(&config.objective, bank, &model, device)?;

@@ -46,8 +46,6 @@ fn mistakes_are_named_with_their_line() {
         (with(&format!("{model}[data]\nvendors = []\n")), 6, "vendors"),
         (with(&format!("{model}[data.augment]\nmirror = 3\n")), 6, "mirror is 3"),
         (with(&format!("{model}[data.augment]\nbackdrops = [0.5, 0.6, 0, 0]\n")), 6, "backdrops is 1.1"),
-        (with(&format!("{model}[data.side]\nvendors = [\"icons\"]\nshare = 2\n")), 7, "`share` is 2"),
-        (with(&format!("{model}[data.side]\nvendors = [\"noto\"]\nshare = 0.2\n")), 5, "\"noto\""),
         (with(&format!("{model}[optimizer]\nlr = nan\n")), 6, "`lr` is NaN"),
         (with(&format!("{model}[optimizer]\nbetas = [0.9, 1.0]\n")), 6, "betas"),
         (with(&format!("{model}[objective]\ntrain_y_encoder = true\n")), 6, "frozen"),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vljepa_data::emoji::EmojiVendors;
-use vljepa_train::{Corpus, Feed, Maker, SideData, TrainError};
+use vljepa_train::{Corpus, Feed, Maker, TrainError};
 
 use crate::support::{config, corpus, model_config};
 
@@ -20,30 +20,6 @@ fn an_epoch_holds_every_concept_once() {
     assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), first.len());
     assert_ne!(first, classes(per_epoch..2 * per_epoch));
     assert_eq!(corpus.draws(12, 7), corpus.draws(12, 7));
-}
-
-#[test]
-fn a_share_of_every_batch_is_from_the_side() {
-    let mut config = config("steps = 10\nbatch = 20", "");
-    let whole = corpus(&config).drawable();
-    config.data.vendors = toml_list("[\"noto\"]");
-    let side = SideData { vendors: toml_list("[\"twemoji\", \"emojione\"]"), share: 0.3 };
-    config.data.side = Some(side.clone());
-    let corpus = corpus(&config);
-    let set = EmojiVendors::open(EmojiVendors::default_dir()).unwrap();
-    let noto = set.vendor("noto").unwrap();
-    for step in [0, 1, 57, 1000] {
-        let draws = corpus.draws(step, 20);
-        assert_eq!(draws.iter().filter(|d| d.vendor == noto).count(), 14);
-        assert_eq!(draws.iter().map(|d| d.class).collect::<BTreeSet<_>>().len(), 20);
-        assert_eq!(draws, corpus.draws(step, 20));
-    }
-    let per_epoch = corpus.steps_per_epoch(20);
-    assert_eq!(per_epoch, whole as u64 / 14);
-    assert!(corpus.fits(corpus.drawable()).is_ok());
-    config.data.side = Some(SideData { vendors: toml_list("[\"fluent-3d\"]"), ..side });
-    let error = Corpus::new(set, &config.data, 0).unwrap_err();
-    assert!(matches!(&error, TrainError::Invalid(what) if what.contains("Test")), "{error}");
 }
 
 #[test]
