@@ -60,6 +60,13 @@ struct LimitFile {
     max_seq_length: Option<usize>,
 }
 
+/// `tokenizer_config.json`, where newer folders have their limit.
+#[derive(Default, Deserialize)]
+struct TokenizerFile {
+    #[serde(default)]
+    model_max_length: Option<f64>,
+}
+
 #[derive(Default, Deserialize)]
 struct PromptFile {
     #[serde(default)]
@@ -98,7 +105,10 @@ impl SentenceFolder {
         }
         let config = &mut folder.config;
         let limit: LimitFile = json(read, "sentence_bert_config.json")?.unwrap_or_default();
-        if let Some(limit) = limit.max_seq_length {
+        let tokenizer: TokenizerFile = json(read, "tokenizer_config.json")?.unwrap_or_default();
+        // Files of tokenizers without a limit say 10^30; a cast saturates.
+        let tokenizer = tokenizer.model_max_length.filter(|n| *n >= 1.0).map(|n| n as usize);
+        if let Some(limit) = limit.max_seq_length.or(tokenizer) {
             config.max_target_tokens = limit.min(config.config.max_position_embeddings());
         }
         let file: PromptFile = json(read, "config_sentence_transformers.json")?.unwrap_or_default();

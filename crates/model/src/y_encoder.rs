@@ -6,7 +6,7 @@ use vljepa_tensor::{Device, Error};
 use crate::config::{Pooling, YEncoderConfig};
 use crate::error::{ModelError, Result};
 use crate::layers::Linear;
-use crate::param::{Builder, Forward, Param, ParamSource};
+use crate::param::{Builder, Forward, Param, ParamSource, Precision};
 use crate::text::Tokens;
 use crate::text_encoder::{AnyTextEncoder, TextEncoder};
 
@@ -46,8 +46,22 @@ impl YEncoder {
     /// # Errors
     /// When the configuration does not hold together, and what the source reports.
     pub fn load(device: &Device, config: &YEncoderConfig, source: &mut dyn ParamSource, prefix: &str) -> Result<Self> {
+        Self::load_as(device, config, source, prefix, Precision::F32)
+    }
+
+    /// [`YEncoder::load`] with matrices and tables in `precision`.
+    ///
+    /// # Errors
+    /// As [`YEncoder::load`], and a number that the precision cannot hold.
+    pub fn load_as(
+        device: &Device,
+        config: &YEncoderConfig,
+        source: &mut dyn ParamSource,
+        prefix: &str,
+        precision: Precision,
+    ) -> Result<Self> {
         config.validate()?;
-        Self::new(&mut Builder::new(device, source), prefix, config)
+        Self::new(&mut Builder { device, source, precision }, prefix, config)
     }
 
     /// The encoder proper: token ids to token vectors.

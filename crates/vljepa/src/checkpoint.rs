@@ -107,9 +107,14 @@ impl Checkpoint {
 
     /// Bytes on disk.
     pub(crate) fn bytes(&self) -> u64 {
+        self.slices().iter().map(|s| s.len() as u64).sum()
+    }
+
+    /// The contents of the files with weights.
+    pub(crate) fn slices(&self) -> Vec<&[u8]> {
         match &self.files {
-            Files::One(map) => map.len() as u64,
-            Files::Shards(_, shards) => shards.values().map(|m| m.len() as u64).sum(),
+            Files::One(map) => vec![map],
+            Files::Shards(_, shards) => shards.values().map(|m| &**m).collect(),
         }
     }
 

@@ -33,15 +33,27 @@ pub struct Classifier {
 /// # Errors
 /// No labels, or one that occurs twice.
 pub fn labels_from_list(list: &str) -> Result<Vec<String>> {
+    from_list(list, "label")
+}
+
+/// Reads a list of answers as `--answers a,b,c` gives it.
+///
+/// # Errors
+/// No answers, or one that occurs twice.
+pub fn answers_from_list(list: &str) -> Result<Vec<String>> {
+    from_list(list, "answer")
+}
+
+fn from_list(list: &str, what: &str) -> Result<Vec<String>> {
     let labels: Vec<&str> = list.split(',').map(str::trim).filter(|l| !l.is_empty()).collect();
     if labels.is_empty() {
-        return Err(Error::Invalid("--labels: no labels; expected some, separated by commas".into()));
+        return Err(Error::Invalid(format!("--{what}s: no {what}s; expected some, separated by commas")));
     }
     let mut first = HashMap::new();
     for (i, label) in labels.iter().enumerate() {
         if let Some(j) = first.insert(label, i) {
             return Err(Error::Invalid(format!(
-                "--labels: label {} repeats \"{label}\" of label {}: every label must differ",
+                "--{what}s: {what} {} repeats \"{label}\" of {what} {}: every {what} must differ",
                 i + 1,
                 j + 1
             )));

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use vljepa_model::TextTokenizer;
-use vljepa_model::config::{Vjepa2Config, VlJepaConfig, parameter_count};
+use vljepa_model::config::{TextEncoderConfig, Vjepa2Config, VlJepaConfig, YEncoderConfig, parameter_count};
 use vljepa_model::weights::{
     OpenVlJepaParts, PtFile, TextKind, Vjepa2Parts, WeightSource, bare_text, bare_vjepa2, check, official_config,
     official_vjepa2, open_vljepa, open_vljepa_config, write_safetensors,
@@ -192,7 +192,11 @@ impl<'a> Job<'a> {
         kind.tensors(&text).map_err(Error::model(path.display()))?;
         let (weights, kind) = bare_text(self.weights, &text).map_err(Error::model(self.source.display()))?;
         self.folder.write("config.json", text.as_bytes())?;
-        self.folder.write(TOKENIZER, &tokenizer(&self.checkpoint.beside(TOKENIZER))?)?;
+        let tokenizer = tokenizer(&self.checkpoint.beside(TOKENIZER), |json| match kind {
+            TextKind::Llama => TextTokenizer::from_json(json, usize::MAX),
+            _ => TextTokenizer::for_targets(json, &YEncoderConfig::new(TextEncoderConfig::from_json(&text)?)),
+        })?;
+        self.folder.write(TOKENIZER, &tokenizer)?;
         self.finish(&weights, format!("{kind:?} text model"), progress)
     }
 
@@ -225,17 +229,19 @@ impl<'a> Job<'a> {
         let weights = open_vljepa(file, &x_weights, kind).map_err(named())?;
         check(&weights, &config.tensors(), &[]).map_err(named())?;
         self.folder.write("config.json", text.as_bytes())?;
-        self.folder.write("query_tokenizer.json", &tokenizer(&llama.join(TOKENIZER))?)?;
-        self.folder.write("target_tokenizer.json", &tokenizer(&gemma.join(TOKENIZER))?)?;
+        let queries = tokenizer(&llama.join(TOKENIZER), |json| TextTokenizer::for_queries(json, &config))?;
+        let targets = tokenizer(&gemma.join(TOKENIZER), |json| TextTokenizer::for_targets(json, &config.y_encoder))?;
+        self.folder.write("query_tokenizer.json", &queries)?;
+        self.folder.write("target_tokenizer.json", &targets)?;
         self.folder.write("README.md", card(self.checkpoint.path(), &config).as_bytes())?;
         self.finish(&weights, format!("VL-JEPA of {} dimensions", config.embedding_dim), progress)
     }
 }
 
-/// A `tokenizer.json`, read to be sure that it is one.
-fn tokenizer(path: &Path) -> Result<Vec<u8>> {
+/// A `tokenizer.json`, read to be sure that it is one of the model that it is for.
+fn tokenizer(path: &Path, read: impl Fn(&[u8]) -> vljepa_model::Result<TextTokenizer>) -> Result<Vec<u8>> {
     let bytes = files::read(path, MAX_TOKENIZER)?;
-    TextTokenizer::from_json(&bytes, usize::MAX).map_err(Error::model(path.display()))?;
+    read(&bytes).map_err(Error::model(path.display()))?;
     Ok(bytes)
 }
 

@@ -5,9 +5,12 @@ use vljepa_model::weights::Writer;
 
 use crate::error::{Error, Result};
 
-/// Embeddings: `rows()` vectors of `dim` numbers, L2-normalised, one after the other.
+/// Embeddings: `rows()` vectors of `dim` numbers, one after the other. They are L2-normalised, but for token vectors, of
+/// which one row is a whole grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embeddings {
+    /// Of one row.
+    shape: Vec<usize>,
     dim: usize,
     data: Vec<f32>,
 }
@@ -24,7 +27,12 @@ pub struct Match {
 impl Embeddings {
     /// No rows yet.
     pub fn new(dim: usize) -> Self {
-        Self { dim: dim.max(1), data: Vec::new() }
+        Self::of_shape(&[dim])
+    }
+
+    /// No rows yet, each of which will have this shape.
+    pub fn of_shape(shape: &[usize]) -> Self {
+        Self { shape: shape.to_vec(), dim: shape.iter().product::<usize>().max(1), data: Vec::new() }
     }
 
     /// Normalises rows and appends them. `name` says what row `i` of `rows` is, for messages.
@@ -46,9 +54,34 @@ impl Embeddings {
         Ok(())
     }
 
+    /// Appends rows as they are. `name` as in [`Self::extend`].
+    ///
+    /// # Errors
+    /// When a number is not finite.
+    pub fn extend_raw(&mut self, rows: &[f32], name: impl Fn(usize) -> String) -> Result<()> {
+        if let Some(at) = rows.iter().position(|v| !v.is_finite()) {
+            let name = name(at / self.dim);
+            return Err(Error::Invalid(format!(
+                "{name}: its embedding is not finite; the model or the driver computes nonsense here"
+            )));
+        }
+        self.data.extend_from_slice(rows);
+        Ok(())
+    }
+
+    /// Appends the rows of another, which has rows of the same length.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.data.extend_from_slice(&other.data);
+    }
+
     /// Rows that are already of unit length, as an index file holds them.
     pub(crate) fn from_unit_rows(dim: usize, data: Vec<f32>) -> Self {
-        Self { dim: dim.max(1), data }
+        Self { data, ..Self::new(dim) }
+    }
+
+    /// Shape of one row: `[dim]`, or `[tokens, width]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
     /// Numbers in a row.
@@ -81,25 +114,17 @@ impl Embeddings {
     /// The rows in another order, or some of them.
     pub fn select(&self, rows: &[usize]) -> Self {
         let data = rows.iter().flat_map(|&i| self.row(i).iter().copied()).collect();
-        Self { dim: self.dim, data }
+        Self { data, ..Self::of_shape(&self.shape) }
     }
 
-    /// NumPy's format, version 1.0: f32, C order, shape `(rows, dim)`.
+    /// NumPy's format, version 1.0: f32, C order, shape `(rows, …)`.
     pub fn to_npy(&self) -> Vec<u8> {
-        let mut header =
-            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", self.rows(), self.dim);
-        // Magic, version, length and header together are a multiple of 64 bytes and end in a line feed.
-        let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
-        header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
-        header.push('\n');
-        let mut out = b"\x93NUMPY\x01\x00".to_vec();
-        out.extend((header.len() as u16).to_le_bytes());
-        out.extend(header.as_bytes());
+        let mut out = npy_header(self.rows(), &self.shape);
         out.extend(self.data.iter().flat_map(|v| v.to_le_bytes()));
         out
     }
 
-    /// A safetensors file with the tensor `embeddings` `[rows, dim]`, f32, and strings in its header.
+    /// A safetensors file with the tensor `embeddings` `[rows, …]`, f32, and strings in its header.
     ///
     /// # Errors
     /// When a number is not finite.
@@ -108,9 +133,24 @@ impl Embeddings {
         for (key, value) in metadata {
             writer.metadata(*key, value.clone());
         }
-        writer.f32("embeddings", &[self.rows(), self.dim], &self.data).map_err(Error::model("embeddings"))?;
+        let shape = [&[self.rows()], &self.shape[..]].concat();
+        writer.f32("embeddings", &shape, &self.data).map_err(Error::model("embeddings"))?;
         writer.finish().map_err(Error::model("embeddings"))
     }
+}
+
+/// The header of NumPy's format, version 1.0, for `rows` rows of `shape`, f32 in C order.
+pub(crate) fn npy_header(rows: usize, shape: &[usize]) -> Vec<u8> {
+    let shape: String = shape.iter().map(|n| format!(", {n}")).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}{shape}), }}");
+    // Magic, version, length and header together are a multiple of 64 bytes and end in a line feed.
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
+    header.push('\n');
+    let mut out = b"\x93NUMPY\x01\x00".to_vec();
+    out.extend((header.len() as u16).to_le_bytes());
+    out.extend(header.as_bytes());
+    out
 }
 
 /// The `k` best of `cosines`, best first; equal ones in their order.

@@ -16,6 +16,9 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// A file among many could not be read, and the verb can leave such files out.
+    #[error("{0}; --skip-broken leaves out what cannot be read")]
+    Broken(Box<Error>),
     /// No such file.
     #[error("{path}: no such file or folder", path = .0.display())]
     Missing(PathBuf),
@@ -58,10 +61,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| {
-            if source.kind() == std::io::ErrorKind::NotFound {
-                Self::Missing(path.to_path_buf())
-            } else {
-                Self::Io { path: path.to_path_buf(), action, source }
+            let reads = matches!(action, "reading" | "mapping");
+            match source.kind() {
+                std::io::ErrorKind::NotFound if reads => Self::Missing(path.to_path_buf()),
+                // The system's words are of a missing file, which one being written is before it is there.
+                std::io::ErrorKind::NotFound => {
+                    Self::content(path, format!("{action} failed: its folder is not there or takes no new files"))
+                }
+                _ => Self::Io { path: path.to_path_buf(), action, source },
             }
         }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use crate::error::{Error, Result};
 
@@ -66,7 +67,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
 }
 
 /// Where a path really is, once links are followed, and its folder. Refuses what a file cannot replace.
-fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
     let real = match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => return Err(Error::content(path, "is a folder, the name of a file is expected")),
         Ok(meta) if !meta.is_file() => {
@@ -85,6 +86,9 @@ fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
     match std::fs::metadata(&dir) {
         Ok(meta) if meta.is_dir() => Ok((real, dir)),
         Ok(_) => Err(Error::content(dir, "is not a folder, so nothing can be written into it")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::content(dir, "there is no such folder to write into; create it first"))
+        }
         Err(e) => Err(Error::io(&dir, "writing")(e)),
     }
 }
@@ -148,13 +152,31 @@ pub fn check_writable(path: &Path) -> Result<()> {
 /// # Errors
 /// When the folder is missing or cannot be written, when `path` is a folder or a device, when the disk is full.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    stream_atomically(path, |out| out.write_all(bytes).map_err(Error::io(path, "writing")))
+}
+
+/// [`write_atomically`], part by part.
+pub(crate) fn stream_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let (real, dir) = destination(path)?;
     let mut file = temporary(path, &dir)?;
     let _under_way = UnderWay::new(file.path());
-    file.write_all(bytes).map_err(Error::io(path, "writing"))?;
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, file.as_file_mut());
+    fill(&mut out)?;
+    out.flush().map_err(Error::io(path, "writing"))?;
+    drop(out);
     file.as_file().sync_all().map_err(Error::io(path, "writing"))?;
     file.persist(&real).map_err(|e| Error::io(path, "writing")(e.error))?;
     Ok(())
+}
+
+/// Size in bytes and time of the last change in milliseconds since 1970: whether a file is still the one it was.
+pub(crate) type Stamp = (u64, u64);
+
+/// The stamp of a file.
+pub(crate) fn stamp(path: &Path) -> std::io::Result<Stamp> {
+    let meta = std::fs::metadata(path)?;
+    let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+    Ok((meta.len(), modified.map_or(0, |d| d.as_millis() as u64)))
 }
 
 /// A folder being written: beside its place, and moved there when it is whole. Dropped before, it leaves nothing.

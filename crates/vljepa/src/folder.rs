@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{SafeTensors, ShardIndex, Shards};
 
 use crate::error::{Error, Result};
 use crate::files::{self, Mapped};
+use crate::hub::hash_of;
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -181,6 +181,11 @@ impl ModelFolder {
         self.query_tokenizer.as_deref()
     }
 
+    /// Whether questions can be asked about pictures.
+    pub fn takes_queries(&self) -> bool {
+        self.query_tokenizer.is_some()
+    }
+
     pub(crate) fn target_tokenizer_name(&self) -> String {
         self.file(TARGET_TOKENIZER)
     }
@@ -226,15 +231,8 @@ impl ModelFolder {
 
     /// SHA-256 over everything that embeddings depend on: configuration, weights, tokenizers. Hexadecimal.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        part(self.config_text.as_bytes());
-        part(&self.target_tokenizer);
-        part(self.query_tokenizer.as_deref().unwrap_or_default());
-        self.weight_slices().into_iter().for_each(part);
-        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        let texts =
+            [self.config_text.as_bytes(), &self.target_tokenizer, self.query_tokenizer.as_deref().unwrap_or_default()];
+        hash_of(texts.into_iter().chain(self.weight_slices()))
     }
 }

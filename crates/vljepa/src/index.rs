@@ -5,15 +5,15 @@
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
 use crate::embeddings::{Embeddings, Match, best};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Stamp, stamp};
 use crate::folder::ModelFolder;
+use crate::media::{Broken, Skipped, encode_files, nothing_left, picture_files};
 use crate::model::Model;
 
 const VERSION: &str = "1";
@@ -39,17 +39,38 @@ pub struct Index {
     embeddings: Embeddings,
 }
 
-/// A picture that failed to load while an index was built.
+/// A folder to be indexed, searched for pictures and videos once.
 #[derive(Debug)]
-pub struct Skipped {
-    /// The file.
-    pub path: PathBuf,
-    /// Why.
-    pub error: Error,
+pub struct PictureFolder {
+    root: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl PictureFolder {
+    /// Searches `dir`.
+    ///
+    /// # Errors
+    /// No folder, no pictures, a name that an index cannot hold.
+    pub fn open(dir: &Path) -> Result<Self> {
+        if !std::fs::metadata(dir).map_err(Error::io(dir, "reading"))?.is_dir() {
+            return Err(Error::content(dir, "is a file; an index is built of a folder"));
+        }
+        let root = dir.canonicalize().map_err(Error::io(dir, "reading"))?;
+        if root.to_str().is_none() {
+            return Err(Error::content(root, "the name is not UTF-8, so an index cannot hold it"));
+        }
+        let files = picture_files(std::slice::from_ref(&root))?;
+        Ok(Self { root, files })
+    }
+
+    /// The pictures and videos in it.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
 }
 
 impl Entry {
-    fn of(root: &Path, path: &Path) -> Result<Self> {
+    fn of(root: &Path, path: &Path, (size, modified): Stamp) -> Result<Self> {
         let below = path.strip_prefix(root).unwrap_or(path);
         let mut parts = Vec::new();
         for part in below.components() {
@@ -58,54 +79,59 @@ impl Entry {
                 None => return Err(Error::content(path, "the name is not UTF-8, so an index cannot hold it")),
             }
         }
-        let (size, modified) = stamp(path).map_err(Error::io(path, "reading"))?;
         Ok(Self { path: parts.join("/"), size, modified })
     }
 }
 
-fn stamp(path: &Path) -> std::io::Result<(u64, u64)> {
-    let meta = std::fs::metadata(path)?;
-    let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-    Ok((meta.len(), modified.map_or(0, |d| d.as_millis() as u64)))
-}
-
 impl Index {
-    /// Embeds every picture under `dir`. With `skip_broken` files that cannot be read are left out and returned,
-    /// otherwise the first of them is the error.
+    /// Embeds every picture of a folder. With `skip_broken` files that cannot be read, or whose names an index cannot hold, are
+    /// left out and returned, otherwise the first of them is the error. `done` hears how many are done.
     ///
     /// # Errors
-    /// No folder, no pictures, and what embedding reports.
+    /// What embedding reports, and when no file can be read.
     pub fn build(
         model: &Model,
         folder: &ModelFolder,
-        dir: &Path,
+        pictures: PictureFolder,
         skip_broken: bool,
-        done: impl FnMut(usize),
+        mut done: impl FnMut(usize),
     ) -> Result<(Self, Vec<Skipped>)> {
-        if !std::fs::metadata(dir).map_err(Error::io(dir, "reading"))?.is_dir() {
-            return Err(Error::content(dir, "is a file; an index is built of a folder"));
-        }
-        let root = dir.canonicalize().map_err(Error::io(dir, "reading"))?;
-        if root.to_str().is_none() {
-            return Err(Error::content(root, "the name is not UTF-8, so an index cannot hold it"));
-        }
-        let mut files = crate::model::picture_files(std::slice::from_ref(&root))?;
+        let broken = Broken::skip(skip_broken);
+        let PictureFolder { root, mut files } = pictures;
         let mut skipped = Vec::new();
-        if skip_broken {
-            files.retain(|path| match crate::model::check_file(path) {
-                Ok(()) => true,
-                Err(e) => {
-                    skipped.push(Skipped { path: path.clone(), error: e });
-                    false
-                }
-            });
-            if files.is_empty() {
-                return Err(Error::content(dir, "none of the pictures in this folder can be read"));
+        // Names first: they cost nothing to look at, and what is wrong with one should not be known after hours.
+        let mut unnamed = None;
+        files.retain(|path| match Entry::of(&root, path, (0, 0)) {
+            Ok(_) => true,
+            Err(e) if skip_broken => {
+                skipped.push(Skipped { path: path.clone(), error: e.to_string() });
+                false
             }
+            Err(e) => {
+                unnamed.get_or_insert(e);
+                false
+            }
+        });
+        if let Some(e) = unnamed {
+            return Err(broken.error(e));
         }
-        // Before the pictures are read: what changes meanwhile counts as changed.
-        let entries = files.iter().map(|f| Entry::of(&root, f)).collect::<Result<Vec<_>>>()?;
-        let embeddings = model.embed_files(&files, None, done)?;
+        let mut entries = Vec::with_capacity(files.len());
+        let mut embeddings = Embeddings::new(model.dim());
+        encode_files(&model.asked(None)?, &files, 0, broken, &mut |batch| {
+            embeddings.append(&batch.rows);
+            let mut left_out = batch.broken.into_iter().peekable();
+            for (i, stamp) in batch.files.clone().zip(batch.stamps) {
+                match left_out.next_if(|(at, _)| *at == i) {
+                    Some((_, e)) => skipped.push(Skipped { path: files[i].clone(), error: e.to_string() }),
+                    None => entries.push(Entry::of(&root, &files[i], stamp.unwrap_or_default())?),
+                }
+            }
+            done(batch.files.end);
+            Ok(())
+        })?;
+        if entries.is_empty() {
+            return Err(nothing_left(&skipped));
+        }
         Ok((Self { root, model: folder.hash(), entries, embeddings }, skipped))
     }
 

@@ -8,6 +8,7 @@ use vljepa_tensor::{Device, Dtype, ops};
 
 use crate::error::Result;
 use crate::folder::ModelFolder;
+use crate::hub::AnyFolder;
 
 /// One adapter.
 #[derive(Clone, Debug, Serialize)]
@@ -100,21 +101,51 @@ fn variants(device: &Device) -> Value {
 }
 
 /// A model without a device.
-pub fn model(folder: &ModelFolder) -> Value {
-    let c = folder.config();
-    json!({
-        "origin": folder.origin(),
-        "hash": folder.hash(),
-        "parameters": c.parameters(),
-        "weight_bytes": folder.weight_bytes(),
-        "image_size": c.image_size(),
-        "frames": c.frames(),
-        "embedding_dim": c.embedding_dim,
-        "x_encoder": { "layers": c.x_encoder.num_hidden_layers, "width": c.x_encoder.hidden_size },
-        "predictor": { "layers": c.predictor.num_layers, "width": c.predictor.config.hidden_size },
-        "y_encoder": { "layers": c.y_encoder.config.num_hidden_layers(), "width": c.y_encoder.config.hidden_size() },
-        "queries": folder.query_tokenizer().is_some(),
-    })
+pub fn model(folder: &AnyFolder) -> Value {
+    let mut out = match folder {
+        AnyFolder::VlJepa(folder) => {
+            let c = folder.config();
+            json!({
+                "kind": "vljepa",
+                "parameters": c.parameters(),
+                "weight_bytes": folder.weight_bytes(),
+                "image_size": c.image_size(),
+                "frames": c.frames(),
+                "embedding_dim": c.embedding_dim,
+                "x_encoder": { "layers": c.x_encoder.num_hidden_layers, "width": c.x_encoder.hidden_size },
+                "predictor": { "layers": c.predictor.num_layers, "width": c.predictor.config.hidden_size },
+                "y_encoder": { "layers": c.y_encoder.config.num_hidden_layers(), "width": c.y_encoder.config.hidden_size() },
+                "queries": folder.takes_queries(),
+            })
+        }
+        AnyFolder::Vision(folder) => {
+            let c = folder.config();
+            json!({
+                "kind": "vjepa2",
+                "parameters": folder.parameters(),
+                "weight_bytes": folder.weight_bytes(),
+                "image_size": folder.preprocess().size,
+                "frames": c.frames_per_clip,
+                "embedding_dim": c.hidden_size,
+                "x_encoder": { "layers": c.num_hidden_layers, "width": c.hidden_size },
+                "classes": folder.labels().map_or(0, <[_]>::len),
+            })
+        }
+        AnyFolder::Text(folder) => {
+            let c = folder.config();
+            json!({
+                "kind": c.config.kind(),
+                "parameters": folder.parameters(),
+                "weight_bytes": folder.weight_bytes(),
+                "embedding_dim": c.output_size(),
+                "y_encoder": { "layers": c.config.num_hidden_layers(), "width": c.config.hidden_size() },
+                "pooling": c.pooling,
+            })
+        }
+    };
+    out["origin"] = folder.origin().into();
+    out["hash"] = folder.hash().into();
+    out
 }
 
 /// The models to be had: the carried one, and the one at `dir`.
@@ -124,10 +155,10 @@ pub fn model(folder: &ModelFolder) -> Value {
 pub fn models(dir: Option<&Path>) -> Result<Vec<Value>> {
     let mut found = Vec::new();
     if ModelFolder::has_compact() {
-        found.push(model(&ModelFolder::compact()?));
+        found.push(model(&AnyFolder::find(None)?));
     }
-    if let Some(dir) = dir {
-        found.push(model(&ModelFolder::open(dir)?));
+    if dir.is_some() {
+        found.push(model(&AnyFolder::find(dir)?));
     }
     Ok(found)
 }

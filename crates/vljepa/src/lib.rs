@@ -24,18 +24,25 @@ mod embeddings;
 mod error;
 mod files;
 mod folder;
+mod hub;
 mod index;
 pub mod info;
 mod inspect;
+mod media;
 mod model;
+mod texts;
 
-pub use classify::{Classifier, Prediction, labels_from_file, labels_from_list};
+pub use classify::{Classifier, Prediction, answers_from_list, labels_from_file, labels_from_list};
 pub use convert::{ConvertFrom, ConvertOptions, Converted, convert};
 pub use demo::{Demo, Floor, Named, Score, Search, Timing};
 pub use embeddings::{Embeddings, Match, best, softmax};
 pub use error::{Error, Result};
 pub use files::{check_writable, remove_unfinished, write_atomically};
 pub use folder::ModelFolder;
-pub use index::{Entry, Index, Skipped};
+pub use hub::{
+    AnyFolder, ClassScore, Need, PooledVision, TextFolder, TextModel, TextPool, VisionFolder, VisionModel, VisionPool,
+};
+pub use index::{Entry, Index, PictureFolder};
 pub use inspect::{Inspection, TensorInfo};
-pub use model::{Model, open_device, picture_files};
+pub use media::{Broken, PictureEncoder, Skipped, embed_files, picture_files};
+pub use model::{Asked, Model, open_device};

@@ -8,7 +8,7 @@ use super::block::Mlp;
 use crate::config::Vjepa2Config;
 use crate::error::{ModelError, Result};
 use crate::layers::{LayerNorm, Linear};
-use crate::param::{Builder, Forward, Param, ParamSource};
+use crate::param::{Builder, Forward, Param, ParamSource, Precision};
 
 /// Queries, keys and values; `out_proj` only where a layer has one.
 #[derive(Clone, Debug)]
@@ -79,8 +79,22 @@ impl AttentiveProbe {
     /// # Errors
     /// An invalid configuration, and what the source reports.
     pub fn load(device: &Device, config: &Vjepa2Config, labels: usize, source: &mut dyn ParamSource) -> Result<Self> {
+        Self::load_as(device, config, labels, source, Precision::F32)
+    }
+
+    /// [`AttentiveProbe::load`] with matrices in `precision`.
+    ///
+    /// # Errors
+    /// As [`AttentiveProbe::load`], and a number that the precision cannot hold.
+    pub fn load_as(
+        device: &Device,
+        config: &Vjepa2Config,
+        labels: usize,
+        source: &mut dyn ParamSource,
+        precision: Precision,
+    ) -> Result<Self> {
         config.validate()?;
-        let b = &mut Builder::new(device, source);
+        let b = &mut Builder { device, source, precision };
         let d = config.hidden_size;
         Ok(AttentiveProbe {
             query_tokens: b.param("pooler.query_tokens", &[1, 1, d])?,

@@ -74,6 +74,11 @@ fn older_spellings_of_pooling_and_prompts_are_read() {
     let folder = parse(&files).unwrap();
     assert_eq!((folder.config.pooling, folder.config.prompt.as_str()), (Pooling::Last, "Q: "));
     assert_eq!(folder.config.max_target_tokens, 2048, "no more than the encoder has positions");
+    files.remove("sentence_bert_config.json");
+    for (limit, want) in [("40", 40), ("1000000000000000019884624838656", 2048), ("null", 512)] {
+        files.insert("tokenizer_config.json", format!(r#"{{"model_max_length": {limit}}}"#));
+        assert_eq!(parse(&files).unwrap().config.max_target_tokens, want);
+    }
     // A bare encoder.
     files.retain(|name, _| *name == "config.json");
     let bare = parse(&files).unwrap().config;

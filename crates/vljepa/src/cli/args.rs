@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vljepa::bench::Preset;
+use vljepa::{TextPool, VisionPool};
 use vljepa_model::Precision;
 
 /// See, search and learn with VL-JEPA on any GPU.
@@ -38,8 +39,10 @@ pub enum Verb {
     Embed(EmbedArgs),
     /// Embeddings of texts as pictures are compared with (L2-normalised)
     EmbedText(EmbedTextArgs),
-    /// Zero-shot classification of pictures and videos
+    /// Zero-shot classification of pictures and videos, or the classes of a V-JEPA 2 classifier
     Classify(ClassifyArgs),
+    /// Answer a question about pictures and videos by the best of given answers
+    Ask(AskArgs),
     /// Persistent indices of picture folders
     Index(IndexArgs),
     /// Pictures of an index that fit a text
@@ -61,7 +64,8 @@ pub enum Verb {
 /// Which model.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Model folder (config.json, model.safetensors or shards, target_tokenizer.json); absent: the compact model of this program
+    /// Model folder: a VL-JEPA, or as they come from the model hub a V-JEPA 2 (embed, classify) or a text encoder (embed-text);
+    /// absent: the compact model of this program
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Type in which the model's matrices lie on the adapter; f16 takes half the memory, i8 a quarter at a cost in accuracy
@@ -95,11 +99,59 @@ pub struct EmbedArgs {
     /// What is asked about the pictures
     #[arg(long, value_name = "TEXT")]
     pub query: Option<String>,
-    /// Write the rows to a .npy or .safetensors file instead of printing them
+    /// V-JEPA 2: how its tokens become a row; absent: mean
+    #[arg(long, value_name = "HOW")]
+    pub pool: Option<PoolArg>,
+    /// Write the rows to a .npy or .safetensors file instead of printing them; a run that was stopped goes on where it was
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Leave out files that cannot be read instead of stopping at the first
+    #[arg(long)]
+    pub skip_broken: bool,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// `embed --pool`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PoolArg {
+    /// All tokens: rows of [tokens, width], as the encoder gives them, not normalised
+    None,
+    /// Their mean
+    Mean,
+    /// The last token
+    Last,
+    /// The attentive pooler of a classifier checkpoint
+    Probe,
+}
+
+impl From<PoolArg> for VisionPool {
+    fn from(arg: PoolArg) -> Self {
+        match arg {
+            PoolArg::None => VisionPool::None,
+            PoolArg::Mean => VisionPool::Mean,
+            PoolArg::Last => VisionPool::Last,
+            PoolArg::Probe => VisionPool::Probe,
+        }
+    }
+}
+
+/// `embed-text --pool`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TextPoolArg {
+    /// Mean over the tokens
+    Mean,
+    /// The last token
+    Last,
+}
+
+impl From<TextPoolArg> for TextPool {
+    fn from(arg: TextPoolArg) -> Self {
+        match arg {
+            TextPoolArg::Mean => TextPool::Mean,
+            TextPoolArg::Last => TextPool::Last,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +159,9 @@ pub struct EmbedTextArgs {
     /// Texts
     #[arg(required = true, value_name = "TEXT")]
     pub texts: Vec<String>,
+    /// Text encoder: how its token vectors become a row; absent: as its folder says, or as its kind was trained
+    #[arg(long, value_name = "HOW")]
+    pub pool: Option<TextPoolArg>,
     /// Write the rows to a .npy or .safetensors file instead of printing them
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -115,13 +170,13 @@ pub struct EmbedTextArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true))]
+#[command(group = clap::ArgGroup::new("what"))]
 pub struct ClassifyArgs {
     /// Picture or video files, or folders to search for them
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
-    /// Labels, separated by commas
-    #[arg(long, value_name = "A,B,C", group = "what")]
+    /// Labels, separated by commas; a V-JEPA 2 classifier has its own and takes none
+    #[arg(long, value_name = "A,B,C", group = "what", required_unless_present_any = ["labels_file", "model"])]
     pub labels: Option<String>,
     /// File with one label a line
     #[arg(long, value_name = "FILE", group = "what")]
@@ -132,6 +187,28 @@ pub struct ClassifyArgs {
     /// Labels to show for each picture
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
     pub top: usize,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("choice"))]
+pub struct AskArgs {
+    /// Picture or video files, or folders to search for them
+    #[arg(required = true, value_name = "IN")]
+    pub inputs: Vec<PathBuf>,
+    /// The question
+    #[arg(long, value_name = "TEXT")]
+    pub question: String,
+    /// Answers to choose among, separated by commas
+    #[arg(long, value_name = "A,B,C", group = "choice")]
+    pub answers: Option<String>,
+    /// File with one answer a line
+    #[arg(long, value_name = "FILE", group = "choice")]
+    pub answers_file: Option<PathBuf>,
+    /// Answers to show for each picture; absent: all
+    #[arg(long, value_name = "K", value_parser = at_least_one)]
+    pub top: Option<usize>,
     #[command(flatten)]
     pub model: ModelArgs,
 }

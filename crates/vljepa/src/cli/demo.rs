@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::json;
-use vljepa::{Demo, Error, Result};
+use vljepa::{Demo, Error, Need, Result};
 use vljepa_data::emoji::EmojiVendors;
 
 use super::args::{Common, DemoArgs};
@@ -16,7 +16,7 @@ pub fn run(args: &DemoArgs, common: &Common, out: &Output) -> Result<()> {
     }
     vljepa::check_writable(&args.out)?;
     let set = EmojiVendors::open(EmojiVendors::default_dir())?;
-    let (folder, model) = load(&args.model, common)?;
+    let (folder, model) = load(&args.model, common, Need::Demo)?;
     let bar = out.progress("texts", 1);
     let demo = Demo::run(&model, &folder, &set, |what, done, total| {
         bar.set_message(what);

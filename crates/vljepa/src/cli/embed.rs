@@ -1,12 +1,12 @@
 //! `embed` and `embed-text`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use vljepa::{Embeddings, Error, Result};
+use vljepa::{AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, TextModel, VisionModel, VisionPool};
 
 use super::args::{Common, EmbedArgs, EmbedTextArgs};
-use super::{Output, load};
+use super::{Output, open};
 
 enum Format {
     Npy,
@@ -32,19 +32,73 @@ fn check_out(out: Option<&Path>) -> Result<()> {
 pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
     check_out(args.out.as_deref())?;
     let files = vljepa::picture_files(&args.inputs)?;
-    let (_, model) = load(&args.model, common)?;
+    let folder = AnyFolder::find(args.model.model.as_deref())?;
+    match &folder {
+        AnyFolder::VlJepa(vljepa) => {
+            if args.pool.is_some() {
+                return Err(one_vector(&folder, "--pool is for V-JEPA 2 encoders"));
+            }
+            let model = open(vljepa, &args.model, common)?;
+            rows(&model.asked(args.query.as_deref())?, &files, args, out)
+        }
+        AnyFolder::Vision(vision) => {
+            if args.query.is_some() {
+                return Err(Error::Invalid(format!(
+                    "{}: a V-JEPA 2 encoder takes no query; leave --query out, or use a VL-JEPA",
+                    folder.origin()
+                )));
+            }
+            let pool = args.pool.map_or(VisionPool::default(), Into::into);
+            vision.check_pool(pool)?;
+            let device = vljepa::open_device(&common.device)?;
+            let model = VisionModel::load_as(&device, vision, args.model.precision.into())?;
+            rows(&model.pooled(pool)?, &files, args, out)
+        }
+        other => Err(other.cannot(Need::Pictures)),
+    }
+}
+
+/// A way of pooling for a model that has none to choose.
+fn one_vector(folder: &AnyFolder, whose: &str) -> Error {
+    Error::Invalid(format!(
+        "{}: a VL-JEPA gives one vector as it was trained to, {whose}; leave it out",
+        folder.origin()
+    ))
+}
+
+fn rows(encoder: &dyn PictureEncoder, files: &[PathBuf], args: &EmbedArgs, out: &Output) -> Result<()> {
     let bar = out.progress("pictures", files.len());
-    let rows = model.embed_files(&files, args.query.as_deref(), |n| bar.set_position(n as u64))?;
+    let broken = Broken::skip(args.skip_broken);
+    let (rows, skipped) = vljepa::embed_files(encoder, files, broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
-    let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+    for skip in &skipped {
+        out.note(&format!("skipped: {}", skip.error));
+    }
+    let mut left_out = skipped.iter().map(|s| &s.path).peekable();
+    let kept = files.iter().filter(|f| left_out.next_if(|path| path == f).is_none());
+    let names: Vec<String> = kept.map(|f| f.display().to_string()).collect();
     deliver(&rows, "input", &names, args.out.as_deref(), out)
 }
 
 pub fn texts(args: &EmbedTextArgs, common: &Common, out: &Output) -> Result<()> {
     check_out(args.out.as_deref())?;
-    let (_, model) = load(&args.model, common)?;
+    let folder = AnyFolder::find(args.model.model.as_deref())?;
     let bar = out.progress("texts", args.texts.len());
-    let rows = model.embed_texts(&args.texts, |n| bar.set_position(n as u64))?;
+    let done = |n: usize| bar.set_position(n as u64);
+    let rows = match &folder {
+        AnyFolder::VlJepa(vljepa) => {
+            if args.pool.is_some() {
+                return Err(one_vector(&folder, "--pool is for text encoders"));
+            }
+            open(vljepa, &args.model, common)?.embed_texts(&args.texts, done)?
+        }
+        AnyFolder::Text(text) => {
+            let device = vljepa::open_device(&common.device)?;
+            let pool = args.pool.map(Into::into);
+            TextModel::load_as(&device, text, pool, args.model.precision.into())?.embed_texts(&args.texts, done)?
+        }
+        other => return Err(other.cannot(Need::Texts)),
+    };
     bar.finish_and_clear();
     deliver(&rows, "text", &args.texts, args.out.as_deref(), out)
 }
@@ -56,17 +110,23 @@ fn deliver(rows: &Embeddings, what: &str, names: &[String], file: Option<&Path>,
             Format::Safetensors => rows.to_safetensors(&[(what, json!(names).to_string())])?,
         };
         vljepa::write_atomically(path, &bytes)?;
-        let (n, dim) = (rows.rows(), rows.dim());
+        let shape = [&[rows.rows()], rows.shape()].concat();
         return if out.json {
             let name = path.display().to_string();
-            out.document(&json!({ "out": name, "shape": [n, dim], "dtype": "f32", format!("{what}s"): names }))
+            out.document(&json!({ "out": name, "shape": shape, "dtype": "f32", format!("{what}s"): names }))
         } else {
-            out.text(&format!("{n} x {dim} f32 in {}\n", path.display()))
+            let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+            out.text(&format!("{} f32 in {}\n", shape.join(" x "), path.display()))
         };
     }
     if out.json {
-        let row = |i: usize| json!({ what: names[i], "embedding": rows.row(i) });
-        return out.document(&json!({ "dim": rows.dim(), "rows": (0..rows.rows()).map(row).collect::<Vec<_>>() }));
+        // A row of tokens is a list of vectors.
+        let width = rows.shape().last().copied().unwrap_or(1).max(1);
+        let row = |i: usize| match rows.shape().len() {
+            1 => json!({ what: names[i], "embedding": rows.row(i) }),
+            _ => json!({ what: names[i], "embedding": rows.row(i).chunks(width).collect::<Vec<_>>() }),
+        };
+        return out.document(&json!({ "dim": width, "rows": (0..rows.rows()).map(row).collect::<Vec<_>>() }));
     }
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {

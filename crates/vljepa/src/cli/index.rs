@@ -1,18 +1,18 @@
 //! `index build` and `search`.
 
 use serde_json::json;
-use vljepa::{Index, ModelFolder, Result};
+use vljepa::{AnyFolder, Index, Need, PictureFolder, Result};
 
 use super::args::{Common, IndexArgs, IndexVerb, SearchArgs};
-use super::{Output, load, output};
+use super::{Output, load, open, output};
 
 pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
     let IndexVerb::Build(args) = &args.verb;
     vljepa::check_writable(&args.out)?;
-    let total = vljepa::picture_files(std::slice::from_ref(&args.dir))?.len();
-    let (folder, model) = load(&args.model, common)?;
-    let bar = out.progress("pictures", total);
-    let (index, skipped) = Index::build(&model, &folder, &args.dir, args.skip_broken, |n| bar.set_position(n as u64))?;
+    let pictures = PictureFolder::open(&args.dir)?;
+    let (folder, model) = load(&args.model, common, Need::Index)?;
+    let bar = out.progress("pictures", pictures.files().len());
+    let (index, skipped) = Index::build(&model, &folder, pictures, args.skip_broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
     for skip in &skipped {
         out.note(&format!("skipped: {}", skip.error));
@@ -30,10 +30,9 @@ pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
 
 pub fn search(args: &SearchArgs, common: &Common, out: &Output) -> Result<()> {
     // The index first: what is wrong with it is known before a device is asked for.
-    let folder = ModelFolder::find(args.model.model.as_deref())?;
+    let folder = AnyFolder::find(args.model.model.as_deref())?.vljepa(Need::Search)?;
     let index = Index::open(&args.index, &folder)?;
-    drop(folder);
-    let (_, model) = load(&args.model, common)?;
+    let model = open(&folder, &args.model, common)?;
     let texts = model.embed_texts(&args.texts, |_| ())?;
     let mut rows = Vec::new();
     let mut searches = Vec::new();

@@ -42,12 +42,16 @@ pub fn run(args: &ModelArgs, common: &Common, out: &Output) -> Result<()> {
         text += "  none: this build carries no compact model; pass --model DIR\n";
     }
     for model in &models {
+        let pictures = match &model["image_size"] {
+            Value::Null => String::new(),
+            size => format!(" pictures of {size} pixels,"),
+        };
         text += &format!(
-            "  {}: {} parameters, {:.1} MB, pictures of {} pixels, embeddings of {}\n",
+            "  {}: {}, {} parameters, {:.1} MB,{pictures} embeddings of {}\n",
             plain(&model["origin"]),
+            plain(&model["kind"]),
             plain(&model["parameters"]),
             model["weight_bytes"].as_f64().unwrap_or(0.0) / 1e6,
-            plain(&model["image_size"]),
             plain(&model["embedding_dim"]),
         );
     }

@@ -1,6 +1,7 @@
 //! The verbs of the command.
 
 mod args;
+mod ask;
 mod bench;
 mod classify;
 mod convert;
@@ -13,7 +14,7 @@ mod output;
 mod train;
 
 use clap::Parser;
-use vljepa::{Error, Model, ModelFolder, Result};
+use vljepa::{AnyFolder, Error, Model, ModelFolder, Need, Result};
 
 use args::{Cli, Common, Verb};
 use output::Output;
@@ -28,6 +29,7 @@ pub fn main() -> Result<()> {
         Verb::Embed(args) => embed::pictures(args, common, &out),
         Verb::EmbedText(args) => embed::texts(args, common, &out),
         Verb::Classify(args) => classify::run(args, common, &out),
+        Verb::Ask(args) => ask::run(args, common, &out),
         Verb::Index(args) => index::build(args, common, &out),
         Verb::Search(args) => index::search(args, common, &out),
         Verb::Train(args) => train::train(args, common, &out),
@@ -39,12 +41,18 @@ pub fn main() -> Result<()> {
     }
 }
 
-/// Opens model and device; the folder first, because its faults are found without a device.
-fn load(args: &args::ModelArgs, common: &Common) -> Result<(ModelFolder, Model)> {
-    let folder = ModelFolder::find(args.model.as_deref())?;
-    let device = vljepa::open_device(&common.device)?;
-    let model = Model::load_as(&device, &folder, args.precision.into())?;
+/// Opens a VL-JEPA and a device; the folder first, because its faults are found without a device. Another kind of model is
+/// refused for what the verb needs.
+fn load(args: &args::ModelArgs, common: &Common, need: Need) -> Result<(ModelFolder, Model)> {
+    let folder = AnyFolder::find(args.model.as_deref())?.vljepa(need)?;
+    let model = open(&folder, args, common)?;
     Ok((folder, model))
+}
+
+/// A VL-JEPA on the device that was asked for.
+fn open(folder: &ModelFolder, args: &args::ModelArgs, common: &Common) -> Result<Model> {
+    let device = vljepa::open_device(&common.device)?;
+    Model::load_as(&device, folder, args.precision.into())
 }
 
 /// A failure of JSON output, which only numbers that are not finite can bring about.

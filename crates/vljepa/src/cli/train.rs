@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use vljepa::{ModelFolder, Result};
+use vljepa::{Need, Result};
 use vljepa_data::emoji::EmojiVendors;
 use vljepa_train::{EmojiVendorsOptions, Event, RunOptions};
 
@@ -52,9 +52,7 @@ pub fn eval(args: &EvalArgs, common: &Common, out: &Output) -> Result<()> {
     let Suite::EmojiVendors = args.suite;
     let dir = args.data.clone().unwrap_or_else(EmojiVendors::default_dir);
     let set = EmojiVendors::open(dir)?;
-    // What is wrong with the model is known before a device is asked for.
-    ModelFolder::find(args.model.model.as_deref())?;
-    let (_, model) = load(&args.model, common)?;
+    let (_, model) = load(&args.model, common, Need::Suite)?;
     let bar = out.progress("texts", 1 + 3);
     let report = model.eval_emoji_vendors(&set, &EmojiVendorsOptions::default(), |what| {
         bar.set_message(what.to_owned());

@@ -66,7 +66,7 @@ fn outputs_that_cannot_be_written() {
     for (out, words) in [
         ("@pictures/rows", ".npy or .safetensors"),
         ("@rows.txt", ".npy or .safetensors"),
-        ("@gone/rows.npy", "no such file or folder"),
+        ("@gone/rows.npy", "no such folder to write into"),
         ("@file/rows.npy", "file"),
     ] {
         fails(&mut vljepa(bench.args(&["embed", "@pictures", "--out", out])), &[words]);

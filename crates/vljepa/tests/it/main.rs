@@ -3,11 +3,16 @@
 // Tests may stop where they stand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod ask;
 mod checkpoints;
 mod files;
+mod hub;
 mod learning;
 mod machine;
 mod models;
 mod support;
+#[path = "../../../model/tests/it/synthetic.rs"]
+#[allow(dead_code)]
+mod synthetic;
 mod verbs;
 mod videos;
