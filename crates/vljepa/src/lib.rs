@@ -30,6 +30,7 @@ pub mod info;
 mod inspect;
 mod media;
 mod model;
+mod row_file;
 mod texts;
 
 pub use classify::{Classifier, Prediction, answers_from_list, labels_from_file, labels_from_list};
@@ -46,3 +47,4 @@ pub use index::{Entry, Index, PictureFolder};
 pub use inspect::{Inspection, TensorInfo};
 pub use media::{Broken, PictureEncoder, Skipped, embed_files, picture_files};
 pub use model::{Asked, Model, open_device};
+pub use row_file::{RowFile, RowFormat, embed_to_file, write_rows};

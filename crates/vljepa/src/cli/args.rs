@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use vljepa::bench::Preset;
 use vljepa::{TextPool, VisionPool};
 use vljepa_model::Precision;
@@ -74,7 +75,8 @@ pub struct ModelArgs {
 }
 
 /// `--precision`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum PrecisionArg {
     F32,
     F16,
@@ -113,7 +115,8 @@ pub struct EmbedArgs {
 }
 
 /// `embed --pool`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum PoolArg {
     /// All tokens: rows of [tokens, width], as the encoder gives them, not normalised
     None,

@@ -3,30 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use vljepa::{AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, TextModel, VisionModel, VisionPool};
+use vljepa::{
+    AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, RowFormat, Skipped, TextModel, VisionModel,
+};
+use vljepa_tensor::Device;
 
-use super::args::{Common, EmbedArgs, EmbedTextArgs};
+use super::args::{Common, EmbedArgs, EmbedTextArgs, PoolArg};
 use super::{Output, open};
-
-enum Format {
-    Npy,
-    Safetensors,
-}
-
-fn format(path: &Path) -> Result<Format> {
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("npy") => Ok(Format::Npy),
-        Some("safetensors") => Ok(Format::Safetensors),
-        _ => Err(Error::Content {
-            path: path.into(),
-            reason: "--out takes a name that ends in .npy or .safetensors".into(),
-        }),
-    }
-}
 
 /// Refuses an output that will not work before any work is done for it.
 fn check_out(out: Option<&Path>) -> Result<()> {
-    out.map_or(Ok(()), |path| format(path).and_then(|_| vljepa::check_writable(path)))
+    out.map_or(Ok(()), |path| RowFormat::of(path).and_then(|_| vljepa::check_writable(path)))
 }
 
 pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
@@ -39,7 +26,8 @@ pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
                 return Err(one_vector(&folder, "--pool is for V-JEPA 2 encoders"));
             }
             let model = open(vljepa, &args.model, common)?;
-            rows(&model.asked(args.query.as_deref())?, &files, args, out)
+            let depends = Depends { query: args.query.as_deref(), pool: None, device: model.device() };
+            rows(&model.asked(depends.query)?, &folder, &depends, &files, args, out)
         }
         AnyFolder::Vision(vision) => {
             if args.query.is_some() {
@@ -48,11 +36,12 @@ pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
                     folder.origin()
                 )));
             }
-            let pool = args.pool.map_or(VisionPool::default(), Into::into);
-            vision.check_pool(pool)?;
+            let pool = args.pool.unwrap_or(PoolArg::Mean);
+            vision.check_pool(pool.into())?;
             let device = vljepa::open_device(&common.device)?;
             let model = VisionModel::load_as(&device, vision, args.model.precision.into())?;
-            rows(&model.pooled(pool)?, &files, args, out)
+            let depends = Depends { query: None, pool: Some(pool), device: &device };
+            rows(&model.pooled(pool.into())?, &folder, &depends, &files, args, out)
         }
         other => Err(other.cannot(Need::Pictures)),
     }
@@ -66,18 +55,68 @@ fn one_vector(folder: &AnyFolder, whose: &str) -> Error {
     ))
 }
 
-fn rows(encoder: &dyn PictureEncoder, files: &[PathBuf], args: &EmbedArgs, out: &Output) -> Result<()> {
+/// Rows of files to standard output or to a file; `depends` is what they depend on beside the model and the files.
+fn rows(
+    encoder: &dyn PictureEncoder,
+    folder: &AnyFolder,
+    depends: &Depends<'_>,
+    files: &[PathBuf],
+    args: &EmbedArgs,
+    out: &Output,
+) -> Result<()> {
     let bar = out.progress("pictures", files.len());
+    let done = |n: usize| bar.set_position(n as u64);
     let broken = Broken::skip(args.skip_broken);
-    let (rows, skipped) = vljepa::embed_files(encoder, files, broken, |n| bar.set_position(n as u64))?;
-    bar.finish_and_clear();
-    for skip in &skipped {
-        out.note(&format!("skipped: {}", skip.error));
+    // What fits into one batch is done at once: there is nothing to go on with.
+    let many = files.len() > encoder.batch(encoder.frames());
+    if let Some(path) = args.out.as_deref().filter(|_| many) {
+        let identity = json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "model": folder.hash(),
+            "precision": args.model.precision,
+            "query": depends.query,
+            "pool": depends.pool,
+            "device": [vljepa::info::adapter_name(depends.device), format!("{:?}", depends.device.capabilities())],
+        });
+        let written = vljepa::embed_to_file(encoder, files, path, &identity, broken, done)?;
+        bar.finish_and_clear();
+        note_skipped(&written.skipped, out);
+        if out.json {
+            return out.document(&json!({
+                "out": path.display().to_string(), "shape": written.shape, "dtype": "f32", "inputs": written.names,
+                "resumed": written.resumed,
+            }));
+        }
+        if written.resumed > 0 {
+            out.note(&format!("{} files were done by an earlier run", written.resumed));
+        }
+        return out.text(&self::written(&written.shape, path));
     }
+    let (rows, skipped) = vljepa::embed_files(encoder, files, broken, done)?;
+    bar.finish_and_clear();
+    note_skipped(&skipped, out);
     let mut left_out = skipped.iter().map(|s| &s.path).peekable();
     let kept = files.iter().filter(|f| left_out.next_if(|path| path == f).is_none());
     let names: Vec<String> = kept.map(|f| f.display().to_string()).collect();
     deliver(&rows, "input", &names, args.out.as_deref(), out)
+}
+
+/// What rows depend on, beside the model and the files.
+struct Depends<'a> {
+    query: Option<&'a str>,
+    pool: Option<PoolArg>,
+    device: &'a Device,
+}
+
+fn note_skipped(skipped: &[Skipped], out: &Output) {
+    for skip in skipped {
+        out.note(&format!("skipped: {}", skip.error));
+    }
+}
+
+fn written(shape: &[usize], path: &Path) -> String {
+    let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+    format!("{} f32 in {}\n", shape.join(" x "), path.display())
 }
 
 pub fn texts(args: &EmbedTextArgs, common: &Common, out: &Output) -> Result<()> {
@@ -105,19 +144,13 @@ pub fn texts(args: &EmbedTextArgs, common: &Common, out: &Output) -> Result<()> 
 
 fn deliver(rows: &Embeddings, what: &str, names: &[String], file: Option<&Path>, out: &Output) -> Result<()> {
     if let Some(path) = file {
-        let bytes = match format(path)? {
-            Format::Npy => rows.to_npy(),
-            Format::Safetensors => rows.to_safetensors(&[(what, json!(names).to_string())])?,
-        };
-        vljepa::write_atomically(path, &bytes)?;
+        vljepa::write_rows(path, rows, what, names)?;
         let shape = [&[rows.rows()], rows.shape()].concat();
-        return if out.json {
+        if out.json {
             let name = path.display().to_string();
-            out.document(&json!({ "out": name, "shape": shape, "dtype": "f32", format!("{what}s"): names }))
-        } else {
-            let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-            out.text(&format!("{} f32 in {}\n", shape.join(" x "), path.display()))
-        };
+            return out.document(&json!({ "out": name, "shape": shape, "dtype": "f32", format!("{what}s"): names }));
+        }
+        return out.text(&written(&shape, path));
     }
     if out.json {
         // A row of tokens is a list of vectors.

@@ -228,8 +228,7 @@ fn text_encoders_give_the_rows_of_the_reference() {
         let model = folder(&bench, kind, &fixture[kind]);
         let rows = |more: &[&str]| {
             let got = json([&["embed-text", "--model", &model], &texts[..], more].concat());
-            let rows = got["rows"].as_array().unwrap().iter().map(|r| vector(&r["embedding"])).collect::<Vec<_>>();
-            rows
+            got["rows"].as_array().unwrap().iter().map(|r| vector(&r["embedding"])).collect::<Vec<_>>()
         };
         let same = |got: &[Vec<f64>], want: &Value, what: &str| {
             let want = vector(want);

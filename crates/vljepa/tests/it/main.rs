@@ -10,6 +10,7 @@ mod hub;
 mod learning;
 mod machine;
 mod models;
+mod resume;
 mod support;
 #[path = "../../../model/tests/it/synthetic.rs"]
 #[allow(dead_code)]
