@@ -64,6 +64,10 @@ impl VisionFolder {
         let path = dir.join(CONFIG);
         let config_text = files::read_text(&path, MAX_JSON)?;
         let config = Vjepa2Config::from_json(&config_text).map_err(Error::model(path.display()))?;
+        if config.in_chans != 3 {
+            let reason = format!("`in_chans` is {}, pictures and videos have 3 channels", config.in_chans);
+            return Err(Error::content(path, reason));
+        }
         let mut preprocess = Preprocess::vjepa2(config.crop_size as u32);
         let mut processor_text = String::new();
         if let Some(file) = PROCESSORS.iter().map(|name| dir.join(name)).find(|p| p.exists()) {

@@ -208,6 +208,10 @@ fn base_models_shards_and_folders_without_a_processor() {
     let info = json(["info", "--model", &model]);
     let info = info["models"].as_array().unwrap().last().unwrap();
     assert_eq!((&info["kind"], &info["classes"], &info["image_size"]), (&json!("vjepa2"), &json!(3), &json!(32)));
+    let mut config = serde_json::from_slice::<Value>(&std::fs::read(bench.path("base/config.json")).unwrap()).unwrap();
+    config["in_chans"] = 4.into();
+    bench.write("base/config.json", config.to_string());
+    fails(&mut vljepa(["embed", &picture, "--model", &base]), &["config.json", "`in_chans` is 4"]);
     // Weights that do not fit are told apart from their configuration.
     let broken =
         renamed(&bench.path("hub/model.safetensors"), |n| (n != "vjepa2.encoder.layernorm.bias").then(|| n.to_owned()));
