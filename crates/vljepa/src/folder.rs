@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{SafeTensors, ShardIndex, Shards};
 
+use crate::encoders::hash_of;
 use crate::error::{Error, Result};
 use crate::files::{self, Mapped};
-use crate::hub::hash_of;
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use vljepa_tensor::{Device, Dtype, ops};
 
+use crate::encoders::AnyFolder;
 use crate::error::Result;
 use crate::folder::ModelFolder;
-use crate::hub::AnyFolder;
 
 /// One adapter.
 #[derive(Clone, Debug, Serialize)]

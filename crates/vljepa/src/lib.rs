@@ -21,10 +21,10 @@ mod classify;
 mod convert;
 mod demo;
 mod embeddings;
+mod encoders;
 mod error;
 mod files;
 mod folder;
-mod hub;
 mod index;
 pub mod info;
 mod inspect;
@@ -37,12 +37,12 @@ pub use classify::{Classifier, Prediction, answers_from_list, labels_from_file, 
 pub use convert::{ConvertFrom, ConvertOptions, Converted, convert};
 pub use demo::{Demo, Floor, Named, Score, Search, Timing};
 pub use embeddings::{Embeddings, Match, best, softmax};
+pub use encoders::{
+    AnyFolder, ClassScore, Need, PooledVision, TextFolder, TextModel, TextPool, VisionFolder, VisionModel, VisionPool,
+};
 pub use error::{Error, Result};
 pub use files::{check_writable, remove_unfinished, write_atomically};
 pub use folder::ModelFolder;
-pub use hub::{
-    AnyFolder, ClassScore, Need, PooledVision, TextFolder, TextModel, TextPool, VisionFolder, VisionModel, VisionPool,
-};
 pub use index::{Entry, Index, PictureFolder};
 pub use inspect::{Inspection, TensorInfo};
 pub use media::{Broken, PictureEncoder, Skipped, embed_files, picture_files};

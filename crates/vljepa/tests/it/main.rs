@@ -5,8 +5,8 @@
 
 mod ask;
 mod checkpoints;
+mod encoders;
 mod files;
-mod hub;
 mod learning;
 mod machine;
 mod models;
