@@ -50,6 +50,9 @@ pub enum Error {
     /// Training and evaluation.
     #[error(transparent)]
     Train(#[from] vljepa_train::TrainError),
+    /// Fetching from a hub.
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Stdout(#[from] std::io::Error),

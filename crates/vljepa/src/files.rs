@@ -98,10 +98,10 @@ static UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A temporary path while it is under way.
 #[derive(Debug)]
-struct UnderWay(PathBuf);
+pub(crate) struct UnderWay(PathBuf);
 
 impl UnderWay {
-    fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
         UnderWay(path.to_path_buf())
     }

@@ -25,6 +25,7 @@ mod encoders;
 mod error;
 mod files;
 mod folder;
+pub mod hub;
 mod index;
 pub mod info;
 mod inspect;

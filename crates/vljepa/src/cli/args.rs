@@ -54,6 +54,8 @@ pub enum Verb {
     Eval(EvalArgs),
     /// Name and find drawings of an unseen designer; writes a page with pictures
     Demo(DemoArgs),
+    /// Fetch a model from the Hugging Face hub and print its folder
+    Pull(PullArgs),
     /// Turn a checkpoint of another project into a folder that this program reads
     Convert(ConvertArgs),
     /// What a checkpoint, a model folder or an index holds
@@ -296,6 +298,28 @@ pub struct DemoArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// Files go into the cache that Python's huggingface_hub uses, and are fetched once. Environment: HF_HOME or HF_HUB_CACHE (where
+/// the cache is), HF_TOKEN (for private and gated repositories), HF_ENDPOINT (another hub), HF_HUB_OFFLINE=1 (the cache only).
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Repository, as in facebook/vjepa2-vitl-fpc64-256
+    #[arg(value_name = "ORG/NAME")]
+    pub repo: String,
+    /// Branch, tag or commit
+    #[arg(long, value_name = "REV", default_value = "main")]
+    pub revision: String,
+    /// Fetch the files that fit, in place of configurations, tokenizers and safetensors (or the one .pt, .pth or .bin where there
+    /// are none); repeatable, * stands for any text
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Leave out the files that fit; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Fetch again what the cache has
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

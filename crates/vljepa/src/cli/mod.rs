@@ -11,6 +11,7 @@ mod index;
 mod info;
 mod inspect;
 mod output;
+mod pull;
 mod train;
 
 use clap::Parser;
@@ -35,6 +36,7 @@ pub fn main() -> Result<()> {
         Verb::Train(args) => train::train(args, common, &out),
         Verb::Eval(args) => train::eval(args, common, &out),
         Verb::Demo(args) => demo::run(args, common, &out),
+        Verb::Pull(args) => pull::run(args, &out),
         Verb::Convert(args) => convert::run(args, &out),
         Verb::Inspect(args) => inspect::run(args, &out),
         Verb::Bench(args) => bench::run(args, common, &out),

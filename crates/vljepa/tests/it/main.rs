@@ -7,6 +7,8 @@ mod ask;
 mod checkpoints;
 mod encoders;
 mod files;
+mod hub;
+mod hub_server;
 mod learning;
 mod machine;
 mod models;

@@ -1,0 +1,221 @@
+//! The cache on disk, as Python's `huggingface_hub` lays it out, so that both share one.
+//!
+//! ```text
+//! CACHE/.locks/models--org--name/ETAG.lock
+//! CACHE/models--org--name/blobs/ETAG                    content, ETAG.incomplete while it comes
+//!                         refs/main                     the commit
+//!                         snapshots/COMMIT/config.json  -> ../../blobs/ETAG
+//! ```
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::names::{Etag, FileName, RepoId, Revision, is_commit};
+use super::{HubError, PullEvent};
+use crate::error::Result;
+use crate::files::{UnderWay, write_atomically};
+
+/// Tells backup programs that all of this can be had again (bford.info/cachedir).
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This directory holds models that can be downloaded again.\n";
+
+/// The part of the cache that one repository has.
+pub(super) struct Cache {
+    root: PathBuf,
+    repo: PathBuf,
+    locks: PathBuf,
+    symlinks: bool,
+}
+
+/// Whoever holds it may write a blob; the lock goes when this does, or the process.
+pub(super) struct Lock {
+    _file: Option<File>,
+}
+
+impl Cache {
+    pub(super) fn new(root: &Path, repo: &RepoId, symlinks: bool) -> Self {
+        let folder = repo.folder();
+        let locks = root.join(".locks").join(&folder);
+        Self { root: root.to_path_buf(), repo: root.join(folder), locks, symlinks }
+    }
+
+    pub(super) fn blob(&self, etag: &Etag) -> PathBuf {
+        self.repo.join("blobs").join(etag.as_str())
+    }
+
+    /// Where a blob grows. Kept when the process ends, so that the next one goes on.
+    pub(super) fn incomplete(&self, etag: &Etag) -> PathBuf {
+        self.repo.join("blobs").join(format!("{}.incomplete", etag.as_str()))
+    }
+
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.repo.join("snapshots").join(commit)
+    }
+
+    /// Length of a file of a snapshot, `None` where it is missing or its blob is.
+    pub(super) fn cached(&self, commit: &str, name: &FileName) -> Option<u64> {
+        let meta = std::fs::metadata(self.snapshot(commit).join(name.path())).ok()?;
+        meta.is_file().then_some(meta.len())
+    }
+
+    /// The commit that the revision was when it was last pulled.
+    pub(super) fn commit(&self, revision: &Revision) -> Option<String> {
+        if is_commit(revision.as_str()) {
+            return Some(revision.as_str().to_owned());
+        }
+        let mut text = String::new();
+        let file = File::open(self.repo.join("refs").join(revision.path())).ok()?;
+        file.take(256).read_to_string(&mut text).ok()?;
+        let commit = text.trim();
+        is_commit(commit).then(|| commit.to_owned())
+    }
+
+    /// Names of all files of a snapshot, those whose blob is gone too; nothing where there is no snapshot.
+    pub(super) fn names(&self, commit: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut folders = vec![(self.snapshot(commit), String::new())];
+        while let Some((folder, prefix)) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let name = format!("{prefix}{name}");
+                // Of the entry itself: a link to a folder is not followed.
+                if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                    folders.push((entry.path(), name + "/"));
+                } else {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
+    /// The files of a commit as newer Python clients note them, `None` where none did.
+    pub(super) fn noted_names(&self, commit: &str) -> Option<Vec<String>> {
+        let path = self.repo.join("trees").join(format!("{commit}.json"));
+        let text = crate::files::read_text(&path, 64 << 20).ok()?;
+        let tree: serde_json::Value = serde_json::from_str(&text).ok()?;
+        Some(tree.get("files")?.as_object()?.keys().cloned().collect())
+    }
+
+    /// Makes the folder for blobs.
+    pub(super) fn prepare(&self) -> Result<()> {
+        create(&self.repo.join("blobs"))?;
+        let tag = self.root.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            // Of use to others only.
+            let _ = write_atomically(&tag, TAG.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Waits until no other process, of this program or of Python, fetches the blob.
+    pub(super) fn lock(&self, etag: &Etag, name: &FileName, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<Lock> {
+        create(&self.locks)?;
+        let path = self.locks.join(format!("{}.lock", etag.as_str()));
+        let failed = || HubError::cache(&path, "locking");
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::OpenOptionsExt;
+                // Others of the group may share the cache.
+                options.mode(0o664);
+            }
+            let file = options.open(&path).map_err(failed())?;
+            let taken = match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    hear(PullEvent::Waiting { name: name.as_str() });
+                    file.lock()
+                }
+                Err(TryLockError::Error(e)) => Err(e),
+                Ok(()) => Ok(()),
+            };
+            match taken {
+                // Python's client may remove the file when it is done; then the lock is on nothing.
+                Ok(()) if same_file(&file, &path) => return Ok(Lock { _file: Some(file) }),
+                Ok(()) => {}
+                // Without locks, two processes write the same bytes at the same places, and check them.
+                Err(e) if e.kind() == std::io::ErrorKind::Unsupported => return Ok(Lock { _file: None }),
+                Err(e) => return Err(failed()(e).into()),
+            }
+        }
+    }
+
+    /// Puts a blob into a snapshot: a relative link; where there are no links the file itself, copied, or moved when nothing
+    /// else needs the blob.
+    pub(super) fn link(&self, etag: &Etag, commit: &str, name: &FileName, movable: bool) -> Result<()> {
+        let place = self.snapshot(commit).join(name.path());
+        let folder = place.parent().unwrap_or(&self.repo);
+        create(folder)?;
+        let temporary = folder.join(format!(".vljepa-{}.tmp", std::process::id()));
+        let under_way = UnderWay::new(&temporary);
+        let failed = || HubError::cache(&place, "writing");
+        let _ = std::fs::remove_file(&temporary);
+        let up = "../".repeat(name.depth() + 2);
+        let linked = self.symlinks && symlink(&format!("{up}blobs/{}", etag.as_str()), &temporary).is_ok();
+        let blob = self.blob(etag);
+        if !linked {
+            let done = if movable && !blob.is_symlink() {
+                std::fs::rename(&blob, &temporary)
+            } else {
+                std::fs::copy(&blob, &temporary).and_then(|_| File::open(&temporary)?.sync_all())
+            };
+            match done {
+                // Another process moved it there.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && place.is_file() => return Ok(()),
+                other => other.map_err(failed())?,
+            }
+        }
+        std::fs::rename(&temporary, &place).map_err(failed())?;
+        drop(under_way);
+        Ok(())
+    }
+
+    /// Notes which commit a revision is.
+    pub(super) fn note(&self, revision: &Revision, commit: &str) -> Result<()> {
+        if self.commit(revision).as_deref() == Some(commit) {
+            return Ok(());
+        }
+        let path = self.repo.join("refs").join(revision.path());
+        create(path.parent().unwrap_or(&self.repo))?;
+        write_atomically(&path, commit.as_bytes())
+    }
+}
+
+fn create(folder: &Path) -> Result<()> {
+    Ok(std::fs::create_dir_all(folder).map_err(HubError::cache(folder, "creating"))?)
+}
+
+/// Whether an open file is still the one at `path`.
+fn same_file(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |m: std::fs::Metadata| (m.dev(), m.ino());
+        matches!((file.metadata().map(id), std::fs::metadata(path).map(id)), (Ok(a), Ok(b)) if a == b)
+    }
+    #[cfg(not(unix))]
+    {
+        // An open file cannot be removed there.
+        let _ = (file, path);
+        true
+    }
+}
+
+#[cfg(unix)]
+fn symlink(target: &str, at: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, at)
+}
+
+#[cfg(windows)]
+fn symlink(target: &str, at: &Path) -> std::io::Result<()> {
+    std::os::windows::fs::symlink_file(target.replace('/', "\\"), at)
+}
+
+#[cfg(not(any(unix, windows)))]
+fn symlink(_: &str, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
