@@ -300,9 +300,8 @@ pub struct DemoArgs {
     pub model: ModelArgs,
 }
 
-/// Files go into the cache that Python's huggingface_hub uses, and are fetched once. Environment: HF_HOME or HF_HUB_CACHE (where
-/// the cache is), HF_TOKEN (for private and gated repositories), HF_ENDPOINT (another hub), HF_HUB_OFFLINE=1 (the cache only).
 #[derive(Debug, Args)]
+#[command(after_help = PULL_HELP)]
 pub struct PullArgs {
     /// Repository, as in facebook/vjepa2-vitl-fpc64-256
     #[arg(value_name = "ORG/NAME")]
@@ -310,8 +309,7 @@ pub struct PullArgs {
     /// Branch, tag or commit
     #[arg(long, value_name = "REV", default_value = "main")]
     pub revision: String,
-    /// Fetch the files that fit, in place of configurations, tokenizers and safetensors (or the one .pt, .pth or .bin where there
-    /// are none); repeatable, * stands for any text
+    /// Fetch the files that fit in place of those that this program reads; repeatable, * stands for any text
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
     /// Leave out the files that fit; repeatable
@@ -427,6 +425,17 @@ impl From<PresetArg> for Preset {
         }
     }
 }
+
+/// What holds for every pull.
+const PULL_HELP: &str = "\
+Without --include: configurations, tokenizers, the model card and safetensors; the one .pt, .pth or .bin where there are none.
+Files go into the cache that Python's huggingface_hub uses too; what it has is not fetched again, what was cut off goes on.
+
+Environment:
+  HF_TOKEN               Token for private repositories and for those whose licence must be accepted
+  HF_HOME, HF_HUB_CACHE  Where the cache is: HF_HOME/hub, or HF_HUB_CACHE [default: ~/.cache/huggingface/hub]
+  HF_ENDPOINT            Another hub
+  HF_HUB_OFFLINE=1       Use the cache only";
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {

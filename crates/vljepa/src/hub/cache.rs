@@ -20,6 +20,10 @@ use crate::files::{UnderWay, write_atomically};
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory holds models that can be downloaded again.\n";
 
+/// Others of the group may share the cache.
+#[cfg(unix)]
+const LOCK_MODE: u32 = 0o664;
+
 /// The part of the cache that one repository has.
 pub(super) struct Cache {
     root: PathBuf,
@@ -121,10 +125,15 @@ impl Cache {
             #[cfg(unix)]
             {
                 use std::os::unix::fs::OpenOptionsExt;
-                // Others of the group may share the cache.
-                options.mode(0o664);
+                options.mode(LOCK_MODE);
             }
             let file = options.open(&path).map_err(failed())?;
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                // Whatever the process's mask; only the owner can, once.
+                let _ = file.set_permissions(std::fs::Permissions::from_mode(LOCK_MODE));
+            }
             let taken = match file.try_lock() {
                 Err(TryLockError::WouldBlock) => {
                     hear(PullEvent::Waiting { name: name.as_str() });

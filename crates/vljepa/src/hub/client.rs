@@ -372,12 +372,16 @@ pub(super) fn transport(error: ureq::Error, host: &str) -> Failure {
         }
         ureq::Error::Timeout(_) => Failure::passing(format!("{host} fell silent")),
         ureq::Error::Io(e) => match e.kind() {
-            ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
-                unreachable(e.to_string())
-            }
+            ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::TimedOut
+            | ErrorKind::WouldBlock => Failure::passing(format!("the connection to {host} broke ({e})")),
             // What TLS does not accept.
             ErrorKind::InvalidData => lasting(e.to_string()),
-            _ => Failure::passing(format!("the connection to {host} broke ({e})")),
+            // Refused, no route, a name that is not found.
+            _ => unreachable(e.to_string()),
         },
         ureq::Error::Protocol(e) => Failure::passing(format!("{host} does not speak HTTP ({e})")),
         other => lasting(other.to_string()),

@@ -546,6 +546,8 @@ fn offline_and_unreachable() {
     };
     let away = || command(&closed, f.cache.path(), &[REPO]);
     fails_after_notes(&mut away(), &["cannot be reached", "refused", "HTTPS_PROXY"]);
+    let mut nowhere = command("http://no-such-host.invalid", f.cache.path(), &[REPO]);
+    fails_after_notes(&mut nowhere, &["no-such-host.invalid cannot be reached", "check the network"]);
     f.json(&[REPO]);
     fails_after_notes(&mut away(), &["cannot be reached", "HF_HUB_OFFLINE=1"]);
     fails(f.command(&[REPO, "--force"]).env("HF_HUB_OFFLINE", "1"), &["--force", "HF_HUB_OFFLINE"]);
