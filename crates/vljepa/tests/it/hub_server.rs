@@ -1,17 +1,27 @@
-//! A hub to test against: it answers as the real one does, with a store of large files at another port, and fails on request.
+//! A hub to test against: it answers as the real one does, with a store of large files at another port, and fails on request;
+//! and an empty cache for its one repository.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::json;
+use assert_cmd::Command;
+use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::support::vljepa;
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "org/tiny";
+pub const CONFIG: &[u8] = b"{\"model_type\": \"vjepa2\"}\n";
+/// `git hash-object` of [`CONFIG`].
+pub const CONFIG_ETAG: &str = "7aa0fe888c2826f040b67b5e35fb1fcca7a46876";
+pub const TOKEN: &str = "hf_SecretSecretSecret";
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -288,5 +298,107 @@ impl State {
             Some((bytes, _)) => Reply { body: bytes.clone(), ..Reply::new(200).header("ETag", "\"a store's own\"") },
             None => Reply::new(403),
         }
+    }
+}
+
+/// A hub with a model, and an empty cache.
+pub struct Fixture {
+    pub hub: Hub,
+    pub cache: TempDir,
+    pub weights: Vec<u8>,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let weights = noise(300_001);
+        let hub = Hub::new(&[
+            (".gitattributes", b"*.safetensors filter=lfs\n"),
+            ("1_Pooling/config.json", b"{}"),
+            ("README.md", b"# Tiny\n"),
+            ("config.json", CONFIG),
+            ("model.safetensors", &weights),
+            ("pytorch_model.bin", &noise(1000)),
+            ("onnx/model.onnx", b"onnx"),
+        ]);
+        Self { hub, cache: tempfile::tempdir().unwrap(), weights }
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        command(&self.hub.address, self.cache.path(), args)
+    }
+
+    /// Pulls, and gives the parsed document.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        let output = self.command(&[args, &["--json"]].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub fn repo(&self) -> PathBuf {
+        self.cache.path().join("models--org--tiny")
+    }
+
+    pub fn snapshot(&self, name: &str) -> PathBuf {
+        self.repo().join("snapshots").join(COMMIT).join(name)
+    }
+
+    pub fn incomplete(&self) -> PathBuf {
+        self.repo().join("blobs").join(etag(&self.weights, true) + ".incomplete")
+    }
+
+    /// The requests since the last call, less what the store was asked.
+    pub fn lines(&self) -> Vec<String> {
+        self.hub.seen().iter().filter(|s| !s.store).map(Seen::line).collect()
+    }
+}
+
+/// `vljepa pull` with nothing of this machine's own settings.
+pub fn command(address: &str, cache: &Path, args: &[&str]) -> Command {
+    let mut command = vljepa([&["pull"], args].concat());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy().to_ascii_uppercase();
+        if text.starts_with("HF_") || text.starts_with("HUGGING") || text.ends_with("_PROXY") {
+            command.env_remove(name);
+        }
+    }
+    command.env("HF_ENDPOINT", address).env("HF_HOME", cache.join("home")).env("HF_HUB_CACHE", cache);
+    command.timeout(Duration::from_secs(120));
+    command
+}
+
+/// All below a folder: contents of files, `-> target` of links.
+pub fn tree(folder: &Path) -> BTreeMap<String, String> {
+    pub fn walk(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
+            if path.is_symlink() {
+                found.insert(name, format!("-> {}", std::fs::read_link(&path).unwrap().display()));
+            } else if path.is_dir() {
+                walk(&path, &format!("{name}/"), found);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                found
+                    .insert(name, String::from_utf8(bytes).unwrap_or_else(|e| format!("{} bytes", e.as_bytes().len())));
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(folder, "", &mut found);
+    found
+}
+
+/// As [`fails`], with notes on stderr before the one line.
+#[track_caller]
+pub fn fails_after_notes(command: &mut Command, words: &[&str]) {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(output.stdout.is_empty());
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: ") && stderr.matches("error: ").count() == 1, "{stderr}");
+    for word in words {
+        assert!(last.contains(word), "no {word:?} in: {last}");
     }
 }

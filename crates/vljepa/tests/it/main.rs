@@ -8,6 +8,7 @@ mod checkpoints;
 mod encoders;
 mod files;
 mod hub;
+mod hub_faults;
 mod hub_server;
 mod learning;
 mod machine;
