@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::hub_server::{COMMIT, CONFIG, Fault, Fixture, Hub, REPO, TOKEN, command, etag, fails_after_notes, tree};
+use crate::hub_server::{COMMIT, Fault, Fixture, Hub, REPO, TOKEN, command, etag, fails_after_notes, tree};
 use crate::support::fails;
 
 #[test]
@@ -134,7 +134,7 @@ fn leftovers_are_used_when_they_fit() {
         (f.weights[..1000].to_vec(), None, vec![from(1000)]),
         (f.weights[..1000].to_vec(), Some(Fault::Whole), vec![from(1000)]),
         (wrong, None, vec![from(1000), None]),
-        (whole, None, vec![]),
+        (whole.clone(), None, vec![]),
         (long, None, vec![None]),
         (Vec::new(), None, vec![None]),
     ] {
@@ -148,11 +148,23 @@ fn leftovers_are_used_when_they_fit() {
         assert_eq!(std::fs::read(&blob).unwrap(), f.weights);
         assert!(!f.incomplete().exists());
     }
-    // Without a size from the hub, the end is where the server says.
-    let blob = f.repo().join("blobs").join(etag(CONFIG, false));
-    std::fs::rename(&blob, blob.with_extension("incomplete")).unwrap();
-    f.json(&[REPO]);
-    assert_eq!(std::fs::read(&blob).unwrap(), CONFIG);
+    // Without a size from the hub, the end is where the store says.
+    for (left, fault, want) in [
+        (1000, None, vec![from(1000)]),
+        (whole.len(), None, vec![from(whole.len())]),
+        (0, None, vec![None]),
+        (0, Some(Fault::Cut(5000)), vec![None, from(5000)]),
+    ] {
+        let blob = f.repo().join("blobs").join(etag(&f.weights, true));
+        std::fs::remove_file(&blob).unwrap();
+        std::fs::write(f.incomplete(), &whole[..left]).unwrap();
+        f.hub.fault("HEAD", Fault::Headers(vec![("X-Linked-Size", "unknown".into())]));
+        fault.into_iter().for_each(|fault| f.hub.fault("signature", fault));
+        store();
+        f.json(&[REPO]);
+        assert_eq!(store(), want, "{left} bytes left");
+        assert_eq!(std::fs::read(&blob).unwrap(), f.weights);
+    }
 }
 
 #[test]
