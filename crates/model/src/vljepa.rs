@@ -154,7 +154,7 @@ impl VlJepa {
     /// # Errors
     /// When frames and query do not fit the configuration or each other.
     pub fn predict(&self, f: &Forward, frames: &Tensor, query: Option<&Tokens>) -> Result<Var> {
-        let vision = self.x_encoder.forward(f, frames)?;
+        let vision = self.encode_frames(f, frames)?;
         self.predict_from_tokens(f, &vision, query)
     }
 
@@ -163,6 +163,19 @@ impl VlJepa {
     /// # Errors
     /// When tokens and query do not fit.
     pub fn predict_from_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
+        let pooled = self.pool_tokens(f, vision, query)?;
+        let prediction = self.predictor_head.forward(f, &pooled)?;
+        match (&self.memory, &self.config.memory) {
+            (Some(memory), Some(config)) if !f.is_training() => recall(prediction.value(), memory.tensor(), config),
+            _ => Ok(prediction),
+        }
+    }
+
+    /// What the Predictor makes of patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
+    ///
+    /// # Errors
+    /// As [`VlJepa::predict_from_tokens`].
+    pub fn pool_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
         let vision = self.vision_projection.forward(f, vision)?;
         let (batch, seen) = (vision.shape()[0], vision.shape()[1]);
         let query = query.filter(|q| q.shape().1 > 0);
@@ -189,12 +202,15 @@ impl VlJepa {
             }
         };
         let x = self.predictor.forward(f, &tokens, mask.as_ref())?;
-        let pooled = autograd::masked_mean(&x, mask.as_ref())?;
-        let prediction = self.predictor_head.forward(f, &pooled)?;
-        match (&self.memory, &self.config.memory) {
-            (Some(memory), Some(config)) if !f.is_training() => recall(prediction.value(), memory.tensor(), config),
-            _ => Ok(prediction),
-        }
+        Ok(autograd::masked_mean(&x, mask.as_ref())?)
+    }
+
+    /// Patch tokens of frames, `[B, T, C, H, W]` → `[B, N, D]`, for [`VlJepa::predict_from_tokens`].
+    ///
+    /// # Errors
+    /// When frames do not fit the configuration.
+    pub fn encode_frames(&self, f: &Forward, frames: &Tensor) -> Result<Var> {
+        self.x_encoder.forward(f, frames)
     }
 
     /// Gives the model a memory of `config.rows` text embeddings `rows`, row-major and of unit length, in place of the one

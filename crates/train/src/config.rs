@@ -45,6 +45,9 @@ pub struct TrainConfig {
     /// Moving average of the weights, which is then what is evaluated and saved.
     #[serde(default)]
     pub ema: Option<EmaConfig>,
+    /// A regression that the Predictor's head is drawn towards when training is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_fit: Option<HeadFit>,
     /// A memory of the training labels in the trained model. Training itself does without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<LabelMemory>,
@@ -212,6 +215,18 @@ impl Default for YHeadConfig {
     fn default() -> Self {
         Self { whiten: true, strength: 1.0, tags: 0.0, ridge: 0.1, train: false }
     }
+}
+
+/// `[head_fit]`: the Predictor's head W of the trained model becomes (1 − share) W + share R, both scaled to predictions of
+/// one length, where R is the ridge regression of the training labels' unit embeddings on what the head sees of their
+/// drawings. Telling things apart makes a head forget what they have in common; a regression keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadFit {
+    /// Share of the regression.
+    pub share: f64,
+    /// Its ridge, in mean variances of a component.
+    pub ridge: f64,
 }
 
 /// `[memory]`, as [`vljepa_model::config::MemoryConfig`] with a row for each training concept's label.
@@ -492,6 +507,13 @@ impl TrainConfig {
         rules.need("tags", o.y_head.tags == 0.0 || o.y_head.whiten, || {
             "`objective.y_head.tags` needs `whiten = true`".into()
         });
+        if let Some(fit) = &self.head_fit {
+            rules.range("share", fit.share, 1e-3, 1.0);
+            rules.range("ridge", fit.ridge, 1e-9, 1e6);
+            rules.need("head_fit", !o.y_head.train && !o.train_y_encoder, || {
+                "`head_fit` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
+            });
+        }
         if let Some(memory) = &self.memory {
             rules.range("scale", memory.scale, 1e-3, 1e4);
             rules.range("share", memory.share, 1e-3, 1.0);
@@ -532,7 +554,7 @@ impl TrainConfig {
         let fail = |e: serde_json::Error| TrainError::Invalid(format!("the configuration cannot be written: {e}"));
         let mut value = serde_json::to_value(self).map_err(fail)?;
         let mut map = value.as_object_mut().map(std::mem::take).unwrap_or_default();
-        for free in ["output", "memory", "evaluate", "checkpoint"] {
+        for free in ["output", "head_fit", "memory", "evaluate", "checkpoint"] {
             map.remove(free);
         }
         if let Some(data) = map.get_mut("data").and_then(serde_json::Value::as_object_mut) {

@@ -79,6 +79,14 @@ impl Corpus {
         Ok(Self { set, concepts, drawings, drawn, seed })
     }
 
+    /// Every drawing that is trained on, class by class.
+    pub fn all_drawings(&self) -> impl Iterator<Item = Draw> + '_ {
+        let of = |(class, vendors): (u32, &Vec<VendorId>)| {
+            vendors.iter().map(move |&vendor| Draw { class, vendor }).collect::<Vec<_>>()
+        };
+        (0u32..).zip(&self.drawings).flat_map(of)
+    }
+
     /// Number of concepts that can be drawn: the largest batch.
     pub fn drawable(&self) -> usize {
         self.drawn.len()

@@ -3,6 +3,7 @@
 use vljepa_data::{Filter, Preprocess, ResizeRule, Rgba8Image};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::{Forward, TextTokenizer, Tokens, VlJepa};
+use vljepa_tensor::autograd::Var;
 use vljepa_tensor::{Device, Tensor};
 
 use crate::error::Result;
@@ -87,14 +88,36 @@ impl Embedder<'_> {
     /// # Errors
     /// Pictures that cannot be resized, and what the model reports.
     pub fn pictures(&self, pictures: &[Rgba8Image], preprocess: &Preprocess) -> Result<Vec<f32>> {
-        let (dim, size) = (self.model.config.embedding_dim, preprocess.size as usize);
-        let mut rows = Vec::with_capacity(pictures.len() * dim);
+        let f = Forward::inference();
+        let mut rows = self.in_picture_batches(pictures, preprocess, |frames| self.model.predict(&f, frames, None))?;
+        normalize_rows(&mut rows, self.model.config.embedding_dim);
+        Ok(rows)
+    }
+
+    /// What the Predictor's head sees of stills without a query, `[N, the Predictor's width]` row-major.
+    ///
+    /// # Errors
+    /// As [`Embedder::pictures`].
+    pub fn picture_features(&self, pictures: &[Rgba8Image], preprocess: &Preprocess) -> Result<Vec<f32>> {
+        let f = Forward::inference();
+        self.in_picture_batches(pictures, preprocess, |frames| {
+            self.model.pool_tokens(&f, &self.model.encode_frames(&f, frames)?, None)
+        })
+    }
+
+    fn in_picture_batches(
+        &self,
+        pictures: &[Rgba8Image],
+        preprocess: &Preprocess,
+        run: impl Fn(&Tensor) -> vljepa_model::Result<Var>,
+    ) -> Result<Vec<f32>> {
+        let size = preprocess.size as usize;
+        let mut rows = Vec::new();
         for part in pictures.chunks(self.batch.max(1)) {
             let pixels = preprocess.batch(&part.iter().collect::<Vec<_>>())?;
             let frames = Tensor::from_f32(self.device, &[part.len(), 1, 3, size, size], &pixels)?;
-            rows.extend(self.model.predict(&Forward::inference(), &frames, None)?.value().to_f32()?);
+            rows.extend(run(&frames)?.value().to_f32()?);
         }
-        normalize_rows(&mut rows, dim);
         Ok(rows)
     }
 }

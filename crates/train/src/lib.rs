@@ -19,8 +19,9 @@ mod trainer;
 
 pub use checkpoint::{Checkpoints, Loaded, RunState};
 pub use config::{
-    CheckpointConfig, DataConfig, EmaConfig, EvaluateConfig, GroupConfig, LabelMemory, ModelSource, MuonConfig,
-    ObjectiveConfig, ObjectiveKind, OptimizerConfig, OptimizerKind, Phase, TextKind, TrainConfig, YHeadConfig,
+    CheckpointConfig, DataConfig, EmaConfig, EvaluateConfig, GroupConfig, HeadFit, LabelMemory, ModelSource,
+    MuonConfig, ObjectiveConfig, ObjectiveKind, OptimizerConfig, OptimizerKind, Phase, TextKind, TrainConfig,
+    YHeadConfig,
 };
 pub use corpus::{Corpus, Draw};
 pub use ema::Ema;

@@ -1,4 +1,4 @@
-//! The linear algebra that runs on the host: whitening a set of vectors, with a regression on another.
+//! The linear algebra that runs on the host: whitening sets of vectors, ridge regression.
 
 /// Eigenvalues, largest first, and eigenvectors (rows) of a symmetric matrix `[n, n]`, by cyclic Jacobi rotations.
 pub(crate) fn symmetric_eigen(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
@@ -52,6 +52,85 @@ fn rotate_rows(a: &mut [f64], n: usize, p: usize, q: usize, c: f64, s: f64) {
     }
 }
 
+/// A row-major matrix.
+#[derive(Clone, Debug)]
+struct Matrix {
+    cols: usize,
+    data: Vec<f64>,
+}
+
+impl Matrix {
+    fn rows(&self) -> impl Iterator<Item = &[f64]> {
+        self.data.chunks_exact(self.cols)
+    }
+
+    fn count(&self) -> usize {
+        self.data.len() / self.cols
+    }
+
+    /// Rows of single precision without their mean, and the mean.
+    fn centred(rows: &[f32], cols: usize) -> (Self, Vec<f64>) {
+        let count = (rows.len() / cols) as f64;
+        let mut mean = vec![0.0f64; cols];
+        for row in rows.chunks_exact(cols) {
+            mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / count);
+        }
+        let data =
+            rows.chunks_exact(cols).flat_map(|row| row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m)).collect();
+        (Self { cols, data }, mean)
+    }
+
+    fn transposed(&self) -> Self {
+        let (rows, cols) = (self.count(), self.cols);
+        Self { cols: rows, data: (0..rows * cols).map(|k| self.data[k % rows * cols + k / rows]).collect() }
+    }
+
+    /// `self · other`.
+    fn times(&self, other: &Self) -> Self {
+        let mut data = vec![0.0f64; self.count() * other.cols];
+        for (slots, x) in data.chunks_exact_mut(other.cols).zip(self.rows()) {
+            for (x, line) in x.iter().zip(other.rows()) {
+                slots.iter_mut().zip(line).for_each(|(slot, y)| *slot += x * y);
+            }
+        }
+        Self { cols: other.cols, data }
+    }
+
+    /// `selfᵀ · other` over the number of rows: the covariance of centred rows.
+    fn covariance(&self, other: &Self) -> Self {
+        let count = self.count() as f64;
+        let mut data = vec![0.0f64; self.cols * other.cols];
+        for (x, y) in self.rows().zip(other.rows()) {
+            for (slots, x) in data.chunks_exact_mut(other.cols).zip(x) {
+                let factor = x / count;
+                slots.iter_mut().zip(y).for_each(|(slot, y)| *slot += factor * y);
+            }
+        }
+        Self { cols: other.cols, data }
+    }
+
+    /// Root of the mean square length of a row.
+    fn length(&self) -> f64 {
+        (self.data.iter().map(|v| v * v).sum::<f64>() / self.count().max(1) as f64).sqrt()
+    }
+
+    /// The ridge regression of the centred rows of `other` on these: `[own cols, other's cols]`; `ridge` in mean variances of
+    /// a column.
+    fn regress(&self, other: &Self, ridge: f64) -> Self {
+        let own = self.covariance(self);
+        let (values, vectors) = symmetric_eigen(&own.data, self.cols);
+        let vectors = Self { cols: self.cols, data: vectors };
+        let ridge = ridge * values.iter().sum::<f64>() / self.cols as f64;
+        // E (Λ + ridge)⁻¹ Eᵀ (Xᵀ Y), eigenvectors in rows.
+        let mut turned = vectors.times(&self.covariance(other));
+        for (line, value) in turned.data.chunks_exact_mut(other.cols).zip(&values) {
+            let factor = 1.0 / (value.max(0.0) + ridge).max(f64::MIN_POSITIVE);
+            line.iter_mut().for_each(|v| *v *= factor);
+        }
+        vectors.transposed().times(&turned)
+    }
+}
+
 /// An affine map of vectors.
 #[derive(Clone, Debug)]
 pub(crate) struct Affine {
@@ -61,44 +140,25 @@ pub(crate) struct Affine {
     pub bias: Vec<f32>,
 }
 
-/// The mean of `rows` `[count, dim]`, and the rows without it.
-fn centre(rows: &[f32], dim: usize) -> (Vec<f64>, Vec<f64>) {
-    let count = (rows.len() / dim) as f64;
-    let mut mean = vec![0.0f64; dim];
-    for row in rows.chunks_exact(dim) {
-        mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / count);
+impl Affine {
+    /// Root of the mean square length of what it makes of `rows` `[count, dim]`.
+    pub fn length_over(&self, rows: &[f32], dim: usize) -> f64 {
+        let out = |row: &[f32]| -> f64 {
+            let lines = self.weight.chunks_exact(dim).zip(&self.bias);
+            lines.map(|(w, b)| f64::from(b + w.iter().zip(row).map(|(w, v)| w * v).sum::<f32>()).powi(2)).sum()
+        };
+        (rows.chunks_exact(dim).map(out).sum::<f64>() / (rows.len() / dim).max(1) as f64).sqrt()
     }
-    let centred = rows.chunks_exact(dim).flat_map(|row| row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m));
-    (mean.clone(), centred.collect())
 }
 
-/// `aᵀ b / count` of `a`, `b` `[count, dim]`.
-fn covariance(a: &[f64], b: &[f64], dim: usize) -> Vec<f64> {
-    let count = (a.len() / dim) as f64;
-    let mut out = vec![0.0f64; dim * dim];
-    for (x, y) in a.chunks_exact(dim).zip(b.chunks_exact(dim)) {
-        for (line, x) in out.chunks_exact_mut(dim).zip(x) {
-            let factor = x / count;
-            line.iter_mut().zip(y).for_each(|(slot, y)| *slot += factor * y);
-        }
-    }
-    out
-}
-
-/// `a b` of `a` `[rows, dim]` and `b` `[dim, dim]`.
-fn product(a: &[f64], b: &[f64], dim: usize) -> Vec<f64> {
-    let mut out = vec![0.0f64; a.len()];
-    for (slots, x) in out.chunks_exact_mut(dim).zip(a.chunks_exact(dim)) {
-        for (x, line) in x.iter().zip(b.chunks_exact(dim)) {
-            slots.iter_mut().zip(line).for_each(|(slot, y)| *slot += x * y);
-        }
-    }
-    out
-}
-
-fn root_mean_square(rows: &[f64], dim: usize) -> f64 {
-    let squares: f64 = rows.iter().map(|v| v * v).sum();
-    (squares * dim as f64 / rows.len().max(1) as f64).sqrt()
+/// The ridge regression of `targets` `[count, out]` on `rows` `[count, dim]`, with an intercept; `ridge` in mean variances of
+/// a component.
+pub(crate) fn regress(rows: &[f32], dim: usize, targets: &[f32], out: usize, ridge: f64) -> Affine {
+    let ((x, x_mean), (y, y_mean)) = (Matrix::centred(rows, dim), Matrix::centred(targets, out));
+    let weight = x.regress(&y, ridge).transposed();
+    let bias =
+        weight.rows().zip(&y_mean).map(|(w, m)| (m - w.iter().zip(&x_mean).map(|(w, m)| w * m).sum::<f64>()) as f32);
+    Affine { bias: bias.collect(), weight: weight.data.iter().map(|v| *v as f32).collect() }
 }
 
 /// What a head learns of texts that say more: a share of the space is what the centred vectors predict of theirs.
@@ -114,28 +174,19 @@ pub(crate) struct Hint<'a> {
 
 /// The matrix `[dim, dim]` that centred vectors (rows) are multiplied by: (1 − share) I + share R, R the ridge regression
 /// of the hint's vectors on them. `None` when there is nothing to regress.
-fn hinted(centred: &[f64], hint: &Hint<'_>, dim: usize) -> Option<Vec<f64>> {
-    let (_, other) = centre(hint.rows, dim);
-    if other.len() != centred.len() {
+fn hinted(centred: &Matrix, hint: &Hint<'_>) -> Option<Matrix> {
+    let dim = centred.cols;
+    let (other, _) = Matrix::centred(hint.rows, dim);
+    if other.data.len() != centred.data.len() {
         return None;
     }
-    let (values, vectors) = symmetric_eigen(&covariance(centred, centred, dim), dim);
-    let ridge = hint.ridge * values.iter().sum::<f64>() / dim as f64;
-    // R = E (Λ + ridge)⁻¹ Eᵀ (Xᵀ V), eigenvectors in rows.
-    let cross = covariance(centred, &other, dim);
-    let mut turned = product(&vectors, &cross, dim);
-    for (line, value) in turned.chunks_exact_mut(dim).zip(&values) {
-        let factor = 1.0 / (value.max(0.0) + ridge).max(f64::MIN_POSITIVE);
-        line.iter_mut().for_each(|v| *v *= factor);
-    }
-    let columns: Vec<f64> = (0..dim * dim).map(|k| vectors[k % dim * dim + k / dim]).collect();
-    let regression = product(&columns, &turned, dim);
-    let (own, predicted) = (root_mean_square(centred, dim), root_mean_square(&product(centred, &regression, dim), dim));
+    let mut matrix = centred.regress(&other, hint.ridge);
+    let (own, predicted) = (centred.length(), centred.times(&matrix).length());
     if !(own > 0.0 && predicted > 0.0) {
         return None;
     }
-    let mut matrix: Vec<f64> = regression.iter().map(|v| v * hint.share * own / predicted).collect();
-    (0..dim).for_each(|i| matrix[i * dim + i] += 1.0 - hint.share);
+    matrix.data.iter_mut().for_each(|v| *v *= hint.share * own / predicted);
+    (0..dim).for_each(|i| matrix.data[i * dim + i] += 1.0 - hint.share);
     Some(matrix)
 }
 
@@ -147,13 +198,13 @@ pub(crate) fn whiten(rows: &[f32], dim: usize, out: usize, strength: f64, hint: 
     if count == 0 || out == 0 || out > dim {
         return None;
     }
-    let (mean, centred) = centre(rows, dim);
+    let (centred, mean) = Matrix::centred(rows, dim);
     let matrix = match hint {
-        Some(hint) => Some(hinted(&centred, hint, dim)?),
+        Some(hint) => Some(hinted(&centred, hint)?),
         None => None,
     };
-    let moved = matrix.as_ref().map_or_else(|| centred.clone(), |m| product(&centred, m, dim));
-    let (values, vectors) = symmetric_eigen(&covariance(&moved, &moved, dim), dim);
+    let moved = matrix.as_ref().map_or_else(|| centred.clone(), |m| centred.times(m));
+    let (values, vectors) = symmetric_eigen(&moved.covariance(&moved).data, dim);
     if values[out - 1] <= values[0].max(f64::MIN_POSITIVE) * 1e-12 {
         return None;
     }
@@ -164,8 +215,8 @@ pub(crate) fn whiten(rows: &[f32], dim: usize, out: usize, strength: f64, hint: 
         let factor = sign / value.sqrt().powf(strength);
         let row: Vec<f64> = match &matrix {
             Some(m) => {
-                let line = |line: &[f64]| factor * line.iter().zip(vector).map(|(m, v)| m * v).sum::<f64>();
-                m.chunks_exact(dim).map(line).collect()
+                let along = |line: &[f64]| factor * line.iter().zip(vector).map(|(m, v)| m * v).sum::<f64>();
+                m.rows().map(along).collect()
             }
             None => vector.iter().map(|v| v * factor).collect(),
         };
@@ -260,6 +311,27 @@ mod tests {
         let near = with.unwrap().weight.iter().zip(&without.unwrap().weight).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(near, "no share, no change");
         assert!(whiten(&rows, dim, 2, 0.5, Some(&Hint { rows: &hint[dim..], share: 0.5, ridge: 0.1 })).is_none());
+    }
+
+    #[test]
+    fn a_regression_finds_an_affine_map_and_shrinks_towards_the_mean() {
+        let (count, dim, out) = (100, 5, 3);
+        let rows: Vec<f32> = noise(9, count * dim).iter().map(|v| *v as f32 + 1.0).collect();
+        let map = |row: &[f32], o: usize| 0.5 * o as f32 + row[o] - 2.0 * row[o + 2];
+        let targets: Vec<f32> = rows.chunks_exact(dim).flat_map(|row| (0..out).map(|o| map(row, o))).collect();
+        let found = regress(&rows, dim, &targets, out, 1e-9);
+        for o in 0..out {
+            for i in 0..dim {
+                let want = f32::from(u8::from(i == o)) - 2.0 * f32::from(u8::from(i == o + 2));
+                assert!((found.weight[o * dim + i] - want).abs() < 1e-4, "{o}, {i}");
+            }
+            assert!((found.bias[o] - 0.5 * o as f32).abs() < 1e-4);
+        }
+        let shrunk = regress(&rows, dim, &targets, out, 1e9);
+        let mean: f32 = targets.iter().step_by(out).sum::<f32>() / count as f32;
+        assert!(shrunk.weight.iter().all(|w| w.abs() < 1e-6) && (shrunk.bias[0] - mean).abs() < 1e-3);
+        let flat = Affine { weight: vec![0.0; 2 * dim], bias: vec![3.0, 4.0] };
+        assert!((flat.length_over(&rows, dim) - 5.0).abs() < 1e-6);
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl Objective {
         self.bank.kinds()
     }
 
+    /// The texts of all classes.
+    pub fn bank(&self) -> &TextBank {
+        &self.bank
+    }
+
     /// Number of candidates that a prediction is told apart from, the right one included, in a part of `batch`.
     pub fn candidates(&self, batch: usize) -> usize {
         match self.config.kind {

@@ -13,12 +13,13 @@ use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::checkpoint::{Loaded, RunState};
 use crate::config::{LabelMemory, ObjectiveKind, TrainConfig};
-use crate::corpus::{Corpus, included, vendor};
+use crate::corpus::{Corpus, Draw, included, vendor};
 use crate::ema::Ema;
 use crate::embed::{Embedder, preprocess};
 use crate::error::{Result, TrainError};
 use crate::eval::{Validation, ValidationSet};
 use crate::feed::Batch;
+use crate::linalg::{Affine, regress};
 use crate::objective::{Objective, Part, TextBank};
 use crate::optim::{Method, Optimizer};
 
@@ -288,9 +289,71 @@ impl Trainer {
             self.preprocess().size,
         );
         let to = crate::embed::at_size(&self.preprocess(), size);
+        let run = || validation.run(&self.embedder(), &to);
+        match self.step < self.config.steps {
+            true => self.averaged(run),
+            false => self.finished(run),
+        }
+    }
+
+    fn embedder(&self) -> Embedder<'_> {
         let (device, batch) = (&self.device, self.config.evaluate.batch);
-        let embedder = Embedder { device, model: &self.model, tokenizer: &self.tokenizer, batch };
-        self.averaged(|| validation.run(&embedder, &to))
+        Embedder { device, model: &self.model, tokenizer: &self.tokenizer, batch }
+    }
+
+    /// Runs `body` with the averaged weights in the model and its head fitted, as the trained model has them.
+    fn finished<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.averaged(|| {
+            let Some(fit) = self.config.head_fit else { return body() };
+            let (dim, width) = (self.model.config.embedding_dim, self.model.config.predictor.config.hidden_size);
+            let params = self.model.params();
+            let find = |name: &str| params.iter().find(|p| p.name() == name).map(|p| p.tensor());
+            let (Some(weight), Some(bias)) = (find("predictor_head.weight"), find("predictor_head.bias")) else {
+                return Err(TrainError::Invalid("head_fit: the Predictor's head needs a bias".into()));
+            };
+            let (features, targets) = self.head_samples()?;
+            let trained = Affine { weight: weight.to_f32()?, bias: bias.to_f32()? };
+            let fitted = regress(&features, width, &targets, dim, fit.ridge);
+            let lengths = (trained.length_over(&features, width), fitted.length_over(&features, width));
+            let (keep, take) = ((1.0 - fit.share) / lengths.0, fit.share / lengths.1);
+            if !(keep.is_finite() && take.is_finite()) {
+                return Err(TrainError::Invalid("head_fit: the head predicts nothing".into()));
+            }
+            // One length of predictions as before, so that the numbers stay of a size.
+            let mix = |a: &[f32], b: &[f32]| -> Vec<f32> {
+                a.iter()
+                    .zip(b)
+                    .map(|(a, b)| (lengths.0 * (keep * f64::from(*a) + take * f64::from(*b))) as f32)
+                    .collect()
+            };
+            weight.write_f32(&mix(&trained.weight, &fitted.weight))?;
+            bias.write_f32(&mix(&trained.bias, &fitted.bias))?;
+            let result = body();
+            weight.write_f32(&trained.weight)?;
+            bias.write_f32(&trained.bias)?;
+            result
+        })
+    }
+
+    /// What the Predictor's head sees of every training drawing, and its label's unit embedding.
+    fn head_samples(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (embedder, dim) = (self.embedder(), self.model.config.embedding_dim);
+        let labels = self.objective.bank().embeddings(&self.model, &self.device)?;
+        let draws: Vec<Draw> = self.corpus.all_drawings().collect();
+        let (mut features, mut targets) = (Vec::new(), Vec::with_capacity(draws.len() * dim));
+        // A few pictures at a time: the set's are larger than what the model sees of them.
+        for part in draws.chunks(embedder.batch.max(1)) {
+            let mut pictures = Vec::with_capacity(part.len());
+            for draw in part {
+                let concept = self.corpus.concepts[draw.class as usize];
+                if let Some(picture) = self.corpus.set.picture(draw.vendor, concept)? {
+                    pictures.push(picture);
+                    targets.extend_from_slice(&labels[draw.class as usize * dim..][..dim]);
+                }
+            }
+            features.extend(embedder.picture_features(&pictures, &self.preprocess())?);
+        }
+        Ok((features, targets))
     }
 
     /// Runs `body` with the averaged weights in the model.
@@ -301,12 +364,13 @@ impl Trainer {
         }
     }
 
-    /// The bytes of the trained `model.safetensors`: averaged weights where there are any.
+    /// The bytes of the trained `model.safetensors`: averaged weights where there are any, the head fitted where that is
+    /// asked for.
     ///
     /// # Errors
     /// What reading the weights back reports.
     pub fn trained_weights(&self, storage: Storage) -> Result<Vec<u8>> {
-        self.averaged(|| Ok(self.model.save(storage)?))
+        self.finished(|| Ok(self.model.save(storage)?))
     }
 
     /// The configuration and the model's, by section, as text.

@@ -1,8 +1,10 @@
 //! Steps of a small model: where the loss starts, that it falls, accumulation, the guard.
 
-use vljepa_train::{ObjectiveKind, TrainError};
+use vljepa_model::weights::SafeTensors;
+use vljepa_model::{Storage, VlJepa};
+use vljepa_train::{Embedder, ObjectiveKind, TrainError};
 
-use crate::support::{config, trainer, weight};
+use crate::support::{config, corpus, device, model, model_config, tokenizer, trainer, weight};
 
 const BANK: &str = "[objective]\ny_head = { whiten = false }\n[optimizer]\nlr = 0.01\n";
 
@@ -101,12 +103,12 @@ fn a_weight_that_is_not_a_number_stops_the_run_and_is_named() {
 #[test]
 fn a_batch_larger_than_the_concepts_is_refused() {
     let config = config("steps = 1\nbatch = 600", BANK);
-    let corpus = crate::support::corpus(&config);
+    let corpus = corpus(&config);
     let made = vljepa_train::Trainer::new(
-        &crate::support::device(),
+        &device(),
         config,
-        crate::support::model(),
-        crate::support::tokenizer(),
+        model(),
+        tokenizer(),
         corpus,
     );
     assert!(made.unwrap_err().to_string().contains("`batch` is 600"));
@@ -128,4 +130,35 @@ fn a_memory_of_the_labels_changes_predictions_but_not_training() {
     let files = |t: &vljepa_train::Trainer| t.state().unwrap().1;
     assert_eq!(files(&a), files(&b), "checkpoints hold no memory");
     assert_ne!(a.validate().unwrap(), b.validate().unwrap());
+}
+
+#[test]
+fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
+    let plain = config("steps = 1\nbatch = 6", BANK);
+    let with = config("steps = 1\nbatch = 6", &format!("{BANK}[head_fit]\nshare = 1.0\nridge = 1e-6\n"));
+    let ((a, _), (mut b, maker)) = (trainer(&plain), trainer(&with));
+    assert_eq!(a.identity().unwrap(), b.identity().unwrap(), "a run may be resumed with another fit");
+    let before = weight(&b, "predictor_head.weight");
+    let likeness = |t: &vljepa_train::Trainer| -> f32 {
+        let bytes = t.trained_weights(Storage::F32).unwrap();
+        let source = SafeTensors::parse("trained", &bytes).unwrap();
+        let model = VlJepa::load(&device(), model_config(), &source).unwrap();
+        let tokenizer = tokenizer();
+        let embedder = Embedder { device: &device(), model: &model, tokenizer: &tokenizer, batch: 16 };
+        let corpus = corpus(&plain);
+        let (mut pictures, mut labels) = (Vec::new(), Vec::new());
+        for draw in corpus.all_drawings() {
+            let id = corpus.concepts[draw.class as usize];
+            pictures.extend(corpus.set.picture(draw.vendor, id).unwrap());
+            labels.push(corpus.set.concept(id).unwrap().label.clone());
+        }
+        let (p, s) = (embedder.pictures(&pictures, &t.preprocess()).unwrap(), embedder.texts(&labels).unwrap());
+        p.iter().zip(&s).map(|(a, b)| a * b).sum::<f32>() / labels.len() as f32
+    };
+    let (untrained, fitted) = (likeness(&a), likeness(&b));
+    // 25 coefficients a component for 58 drawings: much is explained, not all.
+    assert!(untrained < 0.3 && fitted > untrained + 0.3 && fitted < 0.999, "{untrained}, {fitted}");
+    assert_eq!(weight(&b, "predictor_head.weight"), before);
+    b.step(&maker.make(0).unwrap()).unwrap();
+    assert_ne!(a.validate().unwrap(), b.validate().unwrap(), "the last step is judged with the fitted head");
 }
