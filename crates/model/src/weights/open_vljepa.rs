@@ -111,7 +111,7 @@ const OUTER: &str = "predictor.vis_proj.";
 type Part = (&'static str, Vec<usize>, Vec<f32>);
 
 /// Weight and bias of the one linear map that [`INNER`] and [`OUTER`] are together; `None` where there is no inner one.
-fn folded_projection(file: &PtFile<'_>) -> Result<Option<[Part; 2]>> {
+fn folded_projection(file: &(impl WeightSource + ?Sized)) -> Result<Option<[Part; 2]>> {
     let tensor = |part: &str, name: &str| {
         let name = format!("{STATE}{part}{name}");
         file.tensor(&name).map(|t| t.shape.to_vec()).ok_or_else(|| missing(&name))
@@ -241,5 +241,54 @@ pub fn open_vljepa_config(file: &PtFile<'_>, parts: &OpenVlJepaParts<'_>) -> Res
     match serde_json::to_string_pretty(&config) {
         Ok(text) => Ok(text + "\n"),
         Err(e) => fail(format!("its configuration is not writable: {e}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(tensors: &[(&str, &[usize])]) -> Remapped<'static> {
+        let mut out = Remapped::new();
+        for (name, shape) in tensors {
+            let values = (1..=shape.iter().product()).flat_map(|i: usize| (i as f32).to_le_bytes()).collect();
+            out.insert(format!("{STATE}{name}"), Dtype::F32, shape.to_vec(), Cow::Owned(values)).unwrap();
+        }
+        out
+    }
+
+    const WHOLE: [(&str, &[usize]); 4] = [
+        ("x_encoder.projector.weight", &[2, 3]),
+        ("x_encoder.projector.bias", &[2]),
+        ("predictor.vis_proj.weight", &[2, 2]),
+        ("predictor.vis_proj.bias", &[2]),
+    ];
+
+    #[test]
+    fn two_linear_maps_become_one() {
+        assert!(folded_projection(&source(&WHOLE[2..])).unwrap().is_none());
+        // [[1, 2], [3, 4]] · [[1, 2, 3], [4, 5, 6]]; [[1, 2], [3, 4]] · [1, 2] + [1, 2].
+        let [weight, bias] = folded_projection(&source(&WHOLE)).unwrap().unwrap();
+        assert_eq!(weight, ("weight", vec![2, 3], vec![9.0, 12.0, 15.0, 19.0, 26.0, 33.0]));
+        assert_eq!(bias, ("bias", vec![2], vec![6.0, 13.0]));
+    }
+
+    #[test]
+    fn maps_that_do_not_follow_each_other_are_refused() {
+        let with = |at: usize, shape: &'static [usize]| {
+            let mut tensors = WHOLE;
+            tensors[at].1 = shape;
+            folded_projection(&source(&tensors)).unwrap_err().to_string()
+        };
+        assert!(with(0, &[3, 3]).contains("do not follow each other"));
+        assert!(with(0, &[6]).contains("not matrices"));
+        assert!(with(1, &[3]).contains("x_encoder.projector.bias"));
+        assert!(with(3, &[1]).contains("predictor.vis_proj.bias"));
+        let error = folded_projection(&source(&WHOLE[..2])).unwrap_err().to_string();
+        assert!(error.contains("predictor.vis_proj.weight"), "{error}");
+        // Both are small, what they make together would not be.
+        let wide: [(&str, &[usize]); 2] =
+            [("x_encoder.projector.weight", &[1, 1 << 15]), ("predictor.vis_proj.weight", &[1 << 15, 1])];
+        assert!(folded_projection(&source(&wide)).unwrap_err().to_string().contains("do not follow each other"));
     }
 }

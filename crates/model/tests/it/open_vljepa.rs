@@ -73,7 +73,7 @@ fn same_embeddings(name: &str, kind: &str, text_kind: TextKind) {
         let targets = models[format!("{kind}_tokenizer")].to_string();
         let targets = TextTokenizer::for_targets(targets.as_bytes(), &config.y_encoder).unwrap();
         let pad = config.y_encoder.config.pad_token_id();
-        let query = config.predictor.default_query.clone();
+        let (query, frames) = ("Describe the video.".to_owned(), config.frames());
         let model = VlJepa::load(&device(), config, &weights).unwrap();
 
         let expected = bytes(&format!("vision/open_vljepa_{name}.safetensors"));
@@ -90,8 +90,9 @@ fn same_embeddings(name: &str, kind: &str, text_kind: TextKind) {
         let shape = [asked.len(), 4, 3, 8, 8];
         predict("out.batch", &shape, &synthetic("open_vljepa", &shape, Some(1.0)), &asked);
         predict("out.picture", &[1, 1, 3, 8, 8], &get(&inputs, "pixels.picture").1, &["Describe the image.".into()]);
-        predict("out.clip", &[1, 4, 3, 8, 8], &get(&inputs, "pixels.clip").1.repeat(4), &[query.clone()]);
-        predict("out.film", &[1, 4, 3, 8, 8], &get(&inputs, "pixels.film").1, &[query]);
+        predict("out.clip", &[1, 4, 3, 8, 8], &get(&inputs, "pixels.clip").1.repeat(4), std::slice::from_ref(&query));
+        let film = &get(&inputs, "pixels.film").1[..frames * 3 * 8 * 8];
+        predict("out.film", &[1, frames, 3, 8, 8], film, &[query]);
 
         let captions = encoded(&targets, &texts("captions"));
         let tokens = Tokens::new(&device(), &captions, pad).unwrap();
@@ -142,7 +143,8 @@ fn the_runs_configuration_becomes_ours() {
     });
     with("open_vljepa_bert.pt", "bert", |file, vision, parts| {
         let config = VlJepaConfig::from_json(&open_vljepa_config(file, parts).unwrap()).unwrap();
-        assert_eq!((config.predictor.num_layers, config.predictor.causal), (1, true));
+        assert_eq!((config.predictor.num_layers, config.predictor.causal, config.frames()), (1, true, 1));
+        assert_eq!(config.predictor.default_query, "Describe the image.");
         let weights = open_vljepa(file, vision, TextKind::Bert).unwrap();
         assert!(weights.names().iter().all(|n| !n.contains("projector")));
         assert_eq!(weights.tensor("vision_projection.weight").unwrap().shape, [16, 24]);
