@@ -45,18 +45,18 @@ fn fractions_of_levels_stay_in_clips_alone() {
     let pre = Preprocess { fractions: true, ..whole.clone() };
     let picture = gradient(71, 50);
     assert_eq!(pre.run(&picture).unwrap(), whole.run(&picture).unwrap());
-    let frame = picture.over([255; 3]);
-    let (fine, bytes) = (pre.clip(&[frame.clone()]).unwrap(), whole.clip(&[frame.clone()]).unwrap());
+    let frame = [picture.over([255; 3])];
+    let (fine, bytes) = (pre.clip(&frame).unwrap(), whole.clip(&frame).unwrap());
     // Rounded after each of two passes: at most one level away.
     let levels = |i: usize| (fine[i] - bytes[i]).abs() * 255.0 * pre.std[i / (24 * 24)];
     assert!((0..fine.len()).all(|i| levels(i) < 1.01));
     assert!((0..fine.len()).any(|i| levels(i) > 0.2));
-    let hwc = Preprocess { layout: Layout::Hwc, ..pre.clone() }.clip(&[frame.clone()]).unwrap();
+    let hwc = Preprocess { layout: Layout::Hwc, ..pre.clone() }.clip(&frame).unwrap();
     assert!((0..24 * 24).all(|i| (0..3).all(|c| hwc[i * 3 + c] == fine[c * 24 * 24 + i])));
     // Nothing to scale: the numbers of the bytes.
     let same = Preprocess { resize: ResizeRule::ShortestSide(50), ..pre.clone() };
     let plain = Preprocess { fractions: false, ..same.clone() };
-    assert_eq!(same.clip(&[frame.clone()]).unwrap(), plain.clip(&[frame]).unwrap());
+    assert_eq!(same.clip(&frame).unwrap(), plain.clip(&frame).unwrap());
     let needle = Rgb8Image::new(16_384, 1, vec![0; 16_384 * 3]).unwrap();
     assert!(pre.clip(&[needle]).is_err());
     let short = Preprocess { resize: ResizeRule::ShortestSide(20), ..pre };
