@@ -19,6 +19,6 @@ pub use encode::{encode_jpeg, encode_png};
 pub use error::DataError;
 pub use labels::{parse_labels, read_labels};
 pub use picture::{Rgb8Image, Rgba8Image};
-pub use preprocess::{IMAGENET, Layout, Preprocess, ResizeRule};
+pub use preprocess::{CropStart, IMAGENET, Layout, Preprocess, ResizeRule};
 pub use resample::Filter;
 pub use walk::{find_media, find_pictures};

@@ -24,6 +24,26 @@ pub enum ResizeRule {
     Crop,
 }
 
+/// Where the crop begins when the margin is an odd number of pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CropStart {
+    /// At the pixel before the half (transformers).
+    #[default]
+    Down,
+    /// At the even one of the two (torchvision: `int(round(margin / 2))`).
+    Even,
+}
+
+impl CropStart {
+    fn of(self, margin: u32) -> u32 {
+        match self {
+            Self::Even if margin % 4 == 3 => margin / 2 + 1,
+            _ => margin / 2,
+        }
+    }
+}
+
 /// Order of the values of one picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -49,6 +69,13 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Then divided by.
     pub std: [f32; 3],
+    /// Where the crop of [`ResizeRule::ShortestSide`] begins.
+    #[serde(default)]
+    pub crop_start: CropStart,
+    /// Whether the frames of a clip ([`Self::clip`]) keep fractions of a level when they are scaled by
+    /// [`ResizeRule::ShortestSide`], as torchvision's do that are tensors by then.
+    #[serde(default)]
+    pub fractions: bool,
     /// Order of the result.
     #[serde(default)]
     pub layout: Layout,
@@ -70,6 +97,8 @@ impl Preprocess {
             filter: Filter::Bicubic,
             mean: [0.5; 3],
             std: [0.5; 3],
+            crop_start: CropStart::Down,
+            fractions: false,
             layout: Layout::Chw,
             background: white(),
         }
@@ -111,18 +140,9 @@ impl Preprocess {
                 Ok(self.framed(&small, (offset(small.width), offset(small.height)), self.background))
             }
             ResizeRule::ShortestSide(side) => {
-                if side < size {
-                    return Err(DataError::Shape {
-                        what: "preprocess",
-                        reason: format!("a shortest side of {side} pixels holds no crop of {size}"),
-                    });
-                }
-                let shortest = u64::from(width.min(height));
-                let scaled =
-                    |long: u32| u32::try_from(u64::from(side) * u64::from(long) / shortest).unwrap_or(u32::MAX);
-                let (width, height) = if width <= height { (side, scaled(height)) } else { (scaled(width), side) };
+                let (width, height) = self.scaled(picture, side)?;
                 let resized = picture.resize(width, height, self.filter)?;
-                let offset = |long: u32| (long - size) / 2;
+                let offset = |long: u32| self.crop_start.of(long - size);
                 resized.crop(offset(width), offset(height), size, size)
             }
             ResizeRule::Crop => {
@@ -133,6 +153,39 @@ impl Preprocess {
                 Ok(self.framed(&inner, ((size - wide) / 2, (size - high) / 2), [0; 3]))
             }
         }
+    }
+
+    /// Width and height that a picture has when its shortest side is `side`.
+    fn scaled(&self, picture: &Rgb8Image, side: u32) -> Result<(u32, u32), DataError> {
+        if side < self.size {
+            return Err(DataError::Shape {
+                what: "preprocess",
+                reason: format!("a shortest side of {side} pixels holds no crop of {}", self.size),
+            });
+        }
+        let (width, height) = (picture.width, picture.height);
+        let shortest = u64::from(width.min(height));
+        let scaled = |long: u32| u32::try_from(u64::from(side) * u64::from(long) / shortest).unwrap_or(u32::MAX);
+        Ok(if width <= height { (side, scaled(height)) } else { (scaled(width), side) })
+    }
+
+    /// As [`Self::square_crop_rgb`] and [`Self::normalize_into`] without rounding to bytes between them.
+    fn fractions_into(&self, picture: &Rgb8Image, side: u32, out: &mut [f32]) -> Result<(), DataError> {
+        let (width, height) = self.scaled(picture, side)?;
+        let values = picture.resize_f32(width, height, self.filter)?;
+        let (wide, size) = (width as usize * 3, self.size as usize);
+        let start = |long: u32| self.crop_start.of(long - self.size) as usize;
+        let (left, top) = (start(width) * 3, start(height));
+        let rows = values.chunks_exact(wide).skip(top).take(size).map(|row| &row[left..left + size * 3]);
+        for (at, value) in rows.flatten().enumerate() {
+            let (pixel, channel) = (at / 3, at % 3);
+            let slot = match self.layout {
+                Layout::Chw => channel * size * size + pixel,
+                Layout::Hwc => at,
+            };
+            out[slot] = (value / 255.0 - self.mean[channel]) / self.std[channel];
+        }
+        Ok(())
     }
 
     /// A picture no larger than the square at a place in it.
@@ -190,9 +243,10 @@ impl Preprocess {
     /// As [`Self::run`].
     pub fn clip(&self, frames: &[Rgb8Image]) -> Result<Vec<f32>, DataError> {
         let mut out = vec![0.0; self.values() * frames.len()];
-        out.par_chunks_exact_mut(self.values().max(1))
-            .zip(frames)
-            .try_for_each(|(slot, frame)| self.normalize_into(&self.square_crop_rgb(frame)?, slot))?;
+        out.par_chunks_exact_mut(self.values().max(1)).zip(frames).try_for_each(|(slot, frame)| match self.resize {
+            ResizeRule::ShortestSide(side) if self.fractions => self.fractions_into(frame, side, slot),
+            _ => self.normalize_into(&self.square_crop_rgb(frame)?, slot),
+        })?;
         Ok(out)
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{DataError, Filter, IMAGENET, Layout, Preprocess, ResizeRule};
+use crate::{DataError, Filter, IMAGENET, Preprocess, ResizeRule};
 
 /// Such a file has a page of text.
 const MAX_BYTES: u64 = 1 << 20;
@@ -150,7 +150,7 @@ fn parse(config: &Fields<'_>) -> Result<Preprocess, String> {
         },
     };
     let (mean, std) = normalisation(config)?;
-    Ok(Preprocess { size, resize, filter, mean, std, layout: Layout::Chw, background: [255; 3] })
+    Ok(Preprocess { resize, filter, mean, std, ..Preprocess::square(size) })
 }
 
 /// Mean and standard deviation for values of 0..1, whatever the steps of the processor are.

@@ -49,13 +49,14 @@ const PRECISION: u32 = 32 - 8 - 2;
 /// Pillow's own bound on a side would be 2^31; ours keeps intermediate buffers sane.
 const MAX_SIDE: u32 = 1 << 16;
 
-struct Taps {
+struct Taps<W> {
     /// First source index and the range of `weights`, for each output index.
     spans: Vec<(usize, std::ops::Range<usize>)>,
-    weights: Vec<i32>,
+    weights: Vec<W>,
 }
 
-fn taps(source: u32, target: u32, filter: Filter) -> Taps {
+/// `rounded` is how a weight is kept; those of one output index add up to 1 before.
+fn taps<W>(source: u32, target: u32, filter: Filter, rounded: impl Fn(f64) -> W) -> Taps<W> {
     let scale = f64::from(source) / f64::from(target);
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
@@ -73,13 +74,16 @@ fn taps(source: u32, target: u32, filter: Filter) -> Taps {
         let total: f64 = exact.iter().sum();
         let start = weights.len();
         for weight in &exact {
-            let weight = if total == 0.0 { *weight } else { weight / total };
-            let fixed = weight * f64::from(1u32 << PRECISION);
-            weights.push((fixed + if weight < 0.0 { -0.5 } else { 0.5 }) as i32);
+            weights.push(rounded(if total == 0.0 { *weight } else { weight / total }));
         }
         spans.push((first as usize, start..weights.len()));
     }
     Taps { spans, weights }
+}
+
+fn fixed(weight: f64) -> i32 {
+    let fixed = weight * f64::from(1u32 << PRECISION);
+    (fixed + if weight < 0.0 { -0.5 } else { 0.5 }) as i32
 }
 
 fn to_byte(sum: i32) -> u8 {
@@ -88,7 +92,7 @@ fn to_byte(sum: i32) -> u8 {
 
 const HALF: i32 = 1 << (PRECISION - 1);
 
-fn horizontal<const C: usize>(data: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
+fn horizontal<const C: usize>(data: &[u8], width: usize, taps: &Taps<i32>) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len() / width * taps.spans.len());
     for row in data.chunks_exact(width * C) {
         for (first, range) in &taps.spans {
@@ -104,7 +108,7 @@ fn horizontal<const C: usize>(data: &[u8], width: usize, taps: &Taps) -> Vec<u8>
     out
 }
 
-fn vertical(data: &[u8], row: usize, taps: &Taps) -> Vec<u8> {
+fn vertical(data: &[u8], row: usize, taps: &Taps<i32>) -> Vec<u8> {
     let mut out = Vec::with_capacity(row * taps.spans.len());
     let mut sums = vec![HALF; row];
     for (first, range) in &taps.spans {
@@ -119,20 +123,25 @@ fn vertical(data: &[u8], row: usize, taps: &Taps) -> Vec<u8> {
     out
 }
 
-fn resize<const C: usize>(data: &[u8], from: (u32, u32), to: (u32, u32), filter: Filter) -> Result<Vec<u8>, DataError> {
+fn check_target(to: (u32, u32)) -> Result<(), DataError> {
     if to.0 == 0 || to.1 == 0 || to.0 > MAX_SIDE || to.1 > MAX_SIDE {
         return Err(DataError::Shape {
             what: "resize",
             reason: format!("target {}x{}: each side must be 1 to {MAX_SIDE}", to.0, to.1),
         });
     }
+    Ok(())
+}
+
+fn resize<const C: usize>(data: &[u8], from: (u32, u32), to: (u32, u32), filter: Filter) -> Result<Vec<u8>, DataError> {
+    check_target(to)?;
     let mut current = None;
     if to.0 != from.0 {
-        current = Some(horizontal::<C>(data, from.0 as usize, &taps(from.0, to.0, filter)));
+        current = Some(horizontal::<C>(data, from.0 as usize, &taps(from.0, to.0, filter, fixed)));
     }
     if to.1 != from.1 {
         let lines = current.as_deref().unwrap_or(data);
-        current = Some(vertical(lines, to.0 as usize * C, &taps(from.1, to.1, filter)));
+        current = Some(vertical(lines, to.0 as usize * C, &taps(from.1, to.1, filter, fixed)));
     }
     Ok(current.unwrap_or_else(|| data.to_vec()))
 }
@@ -142,6 +151,40 @@ impl Rgb8Image {
     pub fn resize(&self, width: u32, height: u32, filter: Filter) -> Result<Self, DataError> {
         let data = resize::<3>(&self.data, (self.width, self.height), (width, height), filter)?;
         Ok(Self { width, height, data })
+    }
+
+    /// Resizes to `width x height` without rounding to bytes, as torchvision resizes tensors with `antialias=True`:
+    /// interleaved values of 0..255, `[height, width, 3]`.
+    pub fn resize_f32(&self, width: u32, height: u32, filter: Filter) -> Result<Vec<f32>, DataError> {
+        check_target((width, height))?;
+        let mut data: Vec<f32> = self.data.iter().map(|v| f32::from(*v)).collect();
+        let as_f32 = |weight: f64| weight as f32;
+        if width != self.width {
+            let taps = taps(self.width, width, filter, as_f32);
+            let mut out = Vec::with_capacity(width as usize * self.height as usize * 3);
+            for row in data.chunks_exact(self.width as usize * 3) {
+                for (first, range) in &taps.spans {
+                    let mut sums = [0.0; 3];
+                    for (pixel, weight) in row[first * 3..].chunks_exact(3).zip(&taps.weights[range.clone()]) {
+                        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value * weight);
+                    }
+                    out.extend(sums);
+                }
+            }
+            data = out;
+        }
+        if height != self.height {
+            let taps = taps(self.height, height, filter, as_f32);
+            let row = width as usize * 3;
+            let mut out = vec![0.0; row * height as usize];
+            for (sums, (first, range)) in out.chunks_exact_mut(row).zip(&taps.spans) {
+                for (line, weight) in data[first * row..].chunks_exact(row).zip(&taps.weights[range.clone()]) {
+                    sums.iter_mut().zip(line).for_each(|(sum, value)| *sum += value * weight);
+                }
+            }
+            data = out;
+        }
+        Ok(data)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Embeddings of many texts and pictures, in batches, on the host.
 
 use vljepa_data::{Filter, Preprocess, ResizeRule, Rgba8Image};
-use vljepa_model::config::VlJepaConfig;
+use vljepa_model::config::{CropStart, VlJepaConfig};
 use vljepa_model::{Forward, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::autograd::Var;
 use vljepa_tensor::{Device, Tensor};
@@ -17,6 +17,11 @@ pub fn preprocess(config: &VlJepaConfig) -> Preprocess {
         filter: Filter::Bilinear,
         mean: p.mean,
         std: p.std,
+        crop_start: match p.crop_start {
+            CropStart::Down => vljepa_data::CropStart::Down,
+            CropStart::Even => vljepa_data::CropStart::Even,
+        },
+        fractions: p.clip_fractions,
         ..Preprocess::square(config.image_size() as u32)
     }
 }

@@ -74,6 +74,7 @@ pub(crate) fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
             return Err(Error::content(path, "is not a regular file, so it is not replaced"));
         }
         Ok(_) => path.canonicalize().map_err(Error::io(path, "writing"))?,
+        Err(_) if path.is_symlink() => return Err(Error::content(path, dangling("file"))),
         Err(_) => path.to_path_buf(),
     };
     if real.file_name().is_none() {
@@ -91,6 +92,11 @@ pub(crate) fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
         }
         Err(e) => Err(Error::io(&dir, "writing")(e)),
     }
+}
+
+/// What is wrong with a link that leads nowhere: what is written would take its place, or lie where nobody looks for it.
+fn dangling(what: &str) -> String {
+    format!("is a link that leads to nothing, so it is not replaced; remove it or name another {what}")
 }
 
 /// Temporary files and folders of writes under way, for [`remove_unfinished`].
@@ -201,6 +207,7 @@ impl OutFolder {
                 dir.canonicalize().map_err(Error::io(dir, "reading"))?
             }
             Ok(_) => return Err(Error::content(dir, "is a file; name a new or an empty folder")),
+            Err(_) if dir.is_symlink() => return Err(Error::content(dir, dangling("folder"))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => dir.to_path_buf(),
             Err(e) => return Err(Error::io(dir, "writing")(e)),
         };
@@ -330,6 +337,32 @@ mod tests {
         write_atomically(&link, b"new").unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        // A link to an empty folder is written through too.
+        let (folder, link) = (dir.path().join("folder"), dir.path().join("to_folder"));
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let out = OutFolder::new(&link).unwrap();
+        out.write("a", b"1").unwrap();
+        out.persist().unwrap();
+        assert!(link.is_symlink() && folder.join("a").is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_nothing_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for target in [dir.path().join("gone"), dir.path().join("link")] {
+            let link = dir.path().join("link");
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            let errors = [write_atomically(&link, b"x"), check_writable(&link), OutFolder::new(&link).map(drop)];
+            for error in errors {
+                let said = error.unwrap_err().to_string();
+                assert!(said.contains("link that leads to nothing"), "{said}");
+            }
+            assert_eq!(std::fs::read_link(&link).unwrap(), target);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+            std::fs::remove_file(&link).unwrap();
+        }
     }
 
     #[test]

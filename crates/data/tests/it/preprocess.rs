@@ -1,6 +1,6 @@
 //! The numbers that encoders take.
 
-use vljepa_data::{DataError, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
+use vljepa_data::{CropStart, DataError, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
 
 fn gradient(width: u32, height: u32) -> Rgba8Image {
     let pixel = |i: u32| [(i % width * 255 / width) as u8, (i / width * 255 / height) as u8, 90, 255];
@@ -27,13 +27,40 @@ fn the_crop_is_in_the_centre() {
     let crop = Preprocess::vjepa2(256).square_crop(&picture).unwrap();
     assert_eq!(crop, picture.over([255; 3]).crop(18, 18, 256, 256).unwrap());
     // Of an odd margin, the smaller half is before the crop.
-    for (spare, offset) in [(31, 15), (29, 14)] {
-        let mut pre = Preprocess::square(64);
-        pre.resize = ResizeRule::ShortestSide(64 + spare);
-        let picture = gradient(64 + spare, 64 + spare);
-        let want = picture.over([255; 3]).crop(offset, offset, 64, 64).unwrap();
-        assert_eq!(pre.square_crop(&picture).unwrap(), want);
+    // torchvision rounds the half of it to even: Python's `round(15.5)` is 16, `round(14.5)` is 14.
+    for (spare, down, even) in [(31, 15, 16), (29, 14, 14), (30, 15, 15), (3, 1, 2), (1, 0, 0), (0, 0, 0)] {
+        for (crop_start, offset) in [(CropStart::Down, down), (CropStart::Even, even)] {
+            let resize = ResizeRule::ShortestSide(64 + spare);
+            let pre = Preprocess { resize, crop_start, ..Preprocess::square(64) };
+            let picture = gradient(64 + spare, 64 + spare);
+            let want = picture.over([255; 3]).crop(offset, offset, 64, 64).unwrap();
+            assert_eq!(pre.square_crop(&picture).unwrap(), want);
+        }
     }
+}
+
+#[test]
+fn fractions_of_levels_stay_in_clips_alone() {
+    let whole = Preprocess::vjepa2(24);
+    let pre = Preprocess { fractions: true, ..whole.clone() };
+    let picture = gradient(71, 50);
+    assert_eq!(pre.run(&picture).unwrap(), whole.run(&picture).unwrap());
+    let frame = [picture.over([255; 3])];
+    let (fine, bytes) = (pre.clip(&frame).unwrap(), whole.clip(&frame).unwrap());
+    // Rounded after each of two passes: at most one level away.
+    let levels = |i: usize| (fine[i] - bytes[i]).abs() * 255.0 * pre.std[i / (24 * 24)];
+    assert!((0..fine.len()).all(|i| levels(i) < 1.01));
+    assert!((0..fine.len()).any(|i| levels(i) > 0.2));
+    let hwc = Preprocess { layout: Layout::Hwc, ..pre.clone() }.clip(&frame).unwrap();
+    assert!((0..24 * 24).all(|i| (0..3).all(|c| hwc[i * 3 + c] == fine[c * 24 * 24 + i])));
+    // Nothing to scale: the numbers of the bytes.
+    let same = Preprocess { resize: ResizeRule::ShortestSide(50), ..pre.clone() };
+    let plain = Preprocess { fractions: false, ..same.clone() };
+    assert_eq!(same.clip(&frame).unwrap(), plain.clip(&frame).unwrap());
+    let needle = Rgb8Image::new(16_384, 1, vec![0; 16_384 * 3]).unwrap();
+    assert!(pre.clip(&[needle]).is_err());
+    let short = Preprocess { resize: ResizeRule::ShortestSide(20), ..pre };
+    assert!(matches!(short.clip(&[gradient(9, 9).over([0; 3])]), Err(DataError::Shape { what: "preprocess", .. })));
 }
 
 #[test]

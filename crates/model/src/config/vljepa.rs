@@ -143,6 +143,23 @@ impl Default for TemperatureConfig {
     }
 }
 
+/// Where the centre cut begins when the margin is an odd number of pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CropStart {
+    /// At the pixel before the half (transformers).
+    #[default]
+    Down,
+    /// At the even one of the two (torchvision, V-JEPA 2's own loaders).
+    Even,
+}
+
+impl CropStart {
+    fn is_down(&self) -> bool {
+        *self == Self::Down
+    }
+}
+
 /// Resize the short side, cut the centre, scale to 0..1, subtract the mean, divide by the deviation (V-JEPA 2's recipe).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -159,6 +176,13 @@ pub struct Preprocessing {
     pub std: [f32; 3],
     /// Whether shrinking averages over the covered pixels (transformers) or samples bilinearly (the authors' evaluation).
     pub antialias: bool,
+    /// Where the cut begins when the margin is an odd number of pixels.
+    #[serde(skip_serializing_if = "CropStart::is_down")]
+    pub crop_start: CropStart,
+    /// Whether the frames of a clip keep fractions of a level when they are resized (torchvision on tensors) or are
+    /// rounded to bytes as pictures are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clip_fractions: bool,
     /// Frames drawn uniformly over a clip; absent: the X-Encoder's `frames_per_clip`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<usize>,
@@ -172,6 +196,8 @@ impl Default for Preprocessing {
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
             antialias: true,
+            crop_start: CropStart::Down,
+            clip_fractions: false,
             frames: None,
         }
     }

@@ -1,7 +1,7 @@
 //! Text models of the model hub under the names of their bare classes.
 
 use super::{Remapped, WeightSource, check};
-use crate::config::{BertConfig, LlamaConfig, TensorSpec};
+use crate::config::{BertConfig, Gemma3Config, LlamaConfig, Qwen3Config, TensorSpec};
 use crate::error::{ModelError, Result};
 use serde::Deserialize;
 
@@ -22,18 +22,6 @@ pub enum TextKind {
 #[derive(Deserialize)]
 struct Kind {
     model_type: Option<String>,
-}
-
-/// The sizes that the tensors of Gemma 3 and Qwen3 follow from; both name them alike.
-#[derive(Deserialize)]
-struct DecoderSizes {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: usize,
-    head_dim: Option<usize>,
 }
 
 fn fail<T>(what: String) -> Result<T> {
@@ -90,50 +78,9 @@ impl TextKind {
         match self {
             Self::Bert => Ok(BertConfig::from_json(json)?.tensors()),
             Self::Llama => Ok(LlamaConfig::from_json(json)?.tensors()),
-            Self::Gemma3 | Self::Qwen3 => {
-                let sizes: DecoderSizes = match serde_json::from_str(json) {
-                    Ok(sizes) => sizes,
-                    Err(e) => return fail(format!("not readable: {e}")),
-                };
-                sizes.tensors(self)
-            }
+            Self::Gemma3 => Ok(Gemma3Config::from_json(json)?.tensors()),
+            Self::Qwen3 => Ok(Qwen3Config::from_json(json)?.tensors()),
         }
-    }
-}
-
-impl DecoderSizes {
-    /// Decoders with a norm on each head's queries and keys; Gemma 3 has four norms in a layer, Qwen3 two.
-    fn tensors(&self, kind: TextKind) -> Result<Vec<TensorSpec>> {
-        const LIMIT: usize = 1 << 24;
-        let (d, heads) = (self.hidden_size, self.num_attention_heads);
-        let head = self.head_dim.unwrap_or(if kind == TextKind::Gemma3 { 256 } else { 128 });
-        let sizes = [self.vocab_size, d, self.intermediate_size, heads, self.num_key_value_heads, head];
-        if sizes.iter().any(|&n| n == 0 || n > LIMIT) || self.num_hidden_layers > 1 << 10 {
-            return fail(format!("sizes {sizes:?} and {} layers are out of bounds", self.num_hidden_layers));
-        }
-        let mut out = Vec::new();
-        let mut add = |name: String, shape: &[usize]| out.push(TensorSpec { name, shape: shape.to_vec() });
-        add("embed_tokens.weight".into(), &[self.vocab_size, d]);
-        for i in 0..self.num_hidden_layers {
-            let mut layer = |part: &str, shape: &[usize]| add(format!("layers.{i}.{part}.weight"), shape);
-            layer("self_attn.q_proj", &[heads * head, d]);
-            layer("self_attn.k_proj", &[self.num_key_value_heads * head, d]);
-            layer("self_attn.v_proj", &[self.num_key_value_heads * head, d]);
-            layer("self_attn.o_proj", &[d, heads * head]);
-            layer("self_attn.q_norm", &[head]);
-            layer("self_attn.k_norm", &[head]);
-            layer("mlp.gate_proj", &[self.intermediate_size, d]);
-            layer("mlp.up_proj", &[self.intermediate_size, d]);
-            layer("mlp.down_proj", &[d, self.intermediate_size]);
-            layer("input_layernorm", &[d]);
-            layer("post_attention_layernorm", &[d]);
-            if kind == TextKind::Gemma3 {
-                layer("pre_feedforward_layernorm", &[d]);
-                layer("post_feedforward_layernorm", &[d]);
-            }
-        }
-        add("norm.weight".into(), &[d]);
-        Ok(out)
     }
 }
 

@@ -331,12 +331,13 @@ pub struct ConvertArgs {
     /// The folder to write; it must not exist or be empty
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// config.json of the checkpoint, where it is not beside it
+    /// All but open-vljepa: config.json of the checkpoint, where it is not beside it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// vjepa2-pt: which encoder, `encoder` or its moving average, with which the authors evaluate
-    #[arg(long, value_name = "NAME", default_value = "target_encoder")]
-    pub entry: String,
+    /// [default: target_encoder]
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
     /// vjepa2-pt: side of the square input in pixels, which the file does not tell (256, or 384 for that model)
     #[arg(long, value_name = "N")]
     pub crop_size: Option<usize>,

@@ -1,14 +1,44 @@
 //! `convert`.
 
+use clap::ValueEnum;
 use vljepa::{ConvertFrom, ConvertOptions, Error, Result};
 
 use super::Output;
 use super::args::{ConvertArgs, FromKind};
 
+/// The encoder that the authors evaluate with.
+const ENTRY: &str = "target_encoder";
+
+/// Refuses what another kind of checkpoint would need, so that nobody believes that it was used.
+fn check_kind(args: &ConvertArgs) -> Result<()> {
+    let name = |kind: FromKind| kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+    let (pt, open) = (FromKind::Vjepa2Pt, FromKind::OpenVlJepa);
+    let mine = [
+        ("--entry", args.entry.is_some(), pt),
+        ("--crop-size", args.crop_size.is_some(), pt),
+        ("--vjepa2", args.vjepa2.is_some(), open),
+        ("--llama", args.llama.is_some(), open),
+        ("--gemma", args.gemma.is_some(), open),
+    ];
+    let from = name(args.from);
+    match mine.iter().find(|(_, given, kind)| *given && *kind != args.from) {
+        Some((flag, _, kind)) => {
+            Err(Error::Invalid(format!("{flag} belongs to --from {}; leave it out for {from}", name(*kind))))
+        }
+        None if args.config.is_some() && args.from == open => Err(Error::Invalid(format!(
+            "--config is not for --from {from}, whose configurations lie in the folders of --vjepa2, --llama and --gemma"
+        ))),
+        None => Ok(()),
+    }
+}
+
 pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
+    check_kind(args)?;
     let from = match args.from {
         FromKind::Vjepa2 => ConvertFrom::Vjepa2,
-        FromKind::Vjepa2Pt => ConvertFrom::Vjepa2Pt { entry: &args.entry, crop_size: args.crop_size },
+        FromKind::Vjepa2Pt => {
+            ConvertFrom::Vjepa2Pt { entry: args.entry.as_deref().unwrap_or(ENTRY), crop_size: args.crop_size }
+        }
         FromKind::HfText => ConvertFrom::HfText,
         FromKind::OpenVlJepa => {
             let (Some(vjepa2), Some(llama), Some(gemma)) = (&args.vjepa2, &args.llama, &args.gemma) else {
