@@ -22,17 +22,84 @@ const NORM_EPS: f32 = 1e-12;
 pub struct VlJepa {
     /// The configuration that it was built from.
     pub config: VlJepaConfig,
-    /// Frames to patch tokens.
-    pub x_encoder: Vjepa2Encoder,
-    vision_projection: Linear,
-    embed_tokens: EmbeddingTable,
-    predictor: LlamaLayers,
-    predictor_head: Linear,
+    member: Member,
+    /// Further members of an ensemble.
+    others: Vec<Member>,
     /// Texts to vectors, before the head.
     pub y_encoder: YEncoder,
     y_head: Linear,
     logit_scale: Param,
     memory: Option<Param>,
+}
+
+/// What predicts: an X-Encoder and a Predictor.
+#[derive(Clone, Debug)]
+struct Member {
+    x_encoder: Vjepa2Encoder,
+    vision_projection: Linear,
+    embed_tokens: EmbeddingTable,
+    predictor: LlamaLayers,
+    predictor_head: Linear,
+}
+
+impl Member {
+    fn new(b: &mut Builder<'_>, c: &VlJepaConfig, prefix: &str) -> Result<Self> {
+        let (name, p) = (|part: &str| format!("{prefix}{part}"), &c.predictor);
+        let (seen, width) = (c.x_encoder.hidden_size, p.config.hidden_size);
+        let (projection, head) = (c.vision_projection.bias, c.predictor_head.bias);
+        let predictor = name("predictor");
+        Ok(Member {
+            x_encoder: Vjepa2Encoder::new(b, &name("x_encoder"), &c.x_encoder)?,
+            vision_projection: Linear::new(b, &name("vision_projection"), seen, width, projection)?,
+            embed_tokens: EmbeddingTable::new(
+                b,
+                format!("{predictor}.embed_tokens.weight"),
+                p.config.vocab_size,
+                width,
+            )?,
+            predictor: LlamaLayers::new(b, &predictor, &p.config, 0..p.num_layers, p.causal, p.final_norm)?,
+            predictor_head: Linear::new(b, &name("predictor_head"), width, c.embedding_dim, head)?,
+        })
+    }
+
+    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+        self.x_encoder.collect(out);
+        self.vision_projection.collect(out);
+        self.embed_tokens.collect(out);
+        self.predictor.collect(out);
+        self.predictor_head.collect(out);
+    }
+
+    /// What the Predictor makes of patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
+    fn pool(&self, f: &Forward, vision: &Var, query: Option<&Tokens>, config: &VlJepaConfig) -> Result<Var> {
+        let vision = self.vision_projection.forward(f, vision)?;
+        let (batch, seen) = (vision.shape()[0], vision.shape()[1]);
+        let query = query.filter(|q| q.shape().1 > 0);
+        let (tokens, mask) = match query {
+            None => (vision, None),
+            Some(query) => {
+                let vocab = config.predictor.config.vocab_size;
+                let (count, len) = query.shape();
+                if count != batch || query.largest_id() as usize >= vocab || len > config.max_query_tokens {
+                    return Err(ModelError::Tensor(Error::Shape {
+                        op: "predictor",
+                        what: format!(
+                            "{count} queries of {len} tokens (largest id {}) for {batch} clips, a vocabulary of {vocab} and at most {} tokens",
+                            query.largest_id(),
+                            config.max_query_tokens
+                        ),
+                    }));
+                }
+                let words = self.embed_tokens.forward(f, query.ids())?;
+                let words = words.reshape(&[batch, len, vision.shape()[2]])?;
+                let ones = Tensor::from_u32(query.ids().device(), &[batch, seen], &vec![1; batch * seen])?;
+                let mask = ops::concat(&[&ones, query.mask()], 1)?;
+                (autograd::concat(&[&vision, &words], 1)?, Some(mask))
+            }
+        };
+        let x = self.predictor.forward(f, &tokens, mask.as_ref())?;
+        Ok(autograd::masked_mean(&x, mask.as_ref())?)
+    }
 }
 
 /// How the values of [`VlJepa::save`] are stored.
@@ -106,20 +173,11 @@ impl VlJepa {
         precision: Precision,
     ) -> Result<Self> {
         let b = &mut Builder { device, source, precision };
-        let (c, p) = (&config, &config.predictor);
-        let width = p.config.hidden_size;
+        let c = &config;
+        let mut member = |i: usize| Member::new(b, c, &VlJepaConfig::member_prefix(i));
         Ok(VlJepa {
-            x_encoder: Vjepa2Encoder::new(b, "x_encoder", &c.x_encoder)?,
-            vision_projection: Linear::new(
-                b,
-                "vision_projection",
-                c.x_encoder.hidden_size,
-                width,
-                c.vision_projection.bias,
-            )?,
-            embed_tokens: EmbeddingTable::new(b, "predictor.embed_tokens.weight", p.config.vocab_size, width)?,
-            predictor: LlamaLayers::new(b, "predictor", &p.config, 0..p.num_layers, p.causal, p.final_norm)?,
-            predictor_head: Linear::new(b, "predictor_head", width, c.embedding_dim, c.predictor_head.bias)?,
+            member: member(0)?,
+            others: (1..c.members).map(member).collect::<Result<_>>()?,
             y_encoder: YEncoder::new(b, "y_encoder.", &c.y_encoder)?,
             y_head: Linear::new(b, "y_head", c.y_encoder.output_size(), c.embedding_dim, c.y_head.bias)?,
             logit_scale: b.param("logit_scale", &[1])?,
@@ -131,14 +189,14 @@ impl VlJepa {
         })
     }
 
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.member).chain(&self.others)
+    }
+
     /// Every parameter, in the order of the parts.
     pub fn params(&self) -> Vec<&Param> {
         let mut out = Vec::new();
-        self.x_encoder.collect(&mut out);
-        self.vision_projection.collect(&mut out);
-        self.embed_tokens.collect(&mut out);
-        self.predictor.collect(&mut out);
-        self.predictor_head.collect(&mut out);
+        self.members().for_each(|member| member.collect(&mut out));
         self.y_encoder.collect(&mut out);
         self.y_head.collect(&mut out);
         out.push(&self.logit_scale);
@@ -146,71 +204,46 @@ impl VlJepa {
         out
     }
 
-    /// The predicted embedding Ŝ_Y, `[B, T, C, H, W]` → `[B, embedding_dim]`, not normalised; with a memory
-    /// ([`MemoryConfig`]) and outside of training what that makes of it. One frame is a still. Query
-    /// tokens follow the vision tokens; without a query everything is predicted from vision. The mean is taken over
-    /// vision tokens and real query tokens.
+    /// The predicted embedding Ŝ_Y, `[B, T, C, H, W]` → `[B, embedding_dim]`, not normalised; of several members the mean of
+    /// their unit predictions; with a memory ([`MemoryConfig`]) and outside of training what that makes of it. One frame is a
+    /// still. Query tokens follow the vision tokens; without a query everything is predicted from vision. The mean is taken
+    /// over vision tokens and real query tokens.
     ///
     /// # Errors
     /// When frames and query do not fit the configuration or each other.
     pub fn predict(&self, f: &Forward, frames: &Tensor, query: Option<&Tokens>) -> Result<Var> {
-        let vision = self.encode_frames(f, frames)?;
-        self.predict_from_tokens(f, &vision, query)
-    }
-
-    /// [`VlJepa::predict`] from patch tokens `[B, N, D]` of the X-Encoder.
-    ///
-    /// # Errors
-    /// When tokens and query do not fit.
-    pub fn predict_from_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
-        let pooled = self.pool_tokens(f, vision, query)?;
-        let prediction = self.predictor_head.forward(f, &pooled)?;
+        let predict = |m: &Member| -> Result<Var> {
+            let vision = m.x_encoder.forward(f, frames)?;
+            m.predictor_head.forward(f, &m.pool(f, &vision, query, &self.config)?)
+        };
+        let mut prediction = predict(&self.member)?;
+        if !self.others.is_empty() {
+            prediction = autograd::l2_normalize(&prediction, NORM_EPS)?;
+            for other in &self.others {
+                prediction = autograd::add(&prediction, &autograd::l2_normalize(&predict(other)?, NORM_EPS)?)?;
+            }
+            prediction = autograd::scale(&prediction, 1.0 / (1 + self.others.len()) as f32)?;
+        }
         match (&self.memory, &self.config.memory) {
             (Some(memory), Some(config)) if !f.is_training() => recall(prediction.value(), memory.tensor(), config),
             _ => Ok(prediction),
         }
     }
 
-    /// What the Predictor makes of patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
-    ///
-    /// # Errors
-    /// As [`VlJepa::predict_from_tokens`].
-    pub fn pool_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
-        let vision = self.vision_projection.forward(f, vision)?;
-        let (batch, seen) = (vision.shape()[0], vision.shape()[1]);
-        let query = query.filter(|q| q.shape().1 > 0);
-        let (tokens, mask) = match query {
-            None => (vision, None),
-            Some(query) => {
-                let vocab = self.config.predictor.config.vocab_size;
-                let (count, len) = query.shape();
-                if count != batch || query.largest_id() as usize >= vocab || len > self.config.max_query_tokens {
-                    return Err(ModelError::Tensor(Error::Shape {
-                        op: "predictor",
-                        what: format!(
-                            "{count} queries of {len} tokens (largest id {}) for {batch} clips, a vocabulary of {vocab} and at most {} tokens",
-                            query.largest_id(),
-                            self.config.max_query_tokens
-                        ),
-                    }));
-                }
-                let words = self.embed_tokens.forward(f, query.ids())?;
-                let words = words.reshape(&[batch, len, vision.shape()[2]])?;
-                let ones = Tensor::from_u32(query.ids().device(), &[batch, seen], &vec![1; batch * seen])?;
-                let mask = ops::concat(&[&ones, query.mask()], 1)?;
-                (autograd::concat(&[&vision, &words], 1)?, Some(mask))
-            }
-        };
-        let x = self.predictor.forward(f, &tokens, mask.as_ref())?;
-        Ok(autograd::masked_mean(&x, mask.as_ref())?)
-    }
-
-    /// Patch tokens of frames, `[B, T, C, H, W]` → `[B, N, D]`, for [`VlJepa::predict_from_tokens`].
+    /// Patch tokens of frames by the first member's X-Encoder, `[B, T, C, H, W]` → `[B, N, D]`.
     ///
     /// # Errors
     /// When frames do not fit the configuration.
     pub fn encode_frames(&self, f: &Forward, frames: &Tensor) -> Result<Var> {
-        self.x_encoder.forward(f, frames)
+        self.member.x_encoder.forward(f, frames)
+    }
+
+    /// What the first member's Predictor makes of patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
+    ///
+    /// # Errors
+    /// When tokens and query do not fit.
+    pub fn pool_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
+        self.member.pool(f, vision, query, &self.config)
     }
 
     /// Gives the model a memory of `config.rows` text embeddings `rows`, row-major and of unit length, in place of the one
@@ -267,7 +300,8 @@ impl VlJepa {
     /// What reading the parameters back reports, and values that the storage cannot hold.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, storage: Storage) -> Result<Vec<u8>> {
-        if let Some(name) = self.embed_tokens.in_parts().or(self.y_encoder.table_in_parts()) {
+        let in_parts = self.members().find_map(|m| m.embed_tokens.in_parts());
+        if let Some(name) = in_parts.or(self.y_encoder.table_in_parts()) {
             return Err(ModelError::Tensor(Error::Invalid(format!(
                 "{name} is larger than this device's bindings and lies there in parts: it cannot be saved from here"
             ))));

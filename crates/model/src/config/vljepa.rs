@@ -7,6 +7,9 @@ use super::{
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
+/// Most members of an ensemble.
+const MAX_MEMBERS: usize = 64;
+
 /// `config.json` of a model folder.
 ///
 /// The paper (arXiv 2512.10942) leaves several choices open; each is a key here, with the default that the field's
@@ -43,6 +46,10 @@ pub struct VlJepaConfig {
     /// Longest query, in tokens; longer ones are cut. Paper: 512.
     #[serde(default = "default_text_tokens")]
     pub max_query_tokens: usize,
+    /// Members of an ensemble: X-Encoders with Predictors of this configuration, each with weights of its own, whose unit
+    /// predictions are averaged. Ours; the paper has one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: usize,
     /// Texts that predictions are drawn towards. Ours; the paper has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
@@ -219,6 +226,14 @@ fn yes() -> bool {
     true
 }
 
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
 impl VlJepaConfig {
     /// A VL-JEPA of the given parts, with every other choice at its default.
     pub fn new(x_encoder: Vjepa2Config, predictor: PredictorConfig, y_encoder: YEncoderConfig) -> Self {
@@ -234,6 +249,7 @@ impl VlJepaConfig {
             y_head: LinearConfig::default(),
             temperature: TemperatureConfig::default(),
             max_query_tokens: default_text_tokens(),
+            members: 1,
             memory: None,
             preprocessing: Preprocessing::default(),
         }
@@ -305,6 +321,7 @@ impl VlJepaConfig {
             return c.fail(format!("`temperature`: 1/{initial} is above `max_scale` ({max})"));
         }
 
+        c.size("members", self.members, MAX_MEMBERS)?;
         if let Some(m) = &self.memory {
             c.size("memory.rows", m.rows, MAX_ROWS)?;
             c.number("memory.scale", m.scale, 0.0, 1e4)?;
@@ -335,9 +352,13 @@ impl VlJepaConfig {
         c.parameters(&self.tensors())
     }
 
-    /// Tensors of a model folder: the checkpoints' names under `x_encoder.`, `predictor.` and `y_encoder.`, the
-    /// projections, `logit_scale` = ln(1/τ), and `memory.weight` where there is a memory.
-    pub fn tensors(&self) -> Vec<TensorSpec> {
+    /// What the names of a member's tensors start with: nothing for the first, `members.{i}.` for the others.
+    pub fn member_prefix(member: usize) -> String {
+        if member == 0 { String::new() } else { format!("members.{member}.") }
+    }
+
+    /// Tensors of X-Encoder, Predictor and their projections.
+    fn member_tensors(&self) -> Vec<TensorSpec> {
         let mut s = Specs::default();
         let p = &self.predictor.config;
         s.0 = renamed(self.x_encoder.tensors(), "encoder.", "x_encoder.");
@@ -348,6 +369,17 @@ impl VlJepaConfig {
             s.add("predictor.norm.weight", &[p.hidden_size]);
         }
         s.linear("predictor_head", p.hidden_size, self.embedding_dim, self.predictor_head.bias);
+        s.0
+    }
+
+    /// Tensors of a model folder: the checkpoints' names under `x_encoder.`, `predictor.` and `y_encoder.`, the
+    /// projections, further members of an ensemble, `logit_scale` = ln(1/τ), and `memory.weight` where there is a memory.
+    pub fn tensors(&self) -> Vec<TensorSpec> {
+        let mut s = Specs::default();
+        let member = self.member_tensors();
+        for i in 0..self.members {
+            s.0.extend(renamed(member.clone(), "", &Self::member_prefix(i)));
+        }
         s.0.extend(renamed(self.y_encoder.tensors(), "", "y_encoder."));
         s.linear("y_head", self.y_encoder.output_size(), self.embedding_dim, self.y_head.bias);
         s.add("logit_scale", &[1]);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod config;
+mod ensemble;
 mod fixtures;
 mod hostile_weights;
 mod infonce;

@@ -169,7 +169,7 @@ fn a_whole_vljepa_equals_the_reference() {
     let target = tokens(&expected, "input.target_ids", "input.target_mask");
     let clip = upload(&expected, "input.pixel_values_videos");
     let f = Forward::inference();
-    let vision = model.x_encoder.forward(&f, &clip).unwrap();
+    let vision = model.encode_frames(&f, &clip).unwrap();
     assert_near("vision", &vision.value().to_f32().unwrap(), &get(&expected, "out.vision_features").1, 1e-5);
     let prediction = model.predict(&f, &clip, Some(&query)).unwrap();
     assert_near("prediction", &prediction.value().to_f32().unwrap(), &get(&expected, "out.prediction").1, 2e-5);

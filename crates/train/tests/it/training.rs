@@ -104,13 +104,7 @@ fn a_weight_that_is_not_a_number_stops_the_run_and_is_named() {
 fn a_batch_larger_than_the_concepts_is_refused() {
     let config = config("steps = 1\nbatch = 600", BANK);
     let corpus = corpus(&config);
-    let made = vljepa_train::Trainer::new(
-        &device(),
-        config,
-        model(),
-        tokenizer(),
-        corpus,
-    );
+    let made = vljepa_train::Trainer::new(&device(), config, model(), tokenizer(), corpus);
     assert!(made.unwrap_err().to_string().contains("`batch` is 600"));
 }
 
