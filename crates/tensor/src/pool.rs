@@ -20,7 +20,7 @@ pub(crate) fn size_class(bytes: u64) -> u64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// Bytes that live tensors hold.
+    /// Bytes of the buffers that live tensors hold.
     pub in_use: u64,
     /// Bytes in the free lists.
     pub free: u64,
@@ -64,11 +64,11 @@ impl Pool {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A free buffer of the class, else of the next larger one that is not more than twice as large, with its size: models
-    /// ask for many sizes in turn, and a list of free buffers for each would add up.
+    /// A free buffer of the class, else the next larger one that is at most half as large again, with its size: models ask
+    /// for many sizes in turn, and a list of free buffers for each would add up.
     pub(crate) fn take(&self, class: u64) -> Option<(wgpu::Buffer, u64)> {
         let mut inner = self.lock();
-        let (&size, list) = inner.free.range_mut(class..=class.saturating_mul(2)).next()?;
+        let (&size, list) = inner.free.range_mut(class..=class.saturating_add(class / 2)).next()?;
         let buffer = list.pop()?;
         if list.is_empty() {
             inner.free.remove(&size);

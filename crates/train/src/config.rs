@@ -204,16 +204,29 @@ pub struct YHeadConfig {
     /// Share of the head's space that is what labels tell of their concepts' tags: before whitening, the labels' centred
     /// features x become (1 − `tags`) x + `tags` x R, both parts of one mean square, R the ridge regression of the features
     /// of "label, tags" on those of labels.
+    #[serde(skip_serializing_if = "is_zero")]
     pub tags: f64,
     /// Ridge of that regression, in mean variances of a component.
+    #[serde(skip_serializing_if = "is_default_ridge")]
     pub ridge: f64,
     /// Whether it is trained.
     pub train: bool,
 }
 
+const DEFAULT_RIDGE: f64 = 0.1;
+
+// Checkpoints of runs without these keys stay what they are.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+fn is_default_ridge(value: &f64) -> bool {
+    *value == DEFAULT_RIDGE
+}
+
 impl Default for YHeadConfig {
     fn default() -> Self {
-        Self { whiten: true, strength: 1.0, tags: 0.0, ridge: 0.1, train: false }
+        Self { whiten: true, strength: 1.0, tags: 0.0, ridge: DEFAULT_RIDGE, train: false }
     }
 }
 
@@ -502,35 +515,35 @@ impl TrainConfig {
         });
         rules.range("soft_scale", f64::from(o.soft_scale), 0.0, 1e3);
         rules.range("strength", o.y_head.strength, 0.0, 2.0);
-        rules.range("tags", o.y_head.tags, 0.0, 1.0);
-        rules.range("ridge", o.y_head.ridge, 1e-6, 1e6);
-        rules.need("tags", o.y_head.tags == 0.0 || o.y_head.whiten, || {
+        rules.range("y_head.tags", o.y_head.tags, 0.0, 1.0);
+        rules.range("y_head.ridge", o.y_head.ridge, 1e-6, 1e6);
+        rules.need("y_head.tags", o.y_head.tags == 0.0 || o.y_head.whiten, || {
             "`objective.y_head.tags` needs `whiten = true`".into()
         });
         if let Some(fit) = &self.head_fit {
-            rules.range("share", fit.share, 1e-3, 1.0);
-            rules.range("ridge", fit.ridge, 1e-9, 1e6);
+            rules.range("head_fit.share", fit.share, 1e-3, 1.0);
+            rules.range("head_fit.ridge", fit.ridge, 1e-9, 1e6);
             rules.need("head_fit", !o.y_head.train && !o.train_y_encoder, || {
                 "`head_fit` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
             });
         }
         if let Some(memory) = &self.memory {
-            rules.range("scale", memory.scale, 1e-3, 1e4);
-            rules.range("share", memory.share, 1e-3, 1.0);
+            rules.range("memory.scale", memory.scale, 1e-3, 1e4);
+            rules.range("memory.share", memory.share, 1e-3, 1.0);
             rules.range("inv_temperature", memory.inv_temperature.unwrap_or(1.0), 1e-3, 1e4);
             rules.need("memory", !o.y_head.train && !o.train_y_encoder, || {
                 "`memory` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
             });
         }
         let p = &self.optimizer;
-        rules.range("lr", p.lr, 0.0, 1e3);
-        rules.range("lr", p.muon.lr, 0.0, 1e3);
+        rules.range("optimizer.lr", p.lr, 0.0, 1e3);
+        rules.range("muon.lr", p.muon.lr, 0.0, 1e3);
         for beta in p.betas {
             rules.range("betas", beta, 0.0, 1.0 - 1e-9);
         }
         rules.range("eps", p.eps, 0.0, 1.0);
-        rules.range("weight_decay", p.weight_decay, 0.0, 1e3);
-        rules.range("weight_decay", p.muon.weight_decay, 0.0, 1e3);
+        rules.range("optimizer.weight_decay", p.weight_decay, 0.0, 1e3);
+        rules.range("muon.weight_decay", p.muon.weight_decay, 0.0, 1e3);
         rules.range("clip", p.clip, 0.0, 1e9);
         rules.range("momentum", p.muon.momentum, 0.0, 1.0 - 1e-9);
         rules.range("iterations", f64::from(p.muon.iterations), 1.0, 50.0);
@@ -544,7 +557,7 @@ impl TrainConfig {
         if let Some(ema) = self.ema {
             rules.range("horizon", ema.horizon, 0.0, 1.0);
         }
-        rules.range("batch", self.evaluate.batch as f64, 1.0, 1e6);
+        rules.range("evaluate.batch", self.evaluate.batch as f64, 1.0, 1e6);
         rules.range("keep", self.checkpoint.keep as f64, 2.0, 1e6);
         rules.0
     }
@@ -583,12 +596,21 @@ impl Rules {
     }
 }
 
-/// The first line that sets `key` or opens a table of that name.
+/// The line of a key: `key` is the first one of that name, `table.key` the one in the table whose last part is `table`, or
+/// the line of the table itself where it is written inline. A table's name gives the line that opens it.
 fn line_of(text: &str, key: &str) -> Option<usize> {
-    let names = |line: &str| {
-        let line = line.trim();
-        let set = line.split_once('=').is_some_and(|(left, _)| left.trim() == key);
-        set || line.trim_matches(['[', ']']).rsplit('.').next() == Some(key) && line.starts_with('[')
-    };
-    text.lines().position(names).map(|i| i + 1)
+    let (table, key) = key.split_once('.').map_or((None, key), |(table, key)| (Some(table), key));
+    let mut within = "";
+    for (i, line) in text.lines().map(str::trim).enumerate() {
+        if line.starts_with('[') {
+            within = line.split(']').next().unwrap_or(line).trim_matches(['[', ' ']).rsplit('.').next().unwrap_or("");
+            if table.is_none() && within == key {
+                return Some(i + 1);
+            }
+        } else if line.split_once('=').is_some_and(|(left, _)| left.trim() == key) && table.is_none_or(|t| t == within)
+        {
+            return Some(i + 1);
+        }
+    }
+    table.and_then(|table| line_of(text, table))
 }

@@ -62,6 +62,13 @@ pub struct Trainer {
 /// A file of a checkpoint: its name and its bytes.
 pub type NamedFile = (&'static str, Vec<u8>);
 
+/// Weight and bias of the Predictor's head.
+fn head(model: &VlJepa) -> Option<[Tensor; 2]> {
+    let params = model.params();
+    let find = |name: &str| params.iter().find(|p| p.name() == name).map(|p| p.tensor().clone());
+    Some([find("predictor_head.weight")?, find("predictor_head.bias")?])
+}
+
 impl Trainer {
     /// Prepares a run at step 0: encodes the texts of all classes, whitens the head where that is asked for.
     ///
@@ -90,6 +97,11 @@ impl Trainer {
                     "`data.image_size` ({size}) is not a multiple of the patch ({patch})"
                 )));
             }
+        }
+        if config.head_fit.is_some() && (model.config.members != 1 || head(&model).is_none()) {
+            return Err(TrainError::Invalid(
+                "`head_fit` needs a model of one member whose `predictor_head` has a bias".into(),
+            ));
         }
         let vendor = vendor(&corpus.set, &config.evaluate.vendor, Role::Val)?;
         let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: 64 };
@@ -304,20 +316,17 @@ impl Trainer {
     /// Runs `body` with the averaged weights in the model and its head fitted, as the trained model has them.
     fn finished<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
         self.averaged(|| {
-            let Some(fit) = self.config.head_fit else { return body() };
+            let (Some(fit), Some([weight, bias])) = (self.config.head_fit, head(&self.model)) else { return body() };
             let (dim, width) = (self.model.config.embedding_dim, self.model.config.predictor.config.hidden_size);
-            let params = self.model.params();
-            let find = |name: &str| params.iter().find(|p| p.name() == name).map(|p| p.tensor());
-            let (Some(weight), Some(bias)) = (find("predictor_head.weight"), find("predictor_head.bias")) else {
-                return Err(TrainError::Invalid("head_fit: the Predictor's head needs a bias".into()));
-            };
             let (features, targets) = self.head_samples()?;
             let trained = Affine { weight: weight.to_f32()?, bias: bias.to_f32()? };
             let fitted = regress(&features, width, &targets, dim, fit.ridge);
             let lengths = (trained.length_over(&features, width), fitted.length_over(&features, width));
             let (keep, take) = ((1.0 - fit.share) / lengths.0, fit.share / lengths.1);
-            if !(keep.is_finite() && take.is_finite()) {
-                return Err(TrainError::Invalid("head_fit: the head predicts nothing".into()));
+            if ![keep, take, lengths.0, lengths.1].iter().all(|v| v.is_finite()) {
+                return Err(TrainError::Invalid(
+                    "head_fit: the pictures' features are all alike, there is nothing to fit".into(),
+                ));
             }
             // One length of predictions as before, so that the numbers stay of a size.
             let mix = |a: &[f32], b: &[f32]| -> Vec<f32> {

@@ -14,7 +14,7 @@ mod rope;
 
 pub use activation::{activate, activate_grad, erf};
 pub use attention::{AttentionSpec, attention, attention_backward};
-pub use elementwise::{binary, gated, gated_backward, round_f16, unary, unary_at, unary_backward};
+pub use elementwise::{binary, gated, gated_backward, round_f16, round_i8, unary, unary_at, unary_backward};
 pub use gather::{dropout, gather_rows, permute, random4, scatter_add};
 pub use loss::{InfoNceGrads, Pairs, cross_entropy, info_nce, softmax, softmax_backward};
 pub use matmul::matmul;

@@ -87,15 +87,6 @@ fn vectors_and_halves_equal_the_twin() {
     }
 }
 
-/// What a row is after rounding to bytes: multiples of its largest magnitude over 127.
-fn round_i8(x: &[f32], cols: usize) -> Vec<f32> {
-    let row = |row: &[f32]| -> Vec<f32> {
-        let scale = row.iter().fold(0.0f32, |top, v| top.max(v.abs())) / 127.0;
-        row.iter().map(|v| if scale > 0.0 { scale * (v / scale).round_ties_even() } else { 0.0 }).collect()
-    };
-    x.chunks(cols).flat_map(row).collect()
-}
-
 #[test]
 fn bytes_with_scales_equal_the_twin() {
     for (name, device) in devices() {
@@ -108,7 +99,7 @@ fn bytes_with_scales_equal_the_twin() {
                     .enumerate()
                     .for_each(|(i, row)| row.iter_mut().for_each(|v| *v *= [1.0, 9.0, 0.0][i % 3]));
                 let quantized = Tensor::from_f32_as_i8(&device, &b_shape, &b).unwrap();
-                let rounded = round_i8(&b, b_shape[1]);
+                let rounded = reference::round_i8(&b, b_shape[1]);
                 assert_close("read", &quantized.to_f32().unwrap(), &rounded, 0.0, 1e-6);
                 let (biast, residual) = (upload(&device, &[n], &bias), noise(24, m * n));
                 let rt = upload(&device, &[m, n], &residual);
@@ -125,7 +116,7 @@ fn bytes_with_scales_equal_the_twin() {
         let (a, b) = (noise(25, z * m * k), noise(26, z * n * k));
         let (at, bt) = (upload(&device, &[z, m, k], &a), Tensor::from_f32_as_i8(&device, &[z, n, k], &b).unwrap());
         let got = ops::matmul(&at, &bt, &Matmul::nt()).unwrap();
-        let want = ops::matmul(&at, &upload(&device, &[z, n, k], &round_i8(&b, k)), &Matmul::nt()).unwrap();
+        let want = ops::matmul(&at, &upload(&device, &[z, n, k], &reference::round_i8(&b, k)), &Matmul::nt()).unwrap();
         assert_close(&name, &got.to_f32().unwrap(), &want.to_f32().unwrap(), sum_tolerance(k), 1e-6);
     }
 }

@@ -79,6 +79,24 @@ fn memory_reaches_a_plateau_and_can_be_trimmed() {
 }
 
 #[test]
+fn free_buffers_serve_smaller_requests_that_do_not_waste_much_of_them() {
+    let device = Device::open(DeviceOptions::default()).unwrap();
+    let bytes = |t: &Tensor| t.wgpu_buffer().size();
+    let [small, large] = [20_480, 24_576].map(|n| Tensor::uninitialized(&device, &[n], Dtype::F32).unwrap());
+    let (a, b, before) = (bytes(&small), bytes(&large), device.memory());
+    drop((large, small));
+    // The nearest of those that fit, and its whole size is in use.
+    let next = Tensor::uninitialized(&device, &[16_384], Dtype::F32).unwrap();
+    assert_eq!((bytes(&next), device.memory().in_use, device.memory().free), (a, a, b));
+    assert_eq!(device.memory().allocations, before.allocations);
+    // Half of it would lie idle.
+    let third = Tensor::uninitialized(&device, &[12_288], Dtype::F32).unwrap();
+    assert!(bytes(&third) < b && device.memory().allocations == before.allocations + 1);
+    drop(next);
+    assert_eq!(device.memory().free, a + b);
+}
+
+#[test]
 fn contents_of_odd_sizes_come_back() {
     for (name, device) in two_devices() {
         for len in [0usize, 1, 2, 3, 5, 63, 65, 1001] {

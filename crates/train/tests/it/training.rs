@@ -130,7 +130,7 @@ fn a_memory_of_the_labels_changes_predictions_but_not_training() {
 fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
     let plain = config("steps = 1\nbatch = 6", BANK);
     let with = config("steps = 1\nbatch = 6", &format!("{BANK}[head_fit]\nshare = 1.0\nridge = 1e-6\n"));
-    let ((a, _), (mut b, maker)) = (trainer(&plain), trainer(&with));
+    let ((mut a, _), (mut b, maker)) = (trainer(&plain), trainer(&with));
     assert_eq!(a.identity().unwrap(), b.identity().unwrap(), "a run may be resumed with another fit");
     let before = weight(&b, "predictor_head.weight");
     let likeness = |t: &vljepa_train::Trainer| -> f32 {
@@ -153,6 +153,8 @@ fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
     // 25 coefficients a component for 58 drawings: much is explained, not all.
     assert!(untrained < 0.3 && fitted > untrained + 0.3 && fitted < 0.999, "{untrained}, {fitted}");
     assert_eq!(weight(&b, "predictor_head.weight"), before);
-    b.step(&maker.make(0).unwrap()).unwrap();
+    let batch = maker.make(0).unwrap();
+    assert_eq!(a.validate().unwrap(), b.validate().unwrap(), "before the last step nothing is fitted");
+    assert_eq!(a.step(&batch).unwrap(), b.step(&batch).unwrap());
     assert_ne!(a.validate().unwrap(), b.validate().unwrap(), "the last step is judged with the fitted head");
 }
