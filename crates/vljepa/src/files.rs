@@ -172,7 +172,36 @@ pub(crate) fn stream_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -
     drop(out);
     file.as_file().sync_all().map_err(Error::io(path, "writing"))?;
     file.persist(&real).map_err(|e| Error::io(path, "writing")(e.error))?;
+    sync_folder_of(&real);
     Ok(())
+}
+
+/// Puts the name of a file or folder that was just moved to `path` on the disk: a name is there once its folder is. Where
+/// that cannot be asked for, it is the system's turn.
+pub(crate) fn sync_folder_of(path: &Path) {
+    #[cfg(unix)]
+    if let Some(parent) = path.parent() {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let _ = File::open(parent).and_then(|dir| dir.sync_all());
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+/// Whether an open file is still the one at `path`.
+pub(crate) fn same_file(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |m: std::fs::Metadata| (m.dev(), m.ino());
+        matches!((file.metadata().map(id), std::fs::metadata(path).map(id)), (Ok(a), Ok(b)) if a == b)
+    }
+    #[cfg(not(unix))]
+    {
+        // An open file cannot be removed there.
+        let _ = (file, path);
+        true
+    }
 }
 
 /// Size in bytes and time of the last change in milliseconds since 1970: whether a file is still the one it was.
@@ -256,11 +285,7 @@ impl OutFolder {
         }
         std::fs::rename(self.temporary.path(), &self.place).map_err(Error::io(&self.place, "writing"))?;
         let _ = self.temporary.keep();
-        #[cfg(unix)]
-        if let Some(parent) = self.place.parent().filter(|p| !p.as_os_str().is_empty()) {
-            // The name is on the disk once its folder is; where that cannot be asked for, it is the system's turn.
-            let _ = File::open(parent).and_then(|dir| dir.sync_all());
-        }
+        sync_folder_of(&self.place);
         Ok(())
     }
 }
@@ -314,6 +339,19 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"other");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(&*map(&path).unwrap(), b"other");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_open_file_is_told_from_another_at_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let file = File::create(&path).unwrap();
+        assert!(same_file(&file, &path));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!same_file(&file, &path), "gone");
+        File::create(&path).unwrap();
+        assert!(!same_file(&file, &path), "another");
     }
 
     #[test]

@@ -49,3 +49,4 @@ pub use inspect::{Inspection, TensorInfo};
 pub use media::{Broken, PictureEncoder, Skipped, embed_files, picture_files};
 pub use model::{Asked, Model, open_device};
 pub use row_file::{RowFile, RowFormat, embed_to_file, write_rows};
+pub use texts::check_texts;

@@ -37,10 +37,7 @@ fn main() -> ExitCode {
 /// One line on stderr, whatever the message holds; never fails.
 fn complain(message: &str) {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Names come from files: a terminal must not obey them.
-    let line: String =
-        line.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect();
-    let _ = writeln!(std::io::stderr(), "error: {line}");
+    let _ = writeln!(std::io::stderr(), "error: {}", cli::printable(&line));
 }
 
 /// Mesa's device-selection layer asks display servers which GPU is theirs, and complains on stderr where there is none.

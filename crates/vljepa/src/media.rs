@@ -40,8 +40,13 @@ pub trait PictureEncoder: Sync {
 
     /// Clips of so many frames that go through the model together.
     fn batch(&self, frames: usize) -> usize {
-        (BATCH_TOKENS / self.tokens(frames).max(1)).clamp(1, MAX_BATCH)
+        batch_of(self.tokens(frames))
     }
+}
+
+/// Clips of so many vision tokens that go through a model together.
+pub(crate) fn batch_of(tokens: usize) -> usize {
+    (BATCH_TOKENS / tokens.max(1)).clamp(1, MAX_BATCH)
 }
 
 /// What happens to a file that cannot be read.
@@ -87,10 +92,44 @@ pub(crate) struct Batch {
     pub broken: Vec<(usize, Error)>,
 }
 
-/// Encodes `files` from number `start` on; `each` gets the batches in order.
-///
-/// A batch is a run of files of one kind, pictures or videos, that begins where the one before ends: which files share a
-/// batch depends on no file behind it, so that work which goes on from a batch's end gives the same bits.
+/// Files that go through an encoder together.
+pub(crate) struct Span {
+    /// Behind the last of them.
+    pub end: usize,
+    /// Size and time of each before it was looked into; `None` where they could not be asked for.
+    pub stamps: Vec<Option<Stamp>>,
+    kinds: Vec<Result<bool>>,
+    moving: bool,
+}
+
+/// The batch that begins with file number `at`: a run of files of one kind, pictures or videos. Where it ends depends on no
+/// file before it, and on none behind the next one; work that goes on from its end gives the same bits as work that was
+/// never stopped, as long as it still ends there.
+pub(crate) fn span(encoder: &dyn PictureEncoder, files: &[PathBuf], at: usize) -> Span {
+    let (mut stamps, mut kinds) = (Vec::new(), Vec::new());
+    let mut moving = None;
+    let mut end = at;
+    while end < files.len() {
+        let before = stamp(&files[end]).ok();
+        let found = is_video(&files[end]).map_err(Error::from);
+        match (&found, moving) {
+            (Ok(this), Some(all)) if *this != all => break,
+            (Ok(this), None) => moving = Some(*this),
+            _ => {}
+        }
+        let frames = if moving == Some(true) { encoder.frames() } else { 1 };
+        // A video behind unreadable files may take fewer of them than pictures do.
+        if end > at && end - at >= encoder.batch(frames) {
+            break;
+        }
+        stamps.push(before);
+        kinds.push(found);
+        end += 1;
+    }
+    Span { end, stamps, kinds, moving: moving.unwrap_or(false) }
+}
+
+/// Encodes `files` from number `start` on, one [`span`] after the other; `each` gets the batches in order.
 pub(crate) fn encode_files(
     encoder: &dyn PictureEncoder,
     files: &[PathBuf],
@@ -98,31 +137,9 @@ pub(crate) fn encode_files(
     broken: Broken,
     each: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<()> {
-    let kind = |i: usize| is_video(&files[i]).map_err(Error::from);
     let mut at = start;
     while at < files.len() {
-        let stamp_of = |i: usize| stamp(&files[i]).ok();
-        let (mut stamps, mut kinds) = (Vec::new(), Vec::new());
-        let mut moving = None;
-        let mut end = at;
-        while end < files.len() {
-            let before = stamp_of(end);
-            let found = kind(end);
-            match (&found, moving) {
-                (Ok(this), Some(all)) if *this != all => break,
-                (Ok(this), None) => moving = Some(*this),
-                _ => {}
-            }
-            let frames = if moving == Some(true) { encoder.frames() } else { 1 };
-            // A video behind unreadable files may take fewer of them than pictures do.
-            if end > at && end - at >= encoder.batch(frames) {
-                break;
-            }
-            stamps.push(before);
-            kinds.push(found);
-            end += 1;
-        }
-        let moving = moving.unwrap_or(false);
+        let Span { end, stamps, kinds, moving } = span(encoder, files, at);
         let frames = if moving { encoder.frames() } else { 1 };
         let read = |(i, kind): (usize, Result<bool>)| -> (usize, Result<Vec<f32>>) {
             (i, kind.and_then(|_| pixels(encoder.preprocess(), &files[i], moving.then_some(frames))))

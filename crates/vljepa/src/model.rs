@@ -14,7 +14,7 @@ use vljepa_train::{Embedder, EmojiVendorsOptions, EmojiVendorsReport, preprocess
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::folder::{ModelFolder, Weights};
-use crate::media::{Broken, PictureEncoder, embed_files};
+use crate::media::{Broken, PictureEncoder, batch_of, embed_files};
 use crate::texts::TextSide;
 
 /// A VL-JEPA with its tokenizers and preprocessing.
@@ -117,6 +117,18 @@ impl Model {
         Ok(Asked { model: self, query: self.query_ids(query)? })
     }
 
+    /// Vision tokens of a clip of so many frames.
+    fn tokens(&self, frames: usize) -> usize {
+        let encoder = &self.config().x_encoder;
+        let side = self.config().image_size() / encoder.patch_size.max(1);
+        side * side * frames.div_ceil(encoder.tubelet_size.max(1))
+    }
+
+    /// Clips of so many frames that go through the model together.
+    fn batch(&self, frames: usize) -> usize {
+        batch_of(self.tokens(frames))
+    }
+
     /// Predicted embeddings of pictures in memory; otherwise as [`Self::embed_files`].
     ///
     /// # Errors
@@ -129,7 +141,7 @@ impl Model {
     ) -> Result<Embeddings> {
         let asked = self.asked(query)?;
         let mut out = Embeddings::new(self.dim());
-        for batch in pictures.chunks(asked.batch(1)) {
+        for batch in pictures.chunks(self.batch(1)) {
             let pixels = batch.par_iter().map(|p| Ok(self.preprocess.run(p)?)).collect::<Result<Vec<_>>>()?;
             let rows = asked.encode(&pixels.concat(), batch.len(), 1)?;
             let first = out.rows();
@@ -166,8 +178,7 @@ impl Model {
         options: &EmojiVendorsOptions,
         mut progress: impl FnMut(&str),
     ) -> Result<EmojiVendorsReport> {
-        let (device, model, tokenizer, batch) =
-            (&self.device, &self.vljepa, &self.target, self.asked(Some(""))?.batch(1));
+        let (device, model, tokenizer, batch) = (&self.device, &self.vljepa, &self.target, self.batch(1));
         let embedder = Embedder { device, model, tokenizer, batch };
         Ok(vljepa_train::emoji_vendors(&embedder, &self.preprocess, set, options, &mut progress)?)
     }
@@ -205,9 +216,7 @@ impl PictureEncoder for Asked<'_> {
     }
 
     fn tokens(&self, frames: usize) -> usize {
-        let encoder = &self.model.config().x_encoder;
-        let side = self.model.config().image_size() / encoder.patch_size.max(1);
-        side * side * frames.div_ceil(encoder.tubelet_size.max(1))
+        self.model.tokens(frames)
     }
 
     fn shape(&self, _frames: usize) -> Vec<usize> {

@@ -24,6 +24,17 @@ pub(crate) struct TextSide<'a> {
     pub dim: usize,
 }
 
+/// Refuses texts without a word, which would be ranked all the same. `flag` is what the command line calls them.
+///
+/// # Errors
+/// The first text that is empty or white space.
+pub fn check_texts(flag: &str, texts: &[String]) -> Result<()> {
+    match texts.iter().position(|text| text.trim().is_empty()) {
+        Some(i) => Err(Error::Invalid(format!("{flag}: text {} of {} is empty; leave it out", i + 1, texts.len()))),
+        None => Ok(()),
+    }
+}
+
 impl TextSide<'_> {
     /// Unit rows of texts, in their order. `done` hears how many are done.
     pub(crate) fn embed(

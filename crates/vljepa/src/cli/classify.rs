@@ -20,6 +20,12 @@ pub fn run(args: &ClassifyArgs, common: &Common, out: &Output) -> Result<()> {
     let folder = AnyFolder::find(args.model.model.as_deref())?;
     let Some(labels) = labels else {
         return match &folder {
+            AnyFolder::Vision(folder) if folder.labels().is_some() && args.template != "{}" => {
+                Err(Error::Invalid(format!(
+                    "{}: a V-JEPA 2 classifier scores its own classes and puts them into no text; leave --template out",
+                    folder.origin()
+                )))
+            }
             AnyFolder::Vision(folder) if folder.labels().is_some() => classes(folder, &files, args, common, out),
             AnyFolder::VlJepa(folder) => Err(Error::Invalid(format!(
                 "{}: a VL-JEPA has no classes of its own; pass --labels a,b,c or --labels-file FILE",

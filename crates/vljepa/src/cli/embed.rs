@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use vljepa::{
-    AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, RowFormat, Skipped, TextModel, VisionModel,
+    AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, RowFile, RowFormat, Skipped, TextModel,
+    VisionModel,
 };
 use vljepa_tensor::Device;
 
@@ -78,19 +79,13 @@ fn rows(
             "pool": depends.pool,
             "device": [vljepa::info::adapter_name(depends.device), format!("{:?}", depends.device.capabilities())],
         });
-        let written = vljepa::embed_to_file(encoder, files, path, &identity, broken, done)?;
+        let written = vljepa::embed_to_file(encoder, &args.inputs, files, path, &identity, broken, done)?;
         bar.finish_and_clear();
         note_skipped(&written.skipped, out);
-        if out.json {
-            return out.document(&json!({
-                "out": path.display().to_string(), "shape": written.shape, "dtype": "f32", "inputs": written.names,
-                "resumed": written.resumed,
-            }));
-        }
-        if written.resumed > 0 {
+        if written.resumed > 0 && !out.json {
             out.note(&format!("{} files were done by an earlier run", written.resumed));
         }
-        return out.text(&self::written(&written.shape, path));
+        return report(&written, path, out);
     }
     let (rows, skipped) = vljepa::embed_files(encoder, files, broken, done)?;
     bar.finish_and_clear();
@@ -98,7 +93,22 @@ fn rows(
     let mut left_out = skipped.iter().map(|s| &s.path).peekable();
     let kept = files.iter().filter(|f| left_out.next_if(|path| path == f).is_none());
     let names: Vec<String> = kept.map(|f| f.display().to_string()).collect();
-    deliver(&rows, "input", &names, args.out.as_deref(), out)
+    let Some(path) = args.out.as_deref() else { return deliver(&rows, "input", &names, None, out) };
+    vljepa::write_rows(path, &rows, "input", &names)?;
+    let shape = [&[rows.rows()], rows.shape()].concat();
+    report(&RowFile { shape, names, skipped, resumed: 0 }, path, out)
+}
+
+/// What a file with rows of pictures holds.
+fn report(written: &RowFile, path: &Path, out: &Output) -> Result<()> {
+    if !out.json {
+        return out.text(&self::written(&written.shape, path));
+    }
+    let skipped: Vec<_> = written.skipped.iter().map(|s| s.path.display().to_string()).collect();
+    out.document(&json!({
+        "out": path.display().to_string(), "shape": written.shape, "dtype": "f32", "inputs": written.names,
+        "resumed": written.resumed, "skipped": skipped,
+    }))
 }
 
 /// What rows depend on, beside the model and the files.
@@ -121,6 +131,7 @@ fn written(shape: &[usize], path: &Path) -> String {
 
 pub fn texts(args: &EmbedTextArgs, common: &Common, out: &Output) -> Result<()> {
     check_out(args.out.as_deref())?;
+    vljepa::check_texts("TEXT", &args.texts)?;
     let folder = AnyFolder::find(args.model.model.as_deref())?;
     let bar = out.progress("texts", args.texts.len());
     let done = |n: usize| bar.set_position(n as u64);

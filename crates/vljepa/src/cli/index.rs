@@ -30,6 +30,7 @@ pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
 
 pub fn search(args: &SearchArgs, common: &Common, out: &Output) -> Result<()> {
     // The index first: what is wrong with it is known before a device is asked for.
+    vljepa::check_texts("TEXT", &args.texts)?;
     let folder = AnyFolder::find(args.model.model.as_deref())?.vljepa(Need::Search)?;
     let index = Index::open(&args.index, &folder)?;
     let model = open(&folder, &args.model, common)?;

@@ -19,6 +19,7 @@ use vljepa::{AnyFolder, Error, Model, ModelFolder, Need, Result};
 
 use args::{Cli, Common, Verb};
 use output::Output;
+pub use output::printable;
 
 /// Runs the command that the arguments name. Bad usage ends the process with 2, `--help` with 0.
 pub fn main() -> Result<()> {

@@ -31,9 +31,9 @@ impl Output {
         Ok(stdout.flush()?)
     }
 
-    /// One line on stderr; lost if nobody listens.
+    /// One line on stderr, whatever it holds; lost if nobody listens.
     pub fn note(&self, line: &str) {
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = writeln!(std::io::stderr(), "{}", printable(line));
     }
 
     /// A bar on stderr, shown only on a terminal.
@@ -48,6 +48,11 @@ impl Output {
         bar.enable_steady_tick(Duration::from_millis(250));
         bar
     }
+}
+
+/// Text with its control characters escaped: names come from files and servers, and a terminal must not obey them.
+pub fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 /// Text in columns: every cell but the last of a row is padded to the widest of its column.

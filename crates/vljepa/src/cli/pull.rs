@@ -40,10 +40,7 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     fn note(&self, line: &str) {
-        // Names come from a server: a terminal must not obey them.
-        let line: String =
-            line.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect();
-        self.bar.suspend(|| self.out.note(&line));
+        self.bar.suspend(|| self.out.note(line));
     }
 
     fn hear(&mut self, event: PullEvent<'_>) {

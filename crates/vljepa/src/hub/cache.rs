@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
 use super::{HubError, PullEvent};
 use crate::error::Result;
-use crate::files::{UnderWay, write_atomically};
+use crate::files::{UnderWay, same_file, write_atomically};
 
 /// Tells backup programs that all of this can be had again (bford.info/cachedir).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -196,22 +196,6 @@ impl Cache {
 
 fn create(folder: &Path) -> Result<()> {
     Ok(std::fs::create_dir_all(folder).map_err(HubError::cache(folder, "creating"))?)
-}
-
-/// Whether an open file is still the one at `path`.
-fn same_file(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |m: std::fs::Metadata| (m.dev(), m.ino());
-        matches!((file.metadata().map(id), std::fs::metadata(path).map(id)), (Ok(a), Ok(b)) if a == b)
-    }
-    #[cfg(not(unix))]
-    {
-        // An open file cannot be removed there.
-        let _ = (file, path);
-        true
-    }
 }
 
 #[cfg(unix)]

@@ -141,6 +141,10 @@ fn a_classifier_scores_its_own_classes() {
         &mut vljepa(["classify", &picture, "--model", &model, "--labels", "a,b"]),
         &["config.json", "no text side", "compare pictures with labels", "leave the labels out"],
     );
+    fails(
+        &mut vljepa(["classify", &picture, "--model", &model, "--template", "a photo of {}"]),
+        &["scores its own classes", "leave --template out"],
+    );
     let mut config = fixture["files"]["config.json"].clone();
     config["id2label"] = json!({"0": "a"});
     bench.write("hub/config.json", config.to_string());
@@ -310,6 +314,11 @@ fn what_a_model_cannot_do_is_said_plainly() {
     );
     fails(&mut vljepa(bench.args(&["embed", &picture, "--pool", "mean"])), &["one vector", "--pool", "leave it out"]);
     fails(&mut vljepa(bench.args(&["embed-text", "a", "--pool", "last"])), &["one vector", "--pool", "leave it out"]);
+    for (args, flag) in
+        [(["embed-text", "cat", " \t"], "TEXT: text 2 of 2"), (["search", &idx, ""], "TEXT: text 1 of 1")]
+    {
+        fails(&mut vljepa(bench.args(&args)), &[flag, "is empty", "leave it out"]);
+    }
     fails(&mut vljepa(bench.args(&["classify", &picture])), &["no classes of its own", "--labels"]);
     assert_eq!(bench.files("."), before, "nothing half-written");
     for args in [["embed", &picture, "--pool", "median"], ["embed-text", "a", "--pool", "probe"]] {

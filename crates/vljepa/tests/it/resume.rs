@@ -147,6 +147,18 @@ fn a_run_of_another_model_or_query_is_not_mixed_in() {
     bench.write("model/model.safetensors", weights(1, |_, _, _| ()));
     fails(&mut with(&[]), &["another model"]);
     bench.write("model/model.safetensors", good);
+    // Other inputs, one of them with the same files first.
+    let remains = || partial("b.npy").map(|name| std::fs::read(bench.path(&name)).unwrap());
+    let before = remains();
+    std::fs::create_dir(bench.path("other")).unwrap();
+    for i in 0..70 {
+        bench.write(&format!("other/{i}.png"), picture(i));
+    }
+    for inputs in [&["@other"][..], &["@many", "@other"]] {
+        let args = [&["embed"], inputs, &["--out", "@b.npy"]].concat();
+        fails(&mut vljepa(bench.args(&args)), &["b.npy.partial.jsonl", "another input", "begin anew"]);
+    }
+    assert!(remains() == before);
     assert_eq!(embed(&bench, "b.npy")["resumed"], 128);
 }
 
@@ -180,9 +192,14 @@ fn damaged_remains_cost_work_and_nothing_else() {
     }
     // Files that are not ours stay as they are.
     let run = || vljepa(bench.args(&["embed", "@many", "--out", "@b.npy"]));
-    bench.write(&journal, "my notes\n");
-    fails(&mut run(), &["b.npy.partial.jsonl", "no list", "move it away"]);
-    assert_eq!(std::fs::read(bench.path(&journal)).unwrap(), b"my notes\n");
+    for notes in ["my notes\n".to_owned(), "my notes".into(), "{".repeat(5 << 20)] {
+        bench.write(&journal, &notes);
+        for _ in 0..2 {
+            fails(&mut run(), &["b.npy.partial.jsonl", "no list", "move it away"]);
+        }
+        assert!(std::fs::read(bench.path(&journal)).unwrap() == notes.as_bytes());
+        assert!(!bench.path(&data).exists());
+    }
     std::fs::remove_file(bench.path(&journal)).unwrap();
     bench.write(&data, "mine");
     fails(&mut run(), &["b.npy.partial", "in the way"]);
@@ -224,8 +241,13 @@ fn broken_files_are_left_out_when_asked() {
     std::fs::remove_file(bench.path("b.npy")).unwrap();
     killed(&bench, &[&args[..], &["--skip-broken"]].concat(), "b.npy");
     assert!(bench.path(&data).exists() && bench.path(&journal).exists());
-    fails(&mut vljepa(bench.args(&args)), &["010.png", "--skip-broken"]);
+    let remains = || [&data, &journal].map(|name| std::fs::read(bench.path(name)).unwrap());
+    let before = remains();
+    fails(&mut vljepa(bench.args(&args)), &["010.png", "not a picture", "--skip-broken"]);
+    assert!(remains() == before, "nothing of the earlier run is lost");
     let output = run(&["--skip-broken"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said["resumed"].as_u64().unwrap() >= 64 && said["skipped"].as_array().unwrap().len() == 2, "{said}");
     assert_eq!(std::fs::read(bench.path("b.npy")).unwrap(), want);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), stderr, "those of the earlier run are told again");
     // Nothing but broken files; and few of them, without a file to go on with.
@@ -238,7 +260,11 @@ fn broken_files_are_left_out_when_asked() {
         fails(&mut command, &["none of the 70 files can be read", "0.png"]);
     }
     assert!(bench.files(".").iter().all(|name| !name.starts_with("c.npy")));
-    let one = json_with_notes(&bench, &["embed", "@bad/0.png", "@many/000.png", "--skip-broken"]);
+    let few = ["embed", "@bad/0.png", "@many/000.png", "--skip-broken"];
+    let said = json_with_notes(&bench, &[&few[..], &["--out", "@c.npy"]].concat());
+    assert_eq!((&said["resumed"], &said["shape"]), (&json!(0), &json!([1, 8])));
+    assert!(said["skipped"][0].as_str().unwrap().ends_with("0.png"));
+    let one = json_with_notes(&bench, &few);
     assert_eq!(one["rows"].as_array().unwrap().len(), 1);
     assert!(one["rows"][0]["input"].as_str().unwrap().ends_with("000.png"));
 }
@@ -247,6 +273,22 @@ fn json_with_notes(bench: &Bench, args: &[&str]) -> Value {
     let output = vljepa(bench.args(args)).arg("--json").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_terminal_obeys_no_names() {
+    let bench = Bench::new();
+    bench.write("pictures/\u{1b}[2J\n.png", "no picture");
+    for args in [&["embed", "@pictures"][..], &["index", "build", "@pictures", "--out", "@p.idx"]] {
+        let output = vljepa(bench.args(&[args, &["--skip-broken"]].concat())).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && stderr.lines().count() == 1, "{stderr}");
+        assert!(
+            stderr.starts_with("skipped: ") && !stderr.contains('\u{1b}') && stderr.contains("\\u{1b}[2J\\n"),
+            "{stderr}"
+        );
+    }
 }
 
 #[cfg(unix)]
