@@ -21,7 +21,8 @@ pub use qwen3::Qwen3Config;
 pub use rope::{Llama3Scaling, Rope};
 pub use vjepa2::{ConvStemConfig, PositionGrid, StemNorm, Vjepa2Config};
 pub use vljepa::{
-    CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, TemperatureConfig, VlJepaConfig,
+    CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, Recall, TemperatureConfig,
+    VlJepaConfig,
 };
 pub use y_encoder::{DenseConfig, EMBEDDING_GEMMA_PROMPTS, Pooling, TextEncoderConfig, YEncoderConfig, YEncoderKind};
 

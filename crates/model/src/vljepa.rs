@@ -4,7 +4,7 @@ use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::ops::{self, Matmul};
 use vljepa_tensor::{Device, Error, Tensor};
 
-use crate::config::{MemoryConfig, VlJepaConfig};
+use crate::config::{MemoryConfig, Recall, VlJepaConfig};
 use crate::error::{ModelError, Result};
 use crate::layers::{EmbeddingTable, Linear};
 use crate::llama::LlamaLayers;
@@ -225,7 +225,9 @@ impl VlJepa {
             prediction = autograd::scale(&prediction, 1.0 / (1 + self.others.len()) as f32)?;
         }
         match (&self.memory, &self.config.memory) {
-            (Some(memory), Some(config)) if !f.is_training() => recall(prediction.value(), memory.tensor(), config),
+            (Some(memory), Some(MemoryConfig { scale, share, .. })) if !f.is_training() => {
+                recall(prediction.value(), memory.tensor(), Recall { scale: *scale, share: *share })
+            }
             _ => Ok(prediction),
         }
     }
@@ -280,13 +282,18 @@ impl VlJepa {
         self.y_head.forward(f, pooled)
     }
 
-    /// The target embedding S_Y, `[B, N]` ids → `[B, embedding_dim]`, not normalised.
+    /// The target embedding S_Y, `[B, N]` ids → `[B, embedding_dim]`, not normalised; with a memory that has a `text` part
+    /// ([`MemoryConfig`]) and outside of training what that makes of it.
     ///
     /// # Errors
     /// As [`VlJepa::pool_text`].
     pub fn encode_text(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
         let pooled = self.pool_text(f, tokens)?;
-        self.project_text(f, &pooled)
+        let target = self.project_text(f, &pooled)?;
+        match (&self.memory, self.config.memory.and_then(|memory| memory.text)) {
+            (Some(memory), Some(how)) if !f.is_training() => recall(target.value(), memory.tensor(), how),
+            _ => Ok(target),
+        }
     }
 
     /// ln(1/τ), `[1]`.
@@ -320,12 +327,12 @@ impl VlJepa {
     }
 }
 
-/// [`MemoryConfig`]: `[B, D]` predictions and `[rows, D]` texts → `[B, D]`.
-fn recall(prediction: &Tensor, memory: &Tensor, config: &MemoryConfig) -> Result<Var> {
-    let unit = ops::l2_normalize(prediction, NORM_EPS)?.value;
-    let cosines = ops::matmul(&unit, memory, &Matmul::nt().alpha(config.scale as f32))?;
+/// [`MemoryConfig`]: `[B, D]` vectors and `[rows, D]` texts → `[B, D]`.
+fn recall(vectors: &Tensor, memory: &Tensor, how: Recall) -> Result<Var> {
+    let unit = ops::l2_normalize(vectors, NORM_EPS)?.value;
+    let cosines = ops::matmul(&unit, memory, &Matmul::nt().alpha(how.scale as f32))?;
     let recalled = ops::matmul(&ops::softmax(&cosines)?, memory, &Matmul::nn())?;
     let recalled = ops::l2_normalize(&recalled, NORM_EPS)?.value;
-    let share = config.share as f32;
+    let share = how.share as f32;
     Ok(Var::constant(ops::add(&ops::scale(&unit, 1.0 - share)?, &ops::scale(&recalled, share)?)?))
 }

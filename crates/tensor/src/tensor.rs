@@ -34,13 +34,18 @@ impl Dtype {
         }
     }
 
-    /// Bytes of a tensor of `shape`.
+    /// Bytes of a tensor of `shape`; [`u64::MAX`] where they are too many to count.
     pub fn bytes(self, shape: &[usize]) -> u64 {
-        let count: usize = shape.iter().product();
-        let rows = count / shape.last().copied().unwrap_or(1).max(1);
+        if shape.contains(&0) {
+            return 0;
+        }
+        let count = shape.iter().fold(1u64, |n, &d| n.saturating_mul(d as u64));
         match self {
-            Dtype::I8 => (count.next_multiple_of(4) + 4 * rows) as u64,
-            _ => (count * self.size()) as u64,
+            Dtype::I8 => {
+                let rows = count / shape.last().map_or(1, |&d| d as u64);
+                count.checked_next_multiple_of(4).unwrap_or(u64::MAX).saturating_add(rows.saturating_mul(4))
+            }
+            _ => count.saturating_mul(self.size() as u64),
         }
     }
 }
@@ -364,5 +369,31 @@ impl Tensor {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_u32(&self) -> Result<Vec<u32>> {
         pollster::block_on(self.read_u32())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_shape_are_counted_without_overflow() {
+        for (dtype, shape, want) in [
+            (Dtype::F32, &[3, 5][..], 60),
+            (Dtype::F16, &[3, 5], 30),
+            // 15 bytes, one of padding, three scales.
+            (Dtype::I8, &[3, 5], 28),
+            (Dtype::I8, &[], 8),
+            (Dtype::U32, &[], 4),
+        ] {
+            assert_eq!(dtype.bytes(shape), want, "{dtype:?} {shape:?}");
+        }
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::I8, Dtype::U32] {
+            for shape in [&[usize::MAX, usize::MAX, 3][..], &[usize::MAX / 2 + 1, 2, 4], &[4, usize::MAX, usize::MAX]] {
+                assert_eq!(dtype.bytes(shape), u64::MAX, "{dtype:?} {shape:?}");
+            }
+            assert_eq!(dtype.bytes(&[usize::MAX, usize::MAX, 0]), 0);
+            assert_eq!(dtype.bytes(&[0, usize::MAX, usize::MAX]), 0);
+        }
     }
 }

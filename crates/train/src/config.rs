@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vljepa_data::AugmentOptions;
+use vljepa_model::config::Recall;
 
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;
@@ -250,6 +251,9 @@ pub struct LabelMemory {
     pub scale: f64,
     /// Share of the memory in a prediction.
     pub share: f64,
+    /// The same for texts; absent: they stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Recall>,
     /// 1/τ with the memory; absent: the trained one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inv_temperature: Option<f64>,
@@ -530,6 +534,10 @@ impl TrainConfig {
         if let Some(memory) = &self.memory {
             rules.range("memory.scale", memory.scale, 1e-3, 1e4);
             rules.range("memory.share", memory.share, 1e-3, 1.0);
+            if let Some(text) = memory.text {
+                rules.range("text.scale", text.scale, 1e-3, 1e4);
+                rules.range("text.share", text.share, 1e-3, 1.0);
+            }
             rules.range("inv_temperature", memory.inv_temperature.unwrap_or(1.0), 1e-3, 1e4);
             rules.need("memory", !o.y_head.train && !o.train_y_encoder, || {
                 "`memory` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()

@@ -110,10 +110,10 @@ impl Trainer {
             bank.whiten_head(&embedder, &corpus, &config.objective.y_head)?;
         }
         model.forget();
-        if let Some(LabelMemory { scale, share, inv_temperature }) = config.memory {
+        if let Some(LabelMemory { scale, share, text, inv_temperature }) = config.memory {
             let labels = bank.embeddings(&model, device)?;
             let rows = corpus.concepts.len();
-            model.remember(device, &labels, MemoryConfig { rows, scale, share, inv_temperature })?;
+            model.remember(device, &labels, MemoryConfig { rows, scale, share, text, inv_temperature })?;
         }
         let objective = Objective::new(&config.objective, bank, &model, device)?;
         let o = &config.objective;

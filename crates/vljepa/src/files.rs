@@ -1,7 +1,7 @@
 //! Reading files with limits, mapping large ones, and writing so that no half-written file is ever seen.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -131,16 +131,49 @@ pub fn remove_unfinished() {
     std::mem::forget(under_way);
 }
 
-fn temporary(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile> {
+/// Unique names for what is not yet in its place.
+pub(crate) fn temporary_names() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".vljepa-").suffix(".tmp");
+    builder
+}
+
+/// A file to be moved to a place in `dir`.
+pub(crate) fn temporary_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = temporary_names();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         // Less the process's mask, as for any new file.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(dir).map_err(Error::io(path, "writing"))
+    builder.tempfile_in(dir)
+}
+
+fn temporary(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile> {
+    temporary_in(dir).map_err(Error::io(path, "writing"))
+}
+
+/// What came of asking for the lock of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// It is ours.
+    Ours,
+    /// Another holds it.
+    Theirs,
+    /// The file system has none, which is no reason to do without the rest. There are many ways to say so: ENOTSUP, and
+    /// ENOLCK of a network file system whose server has no lock daemon.
+    Nobodys,
+}
+
+impl From<std::result::Result<(), TryLockError>> for Locked {
+    fn from(tried: std::result::Result<(), TryLockError>) -> Self {
+        match tried {
+            Ok(()) => Self::Ours,
+            Err(TryLockError::WouldBlock) => Self::Theirs,
+            Err(TryLockError::Error(_)) => Self::Nobodys,
+        }
+    }
 }
 
 /// Checks that `path` can be written, so that long work does not end in a refusal. Leaves nothing behind.
@@ -247,8 +280,7 @@ impl OutFolder {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".vljepa-").suffix(".tmp");
+        let mut builder = temporary_names();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -328,6 +360,22 @@ mod tests {
         assert!(folder.persist().is_err());
         assert_eq!(names(), ["empty", "full", "late", "new"]);
         assert_eq!(std::fs::read(late.join("theirs")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn locks_are_ours_theirs_or_not_to_be_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (one, other) = (File::create(&path).unwrap(), File::create(&path).unwrap());
+        assert_eq!(Locked::from(one.try_lock()), Locked::Ours);
+        assert_eq!(Locked::from(other.try_lock()), Locked::Theirs);
+        drop(one);
+        assert_eq!(Locked::from(other.try_lock()), Locked::Ours);
+        // ENOLCK, ENOSYS, EIO of Linux.
+        for code in [37, 38, 5] {
+            let error = std::io::Error::from_raw_os_error(code);
+            assert_eq!(Locked::from(Err(TryLockError::Error(error))), Locked::Nobodys, "{code}");
+        }
     }
 
     #[test]

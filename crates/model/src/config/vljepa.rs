@@ -59,7 +59,7 @@ pub struct VlJepaConfig {
 }
 
 /// A memory of text embeddings M (unit rows, `memory.weight`): outside of training the prediction û, of unit length,
-/// becomes (1 − share) û + share · m/‖m‖ with m = softmax(scale · û Mᵀ) M. What was learned only as telling known things
+/// becomes (1 − share) û + share · m/‖m‖ with m = softmax(scale · û Mᵀ) M, and so does a target by `text`. What was learned only as telling known things
 /// apart becomes a place among their meanings, which helps with unknown things (ConSE, arXiv 1312.5650; DeCap, arXiv 2303.03032).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,10 +70,23 @@ pub struct MemoryConfig {
     pub scale: f64,
     /// Share of the memory in the result, above 0 and at most 1.
     pub share: f64,
+    /// The same for targets; absent: they stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Recall>,
     /// 1/τ of what the model predicts with the memory; absent: the trained one. A memory brings predictions nearer to
     /// texts, so that the trained one makes them sound too sure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inv_temperature: Option<f64>,
+}
+
+/// How much of a memory goes into a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recall {
+    /// Factor of the cosines in the softmax.
+    pub scale: f64,
+    /// Share of the memory in the result, above 0 and at most 1.
+    pub share: f64,
 }
 
 /// A linear layer.
@@ -326,6 +339,10 @@ impl VlJepaConfig {
             c.size("memory.rows", m.rows, MAX_ROWS)?;
             c.number("memory.scale", m.scale, 0.0, 1e4)?;
             c.number("memory.share", m.share, 0.0, 1.0)?;
+            if let Some(text) = m.text {
+                c.number("memory.text.scale", text.scale, 0.0, 1e4)?;
+                c.number("memory.text.share", text.share, 0.0, 1.0)?;
+            }
             c.number("memory.inv_temperature", m.inv_temperature.unwrap_or(1.0), 0.0, 1e4)?;
         }
 

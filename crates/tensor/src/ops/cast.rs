@@ -10,7 +10,8 @@ use crate::{Dtype, Error, Launch, Result, Tensor};
 /// To f16: round to nearest even, overflow becomes infinity. To u32: towards zero; negative numbers and NaN become 0.
 ///
 /// # Errors
-/// [`Error::Dtype`] between f16 and u32 and to i8 ([`Tensor::from_f32_as_i8`] makes those), allocation errors.
+/// [`Error::Dtype`] for any two types of which neither is f32 (f16, u32 and i8 reach each other by way of it), and from f32
+/// to i8 ([`Tensor::from_f32_as_i8`] makes those); allocation errors.
 pub fn cast(x: &Tensor, to: Dtype) -> Result<Tensor> {
     let mode = match (x.dtype(), to) {
         (from, to) if from == to => return Ok(x.clone()),

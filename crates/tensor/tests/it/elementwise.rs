@@ -162,5 +162,17 @@ fn casts_round_as_ieee_says() {
     let f = ops::cast(&Tensor::from_u32(&device, &[3], &[0, 9, 16_777_215]).unwrap(), Dtype::F32).unwrap();
     assert_eq!(f.to_f32().unwrap(), [0.0, 9.0, 16_777_215.0]);
     let h = Tensor::from_f16(&device, &[1], &[f16::ONE]).unwrap();
-    assert!(matches!(ops::cast(&h, Dtype::U32), Err(Error::Dtype { .. })));
+    let i = Tensor::from_f32_as_i8(&device, &[1, 4], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+    let (one, id) = (upload(&device, &[1], &[1.0]), Tensor::from_u32(&device, &[1], &[1]).unwrap());
+    for (x, to) in [
+        (&h, Dtype::U32),
+        (&h, Dtype::I8),
+        (&id, Dtype::F16),
+        (&id, Dtype::I8),
+        (&i, Dtype::F16),
+        (&i, Dtype::U32),
+        (&one, Dtype::I8),
+    ] {
+        assert!(matches!(ops::cast(x, to), Err(Error::Dtype { .. })), "{:?} to {to:?}", x.dtype());
+    }
 }

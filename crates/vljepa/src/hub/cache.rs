@@ -11,10 +11,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
 use super::{HubError, PullEvent};
 use crate::error::Result;
-use crate::files::{UnderWay, same_file, write_atomically};
+use crate::files::{Locked, UnderWay, same_file, temporary_in, temporary_names, write_atomically};
 
 /// Tells backup programs that all of this can be had again (bford.info/cachedir).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -134,21 +136,16 @@ impl Cache {
                 // Whatever the process's mask; only the owner can, once.
                 let _ = file.set_permissions(std::fs::Permissions::from_mode(LOCK_MODE));
             }
-            let taken = match file.try_lock() {
-                Err(TryLockError::WouldBlock) => {
-                    hear(PullEvent::Waiting { name: name.as_str() });
-                    file.lock()
-                }
-                Err(TryLockError::Error(e)) => Err(e),
-                Ok(()) => Ok(()),
-            };
+            let taken = hold(file.try_lock(), || {
+                hear(PullEvent::Waiting { name: name.as_str() });
+                file.lock()
+            });
             match taken {
                 // Python's client may remove the file when it is done; then the lock is on nothing.
-                Ok(()) if same_file(&file, &path) => return Ok(Lock { _file: Some(file) }),
-                Ok(()) => {}
+                Locked::Ours if same_file(&file, &path) => return Ok(Lock { _file: Some(file) }),
+                Locked::Ours | Locked::Theirs => {}
                 // Without locks, two processes write the same bytes at the same places, and check them.
-                Err(e) if e.kind() == std::io::ErrorKind::Unsupported => return Ok(Lock { _file: None }),
-                Err(e) => return Err(failed()(e).into()),
+                Locked::Nobodys => return Ok(Lock { _file: None }),
             }
         }
     }
@@ -159,28 +156,20 @@ impl Cache {
         let place = self.snapshot(commit).join(name.path());
         let folder = place.parent().unwrap_or(&self.repo);
         create(folder)?;
-        let temporary = folder.join(format!(".vljepa-{}.tmp", std::process::id()));
-        let under_way = UnderWay::new(&temporary);
-        let failed = || HubError::cache(&place, "writing");
-        let _ = std::fs::remove_file(&temporary);
-        let up = "../".repeat(name.depth() + 2);
-        let linked = self.symlinks && symlink(&format!("{up}blobs/{}", etag.as_str()), &temporary).is_ok();
+        let target = format!("{}blobs/{}", "../".repeat(name.depth() + 2), etag.as_str());
+        let link = self.symlinks.then(|| temporary_names().make_in(folder, |at| symlink(&target, at)).ok()).flatten();
         let blob = self.blob(etag);
-        if !linked {
-            let done = if movable && !blob.is_symlink() {
-                std::fs::rename(&blob, &temporary)
-            } else {
-                std::fs::copy(&blob, &temporary).and_then(|_| File::open(&temporary)?.sync_all())
-            };
-            match done {
-                // Another process moved it there.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound && place.is_file() => return Ok(()),
-                other => other.map_err(failed())?,
-            }
+        let done = match link {
+            Some(link) => persist(link, &place),
+            // In one step: what may be the only copy never has a name that a signal removes.
+            None if movable && !blob.is_symlink() => std::fs::rename(&blob, &place),
+            None => copy(&blob, folder, &place),
+        };
+        match done {
+            // Another process moved it there.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && place.is_file() => Ok(()),
+            other => Ok(other.map_err(HubError::cache(&place, "writing"))?),
         }
-        std::fs::rename(&temporary, &place).map_err(failed())?;
-        drop(under_way);
-        Ok(())
     }
 
     /// Notes which commit a revision is.
@@ -192,6 +181,33 @@ impl Cache {
         create(path.parent().unwrap_or(&self.repo))?;
         write_atomically(&path, commit.as_bytes())
     }
+}
+
+/// Waits for a lock that another holds.
+fn hold(tried: std::result::Result<(), TryLockError>, mut wait: impl FnMut() -> std::io::Result<()>) -> Locked {
+    match Locked::from(tried) {
+        Locked::Theirs => loop {
+            match wait() {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                waited => break waited.map_err(TryLockError::Error).into(),
+            }
+        },
+        taken => taken,
+    }
+}
+
+fn persist<F>(temporary: NamedTempFile<F>, place: &Path) -> std::io::Result<()> {
+    let _under_way = UnderWay::new(temporary.path());
+    temporary.persist(place).map(drop).map_err(|e| e.error)
+}
+
+fn copy(blob: &Path, folder: &Path, place: &Path) -> std::io::Result<()> {
+    let mut from = File::open(blob)?;
+    let mut to = temporary_in(folder)?;
+    let _under_way = UnderWay::new(to.path());
+    std::io::copy(&mut from, to.as_file_mut())?;
+    to.as_file().sync_all()?;
+    persist(to, place)
 }
 
 fn create(folder: &Path) -> Result<()> {
@@ -211,4 +227,78 @@ fn symlink(target: &str, at: &Path) -> std::io::Result<()> {
 #[cfg(not(any(unix, windows)))]
 fn symlink(_: &str, _: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        cache: Cache,
+        etag: Etag,
+        name: FileName,
+    }
+
+    /// A cache with the blob "all" of one file.
+    fn fixture(symlinks: bool) -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path(), &RepoId::parse("org/tiny").unwrap(), symlinks);
+        let etag = Etag::parse(&format!("\"{}\"", "a".repeat(64))).unwrap();
+        cache.prepare().unwrap();
+        std::fs::write(cache.blob(&etag), "all").unwrap();
+        Fixture { dir, cache, etag, name: FileName::parse("1_Pooling/config.json").unwrap() }
+    }
+
+    #[test]
+    fn the_only_copy_is_at_its_place_or_among_the_blobs() {
+        let Fixture { dir: _dir, cache, etag, name } = fixture(false);
+        // Nothing can be moved over a folder that is not empty.
+        let place = cache.snapshot(COMMIT).join(name.path());
+        std::fs::create_dir_all(place.join("in the way")).unwrap();
+        let error = cache.link(&etag, COMMIT, &name, true).unwrap_err().to_string();
+        assert!(error.contains("config.json") && error.contains("HF_HUB_CACHE"), "{error}");
+        assert_eq!(std::fs::read(cache.blob(&etag)).unwrap(), b"all");
+        assert_eq!(std::fs::read_dir(place.parent().unwrap()).unwrap().count(), 1);
+        std::fs::remove_dir_all(&place).unwrap();
+        cache.link(&etag, COMMIT, &name, true).unwrap();
+        assert_eq!(std::fs::read(&place).unwrap(), b"all");
+        assert!(!place.is_symlink() && !cache.blob(&etag).exists());
+        // Another process, which wanted to move it too.
+        cache.link(&etag, COMMIT, &name, true).unwrap();
+        assert_eq!(std::fs::read(&place).unwrap(), b"all");
+    }
+
+    #[test]
+    fn temporary_names_are_nobody_elses() {
+        for (symlinks, movable) in [(true, true), (true, false), (false, false), (false, true)] {
+            let Fixture { dir: _dir, cache, etag, name } = fixture(symlinks);
+            let folder = cache.snapshot(COMMIT).join("1_Pooling");
+            std::fs::create_dir_all(&folder).unwrap();
+            // Of a process with the same number on another machine.
+            let theirs = folder.join(format!(".vljepa-{}.tmp", std::process::id()));
+            std::fs::write(&theirs, "theirs").unwrap();
+            cache.link(&etag, COMMIT, &name, movable).unwrap();
+            assert_eq!(std::fs::read(&theirs).unwrap(), b"theirs", "{symlinks} {movable}");
+            assert_eq!(std::fs::read(folder.join("config.json")).unwrap(), b"all");
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "{symlinks} {movable}");
+            assert_eq!(cache.blob(&etag).exists(), symlinks || !movable);
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_no_failure() {
+        use std::io::{Error, ErrorKind};
+        // ENOLCK of Linux: a network file system whose server has no lock daemon.
+        let none = || Error::from_raw_os_error(37);
+        let never = || -> std::io::Result<()> { unreachable!("nobody holds it") };
+        assert_eq!(hold(Err(TryLockError::Error(none())), never), Locked::Nobodys);
+        assert_eq!(hold(Err(TryLockError::Error(ErrorKind::Unsupported.into())), never), Locked::Nobodys);
+        assert_eq!(hold(Ok(()), never), Locked::Ours);
+        assert_eq!(hold(Err(TryLockError::WouldBlock), || Err(none())), Locked::Nobodys);
+        let mut answers = [Err(ErrorKind::Interrupted.into()), Ok(())].into_iter();
+        assert_eq!(hold(Err(TryLockError::WouldBlock), || answers.next().unwrap()), Locked::Ours);
+    }
 }

@@ -186,6 +186,12 @@ impl<'a> Client<'a> {
         format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint.as_str(), self.repo.as_str(), name.encoded())
     }
 
+    /// At most `limit` characters of what a server said: all may be odd, and repeat the token.
+    pub(super) fn said(&self, text: &str, limit: usize) -> String {
+        let text = self.settings.token.as_ref().map_or_else(|| text.to_owned(), |token| token.hide(text));
+        text.chars().take(limit).collect()
+    }
+
     /// The commit that the revision is, and the files there.
     pub(super) fn listing(&self, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<Listing> {
         let (endpoint, repo) = (self.settings.endpoint.as_str(), self.repo.as_str());
@@ -221,9 +227,10 @@ impl<'a> Client<'a> {
             Err(ureq::Error::BodyExceedsLimit(_)) => return Err(odd("a listing above 64 MiB".into()).into()),
             Err(error) => return Err(transport(error, &answer.host)),
         };
-        let found: Repository = serde_json::from_slice(&bytes).map_err(|e| odd(format!("no listing, {e}")))?;
+        let found: Repository = serde_json::from_slice(&bytes)
+            .map_err(|e| odd(format!("no listing, {}", self.said(&e.to_string(), 200))))?;
         if !is_commit(&found.sha) {
-            return Err(odd(format!("{:?} is no commit", found.sha.chars().take(60).collect::<String>())).into());
+            return Err(odd(format!("{:?} is no commit", self.said(&found.sha, 60))).into());
         }
         Ok(Listing { commit: found.sha, names: found.siblings.into_iter().map(|s| s.rfilename).collect() })
     }
@@ -245,12 +252,15 @@ impl<'a> Client<'a> {
             |reason: String| HubError::Answer { what: name.as_str().to_owned(), host: answer.host.clone(), reason };
         match answer.header(COMMIT) {
             Some(found) if found == commit => {}
-            Some(found) => return Err(odd(format!("the file of commit {found:.40} for that of {commit}")).into()),
+            Some(found) => {
+                return Err(odd(format!("the file of commit {} for that of {commit}", self.said(found, 40))).into());
+            }
             None => return Err(odd("no X-Repo-Commit header".into()).into()),
         }
         let tag = answer.header("x-linked-etag").or_else(|| answer.header("etag"));
         let Some(etag) = tag.and_then(Etag::parse) else {
-            return Err(odd(format!("{:.80?} is no SHA-1 or SHA-256 to check it by", tag.unwrap_or_default())).into());
+            let tag = self.said(tag.unwrap_or_default(), 80);
+            return Err(odd(format!("{tag:?} is no SHA-1 or SHA-256 to check it by")).into());
         };
         // The length of a redirect is that of its own text.
         let length = || answer.content_length().filter(|_| !answer.response.status().is_redirection());
@@ -312,7 +322,7 @@ impl<'a> Client<'a> {
     fn refusal(&self, headers: &HeaderMap, status: u16, file: Option<&FileName>, own: bool, host: String) -> Failure {
         let (repo, endpoint) = (self.repo.as_str().to_owned(), self.settings.endpoint.as_str().to_owned());
         let code = header(headers, "x-error-code").unwrap_or_default();
-        let words: String = header(headers, "x-error-message").unwrap_or_default().chars().take(200).collect();
+        let words = self.said(header(headers, "x-error-message").unwrap_or_default(), 200);
         // A signed address of a store behind the hub runs out; the hub gives another.
         let expired = !own && matches!(status, 401 | 403);
         if matches!(status, 408 | 425 | 429 | 500..) || expired {

@@ -11,6 +11,7 @@ use super::cache::Cache;
 use super::client::{Client, Failure, Meta, Patience, transport};
 use super::names::{Etag, FileName};
 use super::{HubError, PullEvent};
+use crate::encoders::hex;
 use crate::error::Result;
 
 const BUFFER: usize = 256 << 10;
@@ -124,7 +125,7 @@ impl Blob<'_> {
             Failure::from(HubError::Answer { what, host, reason })
         };
         if let Some(encoding) = answer.encoding() {
-            return Err(odd(format!("{encoding:.40} encoding, which was not asked for")));
+            return Err(odd(format!("{} encoding, which was not asked for", self.client.said(encoding, 40))));
         }
         let whole = match answer.response.status().as_u16() {
             206 => {
@@ -219,7 +220,7 @@ fn digest(mut hash: impl Digest, file: &mut File) -> std::io::Result<String> {
             Err(e) => return Err(e),
         }
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -30,6 +30,7 @@ use select::{Patterns, is_weights};
 pub use settings::Settings;
 
 const MAX_JSON: u64 = 64 << 20;
+const CONFIG: &str = "config.json";
 
 /// What is pulled.
 #[derive(Clone, Debug)]
@@ -252,6 +253,11 @@ fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> std::r
     let folder = cache.snapshot(&commit);
     if options.include.is_empty() {
         whole(&folder, &names)?;
+        // Without a list of what there should be: a pull of the weights alone may have been all there was.
+        let described = names.iter().any(|n| n.as_str() == CONFIG) || patterns.excludes(CONFIG);
+        if noted.is_none() && !described && names.iter().any(|n| n.as_str().ends_with(".safetensors")) {
+            return Err(format!("the cache lacks its {CONFIG}; name what is wanted with --include"));
+        }
     }
     Ok(Pulled {
         repo: repo.as_str().to_owned(),

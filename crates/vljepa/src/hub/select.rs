@@ -33,7 +33,7 @@ impl Patterns<'_> {
                 return Err(fail(format!("no file fits --include {pattern:?}; it has {}{more}", some.join(", "))));
             }
         }
-        let kept = |n: &&String| !self.exclude.iter().any(|p| matches(p, n));
+        let kept = |n: &&String| !self.excludes(n);
         let chosen: Vec<&String> = if self.include.is_empty() {
             let kept: Vec<&String> = names.iter().filter(kept).collect();
             by_default(&kept).map_err(fail)?
@@ -48,6 +48,11 @@ impl Patterns<'_> {
         files.sort();
         files.dedup();
         Ok(files)
+    }
+
+    /// Whether `exclude` leaves a file out.
+    pub(super) fn excludes(&self, name: &str) -> bool {
+        self.exclude.iter().any(|p| matches(p, name))
     }
 }
 

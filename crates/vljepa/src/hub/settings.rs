@@ -38,6 +38,7 @@ pub(super) struct Endpoint {
 /// An access token. Neither printed nor sent to another host than the hub.
 #[derive(Clone)]
 pub(super) struct Token {
+    text: String,
     header: HeaderValue,
     /// The variable or file that it comes from.
     pub(super) origin: String,
@@ -61,27 +62,32 @@ impl Token {
         }
         let mut header = HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| fail())?;
         header.set_sensitive(true);
-        Ok(Some(Self { header, origin }))
+        Ok(Some(Self { text: text.to_owned(), header, origin }))
     }
 
     /// The value of the `Authorization` header.
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
+
+    /// A text of somebody else's without the token.
+    pub(super) fn hide(&self, text: &str) -> String {
+        text.replace(&self.text, "…")
+    }
 }
 
 impl Endpoint {
     fn parse(text: &str) -> Result<Self, HubError> {
+        if text.contains('@') {
+            // Without the value, in which there is a password, and before anything else is said about it.
+            let reason = "a name or password in the address is not supported, use HF_TOKEN".into();
+            return Err(HubError::Setting { variable: "HF_ENDPOINT", reason });
+        }
         let fail = |reason: &str| HubError::Setting { variable: "HF_ENDPOINT", reason: format!("{text:?} {reason}") };
         let text = text.trim().trim_end_matches('/');
         let uri: Uri = text.parse().map_err(|_| fail("is no address such as https://hub.example.org"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
             return Err(fail("is no address such as https://hub.example.org"));
-        }
-        if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
-            // Without the value, in which there is a password.
-            let reason = "a name or password in the address is not supported, use HF_TOKEN".into();
-            return Err(HubError::Setting { variable: "HF_ENDPOINT", reason });
         }
         if uri.query().is_some() {
             return Err(fail("has a query"));
@@ -293,8 +299,18 @@ mod tests {
         for bad in ["hub.example", "ftp://hub.example", "https://", "https:///x", "https://a b", "https://h/?q", ""] {
             assert!(Endpoint::parse(bad).is_err(), "{bad}");
         }
-        let error = settings(&[("HF_ENDPOINT", "https://me:secret@hub.example")]).unwrap_err().to_string();
-        assert!(error.contains("HF_ENDPOINT") && !error.contains("secret"), "{error}");
+        for address in [
+            "https://me:secret@hub.example",
+            "ftp://me:secret@hub",
+            "me:secret@hub.example",
+            "https://me:secret@hub .example",
+            "https://me:secret@",
+            "https://me:secret@hub.example?q",
+        ] {
+            let error = settings(&[("HF_ENDPOINT", address)]).unwrap_err().to_string();
+            assert!(error.contains("HF_ENDPOINT") && error.contains("HF_TOKEN"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -91,6 +91,30 @@ fn the_token_goes_to_the_hub_alone_and_is_not_shown() {
     for text in [output.stdout, output.stderr] {
         assert!(!String::from_utf8_lossy(&text).contains("Secret"));
     }
+    // What a server says is passed on, less the token, be it at the end of what is shown.
+    for before in ["no entry for ".to_owned(), "no entry".repeat(24)] {
+        let words = vec![("X-Error-Message", format!("{before}{TOKEN} here"))];
+        f.hub.fault("/api/models", Fault::Status(403, words));
+        let output = f.command(&[REPO]).env("HF_TOKEN", TOKEN).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("403 (no entry") && stderr.contains('…') && !stderr.contains("hf_"), "{stderr}");
+    }
+    for (line, fault) in [
+        ("HEAD /api/resolve", Fault::Headers(vec![("X-Repo-Commit", TOKEN.into())])),
+        ("HEAD /org", Fault::Headers(vec![("X-Linked-Etag", TOKEN.into())])),
+        ("/api/models", Fault::Body(format!("{{\"sha\": \"{TOKEN}\", \"siblings\": []}}"))),
+        ("/api/models", Fault::Body(format!("\"{TOKEN}\""))),
+        ("signature", Fault::Headers(vec![("Content-Encoding", TOKEN.into())])),
+    ] {
+        f.hub.fault(line, fault);
+        if line == "HEAD /org" {
+            f.hub.fault("HEAD /api/resolve", Fault::Headers(vec![("ETag", TOKEN.into())]));
+        }
+        let output = f.command(&[REPO, "--force"]).env("HF_TOKEN", TOKEN).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.contains('…') && !stderr.contains("hf_"), "{line}: {stderr}");
+    }
+    f.hub.seen();
     // From the file that a login leaves, and not where that is not wanted.
     std::fs::create_dir_all(f.cache.path().join("home")).unwrap();
     std::fs::write(f.cache.path().join("home/token"), format!("{TOKEN}\n")).unwrap();
@@ -117,6 +141,20 @@ fn patterns_choose_files() {
     let offline = f.command(&[REPO, "--include", "config.json"]).env("HF_HUB_OFFLINE", "1").output().unwrap();
     assert!(offline.status.success());
     assert_eq!(names(&f.json(&[REPO])).len(), 4);
+
+    let weights = Fixture::new();
+    weights.json(&[REPO, "--include", "model.safetensors"]);
+    let offline = |args: &[&str]| {
+        let mut command = weights.command(&[&[REPO], args].concat());
+        command.env("HF_HUB_OFFLINE", "1");
+        command
+    };
+    fails(&mut offline(&[]), &["lacks its config.json", "--include", "HF_HUB_OFFLINE"]);
+    for args in [["--include", "model.safetensors"], ["--exclude", "config.json"]] {
+        assert!(offline(&args).output().unwrap().status.success(), "{args:?}");
+    }
+    weights.json(&[REPO, "--include", "config.json"]);
+    assert!(offline(&[]).output().unwrap().status.success());
 
     let open = Hub::new(&[(".gitattributes", b"x"), ("best.pt", b"a pickle")]);
     let output = command(&open.address, f.cache.path(), &[REPO, "--force", "--json"]).output().unwrap();
