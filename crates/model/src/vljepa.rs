@@ -17,6 +17,12 @@ use crate::y_encoder::YEncoder;
 /// Epsilon of the L2 normalisation before a memory.
 const NORM_EPS: f32 = 1e-12;
 
+/// Where more bytes than `LARGE` are in use and more than `MUCH_IDLE` in free buffers, these are given back between X-Encoder
+/// and Predictor. Small models would only make them anew all the time.
+const LARGE: u64 = 1 << 30;
+/// See [`LARGE`].
+const MUCH_IDLE: u64 = 64 << 20;
+
 /// X-Encoder, Predictor and Y-Encoder with their projections.
 #[derive(Clone, Debug)]
 pub struct VlJepa {
@@ -214,6 +220,11 @@ impl VlJepa {
     pub fn predict(&self, f: &Forward, frames: &Tensor, query: Option<&Tokens>) -> Result<Var> {
         let predict = |m: &Member| -> Result<Var> {
             let vision = m.x_encoder.forward(f, frames)?;
+            // The Predictor's sizes are others: of a large model, what the encoder leaves behind would only lie there.
+            let memory = frames.device().memory();
+            if !f.is_training() && memory.in_use > LARGE && memory.free > MUCH_IDLE {
+                frames.device().trim()?;
+            }
             m.predictor_head.forward(f, &m.pool(f, &vision, query, &self.config)?)
         };
         let mut prediction = predict(&self.member)?;
