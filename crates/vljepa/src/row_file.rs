@@ -4,7 +4,7 @@
 //! the rows depend on, then a line for each batch with its files, their sizes and times. Rows reach the disk before the line
 //! that counts them. Work goes on behind the last batch whose files are as they were; `F` appears whole, and the two are gone.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use vljepa_model::weights::{Dtype, Remapped, TensorView, write_safetensors};
 use crate::embeddings::{Embeddings, npy_header};
 use crate::encoders::hash_of;
 use crate::error::{Error, Result};
-use crate::files::{Stamp, destination, same_file, stream_atomically};
+use crate::files::{Locked, Stamp, destination, same_file, stream_atomically};
 use crate::media::{Batch, Broken, PictureEncoder, Skipped, encode_files, nothing_left, same_shape, span};
 
 const VERSION: u64 = 1;
@@ -328,16 +328,15 @@ impl Partial {
         };
         let journal = loop {
             let journal = open(&journal_path)?;
-            match journal.try_lock() {
-                Err(TryLockError::WouldBlock) => {
+            match Locked::from(journal.try_lock()) {
+                Locked::Theirs => {
                     let reason = "another run is writing this file; wait for it, or stop it";
                     return Err(Error::content(journal_path, reason));
                 }
-                // A file system without locks is no reason to do without the rest.
-                Err(TryLockError::Error(_)) => break journal,
+                Locked::Nobodys => break journal,
                 // Whoever held it may have removed it; then the lock is on nothing.
-                Ok(()) if same_file(&journal, &journal_path) => break journal,
-                Ok(()) => {}
+                Locked::Ours if same_file(&journal, &journal_path) => break journal,
+                Locked::Ours => {}
             }
         };
         let fresh = journal.metadata().is_ok_and(|meta| meta.len() == 0);

@@ -13,6 +13,7 @@ use super::names::{Etag, FileName};
 use super::{HubError, PullEvent};
 use crate::encoders::hex;
 use crate::error::Result;
+use crate::files::sync_folder_of;
 
 const BUFFER: usize = 256 << 10;
 
@@ -68,11 +69,7 @@ impl Blob<'_> {
         }
         let place = self.cache.blob(&self.meta.etag);
         std::fs::rename(&path, &place).map_err(HubError::cache(&place, "writing"))?;
-        #[cfg(unix)]
-        if let Some(folder) = place.parent() {
-            // The name is on the disk once its folder is; where that cannot be asked for, it is the system's turn.
-            let _ = File::open(folder).and_then(|f| f.sync_all());
-        }
+        sync_folder_of(&place);
         Ok(came)
     }
 
