@@ -31,10 +31,36 @@ impl Linear {
         Ok(autograd::linear(x, &f.var(&self.weight), bias.as_ref())?)
     }
 
+    /// Numbers that come out for each row.
+    pub(crate) fn outputs(&self) -> usize {
+        self.weight.tensor().shape()[0]
+    }
+
     pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         out.push(&self.weight);
         out.extend(&self.bias);
     }
+}
+
+/// Bytes of an intermediate of an MLP outside of training. More rows at once do not make products faster.
+const MLP_BYTES: u64 = 64 << 20;
+
+/// `mlp`, which takes each row of `x` `[.., D]` by itself, on as many rows at once as keep its intermediates of `inner` f32 a
+/// row within what the device binds: 8,192 tokens of an MLP of 8,192 are 256 MiB, WebGPU promises 128.
+pub(crate) fn in_parts(f: &Forward, x: &Var, inner: usize, mlp: impl Fn(&Var) -> Result<Var>) -> Result<Var> {
+    let limits = x.value().device().limits();
+    let bound = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let most = if f.is_training() { bound } else { bound.min(MLP_BYTES) };
+    let most = (most / (4 * inner as u64).max(1)).max(1) as usize;
+    let (shape, (rows, width)) = (x.shape(), x.value().rows_cols());
+    if rows <= most {
+        return mlp(x);
+    }
+    let flat = x.reshape(&[rows, width])?;
+    let step = rows.div_ceil(rows.div_ceil(most));
+    let part = |first| mlp(&autograd::slice(&flat, 0, first, step.min(rows - first))?);
+    let parts = (0..rows).step_by(step).map(part).collect::<Result<Vec<_>>>()?;
+    Ok(autograd::concat(&parts.iter().collect::<Vec<_>>(), 0)?.reshape(shape)?)
 }
 
 /// Token embeddings: rows of a table by number. A table larger than the device's bindings lies there in parts; it is then

@@ -6,7 +6,7 @@ use vljepa_tensor::{Activation, Device, Tensor};
 
 use crate::config::Vjepa2Config;
 use crate::error::Result;
-use crate::layers::{LayerNorm, Linear};
+use crate::layers::{LayerNorm, Linear, in_parts};
 use crate::param::{Builder, Forward, Param};
 
 /// Sizes of a stack of blocks.
@@ -112,8 +112,10 @@ impl Mlp {
     }
 
     pub(super) fn forward(&self, f: &Forward, x: &Var) -> Result<Var> {
-        let h = autograd::activate(&self.fc1.forward(f, x)?, Activation::Gelu)?;
-        self.fc2.forward(f, &h)
+        in_parts(f, x, self.fc1.outputs(), |x| {
+            let h = autograd::activate(&self.fc1.forward(f, x)?, Activation::Gelu)?;
+            self.fc2.forward(f, &h)
+        })
     }
 
     pub(super) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {

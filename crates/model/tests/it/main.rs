@@ -10,6 +10,7 @@ mod hostile_weights;
 mod infonce;
 mod llama;
 mod memory;
+mod narrow;
 mod open_vljepa;
 mod parity;
 mod precision;

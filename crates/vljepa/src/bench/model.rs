@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 /// Tokens of the query that a whole VL-JEPA is asked; its ids do not matter.
 const QUERY_TOKENS: usize = 32;
 
+/// A pass that takes longer is not repeated.
+const SLOW_SECONDS: f64 = 60.0;
+
 /// A published size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,7 +56,7 @@ pub struct ClipRow {
     pub frames: usize,
     /// Visual tokens.
     pub tokens: usize,
-    /// Seconds of one forward pass, the better of two after one that compiles.
+    /// Seconds of one forward pass after one that compiles: the better of two, or the first where it takes over a minute.
     pub seconds: f64,
     /// Largest device memory so far in bytes: weights and activations, the pool's free buffers included.
     pub peak_device_bytes: u64,
@@ -173,8 +176,12 @@ pub fn model(
             if round > 0 {
                 best = best.min(start.elapsed().as_secs_f64());
             }
+            if best > SLOW_SECONDS {
+                break;
+            }
         }
         let tokens = count.div_ceil(vision.tubelet_size) * (side / vision.patch_size).pow(2);
+        note(&format!("{count} frames took {best:.2} s"));
         clips.push(ClipRow { frames: count, tokens, seconds: best, peak_device_bytes: device.memory().peak });
     }
     let precision = match precision {
