@@ -175,9 +175,9 @@ pub fn model(
             device.synchronize()?;
             if round > 0 {
                 best = best.min(start.elapsed().as_secs_f64());
-            }
-            if best > SLOW_SECONDS {
-                break;
+                if best > SLOW_SECONDS {
+                    break;
+                }
             }
         }
         let tokens = count.div_ceil(vision.tubelet_size) * (side / vision.patch_size).pow(2);
