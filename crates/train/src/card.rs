@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vljepa_data::emoji::Vendor;
-use vljepa_model::config::parameter_count;
+use vljepa_model::config::{YEncoderKind, parameter_count};
 use vljepa_tensor::Device;
 
 use crate::eval::{Cell, Validation};
@@ -78,7 +78,12 @@ impl Card<'_> {
         let stem = if x.conv_stem.is_some() { ", behind a convolutional stem" } else { "" };
         let members = if c.members > 1 { format!(", {} members of each", c.members) } else { String::new() };
         let trained = if self.start.config.objective.train_y_encoder { "trained" } else { "frozen" };
-        let kind = serde_json::to_value(y.config.kind()).ok();
+        let kind = match y.config.kind() {
+            YEncoderKind::Bert => "BERT",
+            YEncoderKind::Gemma3 => "Gemma 3",
+            YEncoderKind::Qwen3 => "Qwen 3",
+            _ => "text encoder",
+        };
         let mut rows = vec![
             ("Pictures", format!("{0} × {0} pixels", c.image_size())),
             (
@@ -88,12 +93,11 @@ impl Card<'_> {
                     x.hidden_size, x.num_hidden_layers, x.patch_size
                 ),
             ),
-            ("Predictor", format!("{} Llama blocks of width {}", p.num_layers, p.config.hidden_size)),
+            ("Predictor", format!("Llama of width {} and depth {}", p.config.hidden_size, p.num_layers)),
             (
                 "Y-Encoder",
                 format!(
-                    "{} of width {} and depth {}, {trained}",
-                    kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("text encoder"),
+                    "{kind} of width {} and depth {}, {trained}",
                     y.config.hidden_size(),
                     y.config.num_hidden_layers()
                 ),
