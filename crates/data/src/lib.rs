@@ -1,5 +1,6 @@
 //! Pictures and texts for joint-embedding training: decoding, resizing, augmentation and the emoji-vendors set.
 
+pub mod atomic;
 mod augment;
 mod decode;
 pub mod emoji;

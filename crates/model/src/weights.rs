@@ -1,7 +1,8 @@
 //! Weights in and out, on byte slices: opening and mapping files is the caller's business.
 //!
-//! [`SafeTensors`] reads one file, [`Shards`] several behind a `model.safetensors.index.json`, [`PtFile`] a PyTorch
-//! checkpoint; [`Writer`] makes a safetensors file of values, [`write_safetensors`] one of another source's tensors.
+//! [`SafeTensors`] reads one file, [`Shards`] several behind a `model.safetensors.index.json` ([`ShardFiles`] keeps them
+//! open), [`PtFile`] a PyTorch checkpoint; [`Writer`] makes a safetensors file of values, [`write_safetensors`] one of
+//! another source's tensors.
 //! [`official_vjepa2`], [`bare_vjepa2`], [`bare_text`] and [`open_vljepa`] give checkpoints of others our names.
 //! [`check`] holds a source against the tensors of a configuration, [`read_f32`] takes one out of it as f32.
 
@@ -21,7 +22,7 @@ pub use format::{SafeTensors, Writer, write_safetensors};
 pub use open_vljepa::{OpenVlJepaParts, open_vljepa, open_vljepa_config};
 pub use pt::{PtFile, PtValue};
 pub use remap::Remapped;
-pub use shards::{ShardIndex, Shards};
+pub use shards::{ShardFiles, ShardIndex, Shards};
 pub use text_checkpoint::{TextKind, bare_text};
 pub use vjepa2_checkpoint::{Vjepa2Parts, bare_vjepa2, official_config, official_vjepa2};
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use vljepa_data::atomic::{UnderWay, sync_folder_of};
 
 use crate::error::{Result, TrainError};
 
@@ -121,6 +122,7 @@ impl Checkpoints {
         self.sweep();
         let name = format!("step-{:08}", state.step);
         let (temporary, path) = (self.dir.join(format!("{TEMPORARY}{name}")), self.dir.join(&name));
+        let _under_way = UnderWay::new(&temporary);
         let result = self.write(&temporary, &path, state, files);
         if result.is_err() {
             let _ = fs::remove_dir_all(&temporary);
@@ -143,13 +145,13 @@ impl Checkpoints {
             write_synced(&temporary.join(name), bytes)?;
         }
         write_synced(&temporary.join(SUMS), sums.as_bytes())?;
-        sync_dir(temporary);
+        sync_folder_of(&temporary.join(SUMS));
         if path.exists() {
             // The same step again, after a resume from an older one: nothing newer depends on it.
             fs::remove_dir_all(path).map_err(TrainError::io(path, "removing"))?;
         }
         fs::rename(temporary, path).map_err(TrainError::io(path, "renaming"))?;
-        sync_dir(&self.dir);
+        sync_folder_of(path);
         Ok(())
     }
 
@@ -223,21 +225,4 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = fs::File::create(path).map_err(TrainError::io(path, "creating"))?;
     file.write_all(bytes).map_err(TrainError::io(path, "writing"))?;
     file.sync_all().map_err(TrainError::io(path, "writing"))
-}
-
-/// Writes a file beside and renames it into place.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!("{TEMPORARY}{name}"));
-    write_synced(&temporary, bytes)?;
-    fs::rename(&temporary, path).map_err(TrainError::io(path, "renaming"))?;
-    path.parent().into_iter().for_each(sync_dir);
-    Ok(())
-}
-
-/// Makes a folder's entries durable where the platform can; where it cannot, the rename is still whole.
-fn sync_dir(path: &Path) {
-    if let Ok(dir) = fs::File::open(path) {
-        let _ = dir.sync_all();
-    }
 }

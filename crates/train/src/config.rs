@@ -1,16 +1,13 @@
 //! The training configuration: one TOML file. Unknown keys are errors; paths are relative to the file's folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vljepa_data::AugmentOptions;
-use vljepa_model::config::Recall;
+use vljepa_model::config::MemoryConfig;
 
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;
-
-/// Largest configuration file.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// A whole training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,9 +46,9 @@ pub struct TrainConfig {
     /// A regression that the Predictor's head is drawn towards when training is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_fit: Option<HeadFit>,
-    /// A memory of the training labels in the trained model. Training itself does without.
+    /// A memory of the training labels in the trained model, a row for each (`rows` is left out). Training itself does without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<LabelMemory>,
+    pub memory: Option<MemoryConfig>,
     /// Evaluation during training, on the validation vendor and the validation concepts only.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
@@ -127,6 +124,13 @@ pub struct Phase {
 }
 
 impl DataConfig {
+    /// The sides that are asked for, with their keys.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (String, u32)> + '_ {
+        let phases = self.phases.iter().enumerate();
+        let phases = phases.map(|(i, phase)| (format!("data.phases.{i}.image_size"), phase.image_size));
+        self.image_size.map(|size| ("data.image_size".to_owned(), size)).into_iter().chain(phases)
+    }
+
     /// Side of the pictures at a step; `model` is the model's own.
     pub fn image_size_at(&self, step: u64, steps: u64, model: u32) -> u32 {
         let first = self.image_size.unwrap_or(model);
@@ -241,22 +245,6 @@ pub struct HeadFit {
     pub share: f64,
     /// Its ridge, in mean variances of a component.
     pub ridge: f64,
-}
-
-/// `[memory]`, as [`vljepa_model::config::MemoryConfig`] with a row for each training concept's label.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabelMemory {
-    /// Factor of the cosines in the softmax.
-    pub scale: f64,
-    /// Share of the memory in a prediction.
-    pub share: f64,
-    /// The same for texts; absent: they stay as they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<Recall>,
-    /// 1/τ with the memory; absent: the trained one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inv_temperature: Option<f64>,
 }
 
 /// Which optimiser takes the matrices.
@@ -426,150 +414,6 @@ fn default_output() -> PathBuf {
 }
 
 impl TrainConfig {
-    /// Reads and checks a file. Paths in it become relative to its folder.
-    ///
-    /// # Errors
-    /// [`TrainError::Config`] with the line or key, [`TrainError::Io`].
-    pub fn read(path: &Path) -> Result<Self> {
-        let fault = |what: &str| TrainError::Config { path: path.into(), what: what.into() };
-        // Asked before opening: a pipe waits for its writer, and a device may never end.
-        let meta = std::fs::metadata(path).map_err(TrainError::io(path, "reading"))?;
-        if !meta.is_file() {
-            return Err(fault("is not a regular file; a training configuration is a TOML file"));
-        }
-        if meta.len() > MAX_BYTES {
-            return Err(fault("is too long for a training configuration"));
-        }
-        let text = std::fs::read_to_string(path).map_err(TrainError::io(path, "reading"))?;
-        let mut config = Self::parse(&text).map_err(|what| TrainError::Config { path: path.into(), what })?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        let model = &mut config.model;
-        let optional = [&mut model.config, &mut model.folder, &mut model.y_encoder, &mut config.data.dir];
-        for slot in optional.into_iter().flatten().chain([&mut config.output]) {
-            *slot = base.join(&*slot);
-        }
-        Ok(config)
-    }
-
-    /// Parses and checks the text of a configuration; paths stay as they are.
-    ///
-    /// # Errors
-    /// One line: where and what.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let message = error.message().trim().replace('\n', "; ");
-            match error.span() {
-                Some(span) => {
-                    let before = &text[..span.start.min(text.len())];
-                    let line = 1 + before.matches('\n').count();
-                    let column = 1 + before.rsplit('\n').next().map_or(0, |l| l.chars().count());
-                    format!("line {line}, column {column}: {message}")
-                }
-                None => message,
-            }
-        })?;
-        match config.problem() {
-            Some((key, what)) => Err(match line_of(text, &key) {
-                Some(line) => format!("line {line}: {what}"),
-                None => what,
-            }),
-            None => Ok(config),
-        }
-    }
-
-    /// The first rule that the values break: the key and the sentence.
-    fn problem(&self) -> Option<(String, String)> {
-        let mut rules = Rules(None);
-        rules.range("steps", self.steps as f64, 1.0, 1e9);
-        rules.range("batch", self.batch as f64, 1.0, 1e6);
-        rules.range("accumulate", self.accumulate as f64, 1.0, self.batch as f64);
-        rules.need("accumulate", self.batch.is_multiple_of(self.accumulate.max(1)), || {
-            format!("`batch` ({}) is not a multiple of `accumulate` ({})", self.batch, self.accumulate)
-        });
-        let sources = (&self.model.config, &self.model.folder);
-        rules.need("model", matches!(sources, (Some(_), None) | (None, Some(_))), || {
-            "`model` needs exactly one of `config` (random weights) and `folder` (trained ones)".into()
-        });
-        rules.need("model", self.model.folder.is_some() || self.model.y_encoder.is_some(), || {
-            "`model.y_encoder` is missing: a model from `model.config` has no text encoder and no tokenizer".into()
-        });
-        let d = &self.data;
-        rules.need("vendors", !d.vendors.is_empty(), || "`data.vendors` is empty".into());
-        for size in d.image_size.into_iter().chain(d.phases.iter().map(|p| p.image_size)) {
-            rules.range("image_size", f64::from(size), 8.0, 4096.0);
-        }
-        for phase in &d.phases {
-            rules.range("from", phase.from, 0.0, 1.0);
-        }
-        rules.need("phases", d.phases.windows(2).all(|w| w[0].from < w[1].from), || {
-            "`data.phases` are not in the order of `from`".into()
-        });
-        rules.range("prefetch", d.prefetch as f64, 0.0, 64.0);
-        if let Some((key, what)) = d.augment.problem() {
-            rules.need(key, false, || what);
-        }
-        let o = &self.objective;
-        rules.need("texts", !o.texts.is_empty(), || "`objective.texts` is empty".into());
-        rules.need("train_y_encoder", !(o.train_y_encoder && o.kind == ObjectiveKind::Bank), || {
-            "`objective.kind` \"bank\" needs a frozen Y-Encoder: set `train_y_encoder = false` or `kind = \"batch\"`".into()
-        });
-        rules.range("soft_labels", f64::from(o.soft_labels), 0.0, 1.0);
-        rules.need("soft_labels", o.soft_labels == 0.0 || o.kind == ObjectiveKind::Bank, || {
-            "`objective.soft_labels` needs `kind = \"bank\"`".into()
-        });
-        rules.range("soft_scale", f64::from(o.soft_scale), 0.0, 1e3);
-        rules.range("strength", o.y_head.strength, 0.0, 2.0);
-        rules.range("y_head.tags", o.y_head.tags, 0.0, 1.0);
-        rules.range("y_head.ridge", o.y_head.ridge, 1e-6, 1e6);
-        rules.need("y_head.tags", o.y_head.tags == 0.0 || o.y_head.whiten, || {
-            "`objective.y_head.tags` needs `whiten = true`".into()
-        });
-        if let Some(fit) = &self.head_fit {
-            rules.range("head_fit.share", fit.share, 1e-3, 1.0);
-            rules.range("head_fit.ridge", fit.ridge, 1e-9, 1e6);
-            rules.need("head_fit", !o.y_head.train && !o.train_y_encoder, || {
-                "`head_fit` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
-            });
-        }
-        if let Some(memory) = &self.memory {
-            rules.range("memory.scale", memory.scale, 1e-3, 1e4);
-            rules.range("memory.share", memory.share, 1e-3, 1.0);
-            if let Some(text) = memory.text {
-                rules.range("text.scale", text.scale, 1e-3, 1e4);
-                rules.range("text.share", text.share, 1e-3, 1.0);
-            }
-            rules.range("inv_temperature", memory.inv_temperature.unwrap_or(1.0), 1e-3, 1e4);
-            rules.need("memory", !o.y_head.train && !o.train_y_encoder, || {
-                "`memory` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
-            });
-        }
-        let p = &self.optimizer;
-        rules.range("optimizer.lr", p.lr, 0.0, 1e3);
-        rules.range("muon.lr", p.muon.lr, 0.0, 1e3);
-        for beta in p.betas {
-            rules.range("betas", beta, 0.0, 1.0 - 1e-9);
-        }
-        rules.range("eps", p.eps, 0.0, 1.0);
-        rules.range("optimizer.weight_decay", p.weight_decay, 0.0, 1e3);
-        rules.range("muon.weight_decay", p.muon.weight_decay, 0.0, 1e3);
-        rules.range("clip", p.clip, 0.0, 1e9);
-        rules.range("momentum", p.muon.momentum, 0.0, 1.0 - 1e-9);
-        rules.range("iterations", f64::from(p.muon.iterations), 1.0, 50.0);
-        for group in &p.groups {
-            rules.range("lr_scale", group.lr_scale, 0.0, 1e6);
-            rules.range("weight_decay", group.weight_decay.unwrap_or(0.0), 0.0, 1e3);
-        }
-        if let Some(what) = self.schedule.problem() {
-            rules.need("schedule", false, || what);
-        }
-        if let Some(ema) = self.ema {
-            rules.range("horizon", ema.horizon, 0.0, 1.0);
-        }
-        rules.range("evaluate.batch", self.evaluate.batch as f64, 1.0, 1e6);
-        rules.range("keep", self.checkpoint.keep as f64, 2.0, 1e6);
-        rules.0
-    }
-
     /// The parts that decide what is computed, by name: a run resumes only with the same ones.
     pub(crate) fn identity(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
         let fail = |e: serde_json::Error| TrainError::Invalid(format!("the configuration cannot be written: {e}"));
@@ -586,39 +430,4 @@ impl TrainConfig {
         map.remove("model");
         Ok(map)
     }
-}
-
-/// Collects the first broken rule.
-struct Rules(Option<(String, String)>);
-
-impl Rules {
-    fn need(&mut self, key: &str, holds: bool, what: impl FnOnce() -> String) {
-        if self.0.is_none() && !holds {
-            self.0 = Some((key.to_owned(), what()));
-        }
-    }
-
-    fn range(&mut self, key: &str, value: f64, low: f64, high: f64) {
-        // Written so that NaN fails too.
-        self.need(key, value >= low && value <= high, || format!("`{key}` is {value}, must be in {low}..={high}"));
-    }
-}
-
-/// The line of a key: `key` is the first one of that name, `table.key` the one in the table whose last part is `table`, or
-/// the line of the table itself where it is written inline. A table's name gives the line that opens it.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    let (table, key) = key.split_once('.').map_or((None, key), |(table, key)| (Some(table), key));
-    let mut within = "";
-    for (i, line) in text.lines().map(str::trim).enumerate() {
-        if line.starts_with('[') {
-            within = line.split(']').next().unwrap_or(line).trim_matches(['[', ' ']).rsplit('.').next().unwrap_or("");
-            if table.is_none() && within == key {
-                return Some(i + 1);
-            }
-        } else if line.split_once('=').is_some_and(|(left, _)| left.trim() == key) && table.is_none_or(|t| t == within)
-        {
-            return Some(i + 1);
-        }
-    }
-    table.and_then(|table| line_of(text, table))
 }

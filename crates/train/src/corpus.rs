@@ -31,50 +31,49 @@ pub struct Draw {
     pub vendor: VendorId,
 }
 
-/// A vendor by name, which must have a role.
+/// A vendor by name, which must have a role. `key` is the setting that names it.
 ///
 /// # Errors
-/// [`TrainError::Invalid`] for an unknown vendor or one of another role.
-pub fn vendor(set: &EmojiVendors, name: &str, role: Role) -> Result<VendorId> {
-    let known = || set.vendors().iter().map(|v| v.id.as_str()).collect::<Vec<_>>().join(", ");
-    let Some(id) = set.vendor(name) else {
-        let dir = set.dir().display();
-        return Err(TrainError::Invalid(format!("{dir}: no vendor \"{name}\"; this copy of the set has {}", known())));
+/// [`TrainError::Setting`] for an unknown vendor or one of another role.
+pub fn vendor(set: &EmojiVendors, key: &str, name: &str, role: Role) -> Result<VendorId> {
+    let what = match (set.vendor(name), set.vendors().iter().find(|v| v.id == name)) {
+        (Some(id), Some(v)) if v.role == role => return Ok(id),
+        (_, Some(v)) => format!("vendor \"{name}\" has the role {:?}, it may not be used for {role:?}", v.role),
+        (_, None) => format!("no vendor \"{name}\" in {}", set.dir().display()),
     };
-    match set.vendors().iter().find(|v| v.id == name) {
-        Some(v) if v.role != role => Err(TrainError::Invalid(format!(
-            "vendor \"{name}\" has the role {:?}, it may not be used for {role:?}",
-            v.role
-        ))),
-        _ => Ok(id),
-    }
+    let fit: Vec<&str> = set.vendors().iter().filter(|v| v.role == role).map(|v| v.id.as_str()).collect();
+    // Without the place in a list.
+    let shown = key.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
+    Err(TrainError::setting(key, format!("`{shown}`: {what}; choose among {}", fit.join(", "))))
 }
 
 impl Corpus {
     /// Collects the training concepts and drawings.
     ///
     /// # Errors
-    /// [`TrainError::Invalid`] for vendors that are unknown or not for training, and when nothing is left.
+    /// [`TrainError::Setting`] for vendors that are unknown or not for training, unknown groups, and when nothing is left.
     pub fn new(set: EmojiVendors, config: &DataConfig, seed: u64) -> Result<Self> {
-        let vendors: Vec<VendorId> =
-            config.vendors.iter().map(|name| vendor(&set, name, Role::Train)).collect::<Result<_>>()?;
+        let vendors: Vec<VendorId> = training_vendors(&set, config)?;
         let groups: BTreeSet<&str> = set.concepts().iter().map(|c| c.group.as_str()).collect();
-        if let Some(unknown) = config.exclude_groups.iter().find(|g| !groups.contains(g.as_str())) {
-            let known = groups.into_iter().collect::<Vec<_>>().join(", ");
-            return Err(TrainError::Invalid(format!(
-                "`data.exclude_groups`: no group \"{unknown}\"; there are {known}"
-            )));
+        let unknown = |(_, group): &(usize, &String)| !groups.contains(group.as_str());
+        if let Some((i, group)) = config.exclude_groups.iter().enumerate().find(unknown) {
+            let known = groups.iter().map(|g| format!("\"{g}\"")).collect::<Vec<_>>().join(", ");
+            return Err(TrainError::setting(
+                format!("data.exclude_groups.{i}"),
+                format!("`data.exclude_groups`: no group \"{group}\"; choose among {known}"),
+            ));
         }
         let concepts: Vec<ConceptId> = included(&set, config, Split::Train).collect();
         let drawings: Vec<Vec<VendorId>> =
             concepts.iter().map(|&c| vendors.iter().copied().filter(|&v| set.has_picture(v, c)).collect()).collect();
         let drawn: Vec<u32> = (0u32..).zip(&drawings).filter(|(_, d)| !d.is_empty()).map(|(i, _)| i).collect();
         if drawn.is_empty() {
-            let dir = set.dir().display();
-            return Err(TrainError::Invalid(format!(
-                "{dir}: no training concept has a drawing of {:?}",
-                config.vendors
-            )));
+            let what = format!(
+                "{}: no training concept is left that {} drew; exclude fewer groups or name other vendors",
+                set.dir().display(),
+                config.vendors.join(", ")
+            );
+            return Err(TrainError::setting("data.exclude_groups", what));
         }
         Ok(Self { set, concepts, drawings, drawn, seed })
     }
@@ -140,6 +139,12 @@ impl Corpus {
     pub fn texts(&self, kind: TextKind) -> Vec<String> {
         (0..self.concepts.len()).map(|class| self.text(class, kind)).collect()
     }
+}
+
+/// The vendors that are trained on.
+pub(crate) fn training_vendors(set: &EmojiVendors, config: &DataConfig) -> Result<Vec<VendorId>> {
+    let find = |(i, name): (usize, &String)| vendor(set, &format!("data.vendors.{i}"), name, Role::Train);
+    config.vendors.iter().enumerate().map(find).collect()
 }
 
 /// Concepts of a split without the excluded groups.

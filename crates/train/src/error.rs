@@ -42,6 +42,14 @@ pub enum TrainError {
         /// The loss of the step.
         loss: f32,
     },
+    /// A setting that does not fit the data, the model or the disk; of a run from a file it is a [`TrainError::Config`].
+    #[error("{what}")]
+    Setting {
+        /// Where the configuration has it, such as `data.vendors.2`.
+        key: String,
+        /// The value, the rule it breaks and what to do.
+        what: String,
+    },
     /// A request that cannot be met, such as a vendor that the set does not have.
     #[error("{0}")]
     Invalid(String),
@@ -60,6 +68,11 @@ pub enum TrainError {
 pub type Result<T, E = TrainError> = std::result::Result<T, E>;
 
 impl TrainError {
+    /// A fault of the setting `key`.
+    pub(crate) fn setting(key: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Setting { key: key.into(), what: what.into() }
+    }
+
     /// For `map_err` on file operations.
     pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

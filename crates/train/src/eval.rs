@@ -8,7 +8,7 @@ use crate::embed::Embedder;
 use crate::error::{Result, TrainError};
 use crate::metrics::{Sums, chance};
 
-/// One cell of the table. All figures are fractions in 0..=1.
+/// One cell of the table. All figures are fractions in 0..=1, and null over no samples.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Cell {
     /// Pictures.
@@ -16,9 +16,9 @@ pub struct Cell {
     /// Concept names that each picture is held against.
     pub candidates: usize,
     /// Pictures whose concept's name is ranked first.
-    pub r1: f64,
+    pub r1: Option<f64>,
     /// Among the first five.
-    pub r5: f64,
+    pub r5: Option<f64>,
     /// `r1` of a random order.
     pub chance_r1: f64,
     /// `r5` of a random order.
@@ -28,9 +28,9 @@ pub struct Cell {
     /// Pictures that each wording is held against (one vendor's at a time; the mean over vendors).
     pub t2i_candidates: usize,
     /// Wordings whose concept's picture is ranked first.
-    pub t2i_r1: f64,
+    pub t2i_r1: Option<f64>,
     /// Among the first five.
-    pub t2i_r5: f64,
+    pub t2i_r5: Option<f64>,
 }
 
 /// The four cells.
@@ -170,17 +170,18 @@ impl<'a> Suite<'a> {
             to_picture.add(&texts, &pictures, dim, &text_truth);
         }
         let (forth, back) = (to_text.mean(), to_picture.mean());
+        let over = |n: usize, value: f64| (n > 0).then_some(value);
         Cell {
             n: forth.n,
             candidates: candidates.len(),
-            r1: forth.r1,
-            r5: forth.r5,
+            r1: over(forth.n, forth.r1),
+            r5: over(forth.n, forth.r5),
             chance_r1: chance(candidates.len(), 1),
             chance_r5: chance(candidates.len(), 5),
             t2i_n: back.n,
             t2i_candidates: shown.checked_div(galleries.len()).unwrap_or(0),
-            t2i_r1: back.r1,
-            t2i_r5: back.r5,
+            t2i_r1: over(back.n, back.r1),
+            t2i_r5: over(back.n, back.r5),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Training and evaluation of VL-JEPA: objectives, schedules, optimisers, checkpoints.
 
+mod card;
 mod checkpoint;
 mod config;
 mod corpus;
@@ -13,15 +14,16 @@ pub mod metrics;
 mod objective;
 pub mod optim;
 mod random;
+mod rules;
 mod run;
 mod schedule;
+mod start;
 mod trainer;
 
 pub use checkpoint::{Checkpoints, Loaded, RunState};
 pub use config::{
-    CheckpointConfig, DataConfig, EmaConfig, EvaluateConfig, GroupConfig, HeadFit, LabelMemory, ModelSource,
-    MuonConfig, ObjectiveConfig, ObjectiveKind, OptimizerConfig, OptimizerKind, Phase, TextKind, TrainConfig,
-    YHeadConfig,
+    CheckpointConfig, DataConfig, EmaConfig, EvaluateConfig, GroupConfig, HeadFit, ModelSource, MuonConfig,
+    ObjectiveConfig, ObjectiveKind, OptimizerConfig, OptimizerKind, Phase, TextKind, TrainConfig, YHeadConfig,
 };
 pub use corpus::{Corpus, Draw};
 pub use ema::Ema;
@@ -32,4 +34,5 @@ pub use feed::{Batch, Feed, Maker};
 pub use objective::{Objective, Part, TextBank};
 pub use run::{Event, RunOptions, Summary, prepare, run};
 pub use schedule::{Schedule, Shape};
-pub use trainer::{StepReport, Trainer};
+pub use start::check;
+pub use trainer::{StepReport, Trained, Trainer};

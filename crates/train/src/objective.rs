@@ -63,7 +63,7 @@ impl TextBank {
     /// Puts the map that centres and whitens the first kind's features into the Y-Encoder's head, as `config` says.
     ///
     /// # Errors
-    /// [`TrainError::Invalid`] when the texts span fewer dimensions than the head gives, or the head has no bias; what the
+    /// [`TrainError::Setting`] when the texts span fewer dimensions than the head gives, or the head has no bias; what the
     /// model reports.
     pub fn whiten_head(&self, embedder: &Embedder<'_>, corpus: &Corpus, config: &YHeadConfig) -> Result<()> {
         let model = embedder.model;
@@ -74,16 +74,20 @@ impl TextBank {
         };
         let hint = tags.as_ref().map(|rows| Hint { rows, share: config.tags, ridge: config.ridge });
         let Some(head) = whiten(&self.features[0], self.hidden, dim, config.strength, hint.as_ref()) else {
-            return Err(TrainError::Invalid(format!(
-                "objective.y_head: {} texts of {} dimensions cannot be whitened to {dim}: take a smaller \
-                 `embedding_dim` or `whiten = false`",
+            let what = format!(
+                "`objective.y_head`: {} texts of {} dimensions cannot be whitened to {dim}: take a smaller `embedding_dim` or \
+                 `whiten = false`",
                 self.classes, self.hidden
-            )));
+            );
+            return Err(TrainError::setting("objective.y_head", what));
         };
         let params = model.params();
         let find = |name: &str| params.iter().find(|p| p.name() == name).map(|p| p.tensor());
         let (Some(weight), Some(bias)) = (find("y_head.weight"), find("y_head.bias")) else {
-            return Err(TrainError::Invalid("objective.y_head: whitening needs a head with a bias".into()));
+            return Err(TrainError::setting(
+                "objective.y_head",
+                "`objective.y_head`: whitening needs a head with a bias; take `whiten = false` or a model with one",
+            ));
         };
         weight.write_f32(&head.weight)?;
         bias.write_f32(&head.bias)?;

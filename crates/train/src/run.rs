@@ -1,6 +1,5 @@
 //! A whole training run from a configuration file: `vljepa train CONFIG.toml [--resume]`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
@@ -9,19 +8,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use vljepa_data::emoji::EmojiVendors;
+use vljepa_data::atomic::write_atomically;
+use vljepa_model::Storage;
 use vljepa_model::config::VlJepaConfig;
-use vljepa_model::weights::{SafeTensors, ShardIndex, Shards, WeightSource, read_f32};
-use vljepa_model::{Param, SentenceFolder, SentenceWeights, Storage, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
-use crate::checkpoint::{Checkpoints, write_atomic};
-use crate::config::TrainConfig;
-use crate::corpus::Corpus;
+use crate::card::{self, Card};
+use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
-use crate::eval::Validation;
+use crate::eval::{Cell, Validation};
 use crate::feed::{Feed, Maker};
-use crate::trainer::{StepReport, Trainer};
+use crate::start::{Prepared, Start};
+use crate::trainer::{StepReport, Trained, Trainer};
 
 /// How a run is made, beside its configuration.
 pub struct RunOptions<'a> {
@@ -76,7 +74,7 @@ pub enum Event {
         /// Steps taken.
         step: u64,
         /// The figures.
-        validation: Validation,
+        validation: Box<Validation>,
     },
     /// A checkpoint was written.
     Saved {
@@ -114,8 +112,8 @@ impl fmt::Display for Event {
                 duration(*left)
             ),
             Event::Evaluated { step, validation: v } => {
-                let pair =
-                    |c: &crate::eval::Cell| format!("{:.1}/{:.1} of {}", 100.0 * c.r1, 100.0 * c.r5, c.candidates);
+                let percent = |v: Option<f64>| v.map_or_else(|| "–".into(), |v| format!("{:.1}", 100.0 * v));
+                let pair = |c: &Cell| format!("{}/{} of {}", percent(c.r1), percent(c.r5), c.candidates);
                 write!(
                     f,
                     "after step {step}: R@1/R@5 % of seen concepts in a new design {}; new concepts in seen designs {}, in a new one {}",
@@ -132,7 +130,7 @@ impl fmt::Display for Event {
     }
 }
 
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0) as u64;
     match s {
         0..60 => format!("{s} s"),
@@ -159,20 +157,23 @@ pub struct Summary {
 /// # Errors
 /// Everything of [`TrainError`]; what was saved before stays.
 pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary> {
-    let mut config = TrainConfig::read(path)?;
-    if let Some(output) = &options.output {
-        config.output.clone_from(output);
-    }
-    let output = config.output.clone();
+    let start = Start::read(path, options.output.as_deref())?;
+    let (config, corpus, output) = (&start.config, &start.corpus, &start.config.output);
     let checkpoints = Checkpoints::new(output.join("checkpoints"), config.checkpoint.keep);
-    if !options.resume && !checkpoints.list()?.is_empty() {
-        return Err(TrainError::Invalid(format!(
-            "{}: holds checkpoints of a run already; resume it, or choose another `output`",
-            output.display()
-        )));
+    match checkpoints.list()?.is_empty() {
+        false if !options.resume => {
+            return Err(TrainError::Invalid(format!(
+                "{}: holds checkpoints of a run already; resume it, or choose another `output`",
+                output.display()
+            )));
+        }
+        true if options.resume => {
+            observer(&Event::Note(format!("nothing to resume in {}: starting from step 0", output.display())));
+        }
+        _ => {}
     }
     observer(&Event::Note("encoding the texts of the concepts".into()));
-    let Prepared { mut trainer, corpus, tokenizer_json } = assemble(&options.device, &config)?;
+    let Prepared { mut trainer, tokenizer_json } = start.assemble(&options.device)?;
 
     let mut seconds = 0.0;
     if options.resume {
@@ -180,13 +181,10 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
         for fault in faults {
             observer(&Event::Note(format!("{fault}; going on from an older one")));
         }
-        match found {
-            Some((loaded, ())) => seconds = loaded.state.seconds,
-            None => observer(&Event::Note("nothing to resume: starting anew".into())),
-        }
+        seconds = found.map_or(0.0, |(loaded, ())| loaded.state.seconds);
     }
-    fs::create_dir_all(&output).map_err(TrainError::io(&output, "creating"))?;
-    let mut log = Log::open(output.join("metrics.jsonl"), trainer.step_count())?;
+    fs::create_dir_all(output).map_err(TrainError::io(output, "creating"))?;
+    let mut log = Log::open(output.join("metrics.jsonl"), trainer.step_count(), config.steps)?;
     observer(&Event::Started {
         step: trainer.step_count(),
         steps: config.steps,
@@ -194,7 +192,7 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
         candidates: trainer.candidates(),
         output: output.clone(),
     });
-    let maker = Arc::new(Maker::new(corpus, config.clone(), trainer.preprocess()));
+    let maker = Arc::new(Maker::new(corpus.clone(), config.clone(), trainer.preprocess()));
     let mut feed = Feed::start(maker, trainer.step_count(), config.steps, config.data.prefetch)?;
     let (mut last_save, mut validation) = (Instant::now(), None);
     let mut pace = Pace::new();
@@ -211,11 +209,8 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
         }))?;
         observer(&Event::Step { report, steps: config.steps, rate, left });
         let last = step == config.steps;
-        if last || (config.evaluate.every > 0 && step.is_multiple_of(config.evaluate.every)) {
-            let found = trainer.validate()?;
-            log.write(&json!({"step": report.step, "validation": &found}))?;
-            observer(&Event::Evaluated { step, validation: found.clone() });
-            validation = Some(found);
+        if !last && config.evaluate.every > 0 && step.is_multiple_of(config.evaluate.every) {
+            validation = Some(evaluated(step, trainer.validate()?, &mut log, observer)?);
             pace.skip();
         }
         let stop = (options.stop)();
@@ -234,10 +229,21 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
             return Ok(Summary { step, complete: false, model: None, validation });
         }
     }
+    let made = trainer.finish(Storage::F32, &mut |what| observer(&Event::Note(what.into())));
+    let Trained { weights, validation } = made.map_err(|error| start.file.locate(error))?;
+    let validation = evaluated(config.steps, validation, &mut log, observer)?;
     let model = output.join("model");
-    write_model(&model, &trainer, &tokenizer_json)?;
+    let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device: &options.device };
+    write_model(&model, &weights, &tokenizer_json, &trainer.model().config, &card)?;
     observer(&Event::Finished { model: model.clone(), seconds });
-    Ok(Summary { step: trainer.step_count(), complete: true, model: Some(model), validation })
+    Ok(Summary { step: trainer.step_count(), complete: true, model: Some(model), validation: Some(validation) })
+}
+
+/// Notes an evaluation after `step` steps.
+fn evaluated(step: u64, found: Validation, log: &mut Log, observer: &mut dyn FnMut(&Event)) -> Result<Validation> {
+    log.write(&json!({"step": step - 1, "validation": &found}))?;
+    observer(&Event::Evaluated { step, validation: Box::new(found.clone()) });
+    Ok(found)
 }
 
 /// A trainer at step 0 and the maker of its batches, as `path` says, for measuring and for loops of one's own.
@@ -245,123 +251,27 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
 /// # Errors
 /// As [`run`].
 pub fn prepare(device: &Device, path: &Path) -> Result<(Trainer, Maker)> {
-    let config = TrainConfig::read(path)?;
-    let Prepared { trainer, corpus, .. } = assemble(device, &config)?;
-    let maker = Maker::new(corpus, config, trainer.preprocess());
+    let start = Start::read(path, None)?;
+    let Prepared { trainer, .. } = start.assemble(device)?;
+    let maker = Maker::new(start.corpus, start.config, trainer.preprocess());
     Ok((trainer, maker))
-}
-
-/// What a run needs before its first step.
-struct Prepared {
-    trainer: Trainer,
-    corpus: Arc<Corpus>,
-    tokenizer_json: Vec<u8>,
-}
-
-fn assemble(device: &Device, config: &TrainConfig) -> Result<Prepared> {
-    let dir = config.data.dir.clone().unwrap_or_else(EmojiVendors::default_dir);
-    let corpus = Arc::new(Corpus::new(EmojiVendors::open(dir)?, &config.data, config.seed)?);
-    let (model, tokenizer_json) = load_model(device, config)?;
-    let tokenizer = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder)?;
-    let trainer = Trainer::new(device, config.clone(), model, tokenizer, corpus.clone())?;
-    Ok(Prepared { trainer, corpus, tokenizer_json })
 }
 
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// The initial model and the text of its target tokenizer.
-fn load_model(device: &Device, config: &TrainConfig) -> Result<(VlJepa, Vec<u8>)> {
-    let read = |path: PathBuf| fs::read(&path).map_err(TrainError::io(path, "reading"));
-    let text = |path: &Path| fs::read_to_string(path).map_err(TrainError::io(path, "reading"));
-    let source = &config.model;
-    let (model, tokenizer) = match (&source.config, &source.folder) {
-        (Some(path), _) => {
-            let parsed = VlJepaConfig::from_json(&text(path)?);
-            let parsed = parsed.map_err(|e| TrainError::Config { path: path.clone(), what: e.to_string() })?;
-            (VlJepa::init(device, parsed, config.seed)?, None)
-        }
-        (None, Some(folder)) => {
-            let path = folder.join("config.json");
-            let parsed = VlJepaConfig::from_json(&text(&path)?);
-            let parsed = parsed.map_err(|e| TrainError::Config { path: path.clone(), what: e.to_string() })?;
-            let load = |weights: &dyn WeightSource| Ok(VlJepa::load(device, parsed, weights)?);
-            (with_weights(folder, load)?, Some(folder.join("target_tokenizer.json")))
-        }
-        (None, None) => return Err(TrainError::Invalid("`model` names neither `config` nor `folder`".into())),
-    };
-    let tokenizer = match (&source.y_encoder, tokenizer) {
-        (Some(folder), _) => {
-            let heads = dense_heads(folder)?;
-            let heads: Vec<SafeTensors<'_>> =
-                heads.iter().map(|(name, bytes)| SafeTensors::parse(name, bytes)).collect::<Result<_, _>>()?;
-            let heads = heads.iter().map(|head| head as &dyn WeightSource).collect();
-            with_weights(folder, |weights| {
-                y_encoder_from(&model.params(), weights, &SentenceWeights::new(weights, heads))
-            })?;
-            let own = folder.join("target_tokenizer.json");
-            read(if own.exists() { own } else { folder.join("tokenizer.json") })?
-        }
-        (None, Some(path)) => read(path)?,
-        (None, None) => return Err(TrainError::Invalid("`model.y_encoder` is missing".into())),
-    };
-    Ok((model, tokenizer))
-}
-
-/// Hands `body` the weights of a folder: `model.safetensors`, or shards behind their index.
-fn with_weights<T>(folder: &Path, body: impl FnOnce(&dyn WeightSource) -> Result<T>) -> Result<T> {
-    let read = |path: &Path| fs::read(path).map_err(TrainError::io(path, "reading"));
-    let (file, index) = (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
-    if file.exists() || !index.exists() {
-        let bytes = read(&file)?;
-        return body(&SafeTensors::parse(&file.display().to_string(), &bytes)?);
-    }
-    let text = fs::read_to_string(&index).map_err(TrainError::io(&index, "reading"))?;
-    let index = ShardIndex::parse(&text)?;
-    let mut shards = BTreeMap::new();
-    for name in index.files() {
-        shards.insert(name.to_owned(), read(&folder.join(name))?);
-    }
-    let bytes = shards.iter().map(|(name, bytes)| (name.clone(), bytes.as_slice())).collect();
-    body(&Shards::open(index, &bytes)?)
-}
-
-/// The weights of the Dense modules of a sentence-transformers folder, with the names of their files.
-fn dense_heads(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
-    if !folder.join("modules.json").exists() {
-        return Ok(Vec::new());
-    }
-    let parsed = SentenceFolder::parse(&|file| fs::read(folder.join(file)).ok())?;
-    let read = |dense: &String| {
-        let file = folder.join(dense).join("model.safetensors");
-        Ok((file.display().to_string(), fs::read(&file).map_err(TrainError::io(file, "reading"))?))
-    };
-    parsed.dense_folders.iter().map(read).collect()
-}
-
-/// Fills the Y-Encoder from a model folder's weights, or from a checkpoint of its own (`own`), whose names have no
-/// `y_encoder.` before them.
-fn y_encoder_from(params: &[&Param], weights: &dyn WeightSource, own: &dyn WeightSource) -> Result<()> {
-    for param in params {
-        if let Some(name) = param.name().strip_prefix("y_encoder.") {
-            let shape = param.tensor().shape();
-            let values = match weights.tensor(param.name()) {
-                Some(_) => read_f32(weights, param.name(), shape)?,
-                None => read_f32(own, name, shape)?,
-            };
-            param.tensor().write_f32(&values)?;
-        }
-    }
-    Ok(())
-}
-
-/// A model folder, its files one by one so that each is whole.
-fn write_model(folder: &Path, trainer: &Trainer, tokenizer: &[u8]) -> Result<()> {
+/// A model folder, its files one by one so that each is whole, and last the one without which it is no model folder.
+fn write_model(folder: &Path, weights: &[u8], tokenizer: &[u8], config: &VlJepaConfig, card: &Card<'_>) -> Result<()> {
     fs::create_dir_all(folder).map_err(TrainError::io(folder, "creating"))?;
-    write_atomic(&folder.join("model.safetensors"), &trainer.trained_weights(Storage::F32)?)?;
-    write_atomic(&folder.join("target_tokenizer.json"), tokenizer)?;
-    write_atomic(&folder.join("config.json"), trainer.model().config.to_json()?.as_bytes())
+    write_atomically(&folder.join("model.safetensors"), weights)?;
+    write_atomically(&folder.join("target_tokenizer.json"), tokenizer)?;
+    let path = folder.join("README.md");
+    // Whoever stated the licence need not do so again.
+    let stated = fs::read_to_string(&path).ok().and_then(|old| card::licence_line(&old).map(str::to_owned));
+    write_atomically(&path, card.text(stated.as_deref()).as_bytes())?;
+    write_atomically(&folder.join("config.json"), config.to_json()?.as_bytes())?;
+    Ok(())
 }
 
 /// `metrics.jsonl`: one object a line, flushed line by line.
@@ -371,15 +281,17 @@ struct Log {
 }
 
 impl Log {
-    /// Opens the file for appending, without the lines of steps that are taken again.
-    fn open(path: PathBuf, step: u64) -> Result<Self> {
+    /// Opens the file for appending, without the lines of steps that are taken again, and without the evaluation after the
+    /// last of all `steps`, which is made again.
+    fn open(path: PathBuf, step: u64, steps: u64) -> Result<Self> {
         if let Ok(old) = fs::read_to_string(&path) {
             let taken = |line: &&str| {
-                let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
-                value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s < step)
+                let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return false };
+                let last = |s: u64| s + 1 == steps && value.get("validation").is_some();
+                value["step"].as_u64().is_some_and(|s| s < step && !last(s))
             };
             let kept: String = old.lines().filter(taken).flat_map(|line| [line, "\n"]).collect();
-            write_atomic(&path, kept.as_bytes())?;
+            write_atomically(&path, kept.as_bytes())?;
         }
         let file = fs::OpenOptions::new().create(true).append(true).open(&path);
         Ok(Self { file: file.map_err(TrainError::io(&path, "opening"))?, path })

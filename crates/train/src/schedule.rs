@@ -57,14 +57,6 @@ impl Schedule {
         };
         warm * shape
     }
-
-    /// The rule that a value breaks, if any.
-    pub(crate) fn problem(&self) -> Option<String> {
-        [("warmup", self.warmup), ("decay", self.decay), ("end", self.end)]
-            .into_iter()
-            .find(|(_, v)| !(0.0..=1.0).contains(v))
-            .map(|(key, v)| format!("`schedule.{key}` is {v}, must be in 0..=1"))
-    }
 }
 
 #[cfg(test)]

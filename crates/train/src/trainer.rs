@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vljepa_data::Preprocess;
-use vljepa_data::emoji::{ConceptId, Role, Split, VendorId};
+use vljepa_data::emoji::{ConceptId, Split, VendorId};
 use vljepa_model::config::{MemoryConfig, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
 use vljepa_model::{Forward, Param, Storage, TextTokenizer, Tokens, VlJepa};
@@ -12,16 +12,17 @@ use vljepa_tensor::autograd::{Tape, Var};
 use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::checkpoint::{Loaded, RunState};
-use crate::config::{LabelMemory, ObjectiveKind, TrainConfig};
-use crate::corpus::{Corpus, Draw, included, vendor};
+use crate::config::{ObjectiveKind, TrainConfig};
+use crate::corpus::{Corpus, Draw, included, training_vendors};
 use crate::ema::Ema;
-use crate::embed::{Embedder, preprocess};
+use crate::embed::{Embedder, at_size, preprocess};
 use crate::error::{Result, TrainError};
 use crate::eval::{Validation, ValidationSet};
 use crate::feed::Batch;
 use crate::linalg::{Affine, regress};
 use crate::objective::{Objective, Part, TextBank};
-use crate::optim::{Method, Optimizer};
+use crate::optim::{Method, Optimizer, matches};
+use crate::start::check_fit;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -41,6 +42,15 @@ pub struct StepReport {
     pub factor: f64,
     /// 1/τ before the update.
     pub scale: f32,
+}
+
+/// What a run has made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// The bytes of `model.safetensors`.
+    pub weights: Vec<u8>,
+    /// Their figures on validation data.
+    pub validation: Validation,
 }
 
 /// A model being trained.
@@ -81,39 +91,27 @@ impl Trainer {
         tokenizer: TextTokenizer,
         corpus: Arc<Corpus>,
     ) -> Result<Self> {
-        if config.batch > corpus.drawable() {
-            let (batch, most) = (config.batch, corpus.drawable());
-            return Err(TrainError::Invalid(format!(
-                "`batch` is {batch}, there are {most} concepts with a drawing: samples of a step are different concepts"
-            )));
-        }
-        let patch = model.config.x_encoder.patch_size as u32;
-        let own = model.config.image_size() as u32;
-        for size in
-            [config.data.image_size.unwrap_or(own)].into_iter().chain(config.data.phases.iter().map(|p| p.image_size))
-        {
-            if !size.is_multiple_of(patch) {
-                return Err(TrainError::Invalid(format!(
-                    "`data.image_size` ({size}) is not a multiple of the patch ({patch})"
-                )));
+        let vendor = check_fit(&config, &corpus, &model.config)?;
+        let names: Vec<&str> = model.params().iter().map(|p| p.name()).collect();
+        for (i, group) in config.optimizer.groups.iter().enumerate() {
+            if !names.iter().any(|name| matches(&group.pattern, name)) {
+                let what = format!(
+                    "`optimizer.groups`: no parameter's name is like \"{}\"; names are like {}, and * stands for any characters",
+                    group.pattern,
+                    names.iter().take(3).copied().collect::<Vec<_>>().join(", ")
+                );
+                return Err(TrainError::setting(format!("optimizer.groups.{i}.pattern"), what));
             }
         }
-        if config.head_fit.is_some() && (model.config.members != 1 || head(&model).is_none()) {
-            return Err(TrainError::Invalid(
-                "`head_fit` needs a model of one member whose `predictor_head` has a bias".into(),
-            ));
-        }
-        let vendor = vendor(&corpus.set, &config.evaluate.vendor, Role::Val)?;
         let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: 64 };
         let bank = TextBank::encode(&embedder, &corpus, &config.objective)?;
         if config.objective.y_head.whiten {
             bank.whiten_head(&embedder, &corpus, &config.objective.y_head)?;
         }
         model.forget();
-        if let Some(LabelMemory { scale, share, text, inv_temperature }) = config.memory {
+        if let Some(memory) = config.memory {
             let labels = bank.embeddings(&model, device)?;
-            let rows = corpus.concepts.len();
-            model.remember(device, &labels, MemoryConfig { rows, scale, share, text, inv_temperature })?;
+            model.remember(device, &labels, MemoryConfig { rows: corpus.concepts.len(), ..memory })?;
         }
         let objective = Objective::new(&config.objective, bank, &model, device)?;
         let o = &config.objective;
@@ -290,22 +288,33 @@ impl Trainer {
     /// # Errors
     /// What data and model report.
     pub fn validate(&self) -> Result<Validation> {
-        let set = &self.corpus.set;
-        let data = &self.config.data;
-        let training = data.vendors.iter().map(|name| vendor(set, name, Role::Train)).collect::<Result<_>>()?;
+        self.averaged(|| self.measure())
+    }
+
+    /// What the run has made: averaged weights where there are any, the head fitted where that is asked for, once for weights
+    /// and figures. `progress` hears what takes its time.
+    ///
+    /// # Errors
+    /// What data and model report.
+    pub fn finish(&self, storage: Storage, progress: &mut dyn FnMut(&str)) -> Result<Trained> {
+        self.averaged(|| {
+            self.fitted(progress, || Ok(Trained { validation: self.measure()?, weights: self.model.save(storage)? }))
+        })
+    }
+
+    /// Evaluates the weights that are in the model.
+    fn measure(&self) -> Result<Validation> {
+        let (set, data) = (&self.corpus.set, &self.config.data);
         let concepts: Vec<ConceptId> = included(set, data, Split::Val).collect();
-        let validation = ValidationSet { set, vendor: self.vendor, training, concepts };
-        let size = data.image_size_at(
-            self.step.min(self.config.steps.saturating_sub(1)),
-            self.config.steps,
-            self.preprocess().size,
-        );
-        let to = crate::embed::at_size(&self.preprocess(), size);
-        let run = || validation.run(&self.embedder(), &to);
-        match self.step < self.config.steps {
-            true => self.averaged(run),
-            false => self.finished(run),
-        }
+        let training = training_vendors(set, data)?;
+        let to = at_size(&self.preprocess(), self.measured_size());
+        ValidationSet { set, vendor: self.vendor, training, concepts }.run(&self.embedder(), &to)
+    }
+
+    /// Side of the pictures of an evaluation: that of the last step.
+    pub(crate) fn measured_size(&self) -> u32 {
+        let last = self.step.min(self.config.steps.saturating_sub(1));
+        self.config.data.image_size_at(last, self.config.steps, self.preprocess().size)
     }
 
     fn embedder(&self) -> Embedder<'_> {
@@ -313,35 +322,32 @@ impl Trainer {
         Embedder { device, model: &self.model, tokenizer: &self.tokenizer, batch }
     }
 
-    /// Runs `body` with the averaged weights in the model and its head fitted, as the trained model has them.
-    fn finished<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.averaged(|| {
-            let (Some(fit), Some([weight, bias])) = (self.config.head_fit, head(&self.model)) else { return body() };
-            let (dim, width) = (self.model.config.embedding_dim, self.model.config.predictor.config.hidden_size);
-            let (features, targets) = self.head_samples()?;
-            let trained = Affine { weight: weight.to_f32()?, bias: bias.to_f32()? };
-            let fitted = regress(&features, width, &targets, dim, fit.ridge);
-            let lengths = (trained.length_over(&features, width), fitted.length_over(&features, width));
-            let (keep, take) = ((1.0 - fit.share) / lengths.0, fit.share / lengths.1);
-            if ![keep, take, lengths.0, lengths.1].iter().all(|v| v.is_finite()) {
-                return Err(TrainError::Invalid(
-                    "head_fit: the pictures' features are all alike, there is nothing to fit".into(),
-                ));
-            }
-            // One length of predictions as before, so that the numbers stay of a size.
-            let mix = |a: &[f32], b: &[f32]| -> Vec<f32> {
-                a.iter()
-                    .zip(b)
-                    .map(|(a, b)| (lengths.0 * (keep * f64::from(*a) + take * f64::from(*b))) as f32)
-                    .collect()
-            };
-            weight.write_f32(&mix(&trained.weight, &fitted.weight))?;
-            bias.write_f32(&mix(&trained.bias, &fitted.bias))?;
-            let result = body();
-            weight.write_f32(&trained.weight)?;
-            bias.write_f32(&trained.bias)?;
-            result
-        })
+    /// Runs `body` with the head of the model fitted, where that is asked for.
+    fn fitted<T>(&self, progress: &mut dyn FnMut(&str), body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (Some(fit), Some([weight, bias])) = (self.config.head_fit, head(&self.model)) else { return body() };
+        progress("fitting the head to the labels");
+        let (dim, width) = (self.model.config.embedding_dim, self.model.config.predictor.config.hidden_size);
+        let (features, targets) = self.head_samples()?;
+        let trained = Affine { weight: weight.to_f32()?, bias: bias.to_f32()? };
+        let fitted = regress(&features, width, &targets, dim, fit.ridge);
+        let lengths = (trained.length_over(&features, width), fitted.length_over(&features, width));
+        let (keep, take) = ((1.0 - fit.share) / lengths.0, fit.share / lengths.1);
+        if ![keep, take, lengths.0, lengths.1].iter().all(|v| v.is_finite()) {
+            return Err(TrainError::setting(
+                "head_fit",
+                "`head_fit`: the pictures' features are all alike, there is nothing to fit",
+            ));
+        }
+        // One length of predictions as before, so that the numbers stay of a size.
+        let mix = |a: &[f32], b: &[f32]| -> Vec<f32> {
+            a.iter().zip(b).map(|(a, b)| (lengths.0 * (keep * f64::from(*a) + take * f64::from(*b))) as f32).collect()
+        };
+        weight.write_f32(&mix(&trained.weight, &fitted.weight))?;
+        bias.write_f32(&mix(&trained.bias, &fitted.bias))?;
+        let result = body();
+        weight.write_f32(&trained.weight)?;
+        bias.write_f32(&trained.bias)?;
+        result
     }
 
     /// What the Predictor's head sees of every training drawing, and its label's unit embedding.
@@ -371,15 +377,6 @@ impl Trainer {
             Some(ema) => ema.during(&self.model.params(), body),
             None => body(),
         }
-    }
-
-    /// The bytes of the trained `model.safetensors`: averaged weights where there are any, the head fitted where that is
-    /// asked for.
-    ///
-    /// # Errors
-    /// What reading the weights back reports.
-    pub fn trained_weights(&self, storage: Storage) -> Result<Vec<u8>> {
-        self.finished(|| Ok(self.model.save(storage)?))
     }
 
     /// The configuration and the model's, by section, as text.

@@ -1,10 +1,9 @@
 //! Weights on disk, whatever their format: one safetensors file, shards with an index, a PyTorch checkpoint, a folder.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use vljepa_model::weights::{PtFile, SafeTensors, ShardIndex, Shards, TensorView, WeightSource};
+use vljepa_model::weights::{PtFile, SafeTensors, ShardFiles, ShardIndex, Shards, TensorView, WeightSource};
 
 use crate::error::{Error, Result};
 use crate::files::{self, Mapped};
@@ -28,7 +27,7 @@ pub(crate) struct Checkpoint {
 #[derive(Debug)]
 enum Files {
     One(Mapped),
-    Shards(ShardIndex, BTreeMap<String, Mapped>),
+    Shards(ShardFiles<Mapped>),
 }
 
 /// Weights with their headers read.
@@ -78,11 +77,7 @@ impl Checkpoint {
         let files = if path.extension().is_some_and(|e| e == "json") {
             let text = files::read_text(path, MAX_JSON)?;
             let index = ShardIndex::parse(&text).map_err(Error::model(path.display()))?;
-            let mut shards = BTreeMap::new();
-            for file in index.files() {
-                shards.insert(file.to_owned(), files::map(&dir.join(file))?);
-            }
-            Files::Shards(index, shards)
+            Files::Shards(ShardFiles::open(index, |file| files::map(&dir.join(file)))?)
         } else {
             Files::One(files::map(path)?)
         };
@@ -114,7 +109,7 @@ impl Checkpoint {
     pub(crate) fn slices(&self) -> Vec<&[u8]> {
         match &self.files {
             Files::One(map) => vec![map],
-            Files::Shards(_, shards) => shards.values().map(|m| &**m).collect(),
+            Files::Shards(shards) => shards.slices().collect(),
         }
     }
 
@@ -128,10 +123,7 @@ impl Checkpoint {
                 PtFile::parse(&name, map).map(Source::Pt).map_err(named)
             }
             Files::One(map) => SafeTensors::parse(&name, map).map(Source::SafeTensors).map_err(named),
-            Files::Shards(index, shards) => {
-                let bytes = shards.iter().map(|(name, map)| (name.clone(), &**map)).collect();
-                Shards::open(index.clone(), &bytes).map(Source::Shards).map_err(named)
-            }
+            Files::Shards(shards) => shards.source().map(Source::Shards).map_err(named),
         }
     }
 }

@@ -1,11 +1,16 @@
-//! Reading files with limits, mapping large ones, and writing so that no half-written file is ever seen.
+//! Reading files with limits, mapping large ones, and writing folders so that no half-written one is ever seen; files are
+//! written by `vljepa_data::atomic`.
 
-use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
+
+pub use vljepa_data::atomic::remove_unfinished;
+use vljepa_data::atomic::{self, dangling};
+pub(crate) use vljepa_data::atomic::{
+    UnderWay, destination, stream_atomically, sync_folder_of, temporary_in, temporary_names,
+};
 
 use crate::error::{Error, Result};
 
@@ -66,92 +71,14 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     })
 }
 
-/// Where a path really is, once links are followed, and its folder. Refuses what a file cannot replace.
-pub(crate) fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
-    let real = match std::fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => return Err(Error::content(path, "is a folder, the name of a file is expected")),
-        Ok(meta) if !meta.is_file() => {
-            return Err(Error::content(path, "is not a regular file, so it is not replaced"));
-        }
-        Ok(_) => path.canonicalize().map_err(Error::io(path, "writing"))?,
-        Err(_) if path.is_symlink() => return Err(Error::content(path, dangling("file"))),
-        Err(_) => path.to_path_buf(),
-    };
-    if real.file_name().is_none() {
-        return Err(Error::content(path, "is not the name of a file"));
-    }
-    let dir = match real.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    match std::fs::metadata(&dir) {
-        Ok(meta) if meta.is_dir() => Ok((real, dir)),
-        Ok(_) => Err(Error::content(dir, "is not a folder, so nothing can be written into it")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::content(dir, "there is no such folder to write into; create it first"))
-        }
-        Err(e) => Err(Error::io(&dir, "writing")(e)),
-    }
+/// [`atomic::check_writable`] with this crate's error.
+pub fn check_writable(path: &Path) -> Result<()> {
+    Ok(atomic::check_writable(path)?)
 }
 
-/// What is wrong with a link that leads nowhere: what is written would take its place, or lie where nobody looks for it.
-fn dangling(what: &str) -> String {
-    format!("is a link that leads to nothing, so it is not replaced; remove it or name another {what}")
-}
-
-/// Temporary files and folders of writes under way, for [`remove_unfinished`].
-static UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-/// A temporary path while it is under way.
-#[derive(Debug)]
-pub(crate) struct UnderWay(PathBuf);
-
-impl UnderWay {
-    pub(crate) fn new(path: &Path) -> Self {
-        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
-        UnderWay(path.to_path_buf())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
-    }
-}
-
-/// Removes what writes under way have put beside their places, and lets no other begin: for a process that is about to
-/// end by a signal, where nothing is dropped.
-pub fn remove_unfinished() {
-    let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-    for path in under_way.iter() {
-        // One of the two fits; there is nobody left to tell of a failure.
-        let _ = std::fs::remove_file(path);
-        let _ = std::fs::remove_dir_all(path);
-    }
-    std::mem::forget(under_way);
-}
-
-/// Unique names for what is not yet in its place.
-pub(crate) fn temporary_names() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".vljepa-").suffix(".tmp");
-    builder
-}
-
-/// A file to be moved to a place in `dir`.
-pub(crate) fn temporary_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = temporary_names();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Less the process's mask, as for any new file.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(dir)
-}
-
-fn temporary(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile> {
-    temporary_in(dir).map_err(Error::io(path, "writing"))
+/// [`atomic::write_atomically`] with this crate's error.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    Ok(atomic::write_atomically(path, bytes)?)
 }
 
 /// What came of asking for the lock of a file.
@@ -174,51 +101,6 @@ impl From<std::result::Result<(), TryLockError>> for Locked {
             Err(TryLockError::Error(_)) => Self::Nobodys,
         }
     }
-}
-
-/// Checks that `path` can be written, so that long work does not end in a refusal. Leaves nothing behind.
-pub fn check_writable(path: &Path) -> Result<()> {
-    let (real, dir) = destination(path)?;
-    temporary(path, &dir)?.close().map_err(Error::io(path, "writing"))?;
-    match std::fs::metadata(&real) {
-        Ok(meta) if meta.permissions().readonly() => Err(Error::content(path, "the file is read-only")),
-        _ => Ok(()),
-    }
-}
-
-/// Writes a file whole or not at all: into a temporary file beside it, to the disk, then into its place.
-///
-/// # Errors
-/// When the folder is missing or cannot be written, when `path` is a folder or a device, when the disk is full.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    stream_atomically(path, |out| out.write_all(bytes).map_err(Error::io(path, "writing")))
-}
-
-/// [`write_atomically`], part by part.
-pub(crate) fn stream_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    let (real, dir) = destination(path)?;
-    let mut file = temporary(path, &dir)?;
-    let _under_way = UnderWay::new(file.path());
-    let mut out = std::io::BufWriter::with_capacity(1 << 20, file.as_file_mut());
-    fill(&mut out)?;
-    out.flush().map_err(Error::io(path, "writing"))?;
-    drop(out);
-    file.as_file().sync_all().map_err(Error::io(path, "writing"))?;
-    file.persist(&real).map_err(|e| Error::io(path, "writing")(e.error))?;
-    sync_folder_of(&real);
-    Ok(())
-}
-
-/// Puts the name of a file or folder that was just moved to `path` on the disk: a name is there once its folder is. Where
-/// that cannot be asked for, it is the system's turn.
-pub(crate) fn sync_folder_of(path: &Path) {
-    #[cfg(unix)]
-    if let Some(parent) = path.parent() {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let _ = File::open(parent).and_then(|dir| dir.sync_all());
-    }
-    #[cfg(not(unix))]
-    let _ = path;
 }
 
 /// Whether an open file is still the one at `path`.
@@ -378,17 +260,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn written_whole_and_nothing_beside_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.bin");
-        write_atomically(&path, b"one").unwrap();
-        write_atomically(&path, b"other").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"other");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert_eq!(&*map(&path).unwrap(), b"other");
-    }
-
     #[cfg(unix)]
     #[test]
     fn an_open_file_is_told_from_another_at_its_place() {
@@ -400,17 +271,6 @@ mod tests {
         assert!(!same_file(&file, &path), "gone");
         File::create(&path).unwrap();
         assert!(!same_file(&file, &path), "another");
-    }
-
-    #[test]
-    fn what_a_file_cannot_replace_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let gone = dir.path().join("no/such/file");
-        for path in [dir.path(), Path::new("/dev/null"), &gone, Path::new("")] {
-            assert!(check_writable(path).is_err(), "{path:?}");
-            assert!(write_atomically(path, b"x").is_err(), "{path:?}");
-        }
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[cfg(unix)]
@@ -459,7 +319,7 @@ mod tests {
             let dir = Path::new(&dir);
             let out = OutFolder::new(&dir.join("model")).unwrap();
             out.write("config.json", b"{}").unwrap();
-            let file = temporary(&dir.join("rows.npy"), dir).unwrap();
+            let file = temporary_in(dir).unwrap();
             let _under_way = UnderWay::new(file.path());
             assert_eq!(std::fs::read_dir(dir).unwrap().count(), 2);
             remove_unfinished();
@@ -480,6 +340,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, [b'a', 0xff]).unwrap();
+        assert_eq!(&*map(&path).unwrap(), [b'a', 0xff]);
         assert!(read(&path, 1).unwrap_err().to_string().contains("2 bytes, at most 1"));
         assert!(read_text(&path, 9).unwrap_err().to_string().contains("byte 1 is not UTF-8"));
         std::fs::write(&path, "").unwrap();

@@ -64,7 +64,8 @@ pub struct VlJepaConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryConfig {
-    /// Number of texts.
+    /// Number of texts. A training configuration leaves it out (0): the trained model has one for each training concept.
+    #[serde(default)]
     pub rows: usize,
     /// Factor of the cosines in the softmax.
     pub scale: f64,

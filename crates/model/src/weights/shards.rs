@@ -5,6 +5,7 @@ use crate::error::{ModelError, Result};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 /// `model.safetensors.index.json`: which file holds which tensor.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,6 +31,38 @@ impl ShardIndex {
     /// The files that have to be opened, sorted.
     pub fn files(&self) -> BTreeSet<&str> {
         self.weight_map.values().map(String::as_str).collect()
+    }
+}
+
+/// The files of an index as the caller opened them: read, or mapped.
+#[derive(Debug)]
+pub struct ShardFiles<B> {
+    index: ShardIndex,
+    files: BTreeMap<String, B>,
+}
+
+impl<B: Deref<Target = [u8]>> ShardFiles<B> {
+    /// Opens every file of `index`, by its name.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub fn open<E>(index: ShardIndex, mut open: impl FnMut(&str) -> Result<B, E>) -> Result<Self, E> {
+        let files =
+            index.files().into_iter().map(|name| Ok((name.to_owned(), open(name)?))).collect::<Result<_, E>>()?;
+        Ok(Self { index, files })
+    }
+
+    /// The bytes of every file, in the order of their names.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.values().map(|bytes| &**bytes)
+    }
+
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// As [`Shards::open`].
+    pub fn source(&self) -> Result<Shards<'_>> {
+        Shards::open(self.index.clone(), &self.files.iter().map(|(name, bytes)| (name.clone(), &**bytes)).collect())
     }
 }
 

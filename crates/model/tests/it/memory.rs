@@ -107,3 +107,13 @@ fn a_memory_that_does_not_fit_is_refused() {
         assert!(model.config.memory.is_none());
     }
 }
+
+#[test]
+fn a_memory_of_a_model_says_how_many_rows_it_has() {
+    let mut json: serde_json::Value = serde_json::from_str(&model().config.to_json().unwrap()).unwrap();
+    json["memory"] = serde_json::json!({"scale": 5.0, "share": 0.5});
+    let error = VlJepaConfig::from_json(&json.to_string()).unwrap_err().to_string();
+    assert!(error.contains("`memory.rows` is 0"), "{error}");
+    json["memory"]["rows"] = 3.into();
+    assert_eq!(VlJepaConfig::from_json(&json.to_string()).unwrap().memory.unwrap().rows, 3);
+}

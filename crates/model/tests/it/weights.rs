@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use vljepa_model::ModelError;
 use vljepa_model::config::{BertConfig, TensorSpec};
 use vljepa_model::weights::{
-    Dtype, Prefixed, SafeTensors, ShardIndex, Shards, WeightSource, Writer, check, dequantise_rows, quantise_rows,
-    read_all, read_f32, read_i32,
+    Dtype, Prefixed, SafeTensors, ShardFiles, ShardIndex, Shards, WeightSource, Writer, check, dequantise_rows,
+    quantise_rows, read_all, read_f32, read_i32,
 };
 
 /// Numbers of both signs and many magnitudes, the same every time.
@@ -223,6 +223,13 @@ fn shards_are_one_source() {
     let shards = Shards::open(index("2.safetensors").unwrap(), &files).unwrap();
     check(&shards, &[spec("x", &[2]), spec("y", &[1])], &[]).unwrap();
     assert_eq!(read_f32(&shards, "y", &[1]).unwrap(), [3.0]);
+
+    let opened: ShardFiles<&[u8]> =
+        ShardFiles::open(index("2.safetensors").unwrap(), |name| Ok::<_, ()>(files[name])).unwrap();
+    assert_eq!(opened.slices().collect::<Vec<_>>(), [&a, &b]);
+    assert_eq!(read_f32(&opened.source().unwrap(), "x", &[2]).unwrap(), [1.0, 2.0]);
+    let gone = |name: &str| if name.starts_with('1') { Ok(a.as_slice()) } else { Err(name.to_owned()) };
+    assert_eq!(ShardFiles::open(index("2.safetensors").unwrap(), gone).unwrap_err(), "2.safetensors");
 
     let line = |e: ModelError| e.to_string();
     assert!(line(Shards::open(index("1.safetensors").unwrap(), &files).unwrap_err()).contains("no tensor `y`"));

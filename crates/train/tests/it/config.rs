@@ -1,5 +1,7 @@
 //! Configurations: what is read, what is refused, and how that is said.
 
+use std::path::Path;
+
 use vljepa_train::{ObjectiveKind, OptimizerKind, TextKind, TrainConfig};
 
 const SMALL: &str = "steps = 10\nbatch = 4\n[model]\nfolder = \"m\"\n";
@@ -57,7 +59,16 @@ fn mistakes_are_named_with_their_line() {
         (with(&format!("{model}[optimizer]\nbetas = [0.9, 1.0]\n")), 6, "betas"),
         (with(&format!("{model}[objective]\ntrain_y_encoder = true\n")), 6, "frozen"),
         (with(&format!("{model}[schedule]\nkind = \"linear\"\n")), 6, "linear"),
-        (with(&format!("{model}[checkpoint]\nkeep = 1\n")), 6, "`keep` is 1"),
+        (with(&format!("{model}[checkpoint]\nkeep = 1\n")), 6, "`checkpoint.keep` is 1"),
+        (with(&format!("{model}[schedule]\nkind = \"wsd\"\nwarmup = 2\n")), 7, "`schedule.warmup` is 2"),
+        (
+            with(&format!(
+                "{model}[[optimizer.groups]]\npattern = \"a\"\n[[optimizer.groups]]\npattern = \"b\"\nlr_scale = -1\n"
+            )),
+            9,
+            "`optimizer.groups.1.lr_scale` is -1",
+        ),
+        (with(&format!("{model}[memory]\nscale = 9\nshare = 0.5\nrows = 3\n")), 8, "`memory.rows`"),
     ] {
         let error = TrainConfig::parse(&text).unwrap_err();
         assert!(error.starts_with(&format!("line {line}")) && error.contains(word), "{text:?}: {error}");
@@ -75,4 +86,15 @@ fn paths_are_relative_to_the_file_and_a_missing_file_is_named() {
     assert_eq!(config.output, dir.path().join("run"));
     let missing = dir.path().join("none.toml");
     assert!(TrainConfig::read(&missing).unwrap_err().to_string().contains("none.toml"));
+}
+
+#[test]
+fn the_files_of_the_repository_are_read() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    vljepa_train::check(&here.join("examples/emoji.toml"), None).unwrap();
+    // Their text encoder is made by the commands of the compact model's README.
+    for file in ["train.toml", "train-2.toml"] {
+        let config = TrainConfig::read(&here.join("../vljepa/assets/compact").join(file)).unwrap();
+        assert!(config.head_fit.is_some() && config.memory.is_some_and(|memory| memory.text.is_some()), "{file}");
+    }
 }

@@ -47,7 +47,10 @@ fn the_test_vendor_cannot_be_trained_on() {
         config.data.vendors = toml_list(vendors);
         let set = EmojiVendors::open(EmojiVendors::default_dir()).unwrap();
         let error = Corpus::new(set, &config.data, 0).unwrap_err();
-        assert!(matches!(&error, TrainError::Invalid(what) if what.contains(want)), "{error}");
+        assert!(
+            matches!(&error, TrainError::Setting { key, what } if key == "data.vendors.0" && what.contains(want)),
+            "{error}"
+        );
     }
 }
 

@@ -6,6 +6,7 @@
 mod checkpoint;
 mod config;
 mod data;
+mod faults;
 mod muon;
 mod reference;
 mod runs;

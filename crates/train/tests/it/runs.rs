@@ -134,3 +134,76 @@ fn what_is_missing_is_named_before_anything_is_written() {
     assert!(result.unwrap_err().to_string().contains("model.safetensors"));
     assert!(!output.exists());
 }
+
+#[test]
+fn resuming_where_nothing_is_starts_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let (new, old) = (dir.path().join("new"), dir.path().join("old"));
+    let (_, notes) = go(&path, &old, false, 2);
+    assert!(!notes.iter().any(|n| n.contains("resume")), "{notes:?}");
+    let (summary, notes) = go(&path, &new, true, 2);
+    assert_eq!(summary.unwrap().step, 2);
+    let said = format!("nothing to resume in {}: starting from step 0", new.display());
+    assert_eq!(notes.iter().filter(|n| **n == said).count(), 1, "{notes:?}");
+    assert_eq!(losses(&new), losses(&old));
+    let (_, notes) = go(&path, &new, true, 1);
+    assert!(!notes.iter().any(|n| n.contains("nothing to resume")), "{notes:?}");
+}
+
+#[test]
+fn the_model_is_finished_once_and_its_card_says_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let text = fs::read_to_string(&path).unwrap() + "[head_fit]\nshare = 0.5\nridge = 0.1\n";
+    let text = text.replace("horizon = 0.5", "horizon = 0.5 # ``` in a comment");
+    fs::write(&path, &text).unwrap();
+    let output = dir.path().join("small");
+    let card = output.join("model/README.md");
+    let (summary, notes) = go(&path, &output, false, 1000);
+    let summary = summary.unwrap();
+    assert_eq!(notes.iter().filter(|n| n.contains("fitting the head")).count(), 1, "{notes:?}");
+
+    let cell = summary.validation.clone().unwrap().new_concept_new_vendor;
+    let first = fs::read_to_string(&card).unwrap();
+    let percent = |v: Option<f64>| format!("{:.1}", 100.0 * v.unwrap());
+    let figures = format!("| {} | {} | {} / {} |", cell.n, cell.candidates, percent(cell.r1), percent(cell.r5));
+    let config = format!("````toml\n{}\n````\n", text.trim_end());
+    for part in [
+        "# small\n",
+        "\nLicence: ",
+        "of width 24 and depth 1",
+        "6 of 6 pictures, 36 in all",
+        "drawings of 58 concepts by Noto",
+        &figures,
+        &config,
+        "vljepa classify ",
+    ] {
+        assert!(first.contains(part), "no {part:?} in:\n{first}");
+    }
+    assert!(!first.contains(&dir.path().display().to_string()), "paths of this machine:\n{first}");
+
+    // Finished anew: the same model, one last evaluation in the log, and the licence stays as its owner stated it.
+    let weights = fs::read(output.join("model/model.safetensors")).unwrap();
+    let log = fs::read_to_string(output.join("metrics.jsonl")).unwrap();
+    let stated = "Licence: MIT, see LICENSE";
+    let line = first.lines().find(|line| line.starts_with("Licence:")).unwrap();
+    fs::write(&card, first.replace(line, stated)).unwrap();
+    let (again, _) = go(&path, &output, true, 1000);
+    assert_eq!(again.unwrap(), summary);
+    assert!(fs::read(output.join("model/model.safetensors")).unwrap() == weights);
+    assert_eq!(fs::read_to_string(output.join("metrics.jsonl")).unwrap(), log);
+    let cells =
+        log.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap().get("validation").cloned());
+    let [cells] = &cells.collect::<Vec<_>>()[..] else { panic!("one evaluation in: {log}") };
+    for cell in cells.as_object().unwrap().values() {
+        // Validation embeds no wordings: figures over no samples are null.
+        assert!(cell["t2i_n"] == 0 && cell["t2i_r1"].is_null() && cell["t2i_r5"].is_null(), "{cell}");
+        assert!(cell["n"].as_u64().unwrap() > 0 && cell["r1"].is_f64() && cell["r5"].is_f64(), "{cell}");
+    }
+    assert_eq!(fs::read_to_string(&card).unwrap(), first.replace(line, stated));
+    let files: Vec<_> = fs::read_dir(output.join("model")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(files.len(), 4, "{files:?}");
+}

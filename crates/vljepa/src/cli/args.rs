@@ -265,7 +265,7 @@ pub struct TrainArgs {
     /// The run: model, data, objective, optimiser, schedule; paths in it are relative to its folder
     #[arg(value_name = "CONFIG.toml")]
     pub config: PathBuf,
-    /// Go on from the newest good checkpoint
+    /// Go on from the newest good checkpoint; where there is none, start from step 0 and say so on stderr
     #[arg(long)]
     pub resume: bool,
     /// Folder of the run, in place of the file's `output`

@@ -15,8 +15,8 @@ use super::{Output, load, output};
 const LINE_EVERY: u64 = 50;
 
 pub fn train(args: &TrainArgs, common: &Common, out: &Output) -> Result<()> {
-    // What is wrong with the file is known before a device is asked for.
-    vljepa_train::TrainConfig::read(&args.config)?;
+    // What is wrong with the file and what it names is known before a device is asked for.
+    vljepa_train::check(&args.config, args.out.as_deref())?;
     let device = vljepa::open_device(&common.device)?;
     out.note(&format!("adapter: {}", vljepa::info::adapter_name(&device)));
     let options = RunOptions { device, resume: args.resume, output: args.out.clone(), stop: &|| false };
@@ -65,7 +65,8 @@ pub fn eval(args: &EvalArgs, common: &Common, out: &Output) -> Result<()> {
     let mut rows = vec![
         ["", "pictures", "names", "R@1", "R@5", "chance", "text to picture R@1", "R@5"].map(String::from).to_vec(),
     ];
-    let percent = |v: f64| format!("{:.1} %", 100.0 * v);
+    let share = |v: f64| format!("{:.1} %", 100.0 * v);
+    let percent = |v: Option<f64>| v.map_or_else(|| "–".into(), share);
     for (pool, cells) in [("pools", &report.cells), ("all", &report.full), ("symbols", &report.symbols)] {
         for (name, c) in [
             ("seen concept, unseen vendor", &cells.seen_concept_unseen_vendor),
@@ -79,7 +80,7 @@ pub fn eval(args: &EvalArgs, common: &Common, out: &Output) -> Result<()> {
                 c.candidates.to_string(),
                 percent(c.r1),
                 percent(c.r5),
-                percent(c.chance_r1),
+                share(c.chance_r1),
                 percent(c.t2i_r1),
                 percent(c.t2i_r5),
             ]);

@@ -59,13 +59,21 @@ fn a_run_is_trained_and_its_model_used() {
     let bench = Bench::new();
     bench.write("run.toml", "steps = 2\nbatch = 4\noutput = \"run\"\n[model]\nfolder = \"model\"\n");
     let config = bench.text("run.toml");
-    let output = vljepa(["train", &config, "--json"]).output().unwrap();
+    let output = vljepa(["train", &config, "--resume", "--json"]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("step 2/2"), "{stderr}");
+    let said = format!("nothing to resume in {}: starting from step 0", bench.text("run"));
+    assert_eq!(stderr.lines().filter(|line| *line == said).count(), 1, "{stderr}");
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((value["steps"].as_u64(), value["complete"].as_bool()), (Some(2), Some(true)));
+    let cell = &value["validation"]["seen_concept_new_vendor"];
+    assert!(
+        cell["r1"].is_f64() && cell["t2i_n"] == 0 && cell["t2i_r1"].is_null() && cell["t2i_r5"].is_null(),
+        "{cell}"
+    );
     let model = value["model"].as_str().unwrap();
+    assert_eq!(bench.files("run/model"), ["README.md", "config.json", "model.safetensors", "target_tokenizer.json"]);
     let before = json(bench.args(&["embed", "@pictures/0.png"]));
     let after = json(["embed", &bench.text("pictures/0.png"), "--model", model]);
     assert_ne!(before["rows"][0]["embedding"], after["rows"][0]["embedding"]);
@@ -87,13 +95,32 @@ fn bad_training_files_are_one_clear_line() {
         (format!("steps = 2\nbatch = 0\n{model}"), "batch"),
         (format!("steps = -2\nbatch = 4\n{model}"), "run.toml"),
         ("steps = 2\nbatch = 4\n[model]\n".to_owned(), "model"),
+        (
+            format!("steps = 2\nbatch = 4\n{model}[schedule]\nkind = \"wsd\"\nwarmup = 2\n"),
+            "run.toml: line 7: `schedule.warmup`",
+        ),
+        (format!("steps = 2\nbatch = 4\n{model}[data]\nexclude_groups = [\"Flagz\"]\n"), "run.toml: line 6: "),
+        (format!("steps = 2\nbatch = 4\n{model}[data]\nvendors = [\"nobody\"]\n"), "run.toml: line 6: "),
+        (format!("steps = 2\nbatch = 4\n{model}[data]\ndir = \"gone\"\n"), "run.toml: line 6: "),
+        (format!("steps = 2\nbatch = 9999\n{model}"), "run.toml: line 2: "),
+        (format!("steps = 2\nbatch = 4\n{model}y_encoder = \"pictures\"\n"), "run.toml: line 5: "),
     ] {
         bench.write("run.toml", text);
         fails(&mut vljepa(["train", &bench.text("run.toml")]), &[word]);
     }
+    bench.write("run.toml", format!("steps = 2\nbatch = 4\n{model}"));
+    let file = bench.text("pictures/0.png");
+    fails(&mut vljepa(["train", &bench.text("run.toml"), "--out", &file]), &[&file, "is not a folder"]);
     fails(&mut vljepa(["train", &bench.text("gone.toml")]), &["gone.toml"]);
     fails(
         &mut vljepa(["eval", "emoji-vendors", "--data", &bench.text("pictures"), "--model", &bench.text("model")]),
         &["concepts.json"],
     );
+}
+
+#[test]
+fn help_says_what_resume_does_where_nothing_is() {
+    let output = vljepa(["train", "--help"]).output().unwrap();
+    let help = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("start from step 0 and say so on stderr"), "{help}");
 }
