@@ -25,13 +25,13 @@ fn open(path: &Path) -> Result<(File, u64)> {
     // Asked before opening, because opening a pipe waits for its writer.
     let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
     if meta.is_dir() {
-        return Err(Error::content(path, "is a folder, a file is expected"));
+        return Err(Error::content(path, "is a folder; name a file"));
     }
     if !meta.is_file() {
-        return Err(Error::content(path, "is not a regular file"));
+        return Err(Error::content(path, "is not a regular file; name one"));
     }
     if meta.len() == 0 {
-        return Err(Error::content(path, "the file is empty"));
+        return Err(Error::content(path, "the file is empty; get or make it again"));
     }
     Ok((File::open(path).map_err(Error::io(path, "reading"))?, meta.len()))
 }
@@ -49,7 +49,10 @@ pub(crate) fn map(path: &Path) -> Result<Mapped> {
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, len) = open(path)?;
     if len > limit {
-        return Err(Error::content(path, format!("{len} bytes, at most {limit} are expected")));
+        return Err(Error::content(
+            path,
+            format!("{len} bytes, at most {limit} are expected; is this the right file?"),
+        ));
     }
     let mut bytes = Vec::with_capacity(len as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
@@ -69,16 +72,16 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
 /// Where a path really is, once links are followed, and its folder. Refuses what a file cannot replace.
 pub(crate) fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
     let real = match std::fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => return Err(Error::content(path, "is a folder, the name of a file is expected")),
+        Ok(meta) if meta.is_dir() => return Err(Error::content(path, "is a folder; name a file to write")),
         Ok(meta) if !meta.is_file() => {
-            return Err(Error::content(path, "is not a regular file, so it is not replaced"));
+            return Err(Error::content(path, "is not a regular file, so it is not replaced; name another"));
         }
         Ok(_) => path.canonicalize().map_err(Error::io(path, "writing"))?,
         Err(_) if path.is_symlink() => return Err(Error::content(path, dangling("file"))),
         Err(_) => path.to_path_buf(),
     };
     if real.file_name().is_none() {
-        return Err(Error::content(path, "is not the name of a file"));
+        return Err(Error::content(path, "is not the name of a file; give one"));
     }
     let dir = match real.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
@@ -86,7 +89,7 @@ pub(crate) fn destination(path: &Path) -> Result<(PathBuf, PathBuf)> {
     };
     match std::fs::metadata(&dir) {
         Ok(meta) if meta.is_dir() => Ok((real, dir)),
-        Ok(_) => Err(Error::content(dir, "is not a folder, so nothing can be written into it")),
+        Ok(_) => Err(Error::content(dir, "is not a folder, so nothing can be written into it; name a file in another")),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::content(dir, "there is no such folder to write into; create it first"))
         }
@@ -181,7 +184,9 @@ pub fn check_writable(path: &Path) -> Result<()> {
     let (real, dir) = destination(path)?;
     temporary(path, &dir)?.close().map_err(Error::io(path, "writing"))?;
     match std::fs::metadata(&real) {
-        Ok(meta) if meta.permissions().readonly() => Err(Error::content(path, "the file is read-only")),
+        Ok(meta) if meta.permissions().readonly() => {
+            Err(Error::content(path, "the file is read-only; allow writing or name another"))
+        }
         _ => Ok(()),
     }
 }
@@ -274,7 +279,7 @@ impl OutFolder {
             Err(e) => return Err(Error::io(dir, "writing")(e)),
         };
         if place.file_name().is_none() {
-            return Err(Error::content(dir, "is not the name of a folder"));
+            return Err(Error::content(dir, "is not the name of a folder; give one"));
         }
         let parent = match place.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
