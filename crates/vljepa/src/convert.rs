@@ -195,7 +195,7 @@ impl<'a> Job<'a> {
             let some = entries.iter().take(12).copied().collect::<Vec<_>>().join(", ");
             let instead = match ["target_encoder", "encoder"].into_iter().find(|name| entries.contains(name)) {
                 Some(name) => format!("pass --entry {name}, or for a file of the model hub --from vjepa2"),
-                None => "is it a V-JEPA 2 as its authors publish it?".into(),
+                None => "name the .pt file of a V-JEPA 2 as its authors publish it".into(),
             };
             let reason = format!("no entry `{entry}` with tensors, there are: {some}; {instead}");
             return Err(Error::content(self.checkpoint.path(), reason));

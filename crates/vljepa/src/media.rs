@@ -279,5 +279,6 @@ pub fn picture_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 fn no_pictures() -> String {
     let (pictures, videos) = (vljepa_data::PICTURE_EXTENSIONS, vljepa_data::video::VIDEO_EXTENSIONS);
-    format!("no pictures in this folder, and no videos ({}, {})", pictures.join(", "), videos.join(", "))
+    let (pictures, videos) = (pictures.join(", "), videos.join(", "));
+    format!("no pictures in this folder, and no videos ({pictures}, {videos}); name one with some")
 }

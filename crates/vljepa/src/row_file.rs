@@ -158,6 +158,7 @@ pub fn embed_to_file(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partial::is_begun;
     use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 
     /// Rows that tell with how many others they were made; those of clips are shorter.
@@ -220,17 +221,106 @@ mod tests {
         std::fs::remove_dir(out).unwrap();
     }
 
+    /// Pictures of different colours.
+    fn pictures(dir: &Path, count: u8) -> Vec<PathBuf> {
+        let picture = |i: u8| {
+            let path = dir.join(format!("{i}.png"));
+            let picture = Rgba8Image::new(4, 4, [i * 20, 3, 9, 255].repeat(16)).unwrap();
+            std::fs::write(&path, encode_png(&picture).unwrap()).unwrap();
+            path
+        };
+        (0..count).map(picture).collect()
+    }
+
+    #[test]
+    fn what_has_changed_is_done_anew_and_the_rest_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = pictures(dir.path(), 11);
+        let (encoder, late) = (encoder(4), files[10].clone());
+        let touch = || {
+            let file = std::fs::File::options().write(true).open(&files[1]).unwrap();
+            let time = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(time + std::time::Duration::from_secs(10)).unwrap();
+        };
+        for kind in ["npy", "safetensors"] {
+            let (whole, out) = (dir.path().join(format!("w.{kind}")), dir.path().join(format!("r.{kind}")));
+            let ends_as_whole = |files: &[PathBuf], resumed: Resumed| {
+                run(&encoder, files, &whole, |_| ()).unwrap();
+                assert_eq!(run(&encoder, files, &out, |_| ()).unwrap().resumed, resumed);
+                assert!(std::fs::read(&whole).unwrap() == std::fs::read(&out).unwrap(), "{kind} {resumed:?}");
+                std::fs::remove_file(&out).unwrap();
+                assert!(!is_begun(&out).unwrap() && !dir.path().join(format!("r.{kind}.partial")).exists());
+            };
+            let known = Resumed::default();
+            // Batches of four, four and two; the first two are done.
+            let part = || stop(&encoder, &files[..8], &out);
+            part();
+            touch();
+            ends_as_whole(&files[..10], Resumed { taken: 4, changed: 1, regrouped: 3, ..known });
+            // What was done anew counts the next time.
+            part();
+            touch();
+            part();
+            ends_as_whole(&files[..10], Resumed { taken: 8, ..known });
+            // One more, and one less, at the front: no batch has the files that it had.
+            part();
+            let more: Vec<_> = std::iter::once(&late).chain(&files[..10]).cloned().collect();
+            ends_as_whole(&more, Resumed { regrouped: 8, ..known });
+            part();
+            ends_as_whole(&files[1..10], Resumed { regrouped: 7, gone: 1, ..known });
+            // A batch that has gone is no reason to do the others anew.
+            part();
+            ends_as_whole(&files[4..10], Resumed { taken: 4, gone: 4, ..known });
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_done_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = pictures(dir.path(), 10);
+        let (encoder, whole, out) = (encoder(4), dir.path().join("w.npy"), dir.path().join("r.npy"));
+        let (data, journal) = (dir.path().join("r.npy.partial"), dir.path().join("r.npy.partial.jsonl"));
+        run(&encoder, &files, &whole, |_| ()).unwrap();
+        stop(&encoder, &files[..8], &out);
+        let (rows, lines) = (std::fs::read(&data).unwrap(), std::fs::read_to_string(&journal).unwrap());
+        assert_eq!(rows.len(), 8 * 1000 * 4);
+        let with = |at: usize, bytes: &[u8]| [&rows[..at], bytes, &rows[at + bytes.len()..]].concat();
+        let ends: Vec<usize> = lines.match_indices('\n').map(|(i, _)| i + 1).collect();
+        let [head, first, second] = [&lines[..ends[0]], &lines[ends[0]..ends[1]], &lines[ends[1]..]];
+        for (what, rows, lines, [taken, damaged, unreadable]) in [
+            ("nothing", rows.clone(), lines.clone(), [8, 0, 0]),
+            // A run that was killed while it wrote.
+            ("a line in part", rows.clone(), lines[..ends[2] - 7].to_owned(), [4, 0, 0]),
+            ("no second line", rows.clone(), lines[..ends[1]].to_owned(), [4, 0, 0]),
+            ("no first line", rows.clone(), lines[..ends[0] - 3].to_owned(), [0, 0, 0]),
+            ("no lines", rows.clone(), String::new(), [0, 0, 0]),
+            ("half a row more", [&rows[..], b"half a row"].concat(), lines.clone(), [8, 0, 0]),
+            // Rows that did not reach the disk, or that it has damaged.
+            ("rows cut", rows[..25_000].to_vec(), lines.clone(), [4, 4, 0]),
+            ("no rows", Vec::new(), lines.clone(), [0, 8, 0]),
+            ("NaN in the second batch", with(20_000, &f32::NAN.to_le_bytes()), lines.clone(), [4, 4, 0]),
+            ("a bit of the first batch", with(5, &[rows[5] ^ 1]), lines.clone(), [4, 4, 0]),
+            ("garbage", vec![7; rows.len()], lines.clone(), [0, 8, 0]),
+            // Lines likewise.
+            ("a line of another", rows.clone(), [head, first, "{\"files\": 7}\n", second].concat(), [8, 0, 1]),
+            ("a byte of a line", rows.clone(), [head, "x", &first[1..], second].concat(), [4, 0, 1]),
+            ("an endless line", rows.clone(), [&lines[..], &"x".repeat(5 << 20)].concat(), [8, 0, 1]),
+            ("a shape", rows.clone(), lines.replace("[1000]", "[99999999999]"), [0, 8, 0]),
+            ("a place", rows.clone(), lines.replace("\"at\":16000", "\"at\":15996"), [4, 4, 0]),
+            ("a file left out", rows.clone(), lines.replacen("d\":[]", "d\":[[3,\"\"]]", 1), [4, 4, 0]),
+        ] {
+            std::fs::write(&data, rows).unwrap();
+            std::fs::write(&journal, lines).unwrap();
+            let resumed = run(&encoder, &files, &out, |_| ()).unwrap().resumed;
+            assert_eq!(resumed, Resumed { taken, damaged, unreadable, ..Resumed::default() }, "{what}");
+            assert!(std::fs::read(&whole).unwrap() == std::fs::read(&out).unwrap(), "{what}");
+        }
+    }
+
     #[test]
     fn files_that_come_later_join_the_last_batch() {
         let dir = tempfile::tempdir().unwrap();
-        let files: Vec<PathBuf> = (0..9u8)
-            .map(|i| {
-                let path = dir.path().join(format!("{i}.png"));
-                let picture = Rgba8Image::new(4, 4, [i * 20, 3, 9, 255].repeat(16)).unwrap();
-                std::fs::write(&path, encode_png(&picture).unwrap()).unwrap();
-                path
-            })
-            .collect();
+        let files = pictures(dir.path(), 9);
         let encoder = encoder(4);
         let (whole, resumed) = (dir.path().join("whole.npy"), dir.path().join("resumed.npy"));
         run(&encoder, &files, &whole, |_| ()).unwrap();
