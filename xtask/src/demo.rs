@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{Failure, Result, Verb, adapter, no_options, process, setup, workspace};
+use crate::{Failure, Result, Verb, adapter, failed, no_options, process, setup, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {
@@ -25,6 +25,7 @@ fn main(args: lexopt::Parser) -> Result {
     let vljepa = adapter::build_command(true)?;
     adapter::report(&vljepa)?;
     let out = workspace::load()?.target.join("demo");
+    std::fs::create_dir_all(&out).map_err(|e| failed(format!("cannot create {}: {e}", out.display())))?;
     let mut demo = Command::new(vljepa);
     demo.arg("demo").arg("--out").arg(out.join("report.html"));
     match process::status(&mut demo)? {

@@ -88,7 +88,7 @@ pub enum DataError {
         reason: String,
     },
     /// A label list names one thing twice.
-    #[error("{origin}: line {second} repeats \"{label}\" of line {first}: every label must differ")]
+    #[error("{origin}: line {second} repeats \"{label}\" of line {first}: every line must differ, leave one out")]
     DuplicateLabel {
         /// The file, or what the list was called.
         origin: String,
@@ -112,12 +112,13 @@ pub enum DataError {
 impl DataError {
     pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| {
-            if source.kind() == std::io::ErrorKind::NotFound {
-                Self::Missing(path)
-            } else {
-                Self::Io { path, action, source }
+        move |source| match source.kind() {
+            std::io::ErrorKind::NotFound if path.is_symlink() => {
+                let reason = "is a link that leads to nothing; remove it, or put back what it leads to";
+                Self::content(path, reason)
             }
+            std::io::ErrorKind::NotFound => Self::Missing(path),
+            _ => Self::Io { path, action, source },
         }
     }
 

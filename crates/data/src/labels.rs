@@ -14,20 +14,21 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
     let path = path.as_ref();
     // Asked before opening: a pipe waits for its writer, and a device may never end.
     let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
-    if !meta.is_file() && !meta.is_dir() {
-        return Err(DataError::content(path, "is not a regular file"));
+    if !meta.is_file() {
+        let what = if meta.is_dir() { "is a folder" } else { "is not a regular file" };
+        return Err(DataError::content(path, format!("{what}; name a text file with one label or answer a line")));
     }
     if meta.len() > MAX_BYTES {
         return Err(DataError::content(
             path,
-            format!("{} bytes, a list of labels has at most {MAX_BYTES}", meta.len()),
+            format!("{} bytes, a list has at most {MAX_BYTES}; is this the right file?", meta.len()),
         ));
     }
     let bytes = std::fs::read(path).map_err(DataError::io(path, "reading"))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
         let line = 1 + e.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
-        DataError::content(path, format!("line {line} is not UTF-8 text"))
+        DataError::content(path, format!("line {line} is not UTF-8 text; save the list as UTF-8"))
     })?;
     parse_labels(&path.display().to_string(), text.lines())
 }
@@ -52,7 +53,7 @@ pub fn parse_labels<'a>(origin: &str, lines: impl IntoIterator<Item = &'a str>) 
         labels.push(label.to_owned());
     }
     if labels.is_empty() {
-        return Err(DataError::content(origin, "no labels: expected one a line"));
+        return Err(DataError::content(origin, "the list is empty; write one label or answer a line"));
     }
     Ok(labels)
 }

@@ -8,7 +8,8 @@ use crate::{DataError, PICTURE_EXTENSIONS};
 /// All picture files under `root`, told by their extension, sorted by path; or `root` itself when it is a file.
 ///
 /// Folders are searched recursively and symbolic links followed, each folder once, so that loops end. Names that begin
-/// with a dot are skipped. A folder without pictures gives an empty list.
+/// with a dot are skipped. A link to nothing that is named as a picture is among them: whoever reads it hears what it is. A
+/// folder without pictures gives an empty list.
 pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
     find(root.as_ref(), is_picture_name)
 }
@@ -39,17 +40,15 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
         entries.sort_unstable_by(|a, b| b.cmp(a));
         for path in entries {
             let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-            // A link to nothing is no picture and no reason to stop.
-            let Ok(meta) = std::fs::metadata(&path) else {
-                continue;
-            };
             if hidden {
                 continue;
             }
-            if meta.is_dir() {
-                open.push(path);
-            } else if meta.is_file() && wanted(&path) {
-                found.push(path);
+            match std::fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() => open.push(path),
+                Ok(meta) if !meta.is_file() => {}
+                // Also what cannot be looked at, such as a link to nothing: left out here, nobody would hear of it.
+                _ if wanted(&path) => found.push(path),
+                _ => {}
             }
         }
     }

@@ -65,7 +65,10 @@ impl Checkpoint {
         let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
         if meta.is_dir() {
             let Some(file) = WEIGHTS.iter().map(|name| path.join(name)).find(|p| p.exists()) else {
-                return Err(Error::content(path, format!("a folder without weights ({})", WEIGHTS.join(", "))));
+                return Err(Error::content(
+                    path,
+                    format!("a folder without weights; name a file, or a folder with {}", WEIGHTS.join(", ")),
+                ));
             };
             return Self::file(&file, path);
         }
@@ -122,7 +125,14 @@ impl Checkpoint {
             Files::One(map) if map.starts_with(b"PK") || map.starts_with(b"\x80\x02") => {
                 PtFile::parse(&name, map).map(Source::Pt).map_err(named)
             }
-            Files::One(map) => SafeTensors::parse(&name, map).map(Source::SafeTensors).map_err(named),
+            Files::One(map) => match SafeTensors::parse(&name, map) {
+                Ok(file) => Ok(Source::SafeTensors(file)),
+                Err(_) if self.path.extension().is_some_and(|e| e == "pt" || e == "pth" || e == "bin") => {
+                    let reason = "is neither a PyTorch checkpoint nor a safetensors file; get the file again";
+                    Err(Error::content(&self.path, reason))
+                }
+                Err(error) => Err(named(error)),
+            },
             Files::Shards(shards) => shards.source().map(Source::Shards).map_err(named),
         }
     }

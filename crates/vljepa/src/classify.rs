@@ -47,13 +47,13 @@ pub fn answers_from_list(list: &str) -> Result<Vec<String>> {
 fn from_list(list: &str, what: &str) -> Result<Vec<String>> {
     let labels: Vec<&str> = list.split(',').map(str::trim).filter(|l| !l.is_empty()).collect();
     if labels.is_empty() {
-        return Err(Error::Invalid(format!("--{what}s: no {what}s; expected some, separated by commas")));
+        return Err(Error::Invalid(format!("--{what}s: no {what}s; name some, separated by commas")));
     }
     let mut first = HashMap::new();
     for (i, label) in labels.iter().enumerate() {
         if let Some(j) = first.insert(label, i) {
             return Err(Error::Invalid(format!(
-                "--{what}s: {what} {} repeats \"{label}\" of {what} {}: every {what} must differ",
+                "--{what}s: {what} {} repeats \"{label}\" of {what} {}: every {what} must differ, leave one out",
                 i + 1,
                 j + 1
             )));
@@ -62,7 +62,7 @@ fn from_list(list: &str, what: &str) -> Result<Vec<String>> {
     Ok(labels.into_iter().map(str::to_owned).collect())
 }
 
-/// Reads a label file, one label a line.
+/// Reads a file of labels or answers, one a line.
 ///
 /// # Errors
 /// As [`labels_from_list`], and what reading the file reports.
@@ -77,7 +77,9 @@ impl Classifier {
     /// A template without `{}`, and what embedding reports.
     pub fn new(model: &Model, labels: Vec<String>, template: &str, done: impl FnMut(usize)) -> Result<Self> {
         if !template.contains("{}") {
-            return Err(Error::Invalid(format!("--template {template:?} has no {{}} where the label goes")));
+            return Err(Error::Invalid(format!(
+                "--template {template:?} has no {{}} where the label goes; put one in"
+            )));
         }
         let texts: Vec<String> = labels.iter().map(|l| template.replace("{}", l)).collect();
         let embeddings = model.embed_texts(&texts, done)?;

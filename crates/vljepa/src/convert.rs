@@ -1,9 +1,10 @@
 //! Checkpoints of other projects as folders that this program reads. A folder is written whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use vljepa_model::TextTokenizer;
 use vljepa_model::config::{TextEncoderConfig, Vjepa2Config, VlJepaConfig, YEncoderConfig, parameter_count};
 use vljepa_model::weights::{
@@ -18,8 +19,8 @@ use crate::files::{self, OutFolder};
 const MAX_JSON: u64 = 64 << 20;
 const MAX_TOKENIZER: u64 = 256 << 20;
 const TOKENIZER: &str = "tokenizer.json";
-/// Side of the pictures that all published V-JEPA 2 but one were trained on.
-const CROP_SIZE: usize = 256;
+/// Side of the square input of a V-JEPA 2 of its authors in pixels, where it is not said: all published ones but one have it.
+pub const CROP_SIZE: usize = 256;
 
 /// Where a checkpoint comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum ConvertFrom<'a> {
     Vjepa2Pt {
         /// `encoder`, or `target_encoder` for its moving average, with which the authors evaluate.
         entry: &'a str,
-        /// Side of the square input, pixels; 256 where it is not said. No tensor's shape tells.
+        /// Side of the square input, pixels; [`CROP_SIZE`] where it is not said. No tensor's shape tells.
         crop_size: Option<usize>,
     },
     /// A text model of the model hub: BERT, Llama, Gemma 3, Qwen3.
@@ -111,22 +112,46 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     /// The configuration that was named, else the one beside the weights.
     fn config(&self) -> Result<(String, PathBuf)> {
-        match self.options.config {
-            Some(path) => Ok((files::read_text(path, MAX_JSON)?, path.to_path_buf())),
+        let (text, path) = match self.options.config {
+            Some(path) => (files::read_text(path, MAX_JSON)?, path.to_path_buf()),
             None => match self.checkpoint.config()? {
-                Some(text) => Ok((text, self.checkpoint.beside("config.json"))),
+                Some(text) => (text, self.checkpoint.beside("config.json")),
                 None => {
                     let path = self.checkpoint.path();
-                    Err(Error::content(path, "there is no config.json beside it; pass its --config FILE"))
+                    let or = match (self.options.from, self.weights) {
+                        (ConvertFrom::Vjepa2, Source::Pt(_)) => ", or use --from vjepa2-pt for a file of its authors",
+                        _ => "",
+                    };
+                    let reason = format!("there is no config.json beside it; pass its --config FILE{or}");
+                    return Err(Error::content(path, reason));
                 }
             },
-        }
+        };
+        self.check_model_type(&text, &path)?;
+        Ok((text, path))
     }
 
-    fn pt(&self, what: &str) -> Result<&'a PtFile<'a>> {
+    /// Refuses a configuration that another kind of conversion reads, and names that.
+    fn check_model_type(&self, text: &str, path: &Path) -> Result<()> {
+        let value: Value = serde_json::from_str(text).unwrap_or_default();
+        let found = value["model_type"].as_str().unwrap_or_default();
+        let instead = match (found, self.options.from) {
+            ("vjepa2", ConvertFrom::HfText) => "is read by --from vjepa2",
+            ("bert" | "llama" | "gemma3_text" | "qwen3", ConvertFrom::Vjepa2) => "is read by --from hf-text",
+            ("vljepa", _) => "is what this program reads as it is; pass the folder to --model",
+            _ => return Ok(()),
+        };
+        Err(Error::content(path, format!("`model_type` is \"{found}\", which {instead}")))
+    }
+
+    /// The checkpoint as one of PyTorch. `what` is such a one; `instead` says what to do with others.
+    fn pt(&self, what: &str, instead: &str) -> Result<&'a PtFile<'a>> {
         match self.weights {
             Source::Pt(file) => Ok(file),
-            _ => Err(Error::content(self.checkpoint.path(), format!("not a PyTorch checkpoint, which {what} is"))),
+            _ => {
+                let reason = format!("not a PyTorch checkpoint, which {what} is; {instead}");
+                Err(Error::content(self.checkpoint.path(), reason))
+            }
         }
     }
 
@@ -163,14 +188,27 @@ impl<'a> Job<'a> {
 
     fn vjepa2_pt(self, entry: &str, crop: Option<usize>, progress: impl FnMut(u64, u64)) -> Result<Converted> {
         let named = || Error::model(self.source.display());
-        let weights = official_vjepa2(self.pt("a V-JEPA 2 of its authors")?, entry).map_err(named())?;
+        let file = self.pt("a V-JEPA 2 of its authors", "for one of the model hub use --from vjepa2")?;
+        let names = file.names();
+        let entries: BTreeSet<&str> = names.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
+        if !entries.contains(entry) {
+            let some = entries.iter().take(12).copied().collect::<Vec<_>>().join(", ");
+            let instead = match ["target_encoder", "encoder"].into_iter().find(|name| entries.contains(name)) {
+                Some(name) => format!("pass --entry {name}, or for a file of the model hub --from vjepa2"),
+                None => "name the .pt file of a V-JEPA 2 as its authors publish it".into(),
+            };
+            let reason = format!("no entry `{entry}` with tensors, there are: {some}; {instead}");
+            return Err(Error::content(self.checkpoint.path(), reason));
+        }
+        let weights = official_vjepa2(file, entry).map_err(named())?;
         let config = match self.options.config {
             Some(path) => {
                 let text = files::read_text(path, MAX_JSON)?;
                 let config = Vjepa2Config::from_json(&text).map_err(Error::model(path.display()))?;
                 match crop.filter(|&side| side != config.crop_size) {
                     Some(side) => {
-                        let reason = format!("its crop_size is {}, not the {side} asked for", config.crop_size);
+                        let is = config.crop_size;
+                        let reason = format!("its crop_size is {is}, not the {side} of --crop-size; leave that out");
                         return Err(Error::content(path, reason));
                     }
                     None => config,
@@ -208,7 +246,7 @@ impl<'a> Job<'a> {
         progress: impl FnMut(u64, u64),
     ) -> Result<Converted> {
         let named = || Error::model(self.source.display());
-        let file = self.pt("a checkpoint of open-vljepa")?;
+        let file = self.pt("a checkpoint of open-vljepa", "name the .pt file of its training")?;
         let read = |dir: &Path| files::read_text(&dir.join("config.json"), MAX_JSON);
         let (x_text, llama_text, y_text) = (read(vjepa2)?, read(llama)?, read(gemma)?);
         let x_config = Vjepa2Config::from_json(&x_text).map_err(Error::model(vjepa2.display()))?;
@@ -217,7 +255,7 @@ impl<'a> Job<'a> {
         if llama_kind != TextKind::Llama {
             return Err(Error::content(
                 llama.join("config.json"),
-                format!("is of a {llama_kind:?}, a Llama is needed"),
+                format!("is of a {llama_kind:?}, a Llama is needed; name its folder with --llama"),
             ));
         }
         let x = Checkpoint::open(vjepa2)?;

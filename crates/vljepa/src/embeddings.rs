@@ -45,7 +45,7 @@ impl Embeddings {
             if !norm.is_finite() || norm <= 0.0 {
                 let what = if norm == 0.0 { "is zero" } else { "is not finite" };
                 return Err(Error::Invalid(format!(
-                    "{}: its embedding {what}; the model or the driver computes nonsense here",
+                    "{}: its embedding {what}; the model or the driver computes nonsense, try --device cpu",
                     name(i)
                 )));
             }
@@ -62,7 +62,7 @@ impl Embeddings {
         if let Some(at) = rows.iter().position(|v| !v.is_finite()) {
             let name = name(at / self.dim);
             return Err(Error::Invalid(format!(
-                "{name}: its embedding is not finite; the model or the driver computes nonsense here"
+                "{name}: its embedding is not finite; the model or the driver computes nonsense, try --device cpu"
             )));
         }
         self.data.extend_from_slice(rows);

@@ -30,13 +30,13 @@ fn open(path: &Path) -> Result<(File, u64)> {
     // Asked before opening, because opening a pipe waits for its writer.
     let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
     if meta.is_dir() {
-        return Err(Error::content(path, "is a folder, a file is expected"));
+        return Err(Error::content(path, "is a folder; name a file"));
     }
     if !meta.is_file() {
-        return Err(Error::content(path, "is not a regular file"));
+        return Err(Error::content(path, "is not a regular file; name one"));
     }
     if meta.len() == 0 {
-        return Err(Error::content(path, "the file is empty"));
+        return Err(Error::content(path, "the file is empty; get or make it again"));
     }
     Ok((File::open(path).map_err(Error::io(path, "reading"))?, meta.len()))
 }
@@ -54,7 +54,10 @@ pub(crate) fn map(path: &Path) -> Result<Mapped> {
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, len) = open(path)?;
     if len > limit {
-        return Err(Error::content(path, format!("{len} bytes, at most {limit} are expected")));
+        return Err(Error::content(
+            path,
+            format!("{len} bytes, at most {limit} are expected; is this the right file?"),
+        ));
     }
     let mut bytes = Vec::with_capacity(len as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
@@ -156,7 +159,7 @@ impl OutFolder {
             Err(e) => return Err(Error::io(dir, "writing")(e)),
         };
         if place.file_name().is_none() {
-            return Err(Error::content(dir, "is not the name of a folder"));
+            return Err(Error::content(dir, "is not the name of a folder; give one"));
         }
         let parent = match place.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -82,10 +82,23 @@ impl ModelFolder {
         if !meta.is_dir() {
             return Err(Error::content(
                 dir,
-                "is a file; a model is a folder with config.json and model.safetensors in it",
+                "is a file; name the model's folder, which has config.json and model.safetensors in it",
             ));
         }
         let path = |file: &str| dir.join(file);
+        if !path(CONFIG).exists() {
+            return Err(Error::content(
+                path(CONFIG),
+                "no such file, so this is no model: a model is a folder with config.json and model.safetensors in it; \
+                 `vljepa pull` fetches one, `vljepa convert` makes one",
+            ));
+        }
+        let needed = |error| match error {
+            Error::Missing(path) => {
+                Error::content(path, "no such file, and the model needs it; fetch or convert the model again")
+            }
+            other => other,
+        };
         let config_text = files::read_text(&path(CONFIG), MAX_JSON)?;
         let config = VlJepaConfig::from_json(&config_text).map_err(Error::model(path(CONFIG).display()))?;
         let weights = if !path(WEIGHTS).exists() && path(INDEX).exists() {
@@ -93,11 +106,11 @@ impl ModelFolder {
             let index = ShardIndex::parse(&text).map_err(Error::model(path(INDEX).display()))?;
             let mut shards = BTreeMap::new();
             for file in index.files() {
-                shards.insert(file.to_owned(), files::map(&path(file))?);
+                shards.insert(file.to_owned(), files::map(&path(file)).map_err(needed)?);
             }
             WeightFiles::Shards(index, shards)
         } else {
-            WeightFiles::One(files::map(&path(WEIGHTS))?)
+            WeightFiles::One(files::map(&path(WEIGHTS)).map_err(needed)?)
         };
         let optional = |file: &str| path(file).exists().then(|| path(file));
         let query_tokenizer = optional(QUERY_TOKENIZER).map(|p| files::read(&p, MAX_TOKENIZER)).transpose()?;
@@ -109,7 +122,7 @@ impl ModelFolder {
             config_text: config_text.into(),
             weights,
             query_tokenizer: query_tokenizer.map(Cow::Owned),
-            target_tokenizer: files::read(&path(TARGET_TOKENIZER), MAX_TOKENIZER)?.into(),
+            target_tokenizer: files::read(&path(TARGET_TOKENIZER), MAX_TOKENIZER).map_err(needed)?.into(),
             card: card.map(Cow::Owned),
         })
     }

@@ -17,6 +17,7 @@ use crate::media::{Broken, Skipped, encode_files, nothing_left, picture_files};
 use crate::model::Model;
 
 const VERSION: &str = "1";
+const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
 
 /// One picture of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,11 +54,11 @@ impl PictureFolder {
     /// No folder, no pictures, a name that an index cannot hold.
     pub fn open(dir: &Path) -> Result<Self> {
         if !std::fs::metadata(dir).map_err(Error::io(dir, "reading"))?.is_dir() {
-            return Err(Error::content(dir, "is a file; an index is built of a folder"));
+            return Err(Error::content(dir, "is a file; an index is built of a folder, name one"));
         }
         let root = dir.canonicalize().map_err(Error::io(dir, "reading"))?;
         if root.to_str().is_none() {
-            return Err(Error::content(root, "the name is not UTF-8, so an index cannot hold it"));
+            return Err(Error::content(root, NOT_UTF8));
         }
         let files = picture_files(std::slice::from_ref(&root))?;
         Ok(Self { root, files })
@@ -76,7 +77,7 @@ impl Entry {
         for part in below.components() {
             match part.as_os_str().to_str() {
                 Some(text) => parts.push(text),
-                None => return Err(Error::content(path, "the name is not UTF-8, so an index cannot hold it")),
+                None => return Err(Error::content(path, NOT_UTF8)),
             }
         }
         Ok(Self { path: parts.join("/"), size, modified })
@@ -117,7 +118,7 @@ impl Index {
         }
         let mut entries = Vec::with_capacity(files.len());
         let mut embeddings = Embeddings::new(model.dim());
-        encode_files(&model.asked(None)?, &files, 0, broken, &mut |batch| {
+        encode_files(&model.asked(None)?, &files, 0..files.len(), broken, &mut |batch| {
             embeddings.append(&batch.rows);
             let mut left_out = batch.broken.into_iter().peekable();
             for (i, stamp) in batch.files.clone().zip(batch.stamps) {
@@ -166,7 +167,7 @@ impl Index {
             Some(other) => {
                 return Err(fail(format!("index of version {other:?}, this program reads {VERSION}; {rebuild}")));
             }
-            None => return Err(fail("a safetensors file, but no index of `vljepa index build`".into())),
+            None => return Err(fail("a safetensors file, but no index of `vljepa index build`; name one".into())),
         }
         let need = |key: &str| text(key).ok_or_else(|| broken(format!("its header has no `{key}`")));
         let model = need("model")?.to_owned();

@@ -68,7 +68,8 @@ impl Inspection {
         if path.is_dir() {
             let file = checkpoint.beside("config.json");
             let parse = |text: String| {
-                serde_json::from_str(&text).map_err(|e| Error::content(&file, format!("not readable: {e}")))
+                serde_json::from_str(&text)
+                    .map_err(|e| Error::content(&file, format!("is not JSON: {e}; get the file again")))
             };
             config = checkpoint.config()?.map(parse).transpose()?;
             kind = "model folder";

@@ -31,11 +31,12 @@ pub mod info;
 mod inspect;
 mod media;
 mod model;
+mod partial;
 mod row_file;
 mod texts;
 
 pub use classify::{Classifier, Prediction, answers_from_list, labels_from_file, labels_from_list};
-pub use convert::{ConvertFrom, ConvertOptions, Converted, convert};
+pub use convert::{CROP_SIZE, ConvertFrom, ConvertOptions, Converted, convert};
 pub use demo::{Demo, Floor, Named, Score, Search, Timing};
 pub use embeddings::{Embeddings, Match, best, softmax};
 pub use encoders::{
@@ -46,7 +47,8 @@ pub use files::{check_writable, remove_unfinished, write_atomically};
 pub use folder::ModelFolder;
 pub use index::{Entry, Index, PictureFolder};
 pub use inspect::{Inspection, TensorInfo};
-pub use media::{Broken, PictureEncoder, Skipped, embed_files, picture_files};
+pub use media::{Broken, PictureEncoder, Skipped, embed_files, kept, picture_files};
 pub use model::{Asked, Model, open_device};
-pub use row_file::{RowFile, RowFormat, embed_to_file, write_rows};
+pub use partial::{Resumed, is_begun};
+pub use row_file::{RowEvent, RowFile, RowFormat, check_rows, embed_to_file, write_rows};
 pub use texts::check_texts;

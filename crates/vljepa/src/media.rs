@@ -129,15 +129,16 @@ pub(crate) fn span(encoder: &dyn PictureEncoder, files: &[PathBuf], at: usize) -
     Span { end, stamps, kinds, moving: moving.unwrap_or(false) }
 }
 
-/// Encodes `files` from number `start` on, one [`span`] after the other; `each` gets the batches in order.
+/// Encodes those of `files` whose numbers are in `run`, one [`span`] after the other; `each` gets the batches in order.
 pub(crate) fn encode_files(
     encoder: &dyn PictureEncoder,
     files: &[PathBuf],
-    start: usize,
+    run: Range<usize>,
     broken: Broken,
     each: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<()> {
-    let mut at = start;
+    let files = files.get(..run.end).unwrap_or(files);
+    let mut at = run.start;
     while at < files.len() {
         let Span { end, stamps, kinds, moving } = span(encoder, files, at);
         let frames = if moving { encoder.frames() } else { 1 };
@@ -182,7 +183,7 @@ pub fn embed_files(
 ) -> Result<(Embeddings, Vec<Skipped>)> {
     let mut all: Option<Embeddings> = None;
     let mut skipped = Vec::new();
-    encode_files(encoder, files, 0, broken, &mut |batch| {
+    encode_files(encoder, files, 0..files.len(), broken, &mut |batch| {
         let end = batch.files.end;
         skipped.extend(batch.broken.into_iter().map(|(i, e)| Skipped { path: files[i].clone(), error: e.to_string() }));
         if batch.rows.rows() > 0 {
@@ -204,6 +205,12 @@ pub fn embed_files(
     }
 }
 
+/// Those of `files` that are not among the ones left out, which are in the same order.
+pub fn kept<'a>(files: &'a [PathBuf], skipped: &'a [Skipped]) -> impl Iterator<Item = &'a PathBuf> {
+    let mut left_out = skipped.iter().map(|s| &s.path).peekable();
+    files.iter().filter(move |file| left_out.next_if(|path| path == file).is_none())
+}
+
 /// All rows of one output have one shape.
 pub(crate) fn same_shape(before: &[usize], now: &[usize], file: &Path) -> Result<()> {
     if before == now {
@@ -217,7 +224,7 @@ pub(crate) fn same_shape(before: &[usize], now: &[usize], file: &Path) -> Result
 
 pub(crate) fn nothing_left(skipped: &[Skipped]) -> Error {
     let first = skipped.first().map_or_else(String::new, |s| format!("; the first: {}", s.error));
-    Error::Invalid(format!("none of the {} files can be read{first}", skipped.len()))
+    Error::Invalid(format!("none of the {} files can be read, name others{first}", skipped.len()))
 }
 
 /// What an encoder takes of a file: of a video so many frames, `[frames, 3, size, size]`; else of a picture.
@@ -240,7 +247,8 @@ fn clip(preprocess: &Preprocess, path: &Path, frames: usize) -> Result<Vec<f32>>
             _ => {
                 reader.seek(index as u64)?;
                 let frame = reader.next_frame()?;
-                let frame = frame.ok_or_else(|| Error::content(path, format!("frame {index} is missing")))?;
+                let frame = frame
+                    .ok_or_else(|| Error::content(path, format!("frame {index} is missing; is the file whole?")))?;
                 preprocess.clip(&[frame.rgb])?
             }
         };
@@ -248,7 +256,7 @@ fn clip(preprocess: &Preprocess, path: &Path, frames: usize) -> Result<Vec<f32>>
         seen = Some((index, values));
     }
     if pixels.is_empty() {
-        return Err(Error::content(path, "the video has no frames"));
+        return Err(Error::content(path, "the video has no frames; leave it out"));
     }
     Ok(pixels)
 }
@@ -271,5 +279,6 @@ pub fn picture_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 fn no_pictures() -> String {
     let (pictures, videos) = (vljepa_data::PICTURE_EXTENSIONS, vljepa_data::video::VIDEO_EXTENSIONS);
-    format!("no pictures in this folder, and no videos ({}, {})", pictures.join(", "), videos.join(", "))
+    let (pictures, videos) = (pictures.join(", "), videos.join(", "));
+    format!("no pictures in this folder, and no videos ({pictures}, {videos}); name one with some")
 }

@@ -1,26 +1,16 @@
-//! Rows of any number of files in one file. What is done lies beside it, so that a run that was stopped goes on.
-//!
-//! While `F` is being made there are `F.partial`, the rows so far (f32, little endian), and `F.partial.jsonl`: a line with what
-//! the rows depend on, then a line for each batch with its files, their sizes and times. Rows reach the disk before the line
-//! that counts them. Work goes on behind the last batch whose files are as they were; `F` appears whole, and the two are gone.
+//! Rows of any number of files in one file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vljepa_model::weights::{Dtype, Remapped, TensorView, write_safetensors};
 
 use crate::embeddings::{Embeddings, npy_header};
 use crate::encoders::hash_of;
 use crate::error::{Error, Result};
-use crate::files::{Locked, Stamp, destination, same_file, stream_atomically};
-use crate::media::{Batch, Broken, PictureEncoder, Skipped, encode_files, nothing_left, same_shape, span};
-
-const VERSION: u64 = 1;
-/// A batch has at most 64 files, whose names are short.
-const MAX_LINE: u64 = 4 << 20;
+use crate::files::{check_writable, stream_atomically};
+use crate::media::{Broken, PictureEncoder, Skipped, encode_files, kept, nothing_left};
+use crate::partial::{Partial, Resumed, check_unbegun};
 
 /// Formats of files with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +53,26 @@ impl RowFormat {
     }
 }
 
+/// Checks that a file with rows can be written, so that long work does not end in a refusal. Leaves nothing behind.
+///
+/// # Errors
+/// As [`write_rows`].
+pub fn check_rows(path: &Path) -> Result<()> {
+    RowFormat::of(path)?;
+    check_unbegun(path)?;
+    check_writable(path)
+}
+
 /// Writes rows that are in memory. `key` is what the header of a safetensors file calls their `names`.
 ///
 /// # Errors
-/// An extension of no format, and when the file cannot be written.
+/// An extension of no format, a file that an unfinished run of [`embed_to_file`] has begun, and when it cannot be written.
 pub fn write_rows(path: &Path, rows: &Embeddings, key: &str, names: &[String]) -> Result<()> {
+    let format = RowFormat::of(path)?;
+    check_unbegun(path)?;
     let bytes: Vec<u8> = rows.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
     let shape = [&[rows.rows()], rows.shape()].concat();
-    RowFormat::of(path)?.write(path, &shape, &bytes, key, names)
+    format.write(path, &shape, &bytes, key, names)
 }
 
 /// A file with rows that was written.
@@ -82,12 +84,23 @@ pub struct RowFile {
     pub names: Vec<String>,
     /// Files left out.
     pub skipped: Vec<Skipped>,
-    /// Files that an earlier run had done.
-    pub resumed: usize,
+    /// What of an earlier run counted.
+    pub resumed: Resumed,
+}
+
+/// What [`embed_to_file`] tells while it works.
+#[derive(Clone, Copy, Debug)]
+pub enum RowEvent {
+    /// What of an earlier run counts; the first, where there was one.
+    Resumed(Resumed),
+    /// So many files are done.
+    Done(usize),
 }
 
 /// Embeds `files`, which were found at `inputs`, into `out`, going on where an earlier run with the same inputs and the same
-/// `identity` (an object: all else that the rows depend on) was stopped. Only one batch is in memory at a time. `done` hears how many files are done.
+/// `identity` (an object: all else that the rows depend on) was stopped. The rows are those of a run that nothing stopped: of
+/// the earlier run counts each batch whose files are unchanged and still go through the model together, and whose rows match
+/// their checksum. Only one batch is in memory at a time.
 ///
 /// # Errors
 /// As [`embed_files`](crate::embed_files), also for a file that an earlier run left out; an unfinished file of another
@@ -99,7 +112,7 @@ pub fn embed_to_file(
     out: &Path,
     identity: &Value,
     broken: Broken,
-    mut done: impl FnMut(usize),
+    mut heard: impl FnMut(RowEvent),
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
     // A list of any length takes the room of one hash.
@@ -109,329 +122,43 @@ pub fn embed_to_file(
     identity.insert("input".into(), input.into());
     let identity = Value::Object(identity);
     let mut partial = Partial::open(out, &identity, encoder, files, broken)?;
-    let resumed = partial.done.at;
-    done(resumed);
-    let worked = encode_files(encoder, files, resumed, broken, &mut |batch| {
-        let end = batch.files.end;
-        partial.add(files, batch)?;
-        done(end);
-        Ok(())
+    let resumed = partial.resumed();
+    if resumed != Resumed::default() {
+        heard(RowEvent::Resumed(resumed));
+    }
+    let mut done = resumed.taken;
+    heard(RowEvent::Done(done));
+    let worked = partial.missing(files.len()).into_iter().try_for_each(|run| {
+        encode_files(encoder, files, run, broken, &mut |batch| {
+            done += batch.files.len();
+            partial.add(files, batch)?;
+            heard(RowEvent::Done(done));
+            Ok(())
+        })
     });
-    let worked = worked.and_then(|()| match partial.done.rows {
+    let worked = worked.and_then(|()| match partial.rows() {
         0 => Err(nothing_left(&partial.left_out(files))),
         _ => Ok(()),
     });
     if let Err(error) = worked {
         // Without rows there is nothing to go on with.
-        if partial.done.rows == 0 {
+        if partial.is_empty() {
             partial.remove();
         }
         return Err(error);
     }
     let skipped = partial.left_out(files);
-    let mut left_out = partial.done.skipped.iter().map(|(i, _)| *i).peekable();
-    let kept = (0..files.len()).filter(|i| left_out.next_if_eq(i).is_none());
-    let names: Vec<String> = kept.map(|i| files[i].display().to_string()).collect();
-    let shape = [&[partial.done.rows], &partial.done.shape[..]].concat();
-    {
-        // SAFETY: the mapping is read-only, and the file is locked by us.
-        let map = unsafe { memmap2::Mmap::map(&partial.data) };
-        let map = map.map_err(Error::io(&partial.data_path, "reading"))?;
-        format.write(out, &shape, &map, "input", &names)?;
-    }
+    let names = kept(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let shape = [&[partial.rows()], partial.shape()].concat();
+    format.write(out, &shape, &partial.ordered(out)?, "input", &names)?;
     partial.remove();
     Ok(RowFile { shape, names, skipped, resumed })
-}
-
-#[derive(Serialize, Deserialize)]
-struct Head {
-    vljepa_rows: u64,
-    of: Value,
-}
-
-/// Name, size and time of a file; no size and time where they could not be asked for.
-type DoneFile = (String, Option<Stamp>);
-
-/// One batch.
-#[derive(Serialize, Deserialize)]
-struct Line {
-    /// Shape of a row.
-    shape: Vec<usize>,
-    files: Vec<DoneFile>,
-    /// Number among `files` of each that was left out, and why.
-    skipped: Vec<(usize, String)>,
-}
-
-/// An unfinished file.
-struct Partial {
-    data: File,
-    data_path: PathBuf,
-    /// Holds the lock.
-    journal: File,
-    journal_path: PathBuf,
-    done: Done,
-}
-
-/// What is done of an unfinished file.
-#[derive(Default)]
-struct Done {
-    /// Files done.
-    at: usize,
-    rows: usize,
-    /// Of one row, once there is one.
-    shape: Vec<usize>,
-    /// Numbers of files left out, and why.
-    skipped: Vec<(usize, String)>,
-}
-
-/// A file's name as one text for each name: those that are not UTF-8 are escaped.
-fn key(path: &Path) -> String {
-    match path.to_str() {
-        Some(text) if !text.contains('\\') => text.to_owned(),
-        _ => path.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
-    }
-}
-
-impl Done {
-    fn bytes(&self) -> u64 {
-        if self.rows == 0 { 0 } else { 4 * self.rows as u64 * self.shape.iter().product::<usize>() as u64 }
-    }
-}
-
-/// What an earlier run has left. Reading changes nothing.
-struct Earlier<'a> {
-    data: &'a Path,
-    journal: &'a Path,
-    /// Bytes of rows.
-    have: u64,
-    done: Done,
-}
-
-impl Earlier<'_> {
-    /// Finds what can be taken over, and returns how many bytes of the journal tell of it. `head` is its first line as this
-    /// run writes it.
-    fn read(
-        &mut self,
-        journal: &File,
-        head: &[u8],
-        identity: &Value,
-        encoder: &dyn PictureEncoder,
-        files: &[PathBuf],
-        broken: Broken,
-    ) -> Result<u64> {
-        self.have = match std::fs::metadata(self.data) {
-            Ok(meta) => meta.len(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(e) => return Err(Error::io(self.data, "reading")(e)),
-        };
-        let path = self.journal;
-        let mut reader = BufReader::new(journal);
-        let mut line = || -> Result<Vec<u8>> {
-            let mut line = Vec::new();
-            reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(Error::io(path, "reading"))?;
-            Ok(line)
-        };
-        let first = line()?;
-        if first != head {
-            // A run that was killed at its first line.
-            if head.starts_with(&first) {
-                return Ok(0);
-            }
-            return Err(Error::content(
-                path,
-                match serde_json::from_slice::<Head>(&first) {
-                    Ok(then) if then.vljepa_rows == VERSION => other(&then.of, identity),
-                    _ => "is no list of the files that a run of this program has done; move it away".into(),
-                },
-            ));
-        }
-        let mut whole = first.len() as u64;
-        loop {
-            let next = line()?;
-            // The last line of a run that was killed may be part of one.
-            let Some(batch) = next.strip_suffix(b"\n").and_then(|text| serde_json::from_slice(text).ok()) else {
-                break;
-            };
-            if !self.take_over(&batch, encoder, files, broken)? {
-                break;
-            }
-            whole += next.len() as u64;
-        }
-        Ok(whole)
-    }
-
-    /// Counts a batch, if its files are the next one of this run and as they were, and its rows are there.
-    fn take_over(
-        &mut self,
-        batch: &Line,
-        encoder: &dyn PictureEncoder,
-        files: &[PathBuf],
-        broken: Broken,
-    ) -> Result<bool> {
-        let done = &mut self.done;
-        let count = batch.files.len();
-        let Some(now) = files.get(done.at..).and_then(|rest| rest.get(..count)) else { return Ok(false) };
-        let left_out = batch.skipped.iter().all(|(i, _)| *i < count) && batch.skipped.len() <= count;
-        let shape_fits = done.rows == 0 || done.shape == batch.shape || batch.skipped.len() == count;
-        let named = batch.files.iter().zip(now).all(|((name, _), path)| *name == key(path));
-        if count == 0 || !left_out || !shape_fits || !named {
-            return Ok(false);
-        }
-        // A batch that would hold other files today has other bits.
-        let span = span(encoder, files, done.at);
-        if span.end != done.at + count || !batch.files.iter().map(|(_, then)| then).eq(&span.stamps) {
-            return Ok(false);
-        }
-        // Whoever leaves none out hears of them, and keeps the rows for a run that does.
-        if let Some((_, why)) = batch.skipped.first().filter(|_| broken != Broken::Skip) {
-            return Err(broken.error(Error::Invalid(why.clone())));
-        }
-        let rows = done.rows + count - batch.skipped.len();
-        if rows > done.rows {
-            let row = batch.shape.iter().try_fold(4u64, |n, &d| n.checked_mul(d as u64));
-            if row.and_then(|row| row.checked_mul(rows as u64)).is_none_or(|bytes| bytes > self.have) {
-                return Ok(false);
-            }
-            done.shape.clone_from(&batch.shape);
-        }
-        done.skipped.extend(batch.skipped.iter().map(|(i, why)| (done.at + i, why.clone())));
-        done.rows = rows;
-        done.at += count;
-        Ok(true)
-    }
-}
-
-impl Partial {
-    fn open(
-        out: &Path,
-        identity: &Value,
-        encoder: &dyn PictureEncoder,
-        files: &[PathBuf],
-        broken: Broken,
-    ) -> Result<Self> {
-        let (real, dir) = destination(out)?;
-        let name = real.file_name().unwrap_or_default();
-        let beside = |suffix: &str| {
-            let mut name = name.to_os_string();
-            name.push(suffix);
-            dir.join(name)
-        };
-        let (data_path, journal_path) = (beside(".partial"), beside(".partial.jsonl"));
-        if data_path.exists() && !journal_path.exists() {
-            let reason = "is in the way: the rows of an unfinished run would go there; move it away";
-            return Err(Error::content(data_path, reason));
-        }
-        let open = |path: &Path| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
-            options.open(path).map_err(Error::io(path, "writing"))
-        };
-        let journal = loop {
-            let journal = open(&journal_path)?;
-            match Locked::from(journal.try_lock()) {
-                Locked::Theirs => {
-                    let reason = "another run is writing this file; wait for it, or stop it";
-                    return Err(Error::content(journal_path, reason));
-                }
-                Locked::Nobodys => break journal,
-                // Whoever held it may have removed it; then the lock is on nothing.
-                Locked::Ours if same_file(&journal, &journal_path) => break journal,
-                Locked::Ours => {}
-            }
-        };
-        let fresh = journal.metadata().is_ok_and(|meta| meta.len() == 0);
-        let mut head = serde_json::to_vec(&Head { vljepa_rows: VERSION, of: identity.clone() })
-            .map_err(|e| Error::content(&journal_path, e.to_string()))?;
-        head.push(b'\n');
-        let mut earlier = Earlier { data: &data_path, journal: &journal_path, have: 0, done: Done::default() };
-        let opened = earlier
-            .read(&journal, &head, identity, encoder, files, broken)
-            .and_then(|whole| Ok((whole, earlier.done, open(&data_path)?)));
-        let (whole, done, data) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                // What was made for this run alone goes.
-                if fresh {
-                    let _ = std::fs::remove_file(&journal_path);
-                }
-                return Err(error);
-            }
-        };
-        let mut partial = Self { data, data_path, journal, journal_path, done };
-        partial.cut(whole, &head)?;
-        Ok(partial)
-    }
-
-    /// Cuts off what is not taken over.
-    fn cut(&mut self, whole: u64, head: &[u8]) -> Result<()> {
-        let length = self.done.bytes();
-        self.data.set_len(length).map_err(Error::io(&self.data_path, "writing"))?;
-        self.data.seek(SeekFrom::Start(length)).map_err(Error::io(&self.data_path, "writing"))?;
-        self.journal.set_len(whole).map_err(Error::io(&self.journal_path, "writing"))?;
-        self.journal.seek(SeekFrom::Start(whole)).map_err(Error::io(&self.journal_path, "writing"))?;
-        if whole == 0 { self.append(head) } else { Ok(()) }
-    }
-
-    fn append(&mut self, line: &[u8]) -> Result<()> {
-        let written = self.journal.write_all(line).and_then(|()| self.journal.sync_data());
-        written.map_err(Error::io(&self.journal_path, "writing"))
-    }
-
-    fn add(&mut self, files: &[PathBuf], batch: Batch) -> Result<()> {
-        let rows = &batch.rows;
-        if rows.rows() > 0 {
-            if self.done.rows > 0 {
-                same_shape(&self.done.shape, rows.shape(), &files[batch.files.start])?;
-            }
-            self.done.shape = rows.shape().to_vec();
-            let bytes: Vec<u8> = rows.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
-            let written = self.data.write_all(&bytes).and_then(|()| self.data.sync_data());
-            written.map_err(Error::io(&self.data_path, "writing"))?;
-        }
-        let skipped: Vec<(usize, String)> = batch.broken.iter().map(|(i, e)| (*i, e.to_string())).collect();
-        let first = batch.files.start;
-        let line = Line {
-            shape: rows.shape().to_vec(),
-            files: batch.files.clone().map(|i| key(&files[i])).zip(batch.stamps).collect(),
-            skipped: skipped.iter().map(|(i, why)| (i - first, why.clone())).collect(),
-        };
-        let mut text = serde_json::to_vec(&line).map_err(|e| Error::content(&self.journal_path, e.to_string()))?;
-        text.push(b'\n');
-        self.append(&text)?;
-        self.done.skipped.extend(skipped);
-        self.done.rows += rows.rows();
-        self.done.at = batch.files.end;
-        Ok(())
-    }
-
-    fn left_out(&self, files: &[PathBuf]) -> Vec<Skipped> {
-        self.done.skipped.iter().map(|(i, why)| Skipped { path: files[*i].clone(), error: why.clone() }).collect()
-    }
-
-    fn remove(self) {
-        let Self { data, data_path, journal, journal_path, .. } = self;
-        // Should one stay, the next run cuts it or says that it is in the way. The lock goes last: no other run may have
-        // begun to write what is removed.
-        let _ = std::fs::remove_file(&data_path);
-        let _ = std::fs::remove_file(&journal_path);
-        drop((data, journal));
-    }
-}
-
-/// What differs between two identities.
-fn other(then: &Value, now: &Value) -> String {
-    let differs = |key: &&String| then.get(key.as_str()) != now.get(key.as_str());
-    let keys: Vec<&String> = now.as_object().into_iter().flat_map(|o| o.keys()).filter(differs).collect();
-    let named = keys.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
-    format!(
-        "an unfinished run of another {named} has begun this file; run that one again to go on, or remove this file and the \
-         one without .jsonl to begin anew"
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partial::is_begun;
     use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 
     /// Rows that tell with how many others they were made; those of clips are shorter.
@@ -474,8 +201,13 @@ mod tests {
         Counting(vljepa_train::preprocess(&config.unwrap()), batch)
     }
 
-    fn run(encoder: &Counting, files: &[PathBuf], out: &Path, done: impl FnMut(usize)) -> Result<RowFile> {
-        embed_to_file(encoder, &[], files, out, &json!({}), Broken::Skip, done)
+    fn run(encoder: &Counting, files: &[PathBuf], out: &Path, mut done: impl FnMut(usize)) -> Result<RowFile> {
+        let heard = |event| {
+            if let RowEvent::Done(n) = event {
+                done(n);
+            }
+        };
+        embed_to_file(encoder, &[], files, out, &json!({}), Broken::Skip, heard)
     }
 
     /// Stops behind the last batch: a folder takes the place of the file.
@@ -489,24 +221,113 @@ mod tests {
         std::fs::remove_dir(out).unwrap();
     }
 
+    /// Pictures of different colours.
+    fn pictures(dir: &Path, count: u8) -> Vec<PathBuf> {
+        let picture = |i: u8| {
+            let path = dir.join(format!("{i}.png"));
+            let picture = Rgba8Image::new(4, 4, [i * 20, 3, 9, 255].repeat(16)).unwrap();
+            std::fs::write(&path, encode_png(&picture).unwrap()).unwrap();
+            path
+        };
+        (0..count).map(picture).collect()
+    }
+
+    #[test]
+    fn what_has_changed_is_done_anew_and_the_rest_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = pictures(dir.path(), 11);
+        let (encoder, late) = (encoder(4), files[10].clone());
+        let touch = || {
+            let file = std::fs::File::options().write(true).open(&files[1]).unwrap();
+            let time = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(time + std::time::Duration::from_secs(10)).unwrap();
+        };
+        for kind in ["npy", "safetensors"] {
+            let (whole, out) = (dir.path().join(format!("w.{kind}")), dir.path().join(format!("r.{kind}")));
+            let ends_as_whole = |files: &[PathBuf], resumed: Resumed| {
+                run(&encoder, files, &whole, |_| ()).unwrap();
+                assert_eq!(run(&encoder, files, &out, |_| ()).unwrap().resumed, resumed);
+                assert!(std::fs::read(&whole).unwrap() == std::fs::read(&out).unwrap(), "{kind} {resumed:?}");
+                std::fs::remove_file(&out).unwrap();
+                assert!(!is_begun(&out).unwrap() && !dir.path().join(format!("r.{kind}.partial")).exists());
+            };
+            let known = Resumed::default();
+            // Batches of four, four and two; the first two are done.
+            let part = || stop(&encoder, &files[..8], &out);
+            part();
+            touch();
+            ends_as_whole(&files[..10], Resumed { taken: 4, changed: 1, regrouped: 3, ..known });
+            // What was done anew counts the next time.
+            part();
+            touch();
+            part();
+            ends_as_whole(&files[..10], Resumed { taken: 8, ..known });
+            // One more, and one less, at the front: no batch has the files that it had.
+            part();
+            let more: Vec<_> = std::iter::once(&late).chain(&files[..10]).cloned().collect();
+            ends_as_whole(&more, Resumed { regrouped: 8, ..known });
+            part();
+            ends_as_whole(&files[1..10], Resumed { regrouped: 7, gone: 1, ..known });
+            // A batch that has gone is no reason to do the others anew.
+            part();
+            ends_as_whole(&files[4..10], Resumed { taken: 4, gone: 4, ..known });
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_done_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = pictures(dir.path(), 10);
+        let (encoder, whole, out) = (encoder(4), dir.path().join("w.npy"), dir.path().join("r.npy"));
+        let (data, journal) = (dir.path().join("r.npy.partial"), dir.path().join("r.npy.partial.jsonl"));
+        run(&encoder, &files, &whole, |_| ()).unwrap();
+        stop(&encoder, &files[..8], &out);
+        let (rows, lines) = (std::fs::read(&data).unwrap(), std::fs::read_to_string(&journal).unwrap());
+        assert_eq!(rows.len(), 8 * 1000 * 4);
+        let with = |at: usize, bytes: &[u8]| [&rows[..at], bytes, &rows[at + bytes.len()..]].concat();
+        let ends: Vec<usize> = lines.match_indices('\n').map(|(i, _)| i + 1).collect();
+        let [head, first, second] = [&lines[..ends[0]], &lines[ends[0]..ends[1]], &lines[ends[1]..]];
+        for (what, rows, lines, [taken, damaged, unreadable]) in [
+            ("nothing", rows.clone(), lines.clone(), [8, 0, 0]),
+            // A run that was killed while it wrote.
+            ("a line in part", rows.clone(), lines[..ends[2] - 7].to_owned(), [4, 0, 0]),
+            ("no second line", rows.clone(), lines[..ends[1]].to_owned(), [4, 0, 0]),
+            ("no first line", rows.clone(), lines[..ends[0] - 3].to_owned(), [0, 0, 0]),
+            ("no lines", rows.clone(), String::new(), [0, 0, 0]),
+            ("half a row more", [&rows[..], b"half a row"].concat(), lines.clone(), [8, 0, 0]),
+            // Rows that did not reach the disk, or that it has damaged.
+            ("rows cut", rows[..25_000].to_vec(), lines.clone(), [4, 4, 0]),
+            ("no rows", Vec::new(), lines.clone(), [0, 8, 0]),
+            ("NaN in the second batch", with(20_000, &f32::NAN.to_le_bytes()), lines.clone(), [4, 4, 0]),
+            ("a bit of the first batch", with(5, &[rows[5] ^ 1]), lines.clone(), [4, 4, 0]),
+            ("garbage", vec![7; rows.len()], lines.clone(), [0, 8, 0]),
+            // Lines likewise.
+            ("a line of another", rows.clone(), [head, first, "{\"files\": 7}\n", second].concat(), [8, 0, 1]),
+            ("a byte of a line", rows.clone(), [head, "x", &first[1..], second].concat(), [4, 0, 1]),
+            ("an endless line", rows.clone(), [&lines[..], &"x".repeat(5 << 20)].concat(), [8, 0, 1]),
+            ("a shape", rows.clone(), lines.replace("[1000]", "[99999999999]"), [0, 8, 0]),
+            ("a place", rows.clone(), lines.replace("\"at\":16000", "\"at\":15996"), [4, 4, 0]),
+            ("a file left out", rows.clone(), lines.replacen("d\":[]", "d\":[[3,\"\"]]", 1), [4, 4, 0]),
+        ] {
+            std::fs::write(&data, rows).unwrap();
+            std::fs::write(&journal, lines).unwrap();
+            let resumed = run(&encoder, &files, &out, |_| ()).unwrap().resumed;
+            assert_eq!(resumed, Resumed { taken, damaged, unreadable, ..Resumed::default() }, "{what}");
+            assert!(std::fs::read(&whole).unwrap() == std::fs::read(&out).unwrap(), "{what}");
+        }
+    }
+
     #[test]
     fn files_that_come_later_join_the_last_batch() {
         let dir = tempfile::tempdir().unwrap();
-        let files: Vec<PathBuf> = (0..9u8)
-            .map(|i| {
-                let path = dir.path().join(format!("{i}.png"));
-                let picture = Rgba8Image::new(4, 4, [i * 20, 3, 9, 255].repeat(16)).unwrap();
-                std::fs::write(&path, encode_png(&picture).unwrap()).unwrap();
-                path
-            })
-            .collect();
+        let files = pictures(dir.path(), 9);
         let encoder = encoder(4);
         let (whole, resumed) = (dir.path().join("whole.npy"), dir.path().join("resumed.npy"));
         run(&encoder, &files, &whole, |_| ()).unwrap();
         // Six files are a batch and a half; of eight, both are whole.
         for (first, taken) in [(6, 4), (8, 8)] {
             stop(&encoder, &files[..first], &resumed);
-            assert_eq!(run(&encoder, &files, &resumed, |_| ()).unwrap().resumed, taken);
+            assert_eq!(run(&encoder, &files, &resumed, |_| ()).unwrap().resumed.taken, taken);
             assert!(std::fs::read(&whole).unwrap() == std::fs::read(&resumed).unwrap(), "{first}");
             std::fs::remove_file(&resumed).unwrap();
         }
@@ -522,6 +343,6 @@ mod tests {
         let files = [clip, bad];
         stop(&encoder, &files, &out);
         let done = run(&encoder, &files, &out, |_| ()).unwrap();
-        assert_eq!((done.resumed, done.skipped.len(), done.shape), (2, 1, vec![1, 2]));
+        assert_eq!((done.resumed.taken, done.skipped.len(), done.shape), (2, 1, vec![1, 2]));
     }
 }

@@ -52,7 +52,7 @@ impl TextSide<'_> {
         for batch in order.chunks(TEXT_BATCH) {
             let rows: Vec<Vec<u32>> = batch.iter().map(|&i| ids[i].clone()).collect();
             if let Some(i) = rows.iter().position(Vec::is_empty) {
-                return Err(Error::Invalid(format!("the text {:?} has no tokens", texts[batch[i]])));
+                return Err(Error::Invalid(format!("the text {:?} has no tokens; leave it out", texts[batch[i]])));
             }
             let tokens = Tokens::new(self.device, &rows, self.pad).map_err(Error::model(self.origin))?;
             let value = encode(&tokens).map_err(Error::model(self.origin))?;

@@ -12,6 +12,13 @@ fn a_device_is_no_list_of_labels() {
 }
 
 #[test]
+fn a_folder_is_no_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = read_labels(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("is a folder") && message.contains("one label or answer a line"), "{message}");
+}
+
+#[test]
 fn labels_are_trimmed_lines() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("labels.txt");
@@ -26,7 +33,10 @@ fn duplicates_name_both_lines() {
         matches!(&error, DataError::DuplicateLabel { label, first: 1, second: 4, .. } if label == "cat"),
         "{error}"
     );
-    assert_eq!(error.to_string(), "labels.txt: line 4 repeats \"cat\" of line 1: every label must differ");
+    assert_eq!(
+        error.to_string(),
+        "labels.txt: line 4 repeats \"cat\" of line 1: every line must differ, leave one out"
+    );
     assert!(parse_labels("x", "cat\nCat".lines()).is_ok());
 }
 
@@ -38,7 +48,7 @@ fn empty_lists_and_broken_text_are_refused() {
     for text in ["", "\n \n\t\n"] {
         std::fs::write(&path, text).unwrap();
         let message = read_labels(&path).unwrap_err().to_string();
-        assert!(message.contains("labels.txt") && message.contains("no labels"), "{message}");
+        assert!(message.contains("labels.txt") && message.contains("the list is empty"), "{message}");
     }
     std::fs::write(&path, b"cat\ndog\nfo\xffx\n").unwrap();
     let message = read_labels(&path).unwrap_err().to_string();

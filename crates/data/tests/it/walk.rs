@@ -32,5 +32,11 @@ fn loops_of_links_end() {
     std::os::unix::fs::symlink(root, root.join("a/up")).unwrap();
     std::os::unix::fs::symlink(root.join("a"), root.join("link")).unwrap();
     std::os::unix::fs::symlink(root.join("nowhere"), root.join("dead.png")).unwrap();
-    assert_eq!(find_pictures(root).unwrap(), [root.join("a/one.png")]);
+    std::os::unix::fs::symlink(root.join("nowhere"), root.join("dead.txt")).unwrap();
+    std::os::unix::fs::symlink(root.join("nowhere"), root.join(".dead.png")).unwrap();
+    // A link to nothing that is named as a picture is for its reader to complain of.
+    let dead = root.join("dead.png");
+    assert_eq!(find_pictures(root).unwrap(), [root.join("a/one.png"), dead.clone()]);
+    let error = vljepa_data::decode_file(&dead, &vljepa_data::Limits::default()).unwrap_err().to_string();
+    assert!(error.contains("dead.png") && error.contains("leads to nothing; remove it"), "{error}");
 }

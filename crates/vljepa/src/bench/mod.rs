@@ -9,7 +9,7 @@ use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::error::{Error, Result};
 
-pub use model::{ClipRow, ModelReport, Preset, model, vl_jepa_base};
+pub use model::{ClipRow, MAX_FRAMES, ModelReport, Preset, are_frames, model, vl_jepa_base};
 
 /// Longest side of a product; the operands of a square one then take 1 GiB each.
 pub const MAX_SIZE: usize = 16_384;

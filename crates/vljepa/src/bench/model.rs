@@ -17,6 +17,14 @@ const QUERY_TOKENS: usize = 32;
 /// A pass that takes longer is not repeated.
 const SLOW_SECONDS: f64 = 60.0;
 
+/// Longest clip that is measured.
+pub const MAX_FRAMES: usize = 1024;
+
+/// Whether clips of so many frames are measured: a picture, or whole tubelets of two frames.
+pub fn are_frames(frames: usize) -> bool {
+    frames == 1 || (2..=MAX_FRAMES).contains(&frames) && frames.is_multiple_of(2)
+}
+
 /// A published size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -127,8 +135,8 @@ pub fn model(
     seed: u64,
     mut note: impl FnMut(&str),
 ) -> Result<ModelReport> {
-    if let Some(bad) = frames.iter().find(|&&n| n == 0 || n > 1024 || (n > 1 && n % 2 == 1)) {
-        return Err(Error::Invalid(format!("--frames {bad}: 1, or an even number up to 1,024, is measured")));
+    if let Some(bad) = frames.iter().find(|&&n| !are_frames(n)) {
+        return Err(Error::Invalid(format!("--frames {bad}: 1, or an even number up to {MAX_FRAMES}, is measured")));
     }
     let failed = || Error::model("bench");
     let mut noise = Noise { seed };

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use vljepa::bench::Preset;
+use vljepa::bench::{MAX_FRAMES, MAX_SIZE, Preset, are_frames};
+use vljepa::hub::{RepoId, Revision};
 use vljepa::{TextPool, VisionPool};
 use vljepa_model::Precision;
 
@@ -192,6 +193,9 @@ pub struct ClassifyArgs {
     /// Labels to show for each picture
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
     pub top: usize,
+    /// Leave out files that cannot be read instead of stopping at the first
+    #[arg(long)]
+    pub skip_broken: bool,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -214,6 +218,9 @@ pub struct AskArgs {
     /// Answers to show for each picture; absent: all
     #[arg(long, value_name = "K", value_parser = at_least_one)]
     pub top: Option<usize>,
+    /// Leave out files that cannot be read instead of stopping at the first
+    #[arg(long)]
+    pub skip_broken: bool,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -304,11 +311,11 @@ pub struct DemoArgs {
 #[command(after_help = PULL_HELP)]
 pub struct PullArgs {
     /// Repository, as in facebook/vjepa2-vitl-fpc64-256
-    #[arg(value_name = "ORG/NAME")]
-    pub repo: String,
+    #[arg(value_name = "ORG/NAME", value_parser = RepoId::parse)]
+    pub repo: RepoId,
     /// Branch, tag or commit
-    #[arg(long, value_name = "REV", default_value = "main")]
-    pub revision: String,
+    #[arg(long, value_name = "REV", default_value = "main", value_parser = Revision::parse)]
+    pub revision: Revision,
     /// Fetch the files that fit in place of those that this program reads; repeatable, * stands for any text
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -386,7 +393,7 @@ pub enum BenchVerb {
     /// Square f32 matrix products
     Matmul {
         /// Sizes, separated by commas
-        #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "512,1024")]
+        #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "512,1024", value_parser = bench_size)]
         sizes: Vec<usize>,
     },
     /// A published model at full size with random weights: loading, seconds per clip, memory
@@ -395,7 +402,7 @@ pub enum BenchVerb {
         #[arg(long, value_name = "NAME", default_value = "vl-jepa-base")]
         preset: PresetArg,
         /// Frames of the clips, separated by commas
-        #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,8,16")]
+        #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,8,16", value_parser = bench_frames)]
         frames: Vec<usize>,
         /// Type in which matrices lie on the adapter
         #[arg(long, value_name = "TYPE", default_value = "f16")]
@@ -444,6 +451,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(n) => Ok(n),
         Err(_) => Err("a whole number of at least 1 is expected".into()),
     }
+}
+
+fn bench_size(text: &str) -> Result<usize, String> {
+    let expected = || format!("a whole number from 1 to {MAX_SIZE} is expected");
+    text.parse().ok().filter(|n| (1..=MAX_SIZE).contains(n)).ok_or_else(expected)
+}
+
+fn bench_frames(text: &str) -> Result<usize, String> {
+    let expected = || format!("1, or an even number up to {MAX_FRAMES}, is expected");
+    text.parse().ok().filter(|&n| are_frames(n)).ok_or_else(expected)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! `ask`.
 
 use serde_json::json;
-use vljepa::{AnyFolder, Classifier, Error, Need, Result};
+use vljepa::{AnyFolder, Broken, Classifier, Error, Need, Result, kept};
 
 use super::args::{AskArgs, Common};
-use super::{Output, classify, open};
+use super::{Output, classify, open, output};
 
 pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
     let answers = match (&args.answers, &args.answers_file) {
@@ -13,7 +13,9 @@ pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
         (None, None) => None,
     };
     if args.question.trim().is_empty() {
-        return Err(Error::Invalid("--question: the question is empty".into()));
+        return Err(Error::Invalid(
+            "--question: the question is empty; say what is asked, as in --question \"What is it?\"".into(),
+        ));
     }
     let files = vljepa::picture_files(&args.inputs)?;
     let folder = AnyFolder::find(args.model.model.as_deref())?.vljepa(Need::Answers)?;
@@ -37,8 +39,11 @@ pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
     let classifier = Classifier::new(&model, answers, "{}", |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
     let bar = out.progress("pictures", files.len());
-    let predicted = model.embed_files(&files, Some(&args.question), |n| bar.set_position(n as u64))?;
+    let (asked, broken) = (model.asked(Some(&args.question))?, Broken::skip(args.skip_broken));
+    let (predicted, skipped) = vljepa::embed_files(&asked, &files, broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
+    out.skipped(&skipped);
+    let files: Vec<_> = kept(&files, &skipped).collect();
     let ranked: Vec<_> = (0..files.len()).map(|i| classifier.rank(&predicted, i, top)).collect();
     if out.json {
         let results: Vec<_> = files
@@ -52,7 +57,7 @@ pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
             .collect();
         return out.document(&json!({
             "model": model.origin(), "adapter": vljepa::info::adapter_name(model.device()), "question": args.question,
-            "results": results,
+            "results": results, "skipped": output::paths(&skipped),
         }));
     }
     out.text(&classify::ranking(&files, &ranked, |p| (p.score, p.cosine, p.label.clone())))

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::json;
-use vljepa::{AnyFolder, Classifier, Error, Need, Result, VisionFolder, VisionModel};
-use vljepa_tensor::Device;
+use vljepa::{AnyFolder, Broken, Classifier, Error, Need, Result, Skipped, VisionFolder, VisionModel, kept};
 
 use super::args::{ClassifyArgs, Common};
 use super::{Output, open, output};
@@ -40,11 +39,13 @@ pub fn run(args: &ClassifyArgs, common: &Common, out: &Output) -> Result<()> {
     let classifier = Classifier::new(&model, labels, &args.template, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
     let bar = out.progress("pictures", files.len());
-    let pictures = model.embed_files(&files, None, |n| bar.set_position(n as u64))?;
+    let (asked, broken) = (model.asked(None)?, Broken::skip(args.skip_broken));
+    let (pictures, skipped) = vljepa::embed_files(&asked, &files, broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
-    let ranked: Vec<_> = (0..files.len()).map(|i| classifier.rank(&pictures, i, args.top)).collect();
+    let ranked: Vec<_> = (0..pictures.rows()).map(|i| classifier.rank(&pictures, i, args.top)).collect();
     let cells = |p: &vljepa::Prediction| (p.score, p.cosine, p.label.clone());
-    deliver(model.origin(), model.device(), &files, &ranked, cells, out)
+    let by = [model.origin(), &vljepa::info::adapter_name(model.device())];
+    deliver(by, &files, &skipped, &ranked, cells, out)
 }
 
 /// The classes that a V-JEPA 2 classifier was trained on.
@@ -52,34 +53,39 @@ fn classes(folder: &VisionFolder, files: &[PathBuf], args: &ClassifyArgs, common
     let device = vljepa::open_device(&common.device)?;
     let model = VisionModel::load_as(&device, folder, args.model.precision.into())?;
     let bar = out.progress("pictures", files.len());
-    let ranked = model.classify(files, args.top, |n| bar.set_position(n as u64))?;
+    let broken = Broken::skip(args.skip_broken);
+    let (ranked, skipped) = model.classify(files, args.top, broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
     let cells = |c: &vljepa::ClassScore| (c.score, c.logit, c.label.clone());
-    deliver(model.origin(), &device, files, &ranked, cells, out)
+    let by = [model.origin(), &vljepa::info::adapter_name(&device)];
+    deliver(by, files, &skipped, &ranked, cells, out)
 }
 
-/// Ranked labels of every file; `cells` gives score, cosine or logit, and name of one.
+/// Ranked labels of every file that was not left out, by a model on an adapter; `cells` gives score, cosine or logit, and
+/// name of one.
 fn deliver<T: Serialize>(
-    model: &str,
-    device: &Device,
+    [model, adapter]: [&str; 2],
     files: &[PathBuf],
+    skipped: &[Skipped],
     ranked: &[Vec<T>],
     cells: impl Fn(&T) -> (f64, f32, String),
     out: &Output,
 ) -> Result<()> {
+    out.skipped(skipped);
+    let files: Vec<_> = kept(files, skipped).collect();
     if out.json {
         let result =
-            |(file, labels): (&PathBuf, &Vec<T>)| json!({ "input": file.display().to_string(), "labels": labels });
+            |(file, labels): (&&PathBuf, &Vec<T>)| json!({ "input": file.display().to_string(), "labels": labels });
         let results: Vec<_> = files.iter().zip(ranked).map(result).collect();
         return out.document(&json!({
-            "model": model, "adapter": vljepa::info::adapter_name(device), "results": results,
+            "model": model, "adapter": adapter, "results": results, "skipped": output::paths(skipped),
         }));
     }
-    out.text(&ranking(files, ranked, cells))
+    out.text(&ranking(&files, ranked, cells))
 }
 
 /// Lines of file, score, cosine or logit, and name; the file on the first line of its ranking.
-pub fn ranking<T>(files: &[PathBuf], ranked: &[Vec<T>], cells: impl Fn(&T) -> (f64, f32, String)) -> String {
+pub fn ranking<T>(files: &[&PathBuf], ranked: &[Vec<T>], cells: impl Fn(&T) -> (f64, f32, String)) -> String {
     let mut rows = Vec::new();
     for (file, labels) in files.iter().zip(ranked) {
         for (i, label) in labels.iter().enumerate() {

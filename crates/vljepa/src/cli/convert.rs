@@ -1,16 +1,16 @@
 //! `convert`.
 
 use clap::ValueEnum;
-use vljepa::{ConvertFrom, ConvertOptions, Error, Result};
+use vljepa::{CROP_SIZE, ConvertFrom, ConvertOptions, Error, Result};
 
-use super::Output;
 use super::args::{ConvertArgs, FromKind};
+use super::{Output, conflict};
 
 /// The encoder that the authors evaluate with.
 const ENTRY: &str = "target_encoder";
 
-/// Refuses what another kind of checkpoint would need, so that nobody believes that it was used.
-fn check_kind(args: &ConvertArgs) -> Result<()> {
+/// What is wrong with flags that another kind of checkpoint would need: nobody should believe that they were used.
+fn check_kind(args: &ConvertArgs) -> std::result::Result<(), String> {
     let name = |kind: FromKind| kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
     let (pt, open) = (FromKind::Vjepa2Pt, FromKind::OpenVlJepa);
     let mine = [
@@ -22,18 +22,18 @@ fn check_kind(args: &ConvertArgs) -> Result<()> {
     ];
     let from = name(args.from);
     match mine.iter().find(|(_, given, kind)| *given && *kind != args.from) {
-        Some((flag, _, kind)) => {
-            Err(Error::Invalid(format!("{flag} belongs to --from {}; leave it out for {from}", name(*kind))))
-        }
-        None if args.config.is_some() && args.from == open => Err(Error::Invalid(format!(
+        Some((flag, _, kind)) => Err(format!("{flag} belongs to --from {}; leave it out for {from}", name(*kind))),
+        None if args.config.is_some() && args.from == open => Err(format!(
             "--config is not for --from {from}, whose configurations lie in the folders of --vjepa2, --llama and --gemma"
-        ))),
+        )),
         None => Ok(()),
     }
 }
 
 pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
-    check_kind(args)?;
+    if let Err(reason) = check_kind(args) {
+        conflict("convert", reason);
+    }
     let from = match args.from {
         FromKind::Vjepa2 => ConvertFrom::Vjepa2,
         FromKind::Vjepa2Pt => {
@@ -55,6 +55,13 @@ pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
     });
     bar.finish_and_clear();
     let done = done?;
+    if args.from == FromKind::Vjepa2Pt && args.crop_size.is_none() && args.config.is_none() {
+        out.note(&format!(
+            "{}: the file does not tell the side of its input, {CROP_SIZE} pixels are assumed; pass --crop-size 384 if it is \
+             the model of that size",
+            args.source.display()
+        ));
+    }
     if out.json {
         return out.document(&done);
     }

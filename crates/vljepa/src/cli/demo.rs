@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::json;
-use vljepa::{Demo, Error, Need, Result};
+use vljepa::{Demo, Need, Result};
 use vljepa_data::emoji::EmojiVendors;
 
 use super::args::{Common, DemoArgs};
@@ -11,9 +11,6 @@ use super::{Output, load, output};
 
 pub fn run(args: &DemoArgs, common: &Common, out: &Output) -> Result<()> {
     let start = Instant::now();
-    if let Some(dir) = args.out.parent().filter(|d| !d.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.into(), action: "creating", source })?;
-    }
     vljepa::check_writable(&args.out)?;
     let set = EmojiVendors::open(EmojiVendors::default_dir())?;
     let (folder, model) = load(&args.model, common, Need::Demo)?;

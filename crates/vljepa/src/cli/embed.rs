@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use vljepa::{
-    AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, RowFile, RowFormat, Skipped, TextModel,
-    VisionModel,
+    AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, Resumed, RowEvent, RowFile, RowFormat,
+    TextModel, VisionModel, kept,
 };
 use vljepa_tensor::Device;
 
 use super::args::{Common, EmbedArgs, EmbedTextArgs, PoolArg};
+use super::output::paths;
 use super::{Output, open};
 
-/// Refuses an output that will not work before any work is done for it.
-fn check_out(out: Option<&Path>) -> Result<()> {
-    out.map_or(Ok(()), |path| RowFormat::of(path).and_then(|_| vljepa::check_writable(path)))
-}
-
 pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
-    check_out(args.out.as_deref())?;
+    // An output that will not work is refused before any work is done for it.
+    if let Some(path) = &args.out {
+        RowFormat::of(path)?;
+        vljepa::check_writable(path)?;
+    }
     let files = vljepa::picture_files(&args.inputs)?;
     let folder = AnyFolder::find(args.model.model.as_deref())?;
     match &folder {
@@ -68,8 +68,9 @@ fn rows(
     let bar = out.progress("pictures", files.len());
     let done = |n: usize| bar.set_position(n as u64);
     let broken = Broken::skip(args.skip_broken);
-    // What fits into one batch is done at once: there is nothing to go on with.
-    let many = files.len() > encoder.batch(encoder.frames());
+    // What fits into one batch is done at once: there is nothing to go on with, unless there is something already.
+    let begun = args.out.as_deref().map(vljepa::is_begun).transpose()?.unwrap_or(false);
+    let many = begun || files.len() > encoder.batch(encoder.frames());
     if let Some(path) = args.out.as_deref().filter(|_| many) {
         let identity = json!({
             "program": env!("CARGO_PKG_VERSION"),
@@ -79,24 +80,27 @@ fn rows(
             "pool": depends.pool,
             "device": [vljepa::info::adapter_name(depends.device), format!("{:?}", depends.device.capabilities())],
         });
-        let written = vljepa::embed_to_file(encoder, &args.inputs, files, path, &identity, broken, done)?;
+        let heard = |event| match event {
+            // A document says it itself, but for what is done for nothing.
+            RowEvent::Resumed(resumed) if resumed.lost() || !out.json => {
+                bar.suspend(|| out.note(&format!("{}: {resumed}", path.display())));
+            }
+            RowEvent::Resumed(_) => {}
+            RowEvent::Done(n) => done(n),
+        };
+        let written = vljepa::embed_to_file(encoder, &args.inputs, files, path, &identity, broken, heard)?;
         bar.finish_and_clear();
-        note_skipped(&written.skipped, out);
-        if written.resumed > 0 && !out.json {
-            out.note(&format!("{} files were done by an earlier run", written.resumed));
-        }
+        out.skipped(&written.skipped);
         return report(&written, path, out);
     }
     let (rows, skipped) = vljepa::embed_files(encoder, files, broken, done)?;
     bar.finish_and_clear();
-    note_skipped(&skipped, out);
-    let mut left_out = skipped.iter().map(|s| &s.path).peekable();
-    let kept = files.iter().filter(|f| left_out.next_if(|path| path == f).is_none());
-    let names: Vec<String> = kept.map(|f| f.display().to_string()).collect();
+    out.skipped(&skipped);
+    let names: Vec<String> = kept(files, &skipped).map(|f| f.display().to_string()).collect();
     let Some(path) = args.out.as_deref() else { return deliver(&rows, "input", &names, None, out) };
     vljepa::write_rows(path, &rows, "input", &names)?;
     let shape = [&[rows.rows()], rows.shape()].concat();
-    report(&RowFile { shape, names, skipped, resumed: 0 }, path, out)
+    report(&RowFile { shape, names, skipped, resumed: Resumed::default() }, path, out)
 }
 
 /// What a file with rows of pictures holds.
@@ -104,10 +108,9 @@ fn report(written: &RowFile, path: &Path, out: &Output) -> Result<()> {
     if !out.json {
         return out.text(&self::written(&written.shape, path));
     }
-    let skipped: Vec<_> = written.skipped.iter().map(|s| s.path.display().to_string()).collect();
     out.document(&json!({
         "out": path.display().to_string(), "shape": written.shape, "dtype": "f32", "inputs": written.names,
-        "resumed": written.resumed, "skipped": skipped,
+        "resumed": written.resumed.taken, "done_anew": written.resumed.anew(), "skipped": paths(&written.skipped),
     }))
 }
 
@@ -118,19 +121,15 @@ struct Depends<'a> {
     device: &'a Device,
 }
 
-fn note_skipped(skipped: &[Skipped], out: &Output) {
-    for skip in skipped {
-        out.note(&format!("skipped: {}", skip.error));
-    }
-}
-
 fn written(shape: &[usize], path: &Path) -> String {
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("{} f32 in {}\n", shape.join(" x "), path.display())
 }
 
 pub fn texts(args: &EmbedTextArgs, common: &Common, out: &Output) -> Result<()> {
-    check_out(args.out.as_deref())?;
+    if let Some(path) = &args.out {
+        vljepa::check_rows(path)?;
+    }
     vljepa::check_texts("TEXT", &args.texts)?;
     let folder = AnyFolder::find(args.model.model.as_deref())?;
     let bar = out.progress("texts", args.texts.len());

@@ -14,13 +14,11 @@ pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
     let bar = out.progress("pictures", pictures.files().len());
     let (index, skipped) = Index::build(&model, &folder, pictures, args.skip_broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
-    for skip in &skipped {
-        out.note(&format!("skipped: {}", skip.error));
-    }
+    out.skipped(&skipped);
     index.save(&args.out)?;
     let path = args.out.display().to_string();
     if out.json {
-        let skipped: Vec<_> = skipped.iter().map(|s| s.path.display().to_string()).collect();
+        let skipped = output::paths(&skipped);
         return out.document(&json!({
             "out": path, "pictures": index.len(), "dim": model.dim(), "model": folder.hash(), "skipped": skipped,
         }));

@@ -14,7 +14,8 @@ mod output;
 mod pull;
 mod train;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use vljepa::{AnyFolder, Error, Model, ModelFolder, Need, Result};
 
 use args::{Cli, Common, Verb};
@@ -56,6 +57,17 @@ fn load(args: &args::ModelArgs, common: &Common, need: Need) -> Result<(ModelFol
 fn open(folder: &ModelFolder, args: &args::ModelArgs, common: &Common) -> Result<Model> {
     let device = vljepa::open_device(&common.device)?;
     Model::load_as(&device, folder, args.precision.into())
+}
+
+/// Ends the process as the parser does for what it finds itself: arguments of `verb` that do not go together.
+fn conflict(verb: &str, reason: String) -> ! {
+    let mut command = Cli::command();
+    command.build();
+    let error = match command.find_subcommand_mut(verb) {
+        Some(verb) => verb.error(ErrorKind::ArgumentConflict, reason),
+        None => command.error(ErrorKind::ArgumentConflict, reason),
+    };
+    error.exit()
 }
 
 /// A failure of JSON output, which only numbers that are not finite can bring about.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use vljepa::Result;
+use vljepa::{Result, Skipped};
 
 /// Where results go.
 pub struct Output {
@@ -36,6 +36,13 @@ impl Output {
         let _ = writeln!(std::io::stderr(), "{}", printable(line));
     }
 
+    /// A line on stderr for each file that was left out.
+    pub fn skipped(&self, skipped: &[Skipped]) {
+        for skip in skipped {
+            self.note(&format!("skipped: {}", skip.error));
+        }
+    }
+
     /// A bar on stderr, shown only on a terminal.
     pub fn progress(&self, what: &'static str, total: usize) -> ProgressBar {
         if !std::io::stderr().is_terminal() {
@@ -48,6 +55,11 @@ impl Output {
         bar.enable_steady_tick(Duration::from_millis(250));
         bar
     }
+}
+
+/// The files that were left out, for a document.
+pub fn paths(skipped: &[Skipped]) -> Vec<String> {
+    skipped.iter().map(|s| s.path.display().to_string()).collect()
 }
 
 /// Text with its control characters escaped: names come from files and servers, and a terminal must not obey them.

@@ -2,16 +2,19 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use vljepa::Result;
-use vljepa::hub::{self, PullEvent, PullOptions, RepoId, Revision, Settings};
+use vljepa::hub::{self, PullEvent, PullOptions, Settings};
 
 use super::Output;
 use super::args::PullArgs;
 
 pub fn run(args: &PullArgs, out: &Output) -> Result<()> {
-    let repo = RepoId::parse(&args.repo)?;
-    let revision = Revision::parse(&args.revision)?;
     let settings = Settings::from_env()?;
-    let options = PullOptions { revision, include: &args.include, exclude: &args.exclude, force: args.force };
+    let options = PullOptions {
+        revision: args.revision.clone(),
+        include: &args.include,
+        exclude: &args.exclude,
+        force: args.force,
+    };
     let bar = out.progress("bytes", 0);
     if let Ok(style) =
         ProgressStyle::with_template("{bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}")
@@ -19,7 +22,7 @@ pub fn run(args: &PullArgs, out: &Output) -> Result<()> {
         bar.set_style(style);
     }
     let mut progress = Progress { bar: &bar, out, before: 0, size: None };
-    let done = hub::pull(&repo, &options, &settings, &mut |event| progress.hear(event));
+    let done = hub::pull(&args.repo, &options, &settings, &mut |event| progress.hear(event));
     bar.finish_and_clear();
     let done = done?;
     if out.json {

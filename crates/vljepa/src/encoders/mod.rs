@@ -79,7 +79,11 @@ impl AnyFolder {
         match kind(dir)?.as_deref() {
             Some("vjepa2") => VisionFolder::open(dir).map(Self::Vision),
             Some("bert" | "gemma3_text" | "qwen3") => TextFolder::open(dir).map(Self::Text),
-            _ => ModelFolder::open(dir).map(Self::VlJepa),
+            Some("vljepa") | None => ModelFolder::open(dir).map(Self::VlJepa),
+            Some(other) => Err(Error::content(
+                dir.join(CONFIG),
+                format!("`model_type` is {other:?}; name a model of vljepa, vjepa2, bert, gemma3_text or qwen3"),
+            )),
         }
     }
 

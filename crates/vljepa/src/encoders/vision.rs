@@ -16,7 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::embeddings::softmax;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::media::{Broken, PictureEncoder, embed_files};
+use crate::media::{Broken, PictureEncoder, Skipped, embed_files};
 
 /// Configurations of the processor, the first that is there. Those of videos are V-JEPA 2's own.
 const PROCESSORS: [&str; 2] = ["video_preprocessor_config.json", "preprocessor_config.json"];
@@ -65,7 +65,8 @@ impl VisionFolder {
         let config_text = files::read_text(&path, MAX_JSON)?;
         let config = Vjepa2Config::from_json(&config_text).map_err(Error::model(path.display()))?;
         if config.in_chans != 3 {
-            let reason = format!("`in_chans` is {}, pictures and videos have 3 channels", config.in_chans);
+            let reason =
+                format!("`in_chans` is {}, pictures and videos have 3 channels; use another model", config.in_chans);
             return Err(Error::content(path, reason));
         }
         let mut preprocess = Preprocess::vjepa2(config.crop_size as u32);
@@ -236,17 +237,25 @@ impl VisionModel {
 
     fn probe(&self) -> Result<&AttentiveProbe> {
         let what =
-            || Error::Invalid(format!("{}: has no attentive probe, it is no classifier checkpoint", self.origin));
+            || Error::Invalid(format!("{}: has no attentive probe; use a V-JEPA 2 classifier checkpoint", self.origin));
         self.probe.as_ref().ok_or_else(what)
     }
 
-    /// The `k` best classes of each of `files`, best first, by the classifier of the checkpoint.
+    /// The `k` best classes of each of `files` that is not left out, best first, by the classifier of the checkpoint; and the
+    /// files left out.
     ///
     /// # Errors
-    /// A checkpoint without classifier, a file that cannot be read, and what the device reports.
-    pub fn classify(&self, files: &[PathBuf], k: usize, done: impl FnMut(usize)) -> Result<Vec<Vec<ClassScore>>> {
+    /// A checkpoint without classifier, a file that cannot be read where such files are not left out, no file that can be
+    /// read, and what the device reports.
+    pub fn classify(
+        &self,
+        files: &[PathBuf],
+        k: usize,
+        broken: Broken,
+        done: impl FnMut(usize),
+    ) -> Result<(Vec<Vec<ClassScore>>, Vec<Skipped>)> {
         let scores = PooledVision { model: self, out: Out::Logits(self.probe()?) };
-        let (logits, _) = embed_files(&scores, files, Broken::Stop, done)?;
+        let (logits, skipped) = embed_files(&scores, files, broken, done)?;
         let ranked = |i: usize| {
             let logits = logits.row(i);
             let scores = softmax(logits, 1.0);
@@ -257,7 +266,7 @@ impl VisionModel {
             };
             crate::embeddings::best(logits, k).into_iter().map(class).collect()
         };
-        Ok((0..logits.rows()).map(ranked).collect())
+        Ok(((0..logits.rows()).map(ranked).collect(), skipped))
     }
 }
 

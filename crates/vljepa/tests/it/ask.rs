@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Bench, fails, json, tokenizer, vljepa};
+use crate::support::{Bench, fails, json, json_with_notes, tokenizer, vljepa};
 
 fn vector(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -74,6 +74,27 @@ fn clips_are_asked_about_too() {
 }
 
 #[test]
+fn files_that_cannot_be_read_are_left_out_when_asked() {
+    let bench = asking();
+    let args = ["ask", "@pictures", "--question", "what", "--answers", "a, b"];
+    let all = json(bench.args(&args));
+    bench.write("pictures/1.png", "no picture");
+    fails(&mut vljepa(bench.args(&args)), &["1.png", "not a picture", "--skip-broken"]);
+    let (some, notes) = json_with_notes(bench.args(&[&args[..], &["--skip-broken"]].concat()));
+    assert!(notes.lines().count() == 1 && notes.starts_with("skipped: ") && notes.contains("1.png"), "{notes}");
+    let (before, after) = (all["results"].as_array().unwrap(), some["results"].as_array().unwrap());
+    assert_eq!((before.len(), after.len()), (9, 8));
+    for (a, b) in before.iter().filter(|r| !r["input"].as_str().unwrap().ends_with("1.png")).zip(after) {
+        assert_eq!(a["input"], b["input"]);
+        assert_eq!(a["answers"][0]["answer"], b["answers"][0]["answer"]);
+    }
+    assert!(some["skipped"].as_array().unwrap().len() == 1 && some["skipped"][0].as_str().unwrap().ends_with("1.png"));
+    let bad = bench.text("pictures/1.png");
+    let none = ["ask", &bad, "--question", "what", "--answers", "a, b", "--skip-broken"];
+    fails(&mut vljepa(bench.args(&none)), &["none of the 1 files can be read", "1.png"]);
+}
+
+#[test]
 fn what_cannot_be_asked_is_one_line() {
     let bench = asking();
     let ask = |more: &[&str]| vljepa(bench.args(&[&["ask", "@pictures/0.png", "--question", "what"], more].concat()));
@@ -82,11 +103,17 @@ fn what_cannot_be_asked_is_one_line() {
         fails(&mut ask(&["--answers", list]), &["--answers", words]);
     }
     bench.write("twice.txt", "a\na\n");
-    fails(&mut ask(&["--answers-file", &bench.text("twice.txt")]), &["line 2 repeats"]);
+    fails(&mut ask(&["--answers-file", &bench.text("twice.txt")]), &["line 2 repeats", "every line must differ"]);
+    bench.write("empty.txt", "\n");
+    fails(
+        &mut ask(&["--answers-file", &bench.text("empty.txt")]),
+        &["empty.txt", "list is empty", "one label or answer"],
+    );
+    fails(&mut ask(&["--answers-file", &bench.text("pictures")]), &["pictures", "is a folder", "one label or answer"]);
     fails(&mut ask(&["--answers-file", &bench.text("gone.txt")]), &["gone.txt", "no such file"]);
     fails(
         &mut vljepa(bench.args(&["ask", "@pictures/0.png", "--question", " ", "--answers", "a,b"])),
-        &["--question", "empty"],
+        &["--question", "empty", "say what is asked"],
     );
     std::fs::remove_file(bench.path("model/query_tokenizer.json")).unwrap();
     for more in [&[][..], &["--answers", "a,b"]] {

@@ -8,7 +8,7 @@ use vljepa_data::{Limits, decode_file};
 use vljepa_model::config::{BertConfig, TensorSpec, Vjepa2Config, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, TextKind, WeightSource, Writer, read_f32};
 
-use crate::support::{Bench, fails, json, tokenizer, vljepa};
+use crate::support::{Bench, fails, json, json_with_notes, misused, tokenizer, vljepa};
 use crate::synthetic::synthetic;
 
 /// A file of the model crate's fixtures.
@@ -333,9 +333,22 @@ fn what_belongs_to_another_kind_is_not_ignored() {
             ["--config", "--from open-vljepa", "--llama"],
         ),
     ] {
-        fails(&mut vljepa(convert(from, source, &out, &more)), &words);
+        misused(&mut vljepa(convert(from, source, &out, &more)), &words);
+        misused(&mut vljepa(convert(from, source, &out, &more)), &["Usage: vljepa convert"]);
     }
     assert_eq!(bench.files("."), before);
+}
+
+#[test]
+fn an_assumed_size_is_noted() {
+    let bench = Bench::new();
+    let source = fixture("official.pt");
+    let (said, notes) = json_with_notes(convert("vjepa2-pt", &source, &bench.text("out"), &[]));
+    assert!(said["tensors"].as_u64() > Some(0));
+    assert!(notes.lines().count() == 1 && notes.contains("official.pt"), "{notes}");
+    assert!(notes.contains("256 pixels are assumed") && notes.contains("--crop-size 384"), "{notes}");
+    let text = std::fs::read_to_string(bench.path("out/config.json")).unwrap();
+    assert_eq!(Vjepa2Config::from_json(&text).unwrap().crop_size, 256);
 }
 
 #[cfg(unix)]
@@ -362,17 +375,18 @@ fn what_cannot_be_read_is_said_in_one_line() {
     let damaged = bench.write("damaged.pt", damaged);
     let empty = bench.write("empty.pt", "");
     let page = bench.write("page.pt", "<!DOCTYPE html><html><body>Not found</body></html>");
+    let bert = hub_folder(&bench, "bert", &models()["bert"], Some(weights(&[], "")));
     let lone = bench.write("lone.safetensors", std::fs::read(bench.path("model/model.safetensors")).unwrap());
     let out = bench.text("out");
     for (file, words) in [
         (bench.text("gone.pt"), vec!["gone.pt", "no such file"]),
         (empty.clone(), vec!["empty.pt", "empty"]),
-        (page.clone(), vec!["page.pt", "is this a safetensors file?"]),
+        (page.clone(), vec!["page.pt", "neither a PyTorch checkpoint nor a safetensors file", "get the file again"]),
         (cut.clone(), vec!["cut.pt", "is the file whole?"]),
         (fixture("legacy.pt"), vec!["legacy.pt", "before PyTorch 1.6"]),
         (fixture("torchscript.pt"), vec!["torchscript.pt", "state_dict()"]),
         (fixture("expanded.pt"), vec!["expanded.pt", "contiguous copy"]),
-        (bench.text("pictures"), vec!["pictures", "a folder without weights"]),
+        (bench.text("pictures"), vec!["pictures", "a folder without weights", "name a file"]),
         (fixture("official.json"), vec!["official.json", "index"]),
     ] {
         fails(&mut vljepa(["inspect", &file]), &words);
@@ -380,13 +394,25 @@ fn what_cannot_be_read_is_said_in_one_line() {
     }
     for (from, source, more, words) in [
         ("vjepa2-pt", &damaged, vec![], vec!["damaged.pt", "get the file again"]),
-        ("vjepa2-pt", &fixture("official.pt"), vec!["--entry", "best"], vec!["no entry `best`", "target_encoder"]),
+        (
+            "vjepa2-pt",
+            &fixture("official.pt"),
+            vec!["--entry", "best"],
+            vec!["no entry `best`", "pass --entry target_encoder"],
+        ),
         ("vjepa2-pt", &fixture("official.pt"), vec!["--crop-size", "30"], vec!["`crop_size` (30)"]),
-        ("vjepa2-pt", &fixture("little.pt"), vec![], vec!["little.pt", "no entry `target_encoder`"]),
-        ("vjepa2-pt", &lone, vec![], vec!["lone.safetensors", "not a PyTorch checkpoint"]),
+        (
+            "vjepa2-pt",
+            &fixture("little.pt"),
+            vec![],
+            vec!["little.pt", "no entry `target_encoder`", "as its authors publish"],
+        ),
+        ("vjepa2-pt", &lone, vec![], vec!["lone.safetensors", "not a PyTorch checkpoint", "use --from vjepa2"]),
         ("vjepa2", &lone, vec![], vec!["lone.safetensors", "--config FILE"]),
-        ("vjepa2", &bench.text("model"), vec![], vec!["config.json", "`model_type` is \"vljepa\""]),
-        ("hf-text", &vjepa2, vec![], vec!["config.json", "\"vjepa2\"", "gemma3_text"]),
+        ("vjepa2", &fixture("official.pt"), vec![], vec!["official.pt", "--config FILE", "--from vjepa2-pt"]),
+        ("vjepa2", &bench.text("model"), vec![], vec!["config.json", "`model_type` is \"vljepa\"", "--model"]),
+        ("hf-text", &vjepa2, vec![], vec!["config.json", "`model_type` is \"vjepa2\"", "--from vjepa2"]),
+        ("vjepa2", &bert, vec![], vec!["config.json", "`model_type` is \"bert\"", "--from hf-text"]),
     ] {
         fails(&mut vljepa(convert(from, source, &out, &more)), &words);
     }

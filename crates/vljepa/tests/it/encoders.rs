@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
 
-use crate::support::{Bench, copy, fails, json, tokenizer, vljepa};
+use crate::support::{Bench, copy, fails, json, json_with_notes, tokenizer, vljepa};
 use crate::synthetic::synthetic;
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -145,6 +145,13 @@ fn a_classifier_scores_its_own_classes() {
         &mut vljepa(["classify", &picture, "--model", &model, "--template", "a photo of {}"]),
         &["scores its own classes", "leave --template out"],
     );
+    let broken = bench.write("broken.png", "no picture");
+    let args = ["classify", &broken, &picture, "--model", &model];
+    fails(&mut vljepa(args), &["broken.png", "not a picture", "--skip-broken"]);
+    let (found, notes) = json_with_notes([&args[..], &["--skip-broken"]].concat());
+    assert!(notes.lines().count() == 1 && notes.starts_with("skipped: ") && notes.contains("broken.png"), "{notes}");
+    assert_eq!((found["results"].as_array().unwrap().len(), &found["skipped"]), (1, &json!([broken])));
+    assert_eq!(found["results"][0]["input"], picture);
     let mut config = fixture["files"]["config.json"].clone();
     config["id2label"] = json!({"0": "a"});
     bench.write("hub/config.json", config.to_string());

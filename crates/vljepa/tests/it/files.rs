@@ -44,8 +44,9 @@ fn label_lists() {
     bench.write("twice.txt", "cat\ndog\ncat\n");
     bench.write("binary.txt", [b'a', b'\n', 0xff, 0xfe]);
     for (file, words) in [
-        ("@empty.txt", ["empty.txt", "no labels"]),
-        ("@blank.txt", ["blank.txt", "no labels"]),
+        ("@empty.txt", ["empty.txt", "list is empty"]),
+        ("@blank.txt", ["blank.txt", "list is empty"]),
+        ("@pictures", ["pictures: is a folder", "one label or answer a line"]),
         ("@twice.txt", ["line 3 repeats \"cat\" of line 1", "must differ"]),
         ("@binary.txt", ["line 2", "UTF-8"]),
         ("@gone.txt", ["gone.txt", "no such file"]),
@@ -81,6 +82,8 @@ fn outputs_that_cannot_be_written() {
             &["error"],
         );
     }
+    fails(&mut vljepa(bench.args(&["demo", "--out", "@gone/page.html"])), &["gone", "no such folder to write into"]);
+    assert!(!bench.path("gone").exists());
     if cfg!(target_os = "linux") {
         fails(&mut vljepa(bench.args(&["index", "build", "@pictures", "--out", "/dev/null"])), &["not a regular file"]);
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::hub_server::{COMMIT, Fault, Fixture, Hub, REPO, TOKEN, command, etag, fails_after_notes, tree};
-use crate::support::fails;
+use crate::support::{fails, misused};
 
 #[test]
 fn a_killed_pull_goes_on_where_it_stopped() {
@@ -218,11 +218,11 @@ fn names_cannot_leave_the_cache() {
             fails(&mut command, &["no such repository"]);
             f.hub.seen();
         } else {
-            fails(&mut command, &["is no repository id"]);
+            misused(&mut command, &["is no repository id"]);
         }
     }
     for bad in ["../../x", "/etc", "a//b", ""] {
-        fails(&mut f.command(&[REPO, "--revision", bad]), &["is no revision"]);
+        misused(&mut f.command(&[REPO, "--revision", bad]), &["is no revision"]);
     }
     fails(f.command(&[REPO]).env("HF_ENDPOINT", "hub.example"), &["HF_ENDPOINT", "https://"]);
     assert!(f.hub.seen().is_empty());

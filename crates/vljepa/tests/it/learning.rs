@@ -27,7 +27,7 @@ fn the_suite_fills_every_cell_and_the_demo_agrees_with_it() {
         assert!(report["full"][cell]["n"].as_u64().unwrap() > n);
     }
 
-    let page = bench.text("new/folder/page.html");
+    let page = bench.text("page.html");
     let demo = json(bench.args(&["demo", "--out", &page]));
     for score in demo["scores"].as_array().unwrap() {
         let cell = &report["cells"][score["cell"].as_str().unwrap()];

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Bench, fails, json, vljepa};
+use crate::support::{Bench, fails, json, misused, vljepa};
 
 /// The same command on a machine without a graphics driver: only Vulkan, and no Vulkan driver.
 fn without_adapter(command: &mut assert_cmd::Command) -> &mut assert_cmd::Command {
@@ -89,8 +89,11 @@ fn bad_usage_is_two() {
 
 #[test]
 fn absurd_sizes_are_refused() {
+    for frames in ["0", "3", "1026"] {
+        misused(&mut vljepa(["bench", "model", "--frames", frames]), &["--frames", frames, "even number up to 1024"]);
+    }
     for size in ["0", "16385", "18446744073709551615"] {
-        fails(&mut vljepa(["bench", "matmul", "--sizes", size]), &["--sizes", size]);
+        misused(&mut vljepa(["bench", "matmul", "--sizes", size]), &["--sizes", size, "from 1 to 16384"]);
     }
 }
 

@@ -18,11 +18,18 @@ fn folders() {
     let run = |model: &str| vljepa(["embed-text", "cat", "--model", &bench.text(model)]);
     fails(&mut run("gone"), &["gone", "no such file"]);
     fails(&mut run("pictures/0.png"), &["is a file", "config.json"]);
-    fails(&mut run("pictures"), &["config.json", "no such file"]);
+    for verb in ["info", "embed-text"] {
+        let mut args = vec![verb.to_owned(), "--model".into(), bench.text("pictures")];
+        args.extend((verb != "info").then(|| "cat".to_owned()));
+        fails(&mut vljepa(args), &["pictures/config.json", "no such file", "no model", "vljepa pull"]);
+    }
     for file in ["config.json", "model.safetensors", "target_tokenizer.json"] {
         copy(&bench.path("model"), &bench.path("other"));
         std::fs::remove_file(bench.path(&format!("other/{file}"))).unwrap();
-        fails(&mut run("other"), &[file, "no such file"]);
+        fails(
+            &mut run("other"),
+            &[file, "no such file", if file == "config.json" { "pull" } else { "fetch or convert" }],
+        );
         bench.write(&format!("other/{file}"), "");
         fails(&mut run("other"), &[file, "empty"]);
         std::fs::remove_file(bench.path(&format!("other/{file}"))).unwrap();
@@ -48,7 +55,7 @@ fn configurations() {
         ("[]".to_owned(), "config"),
         (unknown.to_string(), "embeding_dim"),
         (change("/format_version", 9.into()), "format_version"),
-        (change("/model_type", "gpt".into()), "gpt"),
+        (change("/model_type", "gpt".into()), "name a model of vljepa, vjepa2, bert"),
         (change("/embedding_dim", 0.into()), "embedding_dim"),
         (change("/embedding_dim", u64::MAX.into()), "embedding_dim"),
         (change("/x_encoder/hidden_size", 1_000_000_000_000u64.into()), "hidden_size"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, fails, json, picture, vljepa, weights};
+use crate::support::{Bench, fails, json, json_with_notes, picture, vljepa, weights};
 
 /// The tiny model takes 64 pictures at once: two whole batches and a part.
 const FILES: u8 = 150;
@@ -23,6 +23,13 @@ fn many() -> Bench {
 
 fn embed(bench: &Bench, out: &str) -> Value {
     json(bench.args(&["embed", "@many", "--out", &bench.text(out)]))
+}
+
+/// As [`embed`], where what an earlier run had done does not all count; what is said of it.
+fn embed_anew(bench: &Bench, out: &str) -> (Value, String) {
+    let (said, notes) = json_with_notes(bench.args(&["embed", "@many", "--out", &bench.text(out)]));
+    assert!(notes.lines().count() == 1 && notes.starts_with(&bench.text(out)), "{notes}");
+    (said, notes)
 }
 
 /// The bytes of a run that nothing stops.
@@ -124,14 +131,60 @@ fn what_has_changed_is_done_again() {
     let time = modified(&bench.path(name)) + Duration::from_secs(10);
     bench.write(name, picture(200));
     set_modified(&bench.path(name), time);
-    assert_eq!(embed(&bench, "b.npy")["resumed"], 64);
+    let (said, notes) = embed_anew(&bench, "b.npy");
+    assert_eq!((&said["resumed"], &said["done_anew"]), (&json!(64), &json!(64)));
+    assert!(notes.contains("taken over from an earlier run: 64; "), "{notes}");
+    assert!(notes.contains("64 (1 changed since, 63 in a batch with other files than then)"), "{notes}");
     let want = whole(&bench, "a.npy");
     assert_eq!(std::fs::read(bench.path("b.npy")).unwrap(), want);
     // A file more in the first batch: all of it.
     stopped(&bench, 149, "b.npy");
     bench.write("many/000a.png", picture(201));
-    assert_eq!(embed(&bench, "b.npy")["resumed"], 0);
+    let (said, notes) = embed_anew(&bench, "b.npy");
+    assert_eq!((&said["resumed"], &said["done_anew"]), (&json!(0), &json!(128)));
+    assert!(notes.contains("128 (128 in a batch with other files than then)"), "{notes}");
     assert_eq!(std::fs::read(bench.path("b.npy")).unwrap(), whole(&bench, "a.npy"));
+}
+
+#[test]
+fn a_small_run_takes_nothing_from_an_unfinished_one() {
+    let bench = many();
+    stopped(&bench, 149, "b.npy");
+    let remains = || partial("b.npy").map(|name| std::fs::read(bench.path(&name)).unwrap());
+    let before = remains();
+    let small = |inputs: &[&str]| vljepa(bench.args(&[inputs, &["--out", "@b.npy"]].concat()));
+    let words = ["b.npy.partial.jsonl", "unfinished run", "finish it", "another --out", "b.npy.partial to begin anew"];
+    fails(&mut small(&["embed", "@pictures"]), &words);
+    fails(&mut small(&["embed", "@many/000.png"]), &words);
+    fails(&mut small(&["embed-text", "cat"]), &words);
+    assert!(remains() == before && !bench.path("b.npy").exists());
+    // The same inputs with fewer files are a small run too.
+    for i in 9..FILES {
+        std::fs::remove_file(bench.path(&format!("many/{i:03}.png"))).unwrap();
+    }
+    let (said, notes) = embed_anew(&bench, "b.npy");
+    assert_eq!((&said["resumed"], &said["shape"]), (&json!(0), &json!([9, 8])));
+    assert!(notes.contains("9 in a batch with other files than then") && notes.contains("gone since: 119"), "{notes}");
+    assert_eq!(std::fs::read(bench.path("b.npy")).unwrap(), whole(&bench, "a.npy"));
+    assert!(partial("b.npy").iter().all(|name| !bench.path(name).exists()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_a_broken_file() {
+    let bench = Bench::new();
+    std::os::unix::fs::symlink(bench.path("gone.png"), bench.path("pictures/0a.png")).unwrap();
+    for args in [
+        &["embed", "@pictures"][..],
+        &["classify", "@pictures", "--labels", "a, b"],
+        &["index", "build", "@pictures", "--out", "@p.idx"],
+    ] {
+        fails(&mut vljepa(bench.args(args)), &["0a.png", "link that leads to nothing", "--skip-broken"]);
+        let output = vljepa(bench.args(&[args, &["--skip-broken"]].concat())).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && stderr.lines().count() == 1, "{stderr}");
+        assert!(stderr.starts_with("skipped: ") && stderr.contains("0a.png"), "{stderr}");
+    }
 }
 
 #[test]
@@ -172,26 +225,28 @@ fn damaged_remains_cost_work_and_nothing_else() {
     stopped(&bench, 149, "b.npy");
     let (rows, lines) = (std::fs::read(bench.path(&data)).unwrap(), std::fs::read(bench.path(&journal)).unwrap());
     assert_eq!(rows.len(), 128 * 8 * 4);
-    let ends: Vec<usize> = lines.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1).collect();
-    let torn = |upto: usize| lines[..upto].to_vec();
-    for (rows, lines, done) in [
-        // Killed while a line was written, or while rows were.
-        (rows.clone(), torn(ends[2] - 7), 64),
-        (rows.clone(), torn(ends[1]), 64),
-        (rows.clone(), torn(ends[0] - 3), 0),
-        (rows.clone(), Vec::new(), 0),
-        ([&rows[..], b"half a row"].concat(), lines.clone(), 128),
-        // Rows that did not reach the disk.
-        (rows[..100 * 8 * 4].to_vec(), lines.clone(), 64),
-        (Vec::new(), lines.clone(), 0),
-        (rows.clone(), [&lines[..ends[1]], b"{\"files\": 7}\n", &lines[ends[1]..]].concat(), 64),
-        (rows.clone(), String::from_utf8(lines.clone()).unwrap().replace("[8]", "[99999999999]").into_bytes(), 0),
+    let end = lines.len();
+    let nan = [&rows[..2240], &f32::NAN.to_le_bytes(), &rows[2244..]].concat();
+    for (rows, lines, done, note) in [
+        (rows.clone(), lines[..end - 7].to_vec(), 64, ""),
+        (nan, lines.clone(), 64, "done anew, though it had done them: 64 (64 with damaged rows)"),
+        (rows.clone(), [&lines[..], b"{\"files\": 7}\n"].concat(), 128, "whose line cannot be read"),
     ] {
         bench.write(&data, rows);
         bench.write(&journal, lines);
-        assert_eq!(embed(&bench, "b.npy")["resumed"], done);
+        let (said, notes) = match note {
+            "" => (embed(&bench, "b.npy"), String::new()),
+            _ => embed_anew(&bench, "b.npy"),
+        };
+        assert_eq!(said["resumed"], done, "{note}");
+        assert!(notes.contains(note), "no {note:?} in {notes}");
         assert_eq!(std::fs::read(bench.path("b.npy")).unwrap(), want);
     }
+    // A run of another version of this program.
+    let text = String::from_utf8(lines.clone()).unwrap();
+    bench.write(&journal, text.replace("\"vljepa_rows\":2", "\"vljepa_rows\":1"));
+    let mut command = vljepa(bench.args(&["embed", "@many", "--out", "@b.npy"]));
+    fails(&mut command, &["b.npy.partial.jsonl", "another version of this program", "begin anew"]);
     // Files that are not ours stay as they are.
     let run = || vljepa(bench.args(&["embed", "@many", "--out", "@b.npy"]));
     for notes in ["my notes\n".to_owned(), "my notes".into(), "{".repeat(5 << 20)] {
@@ -263,18 +318,12 @@ fn broken_files_are_left_out_when_asked() {
     }
     assert!(bench.files(".").iter().all(|name| !name.starts_with("c.npy")));
     let few = ["embed", "@bad/0.png", "@many/000.png", "--skip-broken"];
-    let said = json_with_notes(&bench, &[&few[..], &["--out", "@c.npy"]].concat());
+    let (said, _) = json_with_notes(bench.args(&[&few[..], &["--out", "@c.npy"]].concat()));
     assert_eq!((&said["resumed"], &said["shape"]), (&json!(0), &json!([1, 8])));
     assert!(said["skipped"][0].as_str().unwrap().ends_with("0.png"));
-    let one = json_with_notes(&bench, &few);
+    let (one, _) = json_with_notes(bench.args(&few));
     assert_eq!(one["rows"].as_array().unwrap().len(), 1);
     assert!(one["rows"][0]["input"].as_str().unwrap().ends_with("000.png"));
-}
-
-fn json_with_notes(bench: &Bench, args: &[&str]) -> Value {
-    let output = vljepa(bench.args(args)).arg("--json").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[cfg(unix)]
@@ -308,7 +357,7 @@ fn names_that_are_no_text_stop_nothing() {
     let build = ["index", "build", "@many", "--out", "@p.idx"];
     fails(&mut vljepa(bench.args(&build)), &["005-", "not UTF-8", "--skip-broken"]);
     assert!(!bench.path("p.idx").exists());
-    let built = json_with_notes(&bench, &[&build[..], &["--skip-broken"]].concat());
+    let (built, _) = json_with_notes(bench.args(&[&build[..], &["--skip-broken"]].concat()));
     assert_eq!((&built["pictures"], built["skipped"].as_array().unwrap().len()), (&json!(151), 1));
 }
 
@@ -319,7 +368,7 @@ fn an_index_names_the_flag_that_leaves_broken_files_out() {
     bench.write("many/149.png", &picture(1)[..60]);
     let build = ["index", "build", "@many", "--out", "@p.idx"];
     fails(&mut vljepa(bench.args(&build)), &["020.png", "not a picture", "--skip-broken"]);
-    let built = json_with_notes(&bench, &[&build[..], &["--skip-broken"]].concat());
+    let (built, _) = json_with_notes(bench.args(&[&build[..], &["--skip-broken"]].concat()));
     assert_eq!((&built["pictures"], built["skipped"].as_array().unwrap().len()), (&json!(148), 2));
     // Rows stand beside their files where some are left out.
     let search = json(bench.args(&["search", "@p.idx", "cat", "--top", "148"]));

@@ -42,6 +42,28 @@ pub fn fails(command: &mut Command, words: &[&str]) {
     }
 }
 
+/// Runs a command whose arguments the parser must refuse: code 2, nothing on stdout, on stderr what it says of them, with
+/// each of `words` in it.
+#[track_caller]
+pub fn misused(command: &mut Command, words: &[&str]) {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(output.stdout.is_empty() && stderr.starts_with("error: "), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "no {word:?} in: {stderr}");
+    }
+}
+
+/// Runs a command that must succeed; its JSON document, and what it notes on stderr.
+#[track_caller]
+pub fn json_with_notes<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> (Value, String) {
+    let output = vljepa(args).arg("--json").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    (serde_json::from_slice(&output.stdout).unwrap(), stderr)
+}
+
 /// A WordPiece tokenizer of single letters.
 pub fn tokenizer() -> String {
     let special = |id: usize, name: &str| {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use vljepa_model::weights::{SafeTensors, read_f32};
 
-use crate::support::{Bench, json, vljepa, weights};
+use crate::support::{Bench, fails, json, json_with_notes, vljepa, weights};
 
 fn vector(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -158,6 +158,26 @@ fn broken_pictures_are_left_out_of_an_index_when_asked() {
     assert_eq!(value["pictures"], 9);
     assert!(value["skipped"][0].as_str().unwrap().ends_with("bad.png"));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("skipped: "));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_left_out_of_a_classification_when_asked() {
+    let bench = Bench::new();
+    bench.write("pictures/1.png", "no picture");
+    let args = ["classify", "@pictures", "--labels", "cat, dog"];
+    fails(&mut vljepa(bench.args(&args)), &["1.png", "not a picture", "--skip-broken"]);
+    let (some, notes) = json_with_notes(bench.args(&[&args[..], &["--skip-broken"]].concat()));
+    assert!(notes.lines().count() == 1 && notes.starts_with("skipped: ") && notes.contains("1.png"), "{notes}");
+    let results = some["results"].as_array().unwrap();
+    assert!(results.len() == 8 && some["skipped"][0].as_str().unwrap().ends_with("1.png"), "{some}");
+    // Each stands beside its own labels.
+    for result in results {
+        let one = json(bench.args(&["classify", result["input"].as_str().unwrap(), "--labels", "cat, dog"]));
+        let cosine = |r: &Value| r["labels"][0]["cosine"].as_f64().unwrap();
+        assert!((cosine(&one["results"][0]) - cosine(result)).abs() < 1e-5, "{result}");
+    }
+    let text = vljepa(bench.args(&[&args[..], &["--skip-broken"]].concat())).output().unwrap();
+    assert_eq!(String::from_utf8(text.stdout).unwrap().lines().count(), 16);
 }
 
 #[test]

@@ -1,0 +1,266 @@
+//! What is done of a file of rows that is being made, beside its place, so that a run that was stopped goes on.
+//!
+//! While `F` is being made there are `F.partial`, the rows (f32, little endian) of one batch behind those of the other, and
+//! `F.partial.jsonl`: a line with what the rows depend on, then a line for each batch with the place of its rows, its files,
+//! their sizes and times, and a checksum of all that and of the rows. Rows reach the disk before the line that tells of them.
+//! A batch is taken over, wherever it is, when its files are as they were and go through the model together again: how many
+//! do decides the bits of each. All else is done anew and put behind what is there; nothing of it is removed before the end.
+
+mod earlier;
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use serde_json::Value;
+
+pub use earlier::Resumed;
+use earlier::{Done, Earlier, Head, Line, Piece, Stored, VERSION, key};
+
+use crate::error::{Error, Result};
+use crate::files::{Locked, destination, same_file};
+use crate::media::{Batch, Broken, PictureEncoder, Skipped, same_shape};
+
+/// An unfinished file.
+pub(crate) struct Partial {
+    data: File,
+    data_path: PathBuf,
+    /// Holds the lock.
+    journal: File,
+    journal_path: PathBuf,
+    /// Bytes of rows that are not to be written over.
+    end: u64,
+    done: Done,
+}
+
+/// `F.partial` and `F.partial.jsonl` of a file `F`, and its folder.
+fn places(out: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
+    let (real, dir) = destination(out)?;
+    let name = real.file_name().unwrap_or_default();
+    let beside = |suffix: &str| {
+        let mut name = name.to_os_string();
+        name.push(suffix);
+        dir.join(name)
+    };
+    Ok((beside(".partial"), beside(".partial.jsonl"), dir))
+}
+
+/// Whether an unfinished run has begun `out`.
+///
+/// # Errors
+/// What a file cannot replace.
+pub fn is_begun(out: &Path) -> Result<bool> {
+    let (_, journal, _) = places(out)?;
+    Ok(journal.exists())
+}
+
+/// Refuses a file that an unfinished run has begun.
+///
+/// # Errors
+/// Such a file, and what a file cannot replace.
+pub(crate) fn check_unbegun(out: &Path) -> Result<()> {
+    let (data, journal, _) = places(out)?;
+    if journal.exists() { Err(Error::content(journal, begun(&data, "`vljepa embed`"))) } else { Ok(()) }
+}
+
+/// What is said of an unfinished file that another run has begun.
+fn begun(data: &Path, whose: &str) -> String {
+    format!(
+        "an unfinished run of {whose} has begun this file; run that one again to finish it, name another --out, or remove \
+         this file and {} to begin anew",
+        data.file_name().unwrap_or_default().to_string_lossy()
+    )
+}
+
+impl Partial {
+    /// Begins the file `out`, or finds what an earlier run of the same `identity` has done of it.
+    ///
+    /// # Errors
+    /// As [`embed_to_file`](crate::embed_to_file); what is there then stays as it is.
+    pub(crate) fn open(
+        out: &Path,
+        identity: &Value,
+        encoder: &dyn PictureEncoder,
+        files: &[PathBuf],
+        broken: Broken,
+    ) -> Result<Self> {
+        let (data_path, journal_path, _) = places(out)?;
+        if data_path.exists() && !journal_path.exists() {
+            let reason = "is in the way: the rows of an unfinished run would go there; move it away";
+            return Err(Error::content(data_path, reason));
+        }
+        let open = |path: &Path| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            options.open(path).map_err(Error::io(path, "writing"))
+        };
+        let journal = loop {
+            let journal = open(&journal_path)?;
+            match Locked::from(journal.try_lock()) {
+                Locked::Theirs => {
+                    let reason = "another run is writing this file; wait for it, or stop it";
+                    return Err(Error::content(journal_path, reason));
+                }
+                Locked::Nobodys => break journal,
+                // Whoever held it may have removed it; then the lock is on nothing.
+                Locked::Ours if same_file(&journal, &journal_path) => break journal,
+                Locked::Ours => {}
+            }
+        };
+        let fresh = journal.metadata().is_ok_and(|meta| meta.len() == 0);
+        let mut head = serde_json::to_vec(&Head { vljepa_rows: VERSION, of: identity.clone() })
+            .map_err(|e| Error::content(&journal_path, e.to_string()))?;
+        head.push(b'\n');
+        let opened = Earlier::read(&data_path, (&journal, &journal_path), &head, identity)
+            .and_then(|earlier| Ok((earlier.plan(encoder, files, broken)?, earlier, open(&data_path)?)));
+        let (done, earlier, data) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // What was made for this run alone goes.
+                if fresh {
+                    let _ = std::fs::remove_file(&journal_path);
+                }
+                return Err(error);
+            }
+        };
+        let mut partial = Self { data, data_path, journal, journal_path, end: earlier.end, done };
+        partial.cut(earlier.whole, &head)?;
+        Ok(partial)
+    }
+
+    /// Cuts off what is no whole line, and rows that no line tells of.
+    fn cut(&mut self, whole: u64, head: &[u8]) -> Result<()> {
+        self.data.set_len(self.end).map_err(Error::io(&self.data_path, "writing"))?;
+        self.data.seek(SeekFrom::Start(self.end)).map_err(Error::io(&self.data_path, "writing"))?;
+        self.journal.set_len(whole).map_err(Error::io(&self.journal_path, "writing"))?;
+        self.journal.seek(SeekFrom::Start(whole)).map_err(Error::io(&self.journal_path, "writing"))?;
+        if whole == 0 { self.append(head) } else { Ok(()) }
+    }
+
+    fn append(&mut self, line: &[u8]) -> Result<()> {
+        let written = self.journal.write_all(line).and_then(|()| self.journal.sync_data());
+        written.map_err(Error::io(&self.journal_path, "writing"))
+    }
+
+    /// Adds a batch that was just done.
+    ///
+    /// # Errors
+    /// Rows of another shape, and what writing reports.
+    pub(crate) fn add(&mut self, files: &[PathBuf], batch: Batch) -> Result<()> {
+        let (rows, Range { start, end }) = (&batch.rows, batch.files.clone());
+        let bytes: Vec<u8> = rows.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
+        if rows.rows() > 0 {
+            if !self.done.shape.is_empty() {
+                same_shape(&self.done.shape, rows.shape(), &files[start])?;
+            }
+            self.done.shape = rows.shape().to_vec();
+            let written = self.data.write_all(&bytes).and_then(|()| self.data.sync_data());
+            written.map_err(Error::io(&self.data_path, "writing"))?;
+        }
+        let stored = Stored {
+            at: self.end,
+            shape: rows.shape().to_vec(),
+            files: batch.files.map(|i| key(&files[i])).zip(batch.stamps).collect(),
+            skipped: batch.broken.iter().map(|(i, e)| (i - start, e.to_string())).collect(),
+        };
+        let line = stored.sum(&bytes).and_then(|sum| serde_json::to_vec(&Line { batch: stored, sum }));
+        let mut line = line.map_err(|e| Error::content(&self.journal_path, e.to_string()))?;
+        line.push(b'\n');
+        self.append(&line)?;
+        let skipped = batch.broken.iter().map(|(i, e)| (*i, e.to_string())).collect();
+        self.done.pieces.insert(start, Piece { end, at: self.end, rows: rows.rows(), skipped });
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// What of an earlier run counts.
+    pub(crate) fn resumed(&self) -> Resumed {
+        self.done.resumed
+    }
+
+    /// The files of `count` that are not done, in runs.
+    pub(crate) fn missing(&self, count: usize) -> Vec<Range<usize>> {
+        let mut missing = Vec::new();
+        let mut at = 0;
+        for (start, piece) in &self.done.pieces {
+            missing.push(at..*start);
+            at = piece.end;
+        }
+        missing.push(at..count);
+        missing.retain(|run| !run.is_empty());
+        missing
+    }
+
+    /// Rows of this run's files so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.done.pieces.values().map(|piece| piece.rows).sum()
+    }
+
+    /// Shape of a row.
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.done.shape
+    }
+
+    /// Whether there are no rows to go on with, of this run or an earlier one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    /// The files left out, in order, and why.
+    pub(crate) fn left_out(&self, files: &[PathBuf]) -> Vec<Skipped> {
+        let skipped = self.done.pieces.values().flat_map(|piece| &piece.skipped);
+        skipped.map(|(i, why)| Skipped { path: files[*i].clone(), error: why.clone() }).collect()
+    }
+
+    /// The rows of all files, in their order, as bytes.
+    ///
+    /// # Errors
+    /// What reading, and where they are stored in another order copying, reports.
+    pub(crate) fn ordered(&self, out: &Path) -> Result<Mmap> {
+        let row = self.done.row_bytes();
+        let mut length = 0;
+        let mut in_order = true;
+        for piece in self.done.pieces.values().filter(|piece| piece.rows > 0) {
+            in_order &= piece.at == length;
+            length += row * piece.rows as u64;
+        }
+        let copy;
+        let file = if in_order {
+            &self.data
+        } else {
+            copy = self.copied(out, row)?;
+            &copy
+        };
+        // SAFETY: the mapping is read-only; one file is locked by us, the other has no name.
+        let map = unsafe { memmap2::MmapOptions::new().len(length as usize).map(file) };
+        map.map_err(Error::io(&self.data_path, "reading"))
+    }
+
+    /// The rows in their order in a file without a name.
+    fn copied(&self, out: &Path, row: u64) -> Result<File> {
+        let (_, _, dir) = places(out)?;
+        let mut copy = tempfile::tempfile_in(&dir).map_err(Error::io(&dir, "writing"))?;
+        for piece in self.done.pieces.values() {
+            let mut data = &self.data;
+            data.seek(SeekFrom::Start(piece.at)).map_err(Error::io(&self.data_path, "reading"))?;
+            let bytes = row * piece.rows as u64;
+            let copied = std::io::copy(&mut data.take(bytes), &mut copy).map_err(Error::io(&dir, "writing"))?;
+            if copied != bytes {
+                return Err(Error::content(&self.data_path, "another program has cut it; run this again"));
+            }
+        }
+        Ok(copy)
+    }
+
+    /// Removes the two files.
+    pub(crate) fn remove(self) {
+        let Self { data, data_path, journal, journal_path, .. } = self;
+        // Should one stay, the next run cuts it or says that it is in the way. The lock goes last: no other run may have
+        // begun to write what is removed.
+        let _ = std::fs::remove_file(&data_path);
+        let _ = std::fs::remove_file(&journal_path);
+        drop((data, journal));
+    }
+}
