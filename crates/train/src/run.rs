@@ -173,6 +173,9 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
     }
     observer(&Event::Note("encoding the texts of the concepts".into()));
     let Prepared { mut trainer, corpus, tokenizer_json } = assemble(&options.device, &config)?;
+    if let Some(cut) = trainer.cut_texts()? {
+        observer(&Event::Note(format!("texts of the concepts: {cut}")));
+    }
 
     let mut seconds = 0.0;
     if options.resume {

@@ -15,7 +15,8 @@ mod pull;
 mod train;
 
 use clap::Parser;
-use vljepa::{AnyFolder, Error, Model, ModelFolder, Need, Result};
+use vljepa::{AnyFolder, Asked, Error, Model, ModelFolder, Need, Result};
+use vljepa_model::CutTexts;
 
 use args::{Cli, Common, Verb};
 use output::Output;
@@ -56,6 +57,19 @@ fn load(args: &args::ModelArgs, common: &Common, need: Need) -> Result<(ModelFol
 fn open(folder: &ModelFolder, args: &args::ModelArgs, common: &Common) -> Result<Model> {
     let device = vljepa::open_device(&common.device)?;
     Model::load_as(&device, folder, args.precision.into())
+}
+
+/// Says that texts were cut; `place` tells where the one of an index comes from.
+fn note_cut(cut: Option<&CutTexts>, place: impl FnOnce(usize) -> String, out: &Output) {
+    if let Some(cut) = cut {
+        out.note(&format!("{}: {cut}", place(cut.index)));
+    }
+}
+
+/// Says that a query was cut: that of `flag`, or where it was not given the model's own.
+fn note_query(asked: &Asked<'_>, flag: Option<&str>, out: &Output) {
+    let own = || format!("{}: its default query", asked.origin());
+    note_cut(asked.cut(), |_| flag.map_or_else(own, str::to_owned), out);
 }
 
 /// A failure of JSON output, which only numbers that are not finite can bring about.

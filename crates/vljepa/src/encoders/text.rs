@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vljepa_model::config::{Pooling, YEncoderConfig, parameter_count};
 use vljepa_model::weights::{WeightSource, bare_text, check};
-use vljepa_model::{Forward, Precision, SentenceFolder, SentenceWeights, TextTokenizer, YEncoder};
+use vljepa_model::{CutTexts, Forward, Precision, SentenceFolder, SentenceWeights, TextTokenizer, YEncoder};
 use vljepa_tensor::Device;
 
 use super::{CONFIG, MAX_JSON, hash_of};
@@ -140,11 +140,12 @@ impl TextModel {
         &self.device
     }
 
-    /// Unit rows of texts, in their order, behind the folder's default prompt. `done` hears how many are done.
+    /// Unit rows of texts, in their order, behind the folder's default prompt, and which texts were cut to the longest
+    /// that the encoder takes. `done` hears how many are done.
     ///
     /// # Errors
     /// A text without tokens, or with one outside the vocabulary, and what the device reports.
-    pub fn embed_texts(&self, texts: &[String], done: impl FnMut(usize)) -> Result<Embeddings> {
+    pub fn embed_texts(&self, texts: &[String], done: impl FnMut(usize)) -> Result<(Embeddings, Option<CutTexts>)> {
         let side = TextSide {
             origin: &self.origin,
             device: &self.device,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
 
-use crate::support::{Bench, copy, fails, json, tokenizer, vljepa};
+use crate::support::{Bench, copy, fails, json, noted, tokenizer, vljepa};
 use crate::synthetic::synthetic;
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -235,7 +235,11 @@ fn text_encoders_give_the_rows_of_the_reference() {
     for kind in ["bert", "gemma3", "qwen3"] {
         let model = folder(&bench, kind, &fixture[kind]);
         let rows = |more: &[&str]| {
-            let got = json([&["embed-text", "--model", &model], &texts[..], more].concat());
+            let (got, notes) = noted([&["embed-text", "--model", &model], &texts[..], more].concat());
+            assert!(
+                notes.starts_with("TEXT 5: \"a text of more letters than") && notes.ends_with("to its 40\n"),
+                "{notes}"
+            );
             got["rows"].as_array().unwrap().iter().map(|r| vector(&r["embedding"])).collect::<Vec<_>>()
         };
         let same = |got: &[Vec<f64>], want: &Value, what: &str| {
