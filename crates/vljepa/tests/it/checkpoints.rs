@@ -150,6 +150,19 @@ fn text_models_are_read_from_shards_too() {
     bench.write("gemma/tokenizer.json", models["gemma3_text_tokenizer"].to_string());
     let said = json(convert("hf-text", &folder, &bench.text("gemma_out"), &[]));
     assert_eq!(said["tensors"].as_u64(), Some(specs.len() as u64));
+
+    let specs = TextKind::Llama.tensors(&models["llama"].to_string()).unwrap();
+    let folder = hub_folder(&bench, "llama", &models["llama"], Some(weights(&specs, "")));
+    let modules = bench.write("llama/modules.json", "[]");
+    let out = bench.text("llama_out");
+    fails(
+        &mut vljepa(convert("hf-text", &folder, &out, &[])),
+        &["llama/modules.json", "not read", "move the file away"],
+    );
+    assert!(!bench.path("llama_out").exists());
+    std::fs::remove_file(modules).unwrap();
+    assert_eq!(json(convert("hf-text", &folder, &out, &[]))["model"], "Llama text model");
+    assert_eq!(bench.files("llama_out"), ["config.json", "model.safetensors", "tokenizer.json"]);
 }
 
 /// The vectors of a document of `embed` or `embed-text`.

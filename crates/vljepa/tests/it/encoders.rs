@@ -46,6 +46,12 @@ pub fn vjepa2(bench: &Bench, name: &str) -> (String, Value) {
     (folder(bench, name, &fixture), fixture)
 }
 
+/// The text encoder `kind` of the fixture in a folder of that name, and the fixture's texts.
+pub fn text(bench: &Bench, kind: &str) -> (String, Vec<String>) {
+    let fixture = read("text.json");
+    (folder(bench, kind, &fixture[kind]), serde_json::from_value(fixture["texts"].clone()).unwrap())
+}
+
 fn vector(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }

@@ -1,8 +1,157 @@
-//! Texts that are longer than a model takes.
+//! Text encoders with the modules of sentence-transformers through `convert`; texts that are longer than a model takes.
 
 use serde_json::{Value, json};
+use vljepa_model::weights::{SafeTensors, Writer, read_f32};
 
-use crate::support::{Bench, json, noted, tokenizer, vljepa};
+use crate::encoders;
+use crate::support::{Bench, fails, json, noted, tokenizer, vljepa};
+
+fn convert(bench: &Bench, source: &str, out: &str) -> Vec<String> {
+    ["convert", "--from", "hf-text", source, "--out", &bench.text(out)].map(String::from).to_vec()
+}
+
+/// Every file of a folder of files and folders of files, by its path.
+fn files(bench: &Bench, folder: &str) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for name in bench.files(folder) {
+        let path = format!("{folder}/{name}");
+        match bench.path(&path).is_dir() {
+            true => all.extend(files(bench, &path).into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes))),
+            false => all.push((name, std::fs::read(bench.path(&path)).unwrap())),
+        }
+    }
+    all
+}
+
+/// The document of `embed-text`.
+fn embedded(model: &str, texts: &[String]) -> Value {
+    let args = ["embed-text", "--model", model].map(String::from);
+    noted([&args[..], texts].concat()).0
+}
+
+/// EmbeddingGemma's layout with nothing as it would be without its files: two Dense heads, one in shards and one in
+/// f16, the last token, a prompt, twenty tokens, twelve numbers.
+fn odd_gemma(bench: &Bench) -> (String, Vec<String>) {
+    let (model, texts) = encoders::text(bench, "gemma3");
+    let write = |name: &str, content: Value| bench.write(&format!("gemma3/{name}"), content.to_string());
+    write("1_Pooling/config.json", json!({"pooling_mode": "lasttoken"}));
+    write("sentence_bert_config.json", json!({"max_seq_length": 20}));
+    let prompts = json!({"prompts": {"q": "find ", "d": "keep "}, "default_prompt_name": "q", "truncate_dim": 12});
+    write("config_sentence_transformers.json", prompts);
+    let part = bench.path("gemma3/2_Dense/part.safetensors");
+    std::fs::rename(bench.path("gemma3/2_Dense/model.safetensors"), part).unwrap();
+    let map = json!({"weight_map": {"linear.weight": "part.safetensors"}});
+    write("2_Dense/model.safetensors.index.json", map);
+    let bytes = std::fs::read(bench.path("gemma3/3_Dense/model.safetensors")).unwrap();
+    let values = read_f32(&SafeTensors::parse("head", &bytes).unwrap(), "linear.weight", &[24, 24]).unwrap();
+    let mut writer = Writer::new();
+    writer.f16("linear.weight", &[24, 24], &values).unwrap();
+    bench.write("gemma3/3_Dense/model.safetensors", writer.finish().unwrap());
+    (model, texts)
+}
+
+#[test]
+fn a_converted_text_encoder_gives_the_same_embeddings() {
+    let bench = Bench::new();
+    let (model, texts) = odd_gemma(&bench);
+    let out = bench.text("out");
+    let said = json(convert(&bench, &model, "out"));
+    assert_eq!(said["model"], "Gemma3 text model with 2 Dense heads");
+    assert_eq!(said["tensors"].as_u64(), Some(28 + 2));
+    let want = embedded(&model, &texts);
+    assert_eq!(want["dim"], 12);
+    assert_eq!(embedded(&out, &texts), want, "to the bit");
+
+    let found = files(&bench, "out");
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+            "3_Dense/config.json",
+            "3_Dense/model.safetensors",
+            "config.json",
+            "config_sentence_transformers.json",
+            "model.safetensors",
+            "modules.json",
+            "sentence_bert_config.json",
+            "tokenizer.json",
+            "tokenizer_config.json"
+        ]
+    );
+    let weights = found.iter().filter(|(name, _)| name.ends_with(".safetensors"));
+    assert_eq!(said["bytes"].as_u64(), Some(weights.map(|(_, bytes)| bytes.len() as u64).sum()));
+    for (head, dtype) in [("2_Dense", "F32"), ("3_Dense", "F16")] {
+        let head = json(["inspect", &bench.text(&format!("out/{head}/model.safetensors"))]);
+        assert_eq!((&head["tensors"][0]["dtype"], &head["parameters"]), (&json!(dtype), &json!(24 * 24)));
+    }
+    // What was written can be read as such again.
+    json(convert(&bench, &out, "again"));
+    assert_eq!(files(&bench, "again"), found);
+    // Each of the files matters.
+    for name in ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"] {
+        let path = bench.path(&format!("out/{name}"));
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_ne!(embedded(&out, &texts)["rows"], want["rows"], "{name}");
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn converted_folders_keep_the_limits_of_their_tokenizers() {
+    let bench = Bench::new();
+    for kind in ["bert", "gemma3", "qwen3"] {
+        let (model, texts) = encoders::text(&bench, kind);
+        let out = bench.text(&format!("{kind}_out"));
+        json(convert(&bench, &model, &out));
+        let want = embedded(&model, &texts);
+        assert_eq!(embedded(&out, &texts), want, "{kind}");
+        // A file of weights stands for the folder that it lies in.
+        let file = bench.text(&format!("{kind}_file"));
+        json(convert(&bench, &format!("{model}/model.safetensors"), &file));
+        assert_eq!(files(&bench, &format!("{kind}_file")), files(&bench, &format!("{kind}_out")));
+        std::fs::remove_file(bench.path(&format!("{kind}_out/tokenizer_config.json"))).unwrap();
+        assert_ne!(embedded(&out, &texts)["rows"][4], want["rows"][4], "{kind}");
+    }
+}
+
+#[test]
+fn modules_that_cannot_be_carried_are_refused() {
+    let bench = Bench::new();
+    let (model, _) = odd_gemma(&bench);
+    let dense = |keys: Value| {
+        let mut file = json!({"in_features": 24, "out_features": 24, "bias": false});
+        file.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        file.to_string().into_bytes()
+    };
+    let module = |kind: &str, path: &str| json!([{"idx": 0, "path": path, "type": kind}]).to_string().into_bytes();
+    let mut writer = Writer::new();
+    writer.f32("linear.weight", &[24, 12], &[0.5; 24 * 12]).unwrap();
+    let before = bench.files(".");
+    for (name, bytes, words) in [
+        ("1_Pooling/config.json", br#"{"pooling_mode": "cls"}"#.to_vec(), vec!["config.json", "pooling cls", "mean"]),
+        ("1_Pooling/config.json", Vec::new(), vec!["1_Pooling/config.json", "empty"]),
+        ("2_Dense/config.json", dense(json!({"activation_function": "torch.nn.Tanh"})), vec!["2_Dense", "Tanh"]),
+        ("3_Dense/model.safetensors", writer.finish().unwrap(), vec!["gemma3", "dense.1.linear.weight"]),
+        ("3_Dense/model.safetensors", b"nonsense of some length".to_vec(), vec!["3_Dense/model.safetensors"]),
+        ("2_Dense/part.safetensors", Vec::new(), vec!["2_Dense/part.safetensors", "empty"]),
+        ("modules.json", module("models.CNN", "1_CNN"), vec!["module CNN"]),
+        ("modules.json", module("models.Pooling", "../gemma3/1_Pooling"), vec!["no folder below it"]),
+        ("config_sentence_transformers.json", br#"{"default_prompt_name": "x"}"#.to_vec(), vec!["default_prompt_name"]),
+    ] {
+        let path = bench.path(&format!("gemma3/{name}"));
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        fails(&mut vljepa(convert(&bench, &model, "out")), &words);
+        std::fs::write(&path, good).unwrap();
+    }
+    std::fs::remove_file(bench.path("gemma3/2_Dense/model.safetensors.index.json")).unwrap();
+    fails(&mut vljepa(convert(&bench, &model, "out")), &["2_Dense", "a folder without weights"]);
+    assert_eq!(bench.files("."), before, "nothing half-written");
+}
 
 /// Letters in words of four, each letter a token: `count` of them.
 fn letters(count: usize) -> String {
