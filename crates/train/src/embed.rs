@@ -66,7 +66,7 @@ impl Embedder<'_> {
     ///
     /// # Errors
     /// Texts that cannot be split into tokens.
-    pub fn cut(&self, texts: &[impl AsRef<str>]) -> Result<Option<CutTexts>> {
+    pub(crate) fn cut(&self, texts: &[impl AsRef<str>]) -> Result<Option<CutTexts>> {
         Ok(self.tokenizer.encode_all(&self.model.config.y_encoder.prompt, texts)?.1)
     }
 

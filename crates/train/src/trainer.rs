@@ -174,7 +174,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Texts that cannot be split into tokens.
-    pub fn cut_texts(&self) -> Result<Option<CutTexts>> {
+    pub(crate) fn cut_texts(&self) -> Result<Option<CutTexts>> {
         let o = &self.config.objective;
         // Whitening looks at the tags too.
         let hints = (o.y_head.whiten && o.y_head.tags > 0.0).then_some(TextKind::LabelAndTags);
