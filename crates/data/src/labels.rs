@@ -11,6 +11,11 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Reads a label file: UTF-8, one label a line, white space around it ignored, blank lines skipped. There are no
 /// comments: `#1` is a label. Fails on a list without labels and on a label that occurs twice.
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
+    read_numbered_labels(path).map(|(labels, _)| labels)
+}
+
+/// [`read_labels`], and the number of the line of each label, from 1.
+pub fn read_numbered_labels(path: impl AsRef<Path>) -> Result<(Vec<String>, Vec<usize>), DataError> {
     let path = path.as_ref();
     // Asked before opening: a pipe waits for its writer, and a device may never end.
     let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
@@ -30,12 +35,19 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
         let line = 1 + e.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
         DataError::content(path, format!("line {line} is not UTF-8 text; save the list as UTF-8"))
     })?;
-    parse_labels(&path.display().to_string(), text.lines())
+    numbered(&path.display().to_string(), text.lines())
 }
 
 /// Checks labels from anywhere as [`read_labels`] does; `origin` is what errors call the list.
 pub fn parse_labels<'a>(origin: &str, lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>, DataError> {
-    let mut labels = Vec::new();
+    numbered(origin, lines).map(|(labels, _)| labels)
+}
+
+fn numbered<'a>(
+    origin: &str,
+    lines: impl IntoIterator<Item = &'a str>,
+) -> Result<(Vec<String>, Vec<usize>), DataError> {
+    let (mut labels, mut numbers) = (Vec::new(), Vec::new());
     let mut first_lines = HashMap::new();
     for (line, label) in (1..).zip(lines) {
         let label = label.trim_start_matches('\u{feff}').trim();
@@ -51,9 +63,10 @@ pub fn parse_labels<'a>(origin: &str, lines: impl IntoIterator<Item = &'a str>) 
             });
         }
         labels.push(label.to_owned());
+        numbers.push(line);
     }
     if labels.is_empty() {
         return Err(DataError::content(origin, "the list is empty; write one label or answer a line"));
     }
-    Ok(labels)
+    Ok((labels, numbers))
 }

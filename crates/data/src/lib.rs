@@ -18,7 +18,7 @@ pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};
 pub use decode::{Limits, PICTURE_EXTENSIONS, decode_bytes, decode_file};
 pub use encode::{encode_jpeg, encode_png};
 pub use error::DataError;
-pub use labels::{parse_labels, read_labels};
+pub use labels::{parse_labels, read_labels, read_numbered_labels};
 pub use picture::{Rgb8Image, Rgba8Image};
 pub use preprocess::{CropStart, IMAGENET, Layout, Preprocess, ResizeRule};
 pub use resample::Filter;

@@ -26,7 +26,7 @@ pub use prune::prune_wordpiece;
 pub use sentence::{SentenceFolder, SentenceWeights};
 pub use text::Tokens;
 pub use text_encoder::{DecoderEncoder, TextEncoder, checkpoint_prefix};
-pub use tokenizer::{SpecialTokens, TextTokenizer};
+pub use tokenizer::{CutTexts, Encoded, SpecialTokens, TextTokenizer};
 pub use vjepa2::{AttentiveProbe, PatchIds, Prediction, Vjepa2Encoder, Vjepa2Predictor};
 pub use vljepa::{Storage, VlJepa};
 pub use y_encoder::YEncoder;

@@ -74,10 +74,10 @@ mod tests {
             prune_wordpiece(TOKENIZER.as_bytes(), |_, p| p.is_ascii() && p != "cat" && !p.starts_with("[un")).unwrap();
         assert_eq!(rows, [0, 2, 3, 4, 6, 7, 8]);
         let tokenizer = TextTokenizer::from_json(&json, 16).unwrap();
-        assert_eq!(tokenizer.encode("Cat").unwrap(), [2, 4, 5, 6, 3]);
-        assert_eq!(tokenizer.encode("dog").unwrap(), [2, 1, 3]);
+        assert_eq!(tokenizer.encode("Cat").unwrap().ids, [2, 4, 5, 6, 3]);
+        assert_eq!(tokenizer.encode("dog").unwrap().ids, [2, 1, 3]);
         let whole = TextTokenizer::from_json(TOKENIZER.as_bytes(), 16).unwrap();
-        assert_eq!(whole.encode("cat").unwrap(), [3, 5, 4]);
+        assert_eq!(whole.encode("cat").unwrap().ids, [3, 5, 4]);
     }
 
     #[test]

@@ -126,11 +126,15 @@ impl SentenceFolder {
 
     fn module(&mut self, read: &dyn Fn(&str) -> Option<Vec<u8>>, module: &Module) -> Result<()> {
         let path = module.path.trim_end_matches('/');
-        if path.split('/').any(|part| part == ".." || part.contains(['\\', ':', '\0'])) || path.starts_with('/') {
-            return fail(format!("{path:?} in `modules.json` is no folder below it"));
+        let kind = module.kind.rsplit('.').next().unwrap_or_default();
+        let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', ':', '\0']);
+        // Modules without files of their own may be at the root.
+        let root = path.is_empty() && matches!(kind, "Transformer" | "Normalize");
+        if !root && !path.split('/').all(plain) {
+            return fail(format!("{:?} in `modules.json` is no folder below it", module.path));
         }
         let file = format!("{path}/config.json");
-        match module.kind.rsplit('.').next().unwrap_or_default() {
+        match kind {
             "Transformer" if path.is_empty() => {}
             "Pooling" => {
                 let Some(pooling) = json::<PoolingFile>(read, &file)? else {

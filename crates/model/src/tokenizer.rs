@@ -1,5 +1,7 @@
 //! Texts to token ids, by `tokenizer.json`.
 
+use std::fmt;
+
 use tokenizers::PostProcessor;
 
 use crate::config::{VlJepaConfig, YEncoderConfig, YEncoderKind};
@@ -31,6 +33,62 @@ impl SpecialTokens {
             Self::Llama3 => Some((&["<|begin_of_text|>"], &[])),
             Self::Gemma3 => Some((&["<bos>"], &["<eos>"])),
             Self::Qwen3 => Some((&[], &["<|endoftext|>"])),
+        }
+    }
+}
+
+/// The token ids of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Ids with the special tokens, no more than the tokenizer's longest text has.
+    pub ids: Vec<u32>,
+    /// Tokens of the whole text with the special ones: more than `ids` has where it was cut.
+    pub tokens: usize,
+}
+
+impl Encoded {
+    /// Whether the text was longer than the tokenizer takes.
+    pub fn is_cut(&self) -> bool {
+        self.tokens > self.ids.len()
+    }
+}
+
+/// Texts that a tokenizer cut: the first of them, and how many more there are. `Display` gives the words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutTexts {
+    /// Place of the first among the texts, from 0.
+    pub index: usize,
+    /// Its beginning.
+    pub beginning: String,
+    /// Its tokens with those of the prompt and the special ones.
+    pub tokens: usize,
+    /// As many of them as were kept.
+    pub kept: usize,
+    /// How many texts behind it were cut.
+    pub others: usize,
+}
+
+/// Characters of a cut text that a message shows.
+const SHOWN: usize = 40;
+
+impl CutTexts {
+    fn first(index: usize, text: &str, encoded: &Encoded) -> Self {
+        let mut beginning: String = text.chars().take(SHOWN).collect();
+        if beginning.len() < text.len() {
+            beginning.push('…');
+        }
+        Self { index, beginning, tokens: encoded.tokens, kept: encoded.ids.len(), others: 0 }
+    }
+}
+
+impl fmt::Display for CutTexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { beginning, tokens, kept, others, .. } = self;
+        write!(f, "\"{beginning}\" has {tokens} tokens with those that the model adds, and is cut to its {kept}")?;
+        match others {
+            0 => Ok(()),
+            1 => f.write_str("; 1 other text is cut too"),
+            n => write!(f, "; {n} other texts are cut too"),
         }
     }
 }
@@ -71,6 +129,7 @@ impl TextTokenizer {
 
     fn framed(mut inner: tokenizers::Tokenizer, max_tokens: usize, special: SpecialTokens) -> Result<Self> {
         inner.with_padding(None);
+        // With a limit it would not look at the whole text, whose tokens are counted.
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         let id = |token: &&str| {
             let id = inner.token_to_id(token);
@@ -87,10 +146,6 @@ impl TextTokenizer {
         };
         if max_tokens <= added {
             return Err(bad(format!("{max_tokens} tokens at most, and {added} special ones: no room for a text")));
-        }
-        if frame.is_none() {
-            let truncation = tokenizers::TruncationParams { max_length: max_tokens, ..Default::default() };
-            inner.with_truncation(Some(truncation)).map_err(|e| bad(e.to_string()))?;
         }
         Ok(TextTokenizer { inner, max_tokens, frame, rows: None })
     }
@@ -131,27 +186,59 @@ impl TextTokenizer {
         self
     }
 
-    /// Ids of a text with its special tokens.
+    /// Ids of a text with its special tokens, and whether that is all of it.
     ///
     /// # Errors
     /// [`ModelError::Config`] when the tokenizer cannot split the text, [`ModelError::Token`] when a token has no row in
     /// the embedding table.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+    pub fn encode(&self, text: &str) -> Result<Encoded> {
         let encoding = self.inner.encode(text, self.frame.is_none());
         let encoding = encoding.map_err(|e| bad(format!("cannot encode {text:?}: {e}")))?;
-        let ids = match &self.frame {
-            None => encoding.get_ids().to_vec(),
+        let encoded = match &self.frame {
+            None => {
+                // The end of the text goes; the template's tokens, which the mask tells, stay where they are.
+                let special = encoding.get_special_tokens_mask();
+                let excess = encoding.len().saturating_sub(self.max_tokens);
+                let mut room = special.iter().filter(|&&s| s == 0).count().saturating_sub(excess);
+                let mut keep = |special: u32| {
+                    let kept = special != 0 || room > 0;
+                    room = if special == 0 { room.saturating_sub(1) } else { room };
+                    kept
+                };
+                let ids = encoding.get_ids().iter().zip(special).filter(|(_, s)| keep(**s)).map(|(id, _)| *id);
+                Encoded { ids: ids.collect(), tokens: encoding.len() }
+            }
             Some((before, after)) => {
                 let room = self.max_tokens.saturating_sub(before.len() + after.len());
                 let text = encoding.get_ids().iter().take(room);
-                before.iter().chain(text).chain(after).copied().collect()
+                let ids = before.iter().chain(text).chain(after).copied().collect();
+                Encoded { ids, tokens: before.len() + encoding.len() + after.len() }
             }
         };
         let rows = self.rows.unwrap_or(usize::MAX);
-        match ids.iter().find(|&&id| id as usize >= rows) {
-            None => Ok(ids),
+        match encoded.ids.iter().find(|&&id| id as usize >= rows) {
+            None => Ok(encoded),
             Some(&id) => Err(ModelError::Token { token: self.inner.id_to_token(id).unwrap_or_default(), id, rows }),
         }
+    }
+
+    /// Ids of texts, each behind `prompt`, and which of them were cut.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode`].
+    pub fn encode_all(&self, prompt: &str, texts: &[impl AsRef<str>]) -> Result<(Vec<Vec<u32>>, Option<CutTexts>)> {
+        let mut cut: Option<CutTexts> = None;
+        let mut rows = Vec::with_capacity(texts.len());
+        for (i, text) in texts.iter().map(AsRef::as_ref).enumerate() {
+            let encoded = self.encode(&format!("{prompt}{text}"))?;
+            match &mut cut {
+                Some(cut) if encoded.is_cut() => cut.others += 1,
+                None if encoded.is_cut() => cut = Some(CutTexts::first(i, text, &encoded)),
+                _ => {}
+            }
+            rows.push(encoded.ids);
+        }
+        Ok((rows, cut))
     }
 
     /// The number of ids, added tokens included.

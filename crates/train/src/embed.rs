@@ -2,7 +2,7 @@
 
 use vljepa_data::{Filter, Preprocess, ResizeRule, Rgba8Image};
 use vljepa_model::config::{CropStart, VlJepaConfig};
-use vljepa_model::{Forward, TextTokenizer, Tokens, VlJepa};
+use vljepa_model::{CutTexts, Forward, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::autograd::Var;
 use vljepa_tensor::{Device, Tensor};
 
@@ -62,6 +62,14 @@ impl Embedder<'_> {
         Ok(rows)
     }
 
+    /// Which texts are longer than the Y-Encoder takes, and so are embedded without their ends.
+    ///
+    /// # Errors
+    /// Texts that cannot be split into tokens.
+    pub(crate) fn cut(&self, texts: &[impl AsRef<str>]) -> Result<Option<CutTexts>> {
+        Ok(self.tokenizer.encode_all(&self.model.config.y_encoder.prompt, texts)?.1)
+    }
+
     /// Batches of texts of like length, so that little is padded; the result is in the order of `texts`.
     fn in_token_batches(
         &self,
@@ -70,10 +78,7 @@ impl Embedder<'_> {
         run: impl Fn(&Forward, &Tokens) -> Result<Vec<f32>>,
     ) -> Result<Vec<f32>> {
         let y = &self.model.config.y_encoder;
-        let ids = texts
-            .iter()
-            .map(|t| Ok(self.tokenizer.encode(&format!("{}{}", y.prompt, t.as_ref()))?))
-            .collect::<Result<Vec<Vec<u32>>>>()?;
+        let (ids, _) = self.tokenizer.encode_all(&y.prompt, texts)?;
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| (ids[i].len(), i));
         let mut rows = vec![0.0; texts.len() * width];

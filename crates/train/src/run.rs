@@ -174,6 +174,9 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
     }
     observer(&Event::Note("encoding the texts of the concepts".into()));
     let Prepared { mut trainer, tokenizer_json } = start.assemble(&options.device)?;
+    if let Some(cut) = trainer.cut_texts()? {
+        observer(&Event::Note(format!("texts of the concepts: {cut}")));
+    }
 
     let mut seconds = 0.0;
     if options.resume {

@@ -7,12 +7,12 @@ use vljepa_data::Preprocess;
 use vljepa_data::emoji::{ConceptId, Split, VendorId};
 use vljepa_model::config::{MemoryConfig, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
-use vljepa_model::{Forward, Param, Storage, TextTokenizer, Tokens, VlJepa};
+use vljepa_model::{CutTexts, Forward, Param, Storage, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::autograd::{Tape, Var};
 use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::checkpoint::{Loaded, RunState};
-use crate::config::{ObjectiveKind, TrainConfig};
+use crate::config::{ObjectiveKind, TextKind, TrainConfig};
 use crate::corpus::{Corpus, Draw, included, training_vendors};
 use crate::ema::Ema;
 use crate::embed::{Embedder, at_size, preprocess};
@@ -168,6 +168,20 @@ impl Trainer {
         self.objective.candidates(self.config.batch / self.config.accumulate)
     }
 
+    /// Which texts of the concepts are longer than the Y-Encoder takes, and so are learnt without their ends.
+    ///
+    /// # Errors
+    /// Texts that cannot be split into tokens.
+    pub(crate) fn cut_texts(&self) -> Result<Option<CutTexts>> {
+        let o = &self.config.objective;
+        // Whitening looks at the tags too.
+        let hints = (o.y_head.whiten && o.y_head.tags > 0.0).then_some(TextKind::LabelAndTags);
+        let mut texts: Vec<String> = o.texts.iter().copied().chain(hints).flat_map(|k| self.corpus.texts(k)).collect();
+        let mut seen = BTreeSet::new();
+        texts.retain(|text| seen.insert(text.clone()));
+        self.embedder().cut(&texts)
+    }
+
     /// Number of trained parameters.
     pub fn trained_parameters(&self) -> usize {
         self.model.params().iter().filter(|p| self.trained.contains(p.name())).map(|p| p.tensor().len()).sum()
@@ -218,12 +232,8 @@ impl Trainer {
             return Ok(None);
         }
         let y = &self.model.config.y_encoder;
-        let mut ids = Vec::with_capacity(classes.len());
-        for &class in classes {
-            let kind = o.texts[choice[class as usize] as usize];
-            let text = self.corpus.text(class as usize, kind);
-            ids.push(self.tokenizer.encode(&format!("{}{text}", y.prompt))?);
-        }
+        let text = |&class: &u32| self.corpus.text(class as usize, o.texts[choice[class as usize] as usize]);
+        let (ids, _) = self.tokenizer.encode_all(&y.prompt, &classes.iter().map(text).collect::<Vec<_>>())?;
         let tokens = Tokens::new(&self.device, &ids, y.config.pad_token_id())?;
         Ok(Some(self.model.encode_text(f, &tokens)?))
     }

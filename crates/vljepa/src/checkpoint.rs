@@ -92,6 +92,11 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The folder of the weights, where `config.json` and tokenizers are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A file beside the weights.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
+use vljepa_model::CutTexts;
 
 use crate::embeddings::{Embeddings, best, softmax};
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ pub struct Classifier {
     labels: Vec<String>,
     embeddings: Embeddings,
     scale: f32,
+    cut: Option<CutTexts>,
 }
 
 /// Reads a label list as `--labels a,b,c` gives it.
@@ -82,8 +84,13 @@ impl Classifier {
             )));
         }
         let texts: Vec<String> = labels.iter().map(|l| template.replace("{}", l)).collect();
-        let embeddings = model.embed_texts(&texts, done)?;
-        Ok(Self { labels, embeddings, scale: model.scale() })
+        let (embeddings, cut) = model.embed_texts(&texts, done)?;
+        Ok(Self { labels, embeddings, scale: model.scale(), cut })
+    }
+
+    /// The labels, in the template, that were cut to the model's longest text.
+    pub fn cut(&self) -> Option<&CutTexts> {
+        self.cut.as_ref()
     }
 
     /// The `k` best labels for row `i` of `pictures`.

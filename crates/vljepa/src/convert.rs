@@ -5,20 +5,22 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vljepa_model::TextTokenizer;
-use vljepa_model::config::{TextEncoderConfig, Vjepa2Config, VlJepaConfig, YEncoderConfig, parameter_count};
+use vljepa_model::config::{Vjepa2Config, VlJepaConfig, parameter_count};
 use vljepa_model::weights::{
     OpenVlJepaParts, PtFile, TextKind, Vjepa2Parts, WeightSource, bare_text, bare_vjepa2, check, official_config,
     official_vjepa2, open_vljepa, open_vljepa_config, write_safetensors,
 };
+use vljepa_model::{SentenceWeights, TextTokenizer};
 
 use crate::checkpoint::{Checkpoint, Source};
+use crate::encoders::SentenceFiles;
 use crate::error::{Error, Result};
 use crate::files::{self, OutFolder};
 
 const MAX_JSON: u64 = 64 << 20;
 const MAX_TOKENIZER: u64 = 256 << 20;
 const TOKENIZER: &str = "tokenizer.json";
+const WEIGHTS: &str = "model.safetensors";
 /// Side of the square input of a V-JEPA 2 of its authors in pixels, where it is not said: all published ones but one have it.
 pub const CROP_SIZE: usize = 256;
 
@@ -66,12 +68,19 @@ pub struct Converted {
     pub out: String,
     /// What it holds, in words.
     pub model: String,
-    /// Tensors in `model.safetensors`.
+    /// Tensors in `model.safetensors`, and in those of Dense heads.
     pub tensors: usize,
     /// Their elements together.
     pub parameters: u64,
-    /// Bytes of `model.safetensors`.
+    /// Bytes of these files.
     pub bytes: u64,
+}
+
+/// A file with weights that was written.
+struct Written {
+    tensors: usize,
+    parameters: u64,
+    bytes: u64,
 }
 
 /// Converts the checkpoint at `source` into the folder `out`, which must not exist or be empty. `progress` hears bytes
@@ -87,10 +96,7 @@ pub fn convert(
 ) -> Result<Converted> {
     let folder = OutFolder::new(out)?;
     let checkpoint = Checkpoint::open(source)?;
-    let weights = checkpoint.source()?;
-    if let (Source::Pt(file), true) = (&weights, options.checksums) {
-        file.verify().map_err(Error::model(checkpoint.path().display()))?;
-    }
+    let weights = opened(&checkpoint, options)?;
     let job = Job { source, checkpoint: &checkpoint, weights: &weights, options, folder };
     let done = match options.from {
         ConvertFrom::Vjepa2 => job.vjepa2(progress),
@@ -99,6 +105,15 @@ pub fn convert(
         ConvertFrom::OpenVlJepa { vjepa2, llama, gemma } => job.open_vljepa(vjepa2, llama, gemma, progress),
     }?;
     Ok(Converted { out: out.display().to_string(), ..done })
+}
+
+/// The weights of a checkpoint, their checksums held against them where that is asked for.
+fn opened<'a>(checkpoint: &'a Checkpoint, options: &ConvertOptions<'_>) -> Result<Source<'a>> {
+    let weights = checkpoint.source()?;
+    if let (Source::Pt(file), true) = (&weights, options.checksums) {
+        file.verify().map_err(Error::model(checkpoint.path().display()))?;
+    }
+    Ok(weights)
 }
 
 struct Job<'a> {
@@ -156,26 +171,33 @@ impl<'a> Job<'a> {
     }
 
     /// Writes `weights` and moves the folder into its place.
-    fn finish(
-        self,
+    fn finish(self, weights: &impl WeightSource, model: String, progress: impl FnMut(u64, u64)) -> Result<Converted> {
+        let Written { tensors, parameters, bytes } = self.write_weights(WEIGHTS, weights, self.source, progress)?;
+        self.folder.persist()?;
+        Ok(Converted { out: String::new(), model, tensors, parameters, bytes })
+    }
+
+    /// Writes weights into the file `name` as they are; `origin` is where they come from.
+    fn write_weights(
+        &self,
+        name: &str,
         weights: &impl WeightSource,
-        model: String,
+        origin: &Path,
         mut progress: impl FnMut(u64, u64),
-    ) -> Result<Converted> {
+    ) -> Result<Written> {
         let names = weights.names();
         let found = names.iter().filter_map(|n| weights.tensor(n));
         let parameters = found.map(|t| (t.bytes.len() / t.dtype.size()) as u64).sum();
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let mut bytes = 0;
-        self.folder.stream("model.safetensors", |out: &mut dyn Write| {
+        self.folder.stream(name, |out: &mut dyn Write| {
             let heard = |done, total| {
                 bytes = total;
                 progress(done, total);
             };
-            write_safetensors(weights, &metadata, out, heard).map_err(Error::model(self.source.display()))
+            write_safetensors(weights, &metadata, out, heard).map_err(Error::model(origin.display()))
         })?;
-        self.folder.persist()?;
-        Ok(Converted { out: String::new(), model, tensors: names.len(), parameters, bytes })
+        Ok(Written { tensors: names.len(), parameters, bytes })
     }
 
     fn vjepa2(self, progress: impl FnMut(u64, u64)) -> Result<Converted> {
@@ -230,12 +252,52 @@ impl<'a> Job<'a> {
         kind.tensors(&text).map_err(Error::model(path.display()))?;
         let (weights, kind) = bare_text(self.weights, &text).map_err(Error::model(self.source.display()))?;
         self.folder.write("config.json", text.as_bytes())?;
-        let tokenizer = tokenizer(&self.checkpoint.beside(TOKENIZER), |json| match kind {
-            TextKind::Llama => TextTokenizer::from_json(json, usize::MAX),
-            _ => TextTokenizer::for_targets(json, &YEncoderConfig::new(TextEncoderConfig::from_json(&text)?)),
-        })?;
+        if kind == TextKind::Llama {
+            let modules = self.checkpoint.beside("modules.json");
+            if modules.exists() {
+                let reason = "modules of sentence-transformers behind a Llama are not read; \
+                              move the file away to convert the Llama alone";
+                return Err(Error::content(modules, reason));
+            }
+            let tokenizer = self.tokenizer(|json| TextTokenizer::from_json(json, usize::MAX))?;
+            self.folder.write(TOKENIZER, &tokenizer)?;
+            return self.finish(&weights, format!("{kind:?} text model"), progress);
+        }
+        let sentence = SentenceFiles::read(self.checkpoint.dir(), &text, &path)?;
+        let config = &sentence.folder.config;
+        let tokenizer = self.tokenizer(|json| TextTokenizer::for_targets(json, config))?;
         self.folder.write(TOKENIZER, &tokenizer)?;
-        self.finish(&weights, format!("{kind:?} text model"), progress)
+        for (name, bytes) in &sentence.files {
+            self.folder.write(name, bytes)?;
+        }
+        let folders = &sentence.folder.dense_folders;
+        let heads = folders.iter().map(|f| Checkpoint::open(&self.checkpoint.beside(f))).collect::<Result<Vec<_>>>()?;
+        let sources = heads.iter().map(|head| opened(head, self.options)).collect::<Result<Vec<_>>>()?;
+        let whole = SentenceWeights::new(&weights, sources.iter().map(|s| s as &dyn WeightSource).collect());
+        check(&whole, &config.tensors(), &[]).map_err(Error::model(self.source.display()))?;
+        // A folder that two modules share is written once.
+        let by_folder: BTreeMap<_, _> = folders.iter().zip(heads.iter().zip(&sources)).collect();
+        let write = |(folder, (head, source)): (&String, (&Checkpoint, &Source<'_>))| {
+            self.write_weights(&format!("{folder}/{WEIGHTS}"), source, head.path(), |_, _| ())
+        };
+        let written = by_folder.into_iter().map(write).collect::<Result<Vec<_>>>()?;
+        let model = match folders.len() {
+            0 => format!("{kind:?} text model"),
+            1 => format!("{kind:?} text model with a Dense head"),
+            n => format!("{kind:?} text model with {n} Dense heads"),
+        };
+        let mut done = self.finish(&weights, model, progress)?;
+        for head in written {
+            done.tensors += head.tensors;
+            done.parameters += head.parameters;
+            done.bytes += head.bytes;
+        }
+        Ok(done)
+    }
+
+    /// The `tokenizer.json` beside the weights; otherwise as [`tokenizer`].
+    fn tokenizer(&self, read: impl Fn(&[u8]) -> vljepa_model::Result<TextTokenizer>) -> Result<Vec<u8>> {
+        tokenizer(&self.checkpoint.beside(TOKENIZER), read)
     }
 
     fn open_vljepa(

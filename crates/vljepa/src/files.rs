@@ -176,7 +176,7 @@ impl OutFolder {
         Ok(Self { temporary, place, _under_way })
     }
 
-    /// Writes a file of it.
+    /// Writes a file of it. `name` may lead into folders below, which are made.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.stream(name, |out| out.write_all(bytes).map_err(Error::io(&self.place.join(name), "writing")))
     }
@@ -184,11 +184,17 @@ impl OutFolder {
     /// Writes a file of it part by part.
     pub(crate) fn stream(&self, name: &str, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         let shown = self.place.join(name);
-        let file = File::create_new(self.temporary.path().join(name)).map_err(Error::io(&shown, "writing"))?;
+        let path = self.temporary.path().join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(Error::io(&shown, "writing"))?;
+        }
+        let file = File::create_new(&path).map_err(Error::io(&shown, "writing"))?;
         let mut out = std::io::BufWriter::with_capacity(1 << 20, file);
         fill(&mut out)?;
         let file = out.into_inner().map_err(|e| Error::io(&shown, "writing")(e.into_error()))?;
-        file.sync_all().map_err(Error::io(&shown, "writing"))
+        file.sync_all().map_err(Error::io(&shown, "writing"))?;
+        sync_folder_of(&path);
+        Ok(())
     }
 
     /// Moves the folder to its place.
@@ -222,6 +228,7 @@ mod tests {
         };
         let folder = OutFolder::new(&place).unwrap();
         folder.write("a", b"1").unwrap();
+        folder.write("below/a", b"2").unwrap();
         assert!(!place.exists());
         drop(folder);
         assert!(names().is_empty(), "{:?}", names());

@@ -7,7 +7,7 @@ use vljepa_data::emoji::EmojiVendors;
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{WeightSource, read_f32};
-use vljepa_model::{Forward, Precision, TextTokenizer, Tokens, VlJepa};
+use vljepa_model::{CutTexts, Forward, Precision, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::{Device, Tensor};
 use vljepa_train::{Embedder, EmojiVendorsOptions, EmojiVendorsReport, preprocess};
 
@@ -114,7 +114,8 @@ impl Model {
     /// # Errors
     /// A query for a model that takes none.
     pub fn asked(&self, query: Option<&str>) -> Result<Asked<'_>> {
-        Ok(Asked { model: self, query: self.query_ids(query)? })
+        let (query, cut) = self.query_ids(query)?;
+        Ok(Asked { model: self, query, cut })
     }
 
     /// Vision tokens of a clip of so many frames.
@@ -151,11 +152,11 @@ impl Model {
         Ok(out)
     }
 
-    /// Target embeddings of texts, in their order.
+    /// Target embeddings of texts, in their order, and which texts were cut to the model's longest.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn embed_texts(&self, texts: &[String], done: impl FnMut(usize)) -> Result<Embeddings> {
+    pub fn embed_texts(&self, texts: &[String], done: impl FnMut(usize)) -> Result<(Embeddings, Option<CutTexts>)> {
         let encoder = &self.config().y_encoder;
         let side = TextSide {
             origin: &self.origin,
@@ -183,14 +184,18 @@ impl Model {
         Ok(vljepa_train::emoji_vendors(&embedder, &self.preprocess, set, options, &mut progress)?)
     }
 
-    /// The tokens of a query; the configuration's default where none is given; none where that is empty.
-    fn query_ids(&self, query: Option<&str>) -> Result<Option<Vec<u32>>> {
+    /// The tokens of a query, and whether it was cut; the configuration's default where none is given; none where that
+    /// is empty.
+    fn query_ids(&self, query: Option<&str>) -> Result<(Option<Vec<u32>>, Option<CutTexts>)> {
         let text = query.unwrap_or(&self.config().predictor.default_query);
         if text.is_empty() {
-            return Ok(None);
+            return Ok((None, None));
         }
         match &self.query {
-            Some(tokenizer) => tokenizer.encode(text).map(Some).map_err(Error::model(&self.origin)),
+            Some(tokenizer) => {
+                let (mut ids, cut) = tokenizer.encode_all("", &[text]).map_err(Error::model(&self.origin))?;
+                Ok((ids.pop(), cut))
+            }
             None => Err(Error::Invalid(format!(
                 "{}: the model has no query tokenizer, it was trained without queries; leave --query out",
                 self.origin
@@ -204,6 +209,19 @@ impl Model {
 pub struct Asked<'a> {
     model: &'a Model,
     query: Option<Vec<u32>>,
+    cut: Option<CutTexts>,
+}
+
+impl Asked<'_> {
+    /// The model's folder as given, or `compact model`.
+    pub fn origin(&self) -> &str {
+        self.model.origin()
+    }
+
+    /// The query, where it was cut to the longest that the model takes.
+    pub fn cut(&self) -> Option<&CutTexts> {
+        self.cut.as_ref()
+    }
 }
 
 impl PictureEncoder for Asked<'_> {

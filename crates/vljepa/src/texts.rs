@@ -1,6 +1,6 @@
 //! Texts through a text encoder, batch by batch.
 
-use vljepa_model::{TextTokenizer, Tokens};
+use vljepa_model::{CutTexts, TextTokenizer, Tokens};
 use vljepa_tensor::Device;
 use vljepa_tensor::autograd::Var;
 
@@ -36,15 +36,14 @@ pub fn check_texts(flag: &str, texts: &[String]) -> Result<()> {
 }
 
 impl TextSide<'_> {
-    /// Unit rows of texts, in their order. `done` hears how many are done.
+    /// Unit rows of texts, in their order, and which texts were cut. `done` hears how many are done.
     pub(crate) fn embed(
         &self,
         texts: &[String],
         encode: impl Fn(&Tokens) -> vljepa_model::Result<Var>,
         mut done: impl FnMut(usize),
-    ) -> Result<Embeddings> {
-        let ids = |t: &String| self.tokenizer.encode(&format!("{}{t}", self.prompt)).map_err(Error::model(self.origin));
-        let ids: Vec<Vec<u32>> = texts.iter().map(ids).collect::<Result<_>>()?;
+    ) -> Result<(Embeddings, Option<CutTexts>)> {
+        let (ids, cut) = self.tokenizer.encode_all(self.prompt, texts).map_err(Error::model(self.origin))?;
         // Texts of like length go together, so that little is spent on padding.
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| ids[i].len());
@@ -61,6 +60,6 @@ impl TextSide<'_> {
         }
         let mut place = vec![0; order.len()];
         order.iter().enumerate().for_each(|(at, &i)| place[i] = at);
-        Ok(out.select(&place))
+        Ok((out.select(&place), cut))
     }
 }

@@ -1,6 +1,6 @@
 //! Label lists.
 
-use vljepa_data::{DataError, parse_labels, read_labels};
+use vljepa_data::{DataError, parse_labels, read_labels, read_numbered_labels};
 
 #[cfg(unix)]
 #[test]
@@ -24,6 +24,8 @@ fn labels_are_trimmed_lines() {
     let path = dir.path().join("labels.txt");
     std::fs::write(&path, "\u{feff}cat\r\n\n  hot dog \n#1\n").unwrap();
     assert_eq!(read_labels(&path).unwrap(), ["cat", "hot dog", "#1"]);
+    let (labels, lines) = read_numbered_labels(&path).unwrap();
+    assert_eq!((labels, lines), (read_labels(&path).unwrap(), vec![1, 3, 4]));
 }
 
 #[test]

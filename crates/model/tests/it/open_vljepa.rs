@@ -47,7 +47,7 @@ fn with(file: &str, kind: &str, test: impl FnOnce(&PtFile<'_>, &Remapped<'_>, &O
 }
 
 fn encoded(tokenizer: &TextTokenizer, texts: &[impl AsRef<str>]) -> Vec<Vec<u32>> {
-    texts.iter().map(|text| tokenizer.encode(text.as_ref()).unwrap()).collect()
+    texts.iter().map(|text| tokenizer.encode(text.as_ref()).unwrap().ids).collect()
 }
 
 /// The real tokens of `{key}.ids`, on whichever side the project's tokenizer pads.

@@ -4,14 +4,12 @@ use serde_json::json;
 use vljepa::{AnyFolder, Broken, Classifier, Error, Need, Result, kept};
 
 use super::args::{AskArgs, Common};
-use super::{Output, classify, open, output};
+use super::classify::Choices;
+use super::{Output, classify, note_cut, note_query, open, output};
 
 pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
-    let answers = match (&args.answers, &args.answers_file) {
-        (Some(list), _) => Some(vljepa::answers_from_list(list)?),
-        (None, Some(file)) => Some(vljepa::labels_from_file(file)?),
-        (None, None) => None,
-    };
+    let list = args.answers.as_deref().map(vljepa::answers_from_list).transpose()?;
+    let answers = Choices::read("answer", list, args.answers_file.as_deref())?;
     if args.question.trim().is_empty() {
         return Err(Error::Invalid(
             "--question: the question is empty; say what is asked, as in --question \"What is it?\"".into(),
@@ -34,12 +32,15 @@ pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
         )));
     };
     let model = open(&folder, &args.model, common)?;
-    let bar = out.progress("answers", answers.len());
-    let top = args.top.unwrap_or(answers.len());
-    let classifier = Classifier::new(&model, answers, "{}", |n| bar.set_position(n as u64))?;
+    let asked = model.asked(Some(&args.question))?;
+    note_query(&asked, Some("--question"), out);
+    let bar = out.progress("answers", answers.texts.len());
+    let top = args.top.unwrap_or(answers.texts.len());
+    let classifier = Classifier::new(&model, answers.texts.clone(), "{}", |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
+    note_cut(classifier.cut(), |i| answers.place(i), out);
     let bar = out.progress("pictures", files.len());
-    let (asked, broken) = (model.asked(Some(&args.question))?, Broken::skip(args.skip_broken));
+    let broken = Broken::skip(args.skip_broken);
     let (predicted, skipped) = vljepa::embed_files(&asked, &files, broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
     out.skipped(&skipped);

@@ -1,20 +1,50 @@
 //! `classify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::json;
 use vljepa::{AnyFolder, Broken, Classifier, Error, Need, Result, Skipped, VisionFolder, VisionModel, kept};
 
 use super::args::{ClassifyArgs, Common};
-use super::{Output, open, output};
+use super::{Output, note_cut, note_query, open, output};
+
+/// Labels or answers to choose among.
+pub struct Choices {
+    pub texts: Vec<String>,
+    /// What one of them is called.
+    what: &'static str,
+    /// Where they were read, and the line of each.
+    file: Option<(PathBuf, Vec<usize>)>,
+}
+
+impl Choices {
+    /// Those of the list after `--{what}s`, else those of a file.
+    pub fn read(what: &'static str, list: Option<Vec<String>>, file: Option<&Path>) -> Result<Option<Self>> {
+        Ok(match (list, file) {
+            (Some(texts), _) => Some(Self { texts, what, file: None }),
+            (None, Some(path)) => {
+                let (texts, lines) = vljepa_data::read_numbered_labels(path)?;
+                Some(Self { texts, what, file: Some((path.to_path_buf(), lines)) })
+            }
+            (None, None) => None,
+        })
+    }
+
+    /// Where one of them comes from.
+    pub fn place(&self, index: usize) -> String {
+        match &self.file {
+            Some((path, lines)) => {
+                format!("{}: line {}", path.display(), lines.get(index).copied().unwrap_or_default())
+            }
+            None => format!("--{what}s: {what} {}", index + 1, what = self.what),
+        }
+    }
+}
 
 pub fn run(args: &ClassifyArgs, common: &Common, out: &Output) -> Result<()> {
-    let labels = match (&args.labels, &args.labels_file) {
-        (Some(list), _) => Some(vljepa::labels_from_list(list)?),
-        (None, Some(file)) => Some(vljepa::labels_from_file(file)?),
-        (None, None) => None,
-    };
+    let list = args.labels.as_deref().map(vljepa::labels_from_list).transpose()?;
+    let labels = Choices::read("label", list, args.labels_file.as_deref())?;
     let files = vljepa::picture_files(&args.inputs)?;
     let folder = AnyFolder::find(args.model.model.as_deref())?;
     let Some(labels) = labels else {
@@ -35,9 +65,11 @@ pub fn run(args: &ClassifyArgs, common: &Common, out: &Output) -> Result<()> {
     };
     let folder = folder.vljepa(Need::Labels)?;
     let model = open(&folder, &args.model, common)?;
-    let bar = out.progress("labels", labels.len());
-    let classifier = Classifier::new(&model, labels, &args.template, |n| bar.set_position(n as u64))?;
+    let bar = out.progress("labels", labels.texts.len());
+    let classifier = Classifier::new(&model, labels.texts.clone(), &args.template, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
+    note_cut(classifier.cut(), |i| labels.place(i), out);
+    note_query(&model.asked(None)?, None, out);
     let bar = out.progress("pictures", files.len());
     let (asked, broken) = (model.asked(None)?, Broken::skip(args.skip_broken));
     let (pictures, skipped) = vljepa::embed_files(&asked, &files, broken, |n| bar.set_position(n as u64))?;

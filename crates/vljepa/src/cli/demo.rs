@@ -7,7 +7,7 @@ use vljepa::{Demo, Need, Result};
 use vljepa_data::emoji::EmojiVendors;
 
 use super::args::{Common, DemoArgs};
-use super::{Output, load, output};
+use super::{Output, load, note_cut, output};
 
 pub fn run(args: &DemoArgs, common: &Common, out: &Output) -> Result<()> {
     let start = Instant::now();
@@ -21,6 +21,7 @@ pub fn run(args: &DemoArgs, common: &Common, out: &Output) -> Result<()> {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    note_cut(demo.cut.as_ref(), |_| "names and wordings".into(), out);
     let seconds = start.elapsed().as_secs_f64();
     vljepa::write_atomically(&args.out, demo.page(seconds)?.as_bytes())?;
     let report = args.out.canonicalize().unwrap_or_else(|_| args.out.clone()).display().to_string();

@@ -11,7 +11,7 @@ use vljepa_tensor::Device;
 
 use super::args::{Common, EmbedArgs, EmbedTextArgs, PoolArg};
 use super::output::paths;
-use super::{Output, open};
+use super::{Output, note_cut, note_query, open};
 
 pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
     // An output that will not work is refused before any work is done for it.
@@ -28,7 +28,9 @@ pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
             }
             let model = open(vljepa, &args.model, common)?;
             let depends = Depends { query: args.query.as_deref(), pool: None, device: model.device() };
-            rows(&model.asked(depends.query)?, &folder, &depends, &files, args, out)
+            let asked = model.asked(depends.query)?;
+            note_query(&asked, depends.query.map(|_| "--query"), out);
+            rows(&asked, &folder, &depends, &files, args, out)
         }
         AnyFolder::Vision(vision) => {
             if args.query.is_some() {
@@ -134,7 +136,7 @@ pub fn texts(args: &EmbedTextArgs, common: &Common, out: &Output) -> Result<()> 
     let folder = AnyFolder::find(args.model.model.as_deref())?;
     let bar = out.progress("texts", args.texts.len());
     let done = |n: usize| bar.set_position(n as u64);
-    let rows = match &folder {
+    let (rows, cut) = match &folder {
         AnyFolder::VlJepa(vljepa) => {
             if args.pool.is_some() {
                 return Err(one_vector(&folder, "--pool is for text encoders"));
@@ -149,6 +151,7 @@ pub fn texts(args: &EmbedTextArgs, common: &Common, out: &Output) -> Result<()> 
         other => return Err(other.cannot(Need::Texts)),
     };
     bar.finish_and_clear();
+    note_cut(cut.as_ref(), |i| format!("TEXT {}", i + 1), out);
     deliver(&rows, "text", &args.texts, args.out.as_deref(), out)
 }
 

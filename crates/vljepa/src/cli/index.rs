@@ -4,13 +4,14 @@ use serde_json::json;
 use vljepa::{AnyFolder, Index, Need, PictureFolder, Result};
 
 use super::args::{Common, IndexArgs, IndexVerb, SearchArgs};
-use super::{Output, load, open, output};
+use super::{Output, load, note_cut, note_query, open, output};
 
 pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
     let IndexVerb::Build(args) = &args.verb;
     vljepa::check_writable(&args.out)?;
     let pictures = PictureFolder::open(&args.dir)?;
     let (folder, model) = load(&args.model, common, Need::Index)?;
+    note_query(&model.asked(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());
     let (index, skipped) = Index::build(&model, &folder, pictures, args.skip_broken, |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
@@ -32,7 +33,8 @@ pub fn search(args: &SearchArgs, common: &Common, out: &Output) -> Result<()> {
     let folder = AnyFolder::find(args.model.model.as_deref())?.vljepa(Need::Search)?;
     let index = Index::open(&args.index, &folder)?;
     let model = open(&folder, &args.model, common)?;
-    let texts = model.embed_texts(&args.texts, |_| ())?;
+    let (texts, cut) = model.embed_texts(&args.texts, |_| ())?;
+    note_cut(cut.as_ref(), |i| format!("TEXT {}", i + 1), out);
     let mut rows = Vec::new();
     let mut searches = Vec::new();
     for (i, text) in args.texts.iter().enumerate() {

@@ -16,7 +16,8 @@ mod train;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use vljepa::{AnyFolder, Error, Model, ModelFolder, Need, Result};
+use vljepa::{AnyFolder, Asked, Error, Model, ModelFolder, Need, Result};
+use vljepa_model::CutTexts;
 
 use args::{Cli, Common, Verb};
 use output::Output;
@@ -68,6 +69,19 @@ fn conflict(verb: &str, reason: String) -> ! {
         None => command.error(ErrorKind::ArgumentConflict, reason),
     };
     error.exit()
+}
+
+/// Says that texts were cut; `place` tells where the one of an index comes from.
+fn note_cut(cut: Option<&CutTexts>, place: impl FnOnce(usize) -> String, out: &Output) {
+    if let Some(cut) = cut {
+        out.note(&format!("{}: {cut}", place(cut.index)));
+    }
+}
+
+/// Says that a query was cut: that of `flag`, or where it was not given the model's own.
+fn note_query(asked: &Asked<'_>, flag: Option<&str>, out: &Output) {
+    let own = || format!("{}: its default query", asked.origin());
+    note_cut(asked.cut(), |_| flag.map_or_else(own, str::to_owned), out);
 }
 
 /// A failure of JSON output, which only numbers that are not finite can bring about.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 use vljepa_data::emoji::{Concept, ConceptId, EmojiVendors};
 use vljepa_data::{DataError, Rgb8Image, Rgba8Image};
+use vljepa_model::CutTexts;
 
 use crate::embeddings::{Embeddings, best, softmax};
 use crate::error::{Error, Result};
@@ -131,6 +132,8 @@ pub struct Demo {
     pub free: Vec<Search>,
     /// Where the time went.
     pub timing: Timing,
+    /// Names and wordings that were cut to the model's longest text.
+    pub cut: Option<CutTexts>,
     /// Who drew the pictures, and under which licence.
     pub credit: String,
     /// The pictures in a sheet of [`page::COLUMNS`] columns.
@@ -195,7 +198,7 @@ impl Demo {
         texts.extend(concepts.iter().filter_map(|c| c.heldout.first().cloned()));
         texts.extend(FREE.map(String::from));
         let total = texts.len();
-        let texts = model.embed_texts(&texts, |n| note("texts", n, total))?;
+        let (texts, cut) = model.embed_texts(&texts, |n| note("texts", n, total))?;
         let mut timing = Timing { texts: start.elapsed().as_secs_f64(), pictures: 0.0 };
         let rows = |range: std::ops::Range<usize>| texts.select(&range.collect::<Vec<_>>());
         let names_at = rows(0..names.len());
@@ -218,6 +221,7 @@ impl Demo {
             searches: Vec::new(),
             free: Vec::new(),
             timing,
+            cut,
             credit: credit(set),
             sheet: page::sheet(&drawings)?,
         };

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub(crate) use text::SentenceFiles;
 pub use text::{TextFolder, TextModel, TextPool};
 pub use vision::{ClassScore, PooledVision, VisionFolder, VisionModel, VisionPool};
 

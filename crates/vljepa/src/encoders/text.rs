@@ -1,11 +1,12 @@
 //! Text encoders as the model hub has them: BERT, Gemma 3 and Qwen3, bare or with the modules of sentence-transformers.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use vljepa_model::config::{Pooling, YEncoderConfig, parameter_count};
 use vljepa_model::weights::{WeightSource, bare_text, check};
-use vljepa_model::{Forward, Precision, SentenceFolder, SentenceWeights, TextTokenizer, YEncoder};
+use vljepa_model::{CutTexts, Forward, Precision, SentenceFolder, SentenceWeights, TextTokenizer, YEncoder};
 use vljepa_tensor::Device;
 
 use super::{CONFIG, MAX_JSON, hash_of};
@@ -21,6 +22,49 @@ const MAX_TOKENIZER: u64 = 256 << 20;
 
 /// From token vectors to one vector, in place of what the folder says.
 pub type TextPool = Pooling;
+
+/// What the small files around a text encoder say: modules, prompts, the longest text.
+#[derive(Debug)]
+pub(crate) struct SentenceFiles {
+    pub folder: SentenceFolder,
+    /// All that were there and read but for `config.json`, by their paths below the folder.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl SentenceFiles {
+    /// Reads them in `dir`. `config` is the text of the encoder's `config.json`, which lies at `path`.
+    ///
+    /// # Errors
+    /// Files that cannot be read, an invalid configuration, modules that are not supported.
+    pub(crate) fn read(dir: &Path, config: &str, path: &Path) -> Result<Self> {
+        // What is wrong with a file that is there is told, instead of taking it for one that is not.
+        let (files, failed) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
+        let read = |name: &str| {
+            if name == CONFIG {
+                return Some(config.as_bytes().to_vec());
+            }
+            let path = dir.join(name);
+            if !path.exists() {
+                return None;
+            }
+            match files::read(&path, MAX_JSON) {
+                Ok(bytes) => {
+                    files.borrow_mut().insert(name.to_owned(), bytes.clone());
+                    Some(bytes)
+                }
+                Err(e) => {
+                    failed.borrow_mut().get_or_insert(e);
+                    None
+                }
+            }
+        };
+        let folder = SentenceFolder::parse(&read);
+        if let Some(error) = failed.into_inner() {
+            return Err(error);
+        }
+        Ok(Self { folder: folder.map_err(Error::model(path.display()))?, files: files.into_inner() })
+    }
+}
 
 /// The files of a text encoder.
 #[derive(Debug)]
@@ -40,21 +84,9 @@ impl TextFolder {
     /// # Errors
     /// Missing, empty or damaged files, an invalid configuration, modules that are not supported.
     pub fn open(dir: &Path) -> Result<Self> {
-        let config_text = files::read_text(&dir.join(CONFIG), MAX_JSON)?;
-        // What is wrong with a file that is there is told, instead of taking it for one that is not.
-        let failed = RefCell::new(None);
-        let read = |name: &str| {
-            let path = dir.join(name);
-            if !path.exists() {
-                return None;
-            }
-            files::read(&path, MAX_JSON).map_err(|e| failed.borrow_mut().get_or_insert(e).to_string()).ok()
-        };
-        let sentence = SentenceFolder::parse(&read);
-        if let Some(error) = failed.into_inner() {
-            return Err(error);
-        }
-        let sentence = sentence.map_err(Error::model(dir.join(CONFIG).display()))?;
+        let path = dir.join(CONFIG);
+        let config_text = files::read_text(&path, MAX_JSON)?;
+        let sentence = SentenceFiles::read(dir, &config_text, &path)?.folder;
         let tokenizer = files::read(&dir.join(TOKENIZER), MAX_TOKENIZER)?;
         let root = Checkpoint::open(dir)?;
         let dense = sentence.dense_folders.iter().map(|f| Checkpoint::open(&dir.join(f))).collect::<Result<_>>()?;
@@ -140,11 +172,12 @@ impl TextModel {
         &self.device
     }
 
-    /// Unit rows of texts, in their order, behind the folder's default prompt. `done` hears how many are done.
+    /// Unit rows of texts, in their order, behind the folder's default prompt, and which texts were cut to the longest
+    /// that the encoder takes. `done` hears how many are done.
     ///
     /// # Errors
     /// A text without tokens, or with one outside the vocabulary, and what the device reports.
-    pub fn embed_texts(&self, texts: &[String], done: impl FnMut(usize)) -> Result<Embeddings> {
+    pub fn embed_texts(&self, texts: &[String], done: impl FnMut(usize)) -> Result<(Embeddings, Option<CutTexts>)> {
         let side = TextSide {
             origin: &self.origin,
             device: &self.device,

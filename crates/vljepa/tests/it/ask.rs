@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Bench, fails, json, json_with_notes, tokenizer, vljepa};
+use crate::support::{Bench, fails, json, noted, tokenizer, vljepa};
 
 fn vector(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -80,7 +80,7 @@ fn files_that_cannot_be_read_are_left_out_when_asked() {
     let all = json(bench.args(&args));
     bench.write("pictures/1.png", "no picture");
     fails(&mut vljepa(bench.args(&args)), &["1.png", "not a picture", "--skip-broken"]);
-    let (some, notes) = json_with_notes(bench.args(&[&args[..], &["--skip-broken"]].concat()));
+    let (some, notes) = noted(bench.args(&[&args[..], &["--skip-broken"]].concat()));
     assert!(notes.lines().count() == 1 && notes.starts_with("skipped: ") && notes.contains("1.png"), "{notes}");
     let (before, after) = (all["results"].as_array().unwrap(), some["results"].as_array().unwrap());
     assert_eq!((before.len(), after.len()), (9, 8));

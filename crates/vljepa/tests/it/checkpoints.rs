@@ -8,7 +8,7 @@ use vljepa_data::{Limits, decode_file};
 use vljepa_model::config::{BertConfig, TensorSpec, Vjepa2Config, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, TextKind, WeightSource, Writer, read_f32};
 
-use crate::support::{Bench, fails, json, json_with_notes, misused, tokenizer, vljepa};
+use crate::support::{Bench, fails, json, misused, noted, tokenizer, vljepa};
 use crate::synthetic::synthetic;
 
 /// A file of the model crate's fixtures.
@@ -150,6 +150,19 @@ fn text_models_are_read_from_shards_too() {
     bench.write("gemma/tokenizer.json", models["gemma3_text_tokenizer"].to_string());
     let said = json(convert("hf-text", &folder, &bench.text("gemma_out"), &[]));
     assert_eq!(said["tensors"].as_u64(), Some(specs.len() as u64));
+
+    let specs = TextKind::Llama.tensors(&models["llama"].to_string()).unwrap();
+    let folder = hub_folder(&bench, "llama", &models["llama"], Some(weights(&specs, "")));
+    let modules = bench.write("llama/modules.json", "[]");
+    let out = bench.text("llama_out");
+    fails(
+        &mut vljepa(convert("hf-text", &folder, &out, &[])),
+        &["llama/modules.json", "not read", "move the file away"],
+    );
+    assert!(!bench.path("llama_out").exists());
+    std::fs::remove_file(modules).unwrap();
+    assert_eq!(json(convert("hf-text", &folder, &out, &[]))["model"], "Llama text model");
+    assert_eq!(bench.files("llama_out"), ["config.json", "model.safetensors", "tokenizer.json"]);
 }
 
 /// The vectors of a document of `embed` or `embed-text`.
@@ -205,7 +218,9 @@ fn files_and_texts_get_the_embeddings_of_open_vljepa() {
         let captions: Vec<String> = serde_json::from_value(models["captions"].clone()).unwrap();
         let mut args = vec!["embed-text".to_owned()];
         args.extend(captions.into_iter().chain(["--model".into(), out.clone()]));
-        let worst = off(&rows(&json(args)), &expected, "out.captions");
+        let (embedded, notes) = noted(args);
+        assert!(notes.contains("is cut to its 32; 1 other text is cut too"), "{notes}");
+        let worst = off(&rows(&embedded), &expected, "out.captions");
         assert!(worst < 1e-5, "{name}: captions off by {worst}");
         // Of the two queries each has one for its own.
         let asked = |file: &str, query: &str| match (name, query) {
@@ -343,7 +358,7 @@ fn what_belongs_to_another_kind_is_not_ignored() {
 fn an_assumed_size_is_noted() {
     let bench = Bench::new();
     let source = fixture("official.pt");
-    let (said, notes) = json_with_notes(convert("vjepa2-pt", &source, &bench.text("out"), &[]));
+    let (said, notes) = noted(convert("vjepa2-pt", &source, &bench.text("out"), &[]));
     assert!(said["tensors"].as_u64() > Some(0));
     assert!(notes.lines().count() == 1 && notes.contains("official.pt"), "{notes}");
     assert!(notes.contains("256 pixels are assumed") && notes.contains("--crop-size 384"), "{notes}");

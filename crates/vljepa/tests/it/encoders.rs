@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
 
-use crate::support::{Bench, copy, fails, json, json_with_notes, tokenizer, vljepa};
+use crate::support::{Bench, copy, fails, json, noted, tokenizer, vljepa};
 use crate::synthetic::synthetic;
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -44,6 +44,12 @@ fn folder(bench: &Bench, name: &str, fixture: &Value) -> String {
 pub fn vjepa2(bench: &Bench, name: &str) -> (String, Value) {
     let fixture = read("vjepa2.json");
     (folder(bench, name, &fixture), fixture)
+}
+
+/// The text encoder `kind` of the fixture in a folder of that name, and the fixture's texts.
+pub fn text(bench: &Bench, kind: &str) -> (String, Vec<String>) {
+    let fixture = read("text.json");
+    (folder(bench, kind, &fixture[kind]), serde_json::from_value(fixture["texts"].clone()).unwrap())
 }
 
 fn vector(value: &Value) -> Vec<f64> {
@@ -148,7 +154,7 @@ fn a_classifier_scores_its_own_classes() {
     let broken = bench.write("broken.png", "no picture");
     let args = ["classify", &broken, &picture, "--model", &model];
     fails(&mut vljepa(args), &["broken.png", "not a picture", "--skip-broken"]);
-    let (found, notes) = json_with_notes([&args[..], &["--skip-broken"]].concat());
+    let (found, notes) = noted([&args[..], &["--skip-broken"]].concat());
     assert!(notes.lines().count() == 1 && notes.starts_with("skipped: ") && notes.contains("broken.png"), "{notes}");
     assert_eq!((found["results"].as_array().unwrap().len(), &found["skipped"]), (1, &json!([broken])));
     assert_eq!(found["results"][0]["input"], picture);
@@ -242,7 +248,11 @@ fn text_encoders_give_the_rows_of_the_reference() {
     for kind in ["bert", "gemma3", "qwen3"] {
         let model = folder(&bench, kind, &fixture[kind]);
         let rows = |more: &[&str]| {
-            let got = json([&["embed-text", "--model", &model], &texts[..], more].concat());
+            let (got, notes) = noted([&["embed-text", "--model", &model], &texts[..], more].concat());
+            assert!(
+                notes.starts_with("TEXT 5: \"a text of more letters than") && notes.ends_with("to its 40\n"),
+                "{notes}"
+            );
             got["rows"].as_array().unwrap().iter().map(|r| vector(&r["embedding"])).collect::<Vec<_>>()
         };
         let same = |got: &[Vec<f64>], want: &Value, what: &str| {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Bench, fails, json, vljepa};
+use crate::support::{Bench, fails, json, noted, vljepa};
 
 #[test]
 fn the_suite_fills_every_cell_and_the_demo_agrees_with_it() {
@@ -28,7 +28,11 @@ fn the_suite_fills_every_cell_and_the_demo_agrees_with_it() {
     }
 
     let page = bench.text("page.html");
-    let demo = json(bench.args(&["demo", "--out", &page]));
+    let (demo, notes) = noted(bench.args(&["demo", "--out", &page]));
+    let name = "Japanese “open for business” button";
+    let line =
+        format!("names and wordings: \"{name}\" has 33 tokens with those that the model adds, and is cut to its 32\n");
+    assert_eq!(notes, line);
     for score in demo["scores"].as_array().unwrap() {
         let cell = &report["cells"][score["cell"].as_str().unwrap()];
         for key in ["n", "candidates", "r1", "r5", "chance_r1", "chance_r5", "t2i_n", "t2i_r1", "t2i_r5"] {
@@ -65,6 +69,8 @@ fn a_run_is_trained_and_its_model_used() {
     assert!(stderr.contains("step 2/2"), "{stderr}");
     let said = format!("nothing to resume in {}: starting from step 0", bench.text("run"));
     assert_eq!(stderr.lines().filter(|line| *line == said).count(), 1, "{stderr}");
+    let cut: Vec<&str> = stderr.lines().filter(|line| line.contains("is cut to its 32")).collect();
+    assert!(cut.len() == 1 && cut[0].starts_with("texts of the concepts: \""), "{stderr}");
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((value["steps"].as_u64(), value["complete"].as_bool()), (Some(2), Some(true)));
     let cell = &value["validation"]["seen_concept_new_vendor"];

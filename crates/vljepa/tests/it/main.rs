@@ -18,5 +18,6 @@ mod support;
 #[path = "../../../model/tests/it/synthetic.rs"]
 #[allow(dead_code)]
 mod synthetic;
+mod texts;
 mod verbs;
 mod videos;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, fails, json, json_with_notes, picture, vljepa, weights};
+use crate::support::{Bench, fails, json, noted, picture, vljepa, weights};
 
 /// The tiny model takes 64 pictures at once: two whole batches and a part.
 const FILES: u8 = 150;
@@ -27,7 +27,7 @@ fn embed(bench: &Bench, out: &str) -> Value {
 
 /// As [`embed`], where what an earlier run had done does not all count; what is said of it.
 fn embed_anew(bench: &Bench, out: &str) -> (Value, String) {
-    let (said, notes) = json_with_notes(bench.args(&["embed", "@many", "--out", &bench.text(out)]));
+    let (said, notes) = noted(bench.args(&["embed", "@many", "--out", &bench.text(out)]));
     assert!(notes.lines().count() == 1 && notes.starts_with(&bench.text(out)), "{notes}");
     (said, notes)
 }
@@ -318,10 +318,10 @@ fn broken_files_are_left_out_when_asked() {
     }
     assert!(bench.files(".").iter().all(|name| !name.starts_with("c.npy")));
     let few = ["embed", "@bad/0.png", "@many/000.png", "--skip-broken"];
-    let (said, _) = json_with_notes(bench.args(&[&few[..], &["--out", "@c.npy"]].concat()));
+    let (said, _) = noted(bench.args(&[&few[..], &["--out", "@c.npy"]].concat()));
     assert_eq!((&said["resumed"], &said["shape"]), (&json!(0), &json!([1, 8])));
     assert!(said["skipped"][0].as_str().unwrap().ends_with("0.png"));
-    let (one, _) = json_with_notes(bench.args(&few));
+    let (one, _) = noted(bench.args(&few));
     assert_eq!(one["rows"].as_array().unwrap().len(), 1);
     assert!(one["rows"][0]["input"].as_str().unwrap().ends_with("000.png"));
 }
@@ -357,7 +357,7 @@ fn names_that_are_no_text_stop_nothing() {
     let build = ["index", "build", "@many", "--out", "@p.idx"];
     fails(&mut vljepa(bench.args(&build)), &["005-", "not UTF-8", "--skip-broken"]);
     assert!(!bench.path("p.idx").exists());
-    let (built, _) = json_with_notes(bench.args(&[&build[..], &["--skip-broken"]].concat()));
+    let (built, _) = noted(bench.args(&[&build[..], &["--skip-broken"]].concat()));
     assert_eq!((&built["pictures"], built["skipped"].as_array().unwrap().len()), (&json!(151), 1));
 }
 
@@ -368,7 +368,7 @@ fn an_index_names_the_flag_that_leaves_broken_files_out() {
     bench.write("many/149.png", &picture(1)[..60]);
     let build = ["index", "build", "@many", "--out", "@p.idx"];
     fails(&mut vljepa(bench.args(&build)), &["020.png", "not a picture", "--skip-broken"]);
-    let (built, _) = json_with_notes(bench.args(&[&build[..], &["--skip-broken"]].concat()));
+    let (built, _) = noted(bench.args(&[&build[..], &["--skip-broken"]].concat()));
     assert_eq!((&built["pictures"], built["skipped"].as_array().unwrap().len()), (&json!(148), 2));
     // Rows stand beside their files where some are left out.
     let search = json(bench.args(&["search", "@p.idx", "cat", "--top", "148"]));

@@ -16,14 +16,21 @@ pub fn vljepa<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> C
     command
 }
 
-/// Runs a command that must succeed and parses its one JSON document.
+/// Runs a command that must succeed in silence and parses its one JSON document.
 #[track_caller]
 pub fn json<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Value {
+    let (document, notes) = noted(args);
+    assert_eq!(notes, "", "nothing on stderr");
+    document
+}
+
+/// Runs a command that must succeed; its one JSON document, and what it says on stderr.
+#[track_caller]
+pub fn noted<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> (Value, String) {
     let output = vljepa(args).arg("--json").output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    assert_eq!(stderr, "", "nothing on stderr");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    (serde_json::from_slice(&output.stdout).unwrap(), stderr)
 }
 
 /// Runs a command that must fail in the one way allowed: code 1, nothing on stdout, one line on stderr that begins with
@@ -53,15 +60,6 @@ pub fn misused(command: &mut Command, words: &[&str]) {
     for word in words {
         assert!(stderr.contains(word), "no {word:?} in: {stderr}");
     }
-}
-
-/// Runs a command that must succeed; its JSON document, and what it notes on stderr.
-#[track_caller]
-pub fn json_with_notes<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> (Value, String) {
-    let output = vljepa(args).arg("--json").output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{stderr}");
-    (serde_json::from_slice(&output.stdout).unwrap(), stderr)
 }
 
 /// A WordPiece tokenizer of single letters.
@@ -129,7 +127,7 @@ pub fn config() -> VlJepaConfig {
     };
     let y = serde_json::json!({"kind": "bert", "config": bert, "max_target_tokens": 32});
     let y: YEncoderConfig = serde_json::from_value(y).unwrap();
-    VlJepaConfig { embedding_dim: 8, max_query_tokens: 16, ..VlJepaConfig::new(x, predictor, y) }
+    VlJepaConfig { embedding_dim: 8, max_query_tokens: 32, ..VlJepaConfig::new(x, predictor, y) }
 }
 
 /// A tensor's values: ones for the scales of norms, noise else.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use vljepa_model::weights::{SafeTensors, read_f32};
 
-use crate::support::{Bench, fails, json, json_with_notes, vljepa, weights};
+use crate::support::{Bench, fails, json, noted, vljepa, weights};
 
 fn vector(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -166,7 +166,7 @@ fn files_that_cannot_be_read_are_left_out_of_a_classification_when_asked() {
     bench.write("pictures/1.png", "no picture");
     let args = ["classify", "@pictures", "--labels", "cat, dog"];
     fails(&mut vljepa(bench.args(&args)), &["1.png", "not a picture", "--skip-broken"]);
-    let (some, notes) = json_with_notes(bench.args(&[&args[..], &["--skip-broken"]].concat()));
+    let (some, notes) = noted(bench.args(&[&args[..], &["--skip-broken"]].concat()));
     assert!(notes.lines().count() == 1 && notes.starts_with("skipped: ") && notes.contains("1.png"), "{notes}");
     let results = some["results"].as_array().unwrap();
     assert!(results.len() == 8 && some["skipped"][0].as_str().unwrap().ends_with("1.png"), "{some}");
