@@ -54,6 +54,9 @@ pub struct DeviceOptions {
     pub disable: String,
     /// Bounds-checked shaders. `None`: checked in debug builds and with `VLJEPA_SHADER_CHECKS=1`, unchecked else.
     pub checked_shaders: Option<bool>,
+    /// Bytes that a kernel may bind of one buffer, where that is to be less than the adapter's limit: how a model runs on a
+    /// smaller GPU can be tried on a larger one.
+    pub max_binding: Option<u64>,
 }
 
 /// A shared handle of one GPU device with its memory pool, pipelines and pending commands. Cloning is cheap.
@@ -147,11 +150,14 @@ impl Device {
         } else {
             unsafe { wgpu::ExperimentalFeatures::enabled() }
         };
+        let mut limits = if plain { wgpu::Limits::defaults() } else { adapter.limits() };
+        let binding = &mut limits.max_storage_buffer_binding_size;
+        *binding = options.max_binding.unwrap_or(*binding).min(*binding);
         let (raw, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("vljepa"),
                 required_features: features,
-                required_limits: if plain { wgpu::Limits::defaults() } else { adapter.limits() },
+                required_limits: limits,
                 experimental_features,
                 memory_hints: wgpu::MemoryHints::Performance,
                 trace: wgpu::Trace::Off,

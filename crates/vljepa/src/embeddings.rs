@@ -1,7 +1,6 @@
 //! Rows of unit length, what is done with them on the host, and the files they are written to.
 
 use serde::Serialize;
-use vljepa_model::weights::Writer;
 
 use crate::error::{Error, Result};
 
@@ -115,20 +114,6 @@ impl Embeddings {
     pub fn select(&self, rows: &[usize]) -> Self {
         let data = rows.iter().flat_map(|&i| self.row(i).iter().copied()).collect();
         Self { data, ..Self::of_shape(&self.shape) }
-    }
-
-    /// A safetensors file with the tensor `embeddings` `[rows, …]`, f32, and strings in its header.
-    ///
-    /// # Errors
-    /// When a number is not finite.
-    pub fn to_safetensors(&self, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-        let mut writer = Writer::new();
-        for (key, value) in metadata {
-            writer.metadata(*key, value.clone());
-        }
-        let shape = [&[self.rows()], &self.shape[..]].concat();
-        writer.f32("embeddings", &shape, &self.data).map_err(Error::model("embeddings"))?;
-        writer.finish().map_err(Error::model("embeddings"))
     }
 }
 

@@ -7,17 +7,31 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
 use crate::embeddings::{Embeddings, Match, best};
 use crate::error::{Error, Result};
 use crate::files::{self, Stamp, stamp};
 use crate::folder::ModelFolder;
-use crate::media::{Broken, Skipped, encode_files, nothing_left, picture_files};
+use crate::media::{Broken, Skipped, picture_files};
 use crate::model::Model;
+use crate::partial::{Partial, Resumed, RowEvent};
+use crate::row_file::write_embeddings;
 
 const VERSION: &str = "1";
 const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
+
+/// An index that was built.
+#[derive(Debug)]
+pub struct Indexed {
+    /// Number of pictures in it.
+    pub pictures: usize,
+    /// Files left out.
+    pub skipped: Vec<Skipped>,
+    /// What of an earlier run counted.
+    pub resumed: Resumed,
+}
 
 /// One picture of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +49,6 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Index {
     root: PathBuf,
-    model: String,
     entries: Vec<Entry>,
     embeddings: Embeddings,
 }
@@ -85,18 +98,21 @@ impl Entry {
 }
 
 impl Index {
-    /// Embeds every picture of a folder. With `skip_broken` files that cannot be read, or whose names an index cannot hold, are
-    /// left out and returned, otherwise the first of them is the error. `done` hears how many are done.
+    /// Embeds every picture of a folder into the index `out`, going on where an earlier run of the same folder, model and
+    /// `identity` (an object: all else that the rows depend on) was stopped. With `skip_broken` files that cannot be read, or
+    /// whose names an index cannot hold, are left out and returned, otherwise the first of them is the error.
     ///
     /// # Errors
-    /// What embedding reports, and when no file can be read.
+    /// As [`embed_to_file`](crate::embed_to_file).
     pub fn build(
         model: &Model,
         folder: &ModelFolder,
         pictures: PictureFolder,
+        out: &Path,
+        identity: &Value,
         skip_broken: bool,
-        mut done: impl FnMut(usize),
-    ) -> Result<(Self, Vec<Skipped>)> {
+        heard: impl FnMut(RowEvent),
+    ) -> Result<Indexed> {
         let broken = Broken::skip(skip_broken);
         let PictureFolder { root, mut files } = pictures;
         let mut skipped = Vec::new();
@@ -116,39 +132,29 @@ impl Index {
         if let Some(e) = unnamed {
             return Err(broken.error(e));
         }
-        let mut entries = Vec::with_capacity(files.len());
-        let mut embeddings = Embeddings::new(model.dim());
-        encode_files(&model.asked(None)?, &files, 0..files.len(), broken, &mut |batch| {
-            embeddings.append(&batch.rows);
-            let mut left_out = batch.broken.into_iter().peekable();
-            for (i, stamp) in batch.files.clone().zip(batch.stamps) {
-                match left_out.next_if(|(at, _)| *at == i) {
-                    Some((_, e)) => skipped.push(Skipped { path: files[i].clone(), error: e.to_string() }),
-                    None => entries.push(Entry::of(&root, &files[i], stamp.unwrap_or_default())?),
-                }
-            }
-            done(batch.files.end);
-            Ok(())
-        })?;
-        if entries.is_empty() {
-            return Err(nothing_left(&skipped));
-        }
-        Ok((Self { root, model: folder.hash(), entries, embeddings }, skipped))
-    }
-
-    /// Writes the index, whole or not at all.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let entries = serde_json::to_string(&self.entries).map_err(|e| Error::content(path, e.to_string()))?;
-        let bytes = self.embeddings.to_safetensors(&[
+        let inputs = std::slice::from_ref(&root);
+        let partial = Partial::complete(&model.asked(None)?, inputs, &files, out, identity, broken, heard)?;
+        let left_out = partial.left_out(&files);
+        let mut gone = left_out.iter().map(|s| &s.path).peekable();
+        let there = files.iter().zip(partial.stamps()).filter(|(path, _)| gone.next_if_eq(path).is_none());
+        let entries: Vec<Entry> =
+            there.map(|(path, stamp)| Entry::of(&root, path, stamp.unwrap_or_default())).collect::<Result<_>>()?;
+        let entries_json = serde_json::to_string(&entries).map_err(|e| Error::content(out, e.to_string()))?;
+        let metadata = [
             ("vljepa_index", VERSION.to_owned()),
-            ("model", self.model.clone()),
-            ("root", self.root.display().to_string()),
-            ("entries", entries),
-        ])?;
-        files::write_atomically(path, &bytes)
+            ("model", folder.hash()),
+            ("root", root.display().to_string()),
+            ("entries", entries_json),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        let shape = [&[partial.rows()], partial.shape()].concat();
+        let rows = partial.ordered(out)?;
+        files::stream_atomically(out, |file| write_embeddings(out, &shape, &rows, &metadata, file))?;
+        drop(rows);
+        let resumed = partial.resumed();
+        partial.remove();
+        skipped.extend(left_out);
+        Ok(Indexed { pictures: entries.len(), skipped, resumed })
     }
 
     /// Reads an index and checks that it is whole and of the same model.
@@ -170,12 +176,12 @@ impl Index {
             None => return Err(fail("a safetensors file, but no index of `vljepa index build`; name one".into())),
         }
         let need = |key: &str| text(key).ok_or_else(|| broken(format!("its header has no `{key}`")));
-        let model = need("model")?.to_owned();
+        let model = need("model")?;
         if model != folder.hash() {
             let short = |hash: &str| hash.chars().take(12).collect::<String>();
             return Err(fail(format!(
                 "built with another model ({}, {} is {}); pass that model with --model, or {rebuild}",
-                short(&model),
+                short(model),
                 folder.origin(),
                 short(&folder.hash())
             )));
@@ -209,7 +215,7 @@ impl Index {
                 return Err(broken(format!("the embedding of {:?} is not of unit length", entry.path)));
             }
         }
-        Ok(Self { root, model, entries, embeddings })
+        Ok(Self { root, entries, embeddings })
     }
 
     /// Number of pictures.

@@ -45,10 +45,10 @@ pub use encoders::{
 pub use error::{Error, Result};
 pub use files::{check_writable, remove_unfinished, write_atomically};
 pub use folder::ModelFolder;
-pub use index::{Entry, Index, PictureFolder};
+pub use index::{Entry, Index, Indexed, PictureFolder};
 pub use inspect::{Inspection, TensorInfo};
 pub use media::{Broken, PictureEncoder, Skipped, embed_files, kept, picture_files};
 pub use model::{Asked, Model, open_device};
-pub use partial::{Resumed, is_begun};
-pub use row_file::{RowEvent, RowFile, RowFormat, check_rows, embed_to_file, write_rows};
+pub use partial::{Resumed, RowEvent, is_begun};
+pub use row_file::{RowFile, RowFormat, check_rows, embed_to_file, write_rows};
 pub use texts::check_texts;

@@ -1,16 +1,17 @@
 //! Rows of any number of files in one file.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use vljepa_model::weights::{Dtype, Remapped, TensorView, write_safetensors};
 
 use crate::embeddings::{Embeddings, npy_header};
-use crate::encoders::hash_of;
 use crate::error::{Error, Result};
 use crate::files::{check_writable, stream_atomically};
-use crate::media::{Broken, PictureEncoder, Skipped, encode_files, kept, nothing_left};
-use crate::partial::{Partial, Resumed, check_unbegun};
+use crate::media::{Broken, PictureEncoder, Skipped, kept};
+use crate::partial::{Partial, Resumed, RowEvent, check_unbegun};
 
 /// Formats of files with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +44,25 @@ impl RowFormat {
                 whole.map_err(Error::io(path, "writing"))
             }
             Self::SafeTensors => {
-                let mut tensors = Remapped::new();
-                let view = TensorView { dtype: Dtype::F32, shape, bytes };
-                tensors.add("embeddings", view).map_err(Error::model(path.display()))?;
                 let metadata = [(key.to_owned(), json!(names).to_string())].into();
-                write_safetensors(&tensors, &metadata, out, |_, _| ()).map_err(Error::model(path.display()))
+                write_embeddings(path, shape, bytes, &metadata, out)
             }
         })
     }
+}
+
+/// Writes a safetensors file with the tensor `embeddings`, whose f32 `bytes` holds.
+pub(crate) fn write_embeddings(
+    path: &Path,
+    shape: &[usize],
+    bytes: &[u8],
+    metadata: &BTreeMap<String, String>,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let mut tensors = Remapped::new();
+    let view = TensorView { dtype: Dtype::F32, shape, bytes };
+    tensors.add("embeddings", view).map_err(Error::model(path.display()))?;
+    write_safetensors(&tensors, metadata, out, |_, _| ()).map_err(Error::model(path.display()))
 }
 
 /// Checks that a file with rows can be written, so that long work does not end in a refusal. Leaves nothing behind.
@@ -88,15 +100,6 @@ pub struct RowFile {
     pub resumed: Resumed,
 }
 
-/// What [`embed_to_file`] tells while it works.
-#[derive(Clone, Copy, Debug)]
-pub enum RowEvent {
-    /// What of an earlier run counts; the first, where there was one.
-    Resumed(Resumed),
-    /// So many files are done.
-    Done(usize),
-}
-
 /// Embeds `files`, which were found at `inputs`, into `out`, going on where an earlier run with the same inputs and the same
 /// `identity` (an object: all else that the rows depend on) was stopped. The rows are those of a run that nothing stopped: of
 /// the earlier run counts each batch whose files are unchanged and still go through the model together, and whose rows match
@@ -112,41 +115,11 @@ pub fn embed_to_file(
     out: &Path,
     identity: &Value,
     broken: Broken,
-    mut heard: impl FnMut(RowEvent),
+    heard: impl FnMut(RowEvent),
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
-    // A list of any length takes the room of one hash.
-    let input = hash_of(inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
-    let mut identity =
-        identity.as_object().cloned().unwrap_or_else(|| [("identity".into(), identity.clone())].into_iter().collect());
-    identity.insert("input".into(), input.into());
-    let identity = Value::Object(identity);
-    let mut partial = Partial::open(out, &identity, encoder, files, broken)?;
+    let partial = Partial::complete(encoder, inputs, files, out, identity, broken, heard)?;
     let resumed = partial.resumed();
-    if resumed != Resumed::default() {
-        heard(RowEvent::Resumed(resumed));
-    }
-    let mut done = resumed.taken;
-    heard(RowEvent::Done(done));
-    let worked = partial.missing(files.len()).into_iter().try_for_each(|run| {
-        encode_files(encoder, files, run, broken, &mut |batch| {
-            done += batch.files.len();
-            partial.add(files, batch)?;
-            heard(RowEvent::Done(done));
-            Ok(())
-        })
-    });
-    let worked = worked.and_then(|()| match partial.rows() {
-        0 => Err(nothing_left(&partial.left_out(files))),
-        _ => Ok(()),
-    });
-    if let Err(error) = worked {
-        // Without rows there is nothing to go on with.
-        if partial.is_empty() {
-            partial.remove();
-        }
-        return Err(error);
-    }
     let skipped = partial.left_out(files);
     let names = kept(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
     let shape = [&[partial.rows()], partial.shape()].concat();

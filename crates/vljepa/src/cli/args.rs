@@ -242,7 +242,7 @@ pub struct IndexBuildArgs {
     /// Folder with pictures and videos, searched recursively
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// The index file to write
+    /// The index file to write; a run that was stopped goes on when it is given again
     #[arg(long, value_name = "IDX")]
     pub out: PathBuf,
     /// Leave out pictures that cannot be read instead of stopping at the first

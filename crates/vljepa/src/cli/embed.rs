@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use vljepa::{
-    AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, Resumed, RowEvent, RowFile, RowFormat,
-    TextModel, VisionModel, kept,
+    AnyFolder, Broken, Embeddings, Error, Need, PictureEncoder, Result, Resumed, RowFile, RowFormat, TextModel,
+    VisionModel, kept,
 };
 use vljepa_tensor::Device;
 
 use super::args::{Common, EmbedArgs, EmbedTextArgs, PoolArg};
 use super::output::paths;
-use super::{Output, note_cut, note_query, open};
+use super::{Output, adapter, heard, note_cut, note_query, open};
 
 pub fn pictures(args: &EmbedArgs, common: &Common, out: &Output) -> Result<()> {
     // An output that will not work is refused before any work is done for it.
@@ -75,22 +75,16 @@ fn rows(
     let many = begun || files.len() > encoder.batch(encoder.frames());
     if let Some(path) = args.out.as_deref().filter(|_| many) {
         let identity = json!({
+            "verb": "embed",
             "program": env!("CARGO_PKG_VERSION"),
             "model": folder.hash(),
             "precision": args.model.precision,
             "query": depends.query,
             "pool": depends.pool,
-            "device": [vljepa::info::adapter_name(depends.device), format!("{:?}", depends.device.capabilities())],
+            "device": adapter(depends.device),
         });
-        let heard = |event| match event {
-            // A document says it itself, but for what is done for nothing.
-            RowEvent::Resumed(resumed) if resumed.lost() || !out.json => {
-                bar.suspend(|| out.note(&format!("{}: {resumed}", path.display())));
-            }
-            RowEvent::Resumed(_) => {}
-            RowEvent::Done(n) => done(n),
-        };
-        let written = vljepa::embed_to_file(encoder, &args.inputs, files, path, &identity, broken, heard)?;
+        let written =
+            vljepa::embed_to_file(encoder, &args.inputs, files, path, &identity, broken, heard(path, &bar, out))?;
         bar.finish_and_clear();
         out.skipped(&written.skipped);
         return report(&written, path, out);

@@ -4,7 +4,7 @@ use serde_json::json;
 use vljepa::{AnyFolder, Index, Need, PictureFolder, Result};
 
 use super::args::{Common, IndexArgs, IndexVerb, SearchArgs};
-use super::{Output, load, note_cut, note_query, open, output};
+use super::{Output, adapter, heard, load, note_cut, note_query, open, output};
 
 pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
     let IndexVerb::Build(args) = &args.verb;
@@ -13,18 +13,25 @@ pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
     let (folder, model) = load(&args.model, common, Need::Index)?;
     note_query(&model.asked(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());
-    let (index, skipped) = Index::build(&model, &folder, pictures, args.skip_broken, |n| bar.set_position(n as u64))?;
+    let identity = json!({
+        "verb": "index build",
+        "program": env!("CARGO_PKG_VERSION"),
+        "model": folder.hash(),
+        "precision": args.model.precision,
+        "device": adapter(model.device()),
+    });
+    let heard = heard(&args.out, &bar, out);
+    let index = Index::build(&model, &folder, pictures, &args.out, &identity, args.skip_broken, heard)?;
     bar.finish_and_clear();
-    out.skipped(&skipped);
-    index.save(&args.out)?;
+    out.skipped(&index.skipped);
     let path = args.out.display().to_string();
     if out.json {
-        let skipped = output::paths(&skipped);
         return out.document(&json!({
-            "out": path, "pictures": index.len(), "dim": model.dim(), "model": folder.hash(), "skipped": skipped,
+            "out": path, "pictures": index.pictures, "dim": model.dim(), "model": folder.hash(),
+            "resumed": index.resumed.taken, "done_anew": index.resumed.anew(), "skipped": output::paths(&index.skipped),
         }));
     }
-    out.text(&format!("{} pictures in {path}\n", index.len()))
+    out.text(&format!("{} pictures in {path}\n", index.pictures))
 }
 
 pub fn search(args: &SearchArgs, common: &Common, out: &Output) -> Result<()> {

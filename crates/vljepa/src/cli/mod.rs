@@ -14,10 +14,15 @@ mod output;
 mod pull;
 mod train;
 
+use std::path::Path;
+
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use vljepa::{AnyFolder, Asked, Error, Model, ModelFolder, Need, Result};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+use vljepa::{AnyFolder, Asked, Error, Model, ModelFolder, Need, Result, RowEvent};
 use vljepa_model::CutTexts;
+use vljepa_tensor::Device;
 
 use args::{Cli, Common, Verb};
 use output::Output;
@@ -69,6 +74,23 @@ fn conflict(verb: &str, reason: String) -> ! {
         None => command.error(ErrorKind::ArgumentConflict, reason),
     };
     error.exit()
+}
+
+/// What of a device decides the bits of rows.
+fn adapter(device: &Device) -> Value {
+    json!([vljepa::info::adapter_name(device), format!("{:?}", device.capabilities())])
+}
+
+/// Shows how far work on `path` is, and says what of an earlier run counts.
+fn heard<'a>(path: &'a Path, bar: &'a ProgressBar, out: &'a Output) -> impl FnMut(RowEvent) + 'a {
+    move |event| match event {
+        // A document says it itself, but for what is done for nothing.
+        RowEvent::Resumed(resumed) if resumed.lost() || !out.json => {
+            bar.suspend(|| out.note(&format!("{}: {resumed}", path.display())));
+        }
+        RowEvent::Resumed(_) => {}
+        RowEvent::Done(n) => bar.set_position(n as u64),
+    }
 }
 
 /// Says that texts were cut; `place` tells where the one of an index comes from.

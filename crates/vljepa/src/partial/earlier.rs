@@ -129,6 +129,8 @@ pub(super) struct Piece {
     /// Where its rows are in the file with rows.
     pub(super) at: u64,
     pub(super) rows: usize,
+    /// Of each of its files; `None` where they could not be asked for.
+    pub(super) stamps: Vec<Option<Stamp>>,
     /// Numbers among all files of those left out, and why.
     pub(super) skipped: Vec<(usize, String)>,
 }
@@ -180,9 +182,7 @@ impl Earlier {
             return Err(Error::content(
                 path,
                 match serde_json::from_slice::<Head>(&first) {
-                    Ok(then) if then.vljepa_rows == VERSION => {
-                        begun(data, &format!("another {}", differing(&then.of, identity)))
-                    }
+                    Ok(then) if then.vljepa_rows == VERSION => begun(data, &other(&then.of, identity)),
                     Ok(_) => begun(data, "another version of this program"),
                     Err(_) => "is no list of the files that a run of this program has done; move it away".into(),
                 },
@@ -295,13 +295,17 @@ impl Done {
             self.shape.clone_from(&batch.shape);
         }
         let skipped = batch.skipped.iter().map(|(i, why)| (at + i, why.clone())).collect();
-        self.pieces.insert(at, Piece { end: at + batch.files.len(), at: batch.at, rows, skipped });
+        let stamps = batch.files.iter().map(|(_, stamp)| *stamp).collect();
+        self.pieces.insert(at, Piece { end: at + batch.files.len(), at: batch.at, rows, stamps, skipped });
     }
 }
 
-/// Names of what differs between two identities.
-fn differing(then: &Value, now: &Value) -> String {
-    let differs = |key: &&String| then.get(key.as_str()) != now.get(key.as_str());
-    let keys: Vec<&String> = now.as_object().into_iter().flat_map(|o| o.keys()).filter(differs).collect();
-    keys.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ")
+/// What run another identity is of.
+fn other(then: &Value, now: &Value) -> String {
+    let differs = |key: &&str| then.get(key) != now.get(key);
+    if let Some(verb) = then.get("verb").and_then(Value::as_str).filter(|_| differs(&"verb")) {
+        return format!("`vljepa {verb}`");
+    }
+    let keys = now.as_object().into_iter().flat_map(|o| o.keys().map(String::as_str)).filter(differs);
+    format!("another {}", keys.collect::<Vec<_>>().join(", "))
 }

@@ -19,9 +19,19 @@ use serde_json::Value;
 pub use earlier::Resumed;
 use earlier::{Done, Earlier, Head, Line, Piece, Stored, VERSION, key};
 
+use crate::encoders::hash_of;
 use crate::error::{Error, Result};
-use crate::files::{Locked, destination, same_file};
-use crate::media::{Batch, Broken, PictureEncoder, Skipped, same_shape};
+use crate::files::{Locked, Stamp, destination, same_file};
+use crate::media::{Batch, Broken, PictureEncoder, Skipped, encode_files, nothing_left, same_shape};
+
+/// What work that goes on where it was stopped tells meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub enum RowEvent {
+    /// What of an earlier run counts; the first, where there was one.
+    Resumed(Resumed),
+    /// So many files are done.
+    Done(usize),
+}
 
 /// An unfinished file.
 pub(crate) struct Partial {
@@ -62,7 +72,11 @@ pub fn is_begun(out: &Path) -> Result<bool> {
 /// Such a file, and what a file cannot replace.
 pub(crate) fn check_unbegun(out: &Path) -> Result<()> {
     let (data, journal, _) = places(out)?;
-    if journal.exists() { Err(Error::content(journal, begun(&data, "`vljepa embed`"))) } else { Ok(()) }
+    if journal.exists() {
+        Err(Error::content(journal, begun(&data, "`vljepa embed` or `vljepa index build`")))
+    } else {
+        Ok(())
+    }
 }
 
 /// What is said of an unfinished file that another run has begun.
@@ -75,6 +89,56 @@ fn begun(data: &Path, whose: &str) -> String {
 }
 
 impl Partial {
+    /// Rows of all of `files`, as [`embed_to_file`](crate::embed_to_file) makes them for `out`; one at least.
+    ///
+    /// # Errors
+    /// As [`embed_to_file`](crate::embed_to_file), but for writing `out`.
+    pub(crate) fn complete(
+        encoder: &dyn PictureEncoder,
+        inputs: &[PathBuf],
+        files: &[PathBuf],
+        out: &Path,
+        identity: &Value,
+        broken: Broken,
+        mut heard: impl FnMut(RowEvent),
+    ) -> Result<Self> {
+        // A list of any length takes the room of one hash.
+        let input = hash_of(inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
+        let mut identity = identity
+            .as_object()
+            .cloned()
+            .unwrap_or_else(|| [("identity".into(), identity.clone())].into_iter().collect());
+        identity.insert("input".into(), input.into());
+        let identity = Value::Object(identity);
+        let mut partial = Self::open(out, &identity, encoder, files, broken)?;
+        let resumed = partial.resumed();
+        if resumed != Resumed::default() {
+            heard(RowEvent::Resumed(resumed));
+        }
+        let mut done = resumed.taken;
+        heard(RowEvent::Done(done));
+        let worked = partial.missing(files.len()).into_iter().try_for_each(|run| {
+            encode_files(encoder, files, run, broken, &mut |batch| {
+                done += batch.files.len();
+                partial.add(files, batch)?;
+                heard(RowEvent::Done(done));
+                Ok(())
+            })
+        });
+        let worked = worked.and_then(|()| match partial.rows() {
+            0 => Err(nothing_left(&partial.left_out(files))),
+            _ => Ok(()),
+        });
+        if let Err(error) = worked {
+            // Without rows there is nothing to go on with.
+            if partial.is_empty() {
+                partial.remove();
+            }
+            return Err(error);
+        }
+        Ok(partial)
+    }
+
     /// Begins the file `out`, or finds what an earlier run of the same `identity` has done of it.
     ///
     /// # Errors
@@ -162,7 +226,7 @@ impl Partial {
         let stored = Stored {
             at: self.end,
             shape: rows.shape().to_vec(),
-            files: batch.files.map(|i| key(&files[i])).zip(batch.stamps).collect(),
+            files: batch.files.map(|i| key(&files[i])).zip(batch.stamps.iter().copied()).collect(),
             skipped: batch.broken.iter().map(|(i, e)| (i - start, e.to_string())).collect(),
         };
         let line = stored.sum(&bytes).and_then(|sum| serde_json::to_vec(&Line { batch: stored, sum }));
@@ -170,7 +234,7 @@ impl Partial {
         line.push(b'\n');
         self.append(&line)?;
         let skipped = batch.broken.iter().map(|(i, e)| (*i, e.to_string())).collect();
-        self.done.pieces.insert(start, Piece { end, at: self.end, rows: rows.rows(), skipped });
+        self.done.pieces.insert(start, Piece { end, at: self.end, rows: rows.rows(), stamps: batch.stamps, skipped });
         self.end += bytes.len() as u64;
         Ok(())
     }
@@ -206,6 +270,11 @@ impl Partial {
     /// Whether there are no rows to go on with, of this run or an earlier one.
     pub(crate) fn is_empty(&self) -> bool {
         self.end == 0
+    }
+
+    /// Size and time of each file before it was read, in order, those left out among them.
+    pub(crate) fn stamps(&self) -> impl Iterator<Item = Option<Stamp>> {
+        self.done.pieces.values().flat_map(|piece| piece.stamps.iter().copied())
     }
 
     /// The files left out, in order, and why.

@@ -123,6 +123,31 @@ fn a_killed_run_goes_on() {
 }
 
 #[test]
+fn a_killed_index_goes_on() {
+    let bench = many();
+    let build = |out: &str| json(bench.args(&["index", "build", "@many", "--out", &bench.text(out)]));
+    let first = build("a.idx");
+    assert_eq!((&first["pictures"], &first["resumed"]), (&json!(FILES), &json!(0)));
+    killed(&bench, &["index", "build", "@many", "--out", "@b.idx"], "b.idx");
+    // Rows of `embed` are another thing.
+    for name in partial("b.idx") {
+        std::fs::copy(bench.path(&name), bench.path(&name.replace("idx", "safetensors"))).unwrap();
+    }
+    let mut embed = vljepa(bench.args(&["embed", "@many", "--out", "@b.safetensors"]));
+    fails(
+        &mut embed,
+        &["b.safetensors.partial.jsonl", "an unfinished run of `vljepa index build`", "run that one again"],
+    );
+    let second = build("b.idx");
+    let done = second["resumed"].as_u64().unwrap();
+    assert!([64, 128, 150].contains(&done) && second["pictures"] == FILES, "{second}");
+    assert_eq!(std::fs::read(bench.path("b.idx")).unwrap(), std::fs::read(bench.path("a.idx")).unwrap());
+    assert!(partial("b.idx").iter().all(|name| !bench.path(name).exists()));
+    let found = json(bench.args(&["search", "@b.idx", "a picture", "--top", "3"]));
+    assert!(found["searches"][0]["results"].as_array().unwrap().iter().all(|r| r["fresh"] == true), "{found}");
+}
+
+#[test]
 fn what_has_changed_is_done_again() {
     let bench = many();
     // A file of the second batch is another one when the run goes on.
