@@ -8,8 +8,8 @@ use crate::{DataError, PICTURE_EXTENSIONS};
 /// All picture files under `root`, told by their extension, sorted by path; or `root` itself when it is a file.
 ///
 /// Folders are searched recursively and symbolic links followed, each folder once, so that loops end. Names that begin
-/// with a dot are skipped. A link to nothing that is named as a picture is among them: whoever reads it hears what it is. A
-/// folder without pictures gives an empty list.
+/// with a dot are skipped. A link to nothing that is named as a picture is among them, and a folder below `root` that cannot be
+/// listed: whoever reads it hears what it is. A folder without pictures gives an empty list.
 pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
     find(root.as_ref(), is_picture_name)
 }
@@ -32,11 +32,19 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
         if !visited.insert(real) {
             continue;
         }
+        let listed = std::fs::read_dir(&dir).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()
+        });
+        let mut entries = match listed {
+            Ok(entries) => entries,
+            Err(e) if dir == root => return Err(DataError::io(&dir, "listing")(e)),
+            // As for a link to nothing.
+            Err(_) => {
+                found.push(dir);
+                continue;
+            }
+        };
         // The order in which links to one folder are met decides its path, so it must not be the file system's.
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(&dir).map_err(DataError::io(&dir, "listing"))? {
-            entries.push(entry.map_err(DataError::io(&dir, "listing"))?.path());
-        }
         entries.sort_unstable_by(|a, b| b.cmp(a));
         for path in entries {
             let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));

@@ -6,7 +6,7 @@ use vljepa_tensor::{Activation, Device, Tensor};
 
 use crate::config::BertConfig;
 use crate::error::Result;
-use crate::layers::{LayerNorm, Linear, in_parts};
+use crate::layers::{LayerNorm, Linear, chunked};
 use crate::param::{Builder, Forward, Param, ParamSource};
 use crate::text::Tokens;
 use crate::text_encoder::TextEncoder;
@@ -54,7 +54,7 @@ impl Layer {
         let (q, k, v) = (self.query.forward(f, x)?, self.key.forward(f, x)?, self.value.forward(f, x)?);
         let mixed = autograd::attention(&q, &k, &v, attention)?;
         let x = self.attention_norm.forward(f, &autograd::add(x, &self.attention_output.forward(f, &mixed)?)?)?;
-        let h = in_parts(f, &x, self.intermediate.outputs(), |x| {
+        let h = chunked(f, &x, self.intermediate.outputs(), |x| {
             self.output.forward(f, &autograd::activate(&self.intermediate.forward(f, x)?, activation)?)
         })?;
         self.output_norm.forward(f, &autograd::add(&x, &h)?)

@@ -8,7 +8,7 @@ use vljepa_tensor::{Activation, Error, Tensor};
 
 use crate::config::{DecoderSpec, Rope};
 use crate::error::{ModelError, Result};
-use crate::layers::{Linear, RmsNorm, in_parts};
+use crate::layers::{Linear, RmsNorm, chunked};
 use crate::param::{Builder, Forward, Param};
 
 /// Norms of queries and keys, each over one head.
@@ -118,7 +118,7 @@ impl Layer {
         let x = autograd::add(x, &h)?;
         let before = self.sandwich.as_ref().map_or(&self.post_attention_layernorm, |s| &s.pre_feedforward_layernorm);
         let h = before.forward(f, &x)?;
-        let mut h = in_parts(f, &h, self.gate_proj.outputs(), |h| {
+        let mut h = chunked(f, &h, self.gate_proj.outputs(), |h| {
             let (gate, up) = (self.gate_proj.forward(f, h)?, self.up_proj.forward(f, h)?);
             self.down_proj.forward(f, &autograd::gated(&gate, &up, self.activation)?)
         })?;

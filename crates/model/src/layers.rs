@@ -47,7 +47,7 @@ const MLP_BYTES: u64 = 64 << 20;
 
 /// `mlp`, which takes each row of `x` `[.., D]` by itself, on as many rows at once as keep its intermediates of `inner` f32 a
 /// row within what the device binds: 8,192 tokens of an MLP of 8,192 are 256 MiB, WebGPU promises 128.
-pub(crate) fn in_parts(f: &Forward, x: &Var, inner: usize, mlp: impl Fn(&Var) -> Result<Var>) -> Result<Var> {
+pub(crate) fn chunked(f: &Forward, x: &Var, inner: usize, mlp: impl Fn(&Var) -> Result<Var>) -> Result<Var> {
     let limits = x.value().device().limits();
     let bound = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let most = if f.is_training() { bound } else { bound.min(MLP_BYTES) };

@@ -84,7 +84,10 @@ impl CutTexts {
 impl fmt::Display for CutTexts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { beginning, tokens, kept, others, .. } = self;
-        write!(f, "\"{beginning}\" has {tokens} tokens with those that the model adds, and is cut to its {kept}")?;
+        write!(
+            f,
+            "\"{beginning}\" has {tokens} tokens, special ones included, and is cut to the {kept} that the model takes: shorten it"
+        )?;
         match others {
             0 => Ok(()),
             1 => f.write_str("; 1 other text is cut too"),

@@ -1,18 +1,26 @@
 //! The model card of a trained model, `README.md` of its folder: what it is, how it was trained, what was measured.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use vljepa_data::atomic::write_atomically;
 use vljepa_data::emoji::Vendor;
 use vljepa_model::config::{YEncoderKind, parameter_count};
-use vljepa_tensor::Device;
 
+use crate::checkpoint::hash;
+use crate::error::Result;
 use crate::eval::{Cell, Validation};
-use crate::run::duration;
+use crate::run::{duration, read_if_there};
 use crate::start::Start;
 use crate::trainer::Trainer;
 
 /// Start of the line that states the licence.
 const LICENCE: &str = "Licence:";
+/// The card, in the model's folder.
+pub(crate) const CARD: &str = "README.md";
+/// The card beside one that its owner changed.
+const NEW_CARD: &str = "README.new.md";
+/// In the run's folder: the fingerprints of the cards that it wrote, a line each.
+const RECORD: &str = "cards.sha256";
 
 /// What a card tells of.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +31,21 @@ pub(crate) struct Card<'a> {
     pub validation: &'a Validation,
     /// Seconds of training, earlier parts of the run included.
     pub seconds: f64,
-    /// Where the last part of the run computed.
-    pub device: &'a Device,
+    /// Name of the device that took the last step; runs by earlier versions may lack it.
+    pub device: Option<&'a str>,
 }
 
 /// The line of a card that states the licence.
-pub(crate) fn licence_line(card: &str) -> Option<&str> {
+fn licence_line(card: &str) -> Option<&str> {
     card.lines().find(|line| line.starts_with(LICENCE))
+}
+
+/// What tells a card from one that its owner changed: the hash of its lines without that of the licence, which every
+/// new card takes over.
+fn fingerprint(card: &str) -> String {
+    let licence = licence_line(card);
+    let rest: Vec<&str> = card.lines().filter(|line| Some(*line) != licence).collect();
+    hash(rest.join("\n").as_bytes())
 }
 
 /// A table cell: what would end it or its row is taken out.
@@ -38,8 +54,31 @@ fn plain(text: &str) -> String {
 }
 
 impl Card<'_> {
+    /// Writes the card into the model's folder. One that its owner changed, beyond stating the licence, stays: then the
+    /// new one is put beside it, and its path given.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written.
+    pub fn write(&self, folder: &Path) -> Result<Option<PathBuf>> {
+        let (path, record) = (folder.join(CARD), self.start.config.output.join(RECORD));
+        let old = read_if_there(&path)?;
+        // Whoever stated the licence need not do so again.
+        let text = self.text(old.as_deref().and_then(licence_line));
+        let mut written = read_if_there(&record)?.unwrap_or_default();
+        let own = |card: &str| written.lines().any(|line| line == fingerprint(card));
+        let changed = old.is_some_and(|old| old != text && !own(&old));
+        if !own(&text) {
+            // Before the card, and with the earlier ones: whenever the program stops, the card that is there is known.
+            written += &format!("{}\n", fingerprint(&text));
+            write_atomically(&record, written.as_bytes())?;
+        }
+        let place = if changed { folder.join(NEW_CARD) } else { path };
+        write_atomically(&place, text.as_bytes())?;
+        Ok(changed.then_some(place))
+    }
+
     /// Markdown; `licence` is the line of an earlier card.
-    pub fn text(&self, licence: Option<&str>) -> String {
+    fn text(&self, licence: Option<&str>) -> String {
         let config = &self.start.config;
         let name = config.output.file_name().map_or_else(|| "VL-JEPA".into(), |name| name.to_string_lossy());
         let licence = licence.map_or_else(
@@ -50,15 +89,17 @@ impl Card<'_> {
             },
             str::to_owned,
         );
+        let written = self.start.file.public_text();
         // Longer than any run of backquotes inside.
         let mut fence = "```".to_owned();
-        while self.start.file.text().contains(&fence) {
+        while written.contains(&fence) {
             fence.push('`');
         }
         format!(
             "# {}\n\nA VL-JEPA: it gives pictures and texts embeddings, trained to be alike where the text says what the picture shows. Made by \
-             `vljepa train` (version {}).\n\n{licence}\n\n{}\n## Training\n\n{}\nThe configuration, its paths relative to the \
-             folder that it was in:\n\n{fence}toml\n{}\n{fence}\n\n## Validation\n\n{}\n## Use\n\n```sh\n\
+             `vljepa train` (version {}).\n\n{licence}\n\n{}\n## Training\n\n{}\nThe configuration as it was written, \
+             but for absolute paths of its settings, which are cut to their last parts:\n\n{fence}toml\n{}\n{fence}\n\n\
+             ## Validation\n\n{}\n## Use\n\n```sh\n\
              vljepa classify PICTURE --model DIR --labels \"cat,dog\"    # DIR: this folder\n\
              vljepa index build PICTURES --model DIR --out pictures.idx\n\
              vljepa search pictures.idx \"something to drink\" --model DIR\n```\n\nIt was trained without questions and takes \
@@ -67,7 +108,7 @@ impl Card<'_> {
             env!("CARGO_PKG_VERSION"),
             self.parts(),
             self.training(),
-            self.start.file.text().trim_end(),
+            written.trim_end(),
             self.figures(),
         )
     }
@@ -129,6 +170,10 @@ impl Card<'_> {
             from += &format!("; the Y-Encoder of `{}`", named(folder));
         }
         let pictures = self.trainer.step_count() * config.batch as u64;
+        let mut time = duration(self.seconds);
+        if let Some(device) = self.device {
+            time += &format!(", at the end on {device}");
+        }
         let rows = [
             ("Start", from),
             (
@@ -142,7 +187,7 @@ impl Card<'_> {
             ),
             ("Steps", format!("{} of {} pictures, {pictures} in all", self.trainer.step_count(), config.batch)),
             ("Seed", config.seed.to_string()),
-            ("Time", format!("{}, at the end on {}", duration(self.seconds), self.device.info().name)),
+            ("Time", time),
         ];
         table("| training | |\n|---|---|\n", &rows)
     }

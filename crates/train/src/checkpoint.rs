@@ -33,12 +33,16 @@ pub struct RunState {
     pub optimizer_steps: BTreeMap<String, u64>,
     /// Seconds of training so far.
     pub seconds: f64,
+    /// Name of the device that took the last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 impl RunState {
     /// A state of the present format.
     pub fn new(step: u64, identity: BTreeMap<String, String>) -> Self {
-        Self { format_version: FORMAT, step, identity, optimizer_steps: BTreeMap::new(), seconds: 0.0 }
+        let optimizer_steps = BTreeMap::new();
+        Self { format_version: FORMAT, step, identity, optimizer_steps, seconds: 0.0, device: None }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::error::{Result, TrainError};
 /// Largest configuration file.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// The settings that are paths.
+const PATHS: [&str; 5] = ["output", "model.config", "model.folder", "model.y_encoder", "data.dir"];
+
 /// A configuration's file, kept to say where in it a fault is.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigFile {
@@ -40,9 +43,9 @@ impl ConfigFile {
         Ok((Self { path: path.into(), text }, config))
     }
 
-    /// What is written in it.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// What is written in it, for others to see: absolute paths of its settings are cut to their last parts.
+    pub fn public_text(&self) -> String {
+        cut_paths(&self.text)
     }
 
     /// Gives the fault of a setting its file and line; leaves other errors as they are.
@@ -208,6 +211,35 @@ fn at_line(text: &str, key: &str, what: String) -> String {
     }
 }
 
+/// A configuration's text, with the last part of each absolute path in its place.
+fn cut_paths(text: &str) -> String {
+    let Ok(root) = DeTable::parse(text) else { return text.to_owned() };
+    let mut cuts = Vec::new();
+    for key in PATHS {
+        let (mut table, mut value) = (Some(root.get_ref()), None);
+        for part in key.split('.') {
+            let found = table.and_then(|table| table.iter().find(|(name, _)| name.get_ref() == part));
+            value = found.map(|(_, value)| value);
+            table = value.and_then(|value| value.get_ref().as_table());
+        }
+        if let Some(value) = value
+            && let Some(path) = value.get_ref().as_str().map(Path::new)
+            && path.has_root()
+        {
+            let last = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            cuts.push((value.span(), toml::Value::String(last).to_string()));
+        }
+    }
+    cuts.sort_by_key(|(span, _)| span.start);
+    let (mut out, mut end) = (String::with_capacity(text.len()), 0);
+    for (span, last) in cuts {
+        out += text.get(end..span.start).unwrap_or_default();
+        out += &last;
+        end = span.end;
+    }
+    out + text.get(end..).unwrap_or_default()
+}
+
 /// The line of a key, from 1. `key` is a path such as `data.vendors.2`, with the places of arrays in numbers; where the file
 /// lacks its end, the line of the last part that is there, and none where it has nothing of it.
 fn line_of(text: &str, key: &str) -> Option<usize> {
@@ -263,5 +295,19 @@ mod tests {
         ] {
             assert_eq!(line_of(text, key), line, "{key}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn absolute_paths_are_cut_to_their_last_parts_however_they_are_written() {
+        let text = "output = '/home/me/runs/one' # kept\n\
+            model.folder = \"/home/me/a \\\"b\\\"\"\nmodel.y_encoder = \"../e/f\"\n\
+            [data]\nvendors = [\"/x/y\"]\ndir = '''/srv/sets/emoji/'''\n";
+        let cut = "output = \"one\" # kept\nmodel.folder = 'a \"b\"'\nmodel.y_encoder = \"../e/f\"\n\
+            [data]\nvendors = [\"/x/y\"]\ndir = \"emoji\"\n";
+        assert_eq!(cut_paths(text), cut);
+        let table = "steps = 1\nmodel = { config = \"/m/config.json\", y_encoder = \"y\" }\n";
+        assert_eq!(cut_paths(table), table.replace("/m/", ""));
+        assert_eq!(cut_paths(&cut_paths(text)), cut);
     }
 }

@@ -2,18 +2,18 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use vljepa_data::atomic::write_atomically;
+use vljepa_data::atomic::{sync_folder_of, write_atomically};
 use vljepa_model::Storage;
 use vljepa_model::config::VlJepaConfig;
 use vljepa_tensor::Device;
 
-use crate::card::{self, Card};
+use crate::card::{CARD, Card};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
 use crate::eval::{Cell, Validation};
@@ -152,7 +152,8 @@ pub struct Summary {
     pub validation: Option<Validation>,
 }
 
-/// Trains as `path` says. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/`.
+/// Trains as `path` says. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/` and
+/// `cards.sha256`, by which it knows the model cards that it wrote.
 ///
 /// # Errors
 /// Everything of [`TrainError`]; what was saved before stays.
@@ -178,13 +179,15 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
         observer(&Event::Note(format!("texts of the concepts: {cut}")));
     }
 
-    let mut seconds = 0.0;
+    let (mut seconds, mut last_device) = (0.0, None);
     if options.resume {
         let (found, faults) = checkpoints.latest(|loaded| trainer.restore(loaded))?;
         for fault in faults {
             observer(&Event::Note(format!("{fault}; going on from an older one")));
         }
-        seconds = found.map_or(0.0, |(loaded, ())| loaded.state.seconds);
+        if let Some((loaded, ())) = found {
+            (seconds, last_device) = (loaded.state.seconds, loaded.state.device);
+        }
     }
     fs::create_dir_all(output).map_err(TrainError::io(output, "creating"))?;
     let mut log = Log::open(output.join("metrics.jsonl"), trainer.step_count(), config.steps)?;
@@ -204,6 +207,7 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
         let report = trainer.step(&batch)?;
         let step = trainer.step_count();
         seconds += pace.lap();
+        last_device.get_or_insert_default().clone_from(&options.device.info().name);
         let rate = config.batch as f64 / pace.seconds_per_step();
         let left = (config.steps - step) as f64 * pace.seconds_per_step();
         log.write(&json!({
@@ -222,7 +226,7 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
             || (c.seconds > 0 && last_save.elapsed().as_secs() >= c.seconds);
         if last || stop || due {
             let (mut state, files) = trainer.state()?;
-            state.seconds = seconds;
+            (state.seconds, state.device) = (seconds, last_device.clone());
             let path = checkpoints.save(&state, &files)?;
             observer(&Event::Saved { path });
             last_save = Instant::now();
@@ -236,8 +240,15 @@ pub fn run(path: &Path, options: &RunOptions<'_>, observer: &mut dyn FnMut(&Even
     let Trained { weights, validation } = made.map_err(|error| start.file.locate(error))?;
     let validation = evaluated(config.steps, validation, &mut log, observer)?;
     let model = output.join("model");
-    let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device: &options.device };
-    write_model(&model, &weights, &tokenizer_json, &trainer.model().config, &card)?;
+    let device = last_device.as_deref();
+    let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device };
+    if let Some(new) = write_model(&model, &weights, &tokenizer_json, &trainer.model().config, &card)? {
+        let (old, new) = (model.join(CARD), new.display());
+        observer(&Event::Note(format!(
+            "{} was changed since it was written and stays; {new} is the new card",
+            old.display()
+        )));
+    }
     observer(&Event::Finished { model: model.clone(), seconds });
     Ok(Summary { step: trainer.step_count(), complete: true, model: Some(model), validation: Some(validation) })
 }
@@ -264,17 +275,35 @@ fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// A model folder, its files one by one so that each is whole, and last the one without which it is no model folder.
-fn write_model(folder: &Path, weights: &[u8], tokenizer: &[u8], config: &VlJepaConfig, card: &Card<'_>) -> Result<()> {
+/// A model folder, its files one by one so that each is whole. The one without which it is no model folder is removed
+/// first and written last. Gives the path of the card where it lies beside an earlier one; see [`Card::write`].
+fn write_model(
+    folder: &Path,
+    weights: &[u8],
+    tokenizer: &[u8],
+    config: &VlJepaConfig,
+    card: &Card<'_>,
+) -> Result<Option<PathBuf>> {
+    let (path, json) = (folder.join("config.json"), config.to_json()?);
     fs::create_dir_all(folder).map_err(TrainError::io(folder, "creating"))?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(TrainError::io(path, "removing")(error)),
+        _ => sync_folder_of(&path),
+    }
     write_atomically(&folder.join("model.safetensors"), weights)?;
     write_atomically(&folder.join("target_tokenizer.json"), tokenizer)?;
-    let path = folder.join("README.md");
-    // Whoever stated the licence need not do so again.
-    let stated = fs::read_to_string(&path).ok().and_then(|old| card::licence_line(&old).map(str::to_owned));
-    write_atomically(&path, card.text(stated.as_deref()).as_bytes())?;
-    write_atomically(&folder.join("config.json"), config.to_json()?.as_bytes())?;
-    Ok(())
+    let beside = card.write(folder)?;
+    write_atomically(&path, json.as_bytes())?;
+    Ok(beside)
+}
+
+/// A file as text, with � for what is not UTF-8; `None` where there is none.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TrainError::io(path, "reading")(error)),
+    }
 }
 
 /// `metrics.jsonl`: one object a line, flushed line by line.
@@ -287,7 +316,7 @@ impl Log {
     /// Opens the file for appending, without the lines of steps that are taken again, and without the evaluation after the
     /// last of all `steps`, which is made again.
     fn open(path: PathBuf, step: u64, steps: u64) -> Result<Self> {
-        if let Ok(old) = fs::read_to_string(&path) {
+        if let Some(old) = read_if_there(&path)? {
             let taken = |line: &&str| {
                 let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return false };
                 let last = |s: u64| s + 1 == steps && value.get("validation").is_some();

@@ -1,5 +1,6 @@
 //! What a run starts from: its file held against the data and the folders that it names, then the model.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -238,10 +239,29 @@ fn read_y_encoder(model: &VlJepa, folder: &Path) -> Result<()> {
 
 /// The weights of the Dense modules of a sentence-transformers folder.
 fn dense_heads(key: &'static str, folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    if !folder.join("modules.json").exists() {
+    // What is wrong with a file that is there is told, instead of taking it for one that is not.
+    let missing = |path: &Path| matches!(path.try_exists(), Ok(false));
+    if missing(&folder.join("modules.json")) {
         return Ok(Vec::new());
     }
-    let parsed = SentenceFolder::parse(&|file| fs::read(folder.join(file)).ok()).map_err(fault(key, folder, ""))?;
+    let failed = RefCell::new(None);
+    let parsed = SentenceFolder::parse(&|file| {
+        let path = folder.join(file);
+        if missing(&path) {
+            return None;
+        }
+        match read(key, &path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                failed.borrow_mut().get_or_insert(error);
+                None
+            }
+        }
+    });
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
+    }
+    let parsed = parsed.map_err(fault(key, folder, ""))?;
     let open = |dense: &String| {
         let file = folder.join(dense).join(WEIGHTS);
         let bytes = read(key, &file)?;

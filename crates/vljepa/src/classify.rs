@@ -1,7 +1,6 @@
 //! Zero-shot classification: label lists, templates, ranked labels.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use serde::Serialize;
 use vljepa_model::CutTexts;
@@ -62,14 +61,6 @@ fn from_list(list: &str, what: &str) -> Result<Vec<String>> {
         }
     }
     Ok(labels.into_iter().map(str::to_owned).collect())
-}
-
-/// Reads a file of labels or answers, one a line.
-///
-/// # Errors
-/// As [`labels_from_list`], and what reading the file reports.
-pub fn labels_from_file(path: &Path) -> Result<Vec<String>> {
-    Ok(vljepa_data::read_labels(path)?)
 }
 
 impl Classifier {

@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use same_file::Handle;
+
 pub use vljepa_data::atomic::remove_unfinished;
 use vljepa_data::atomic::{self, dangling};
 pub(crate) use vljepa_data::atomic::{
@@ -108,18 +110,8 @@ impl From<std::result::Result<(), TryLockError>> for Locked {
 
 /// Whether an open file is still the one at `path`.
 pub(crate) fn same_file(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |m: std::fs::Metadata| (m.dev(), m.ino());
-        matches!((file.metadata().map(id), std::fs::metadata(path).map(id)), (Ok(a), Ok(b)) if a == b)
-    }
-    #[cfg(not(unix))]
-    {
-        // An open file cannot be removed there.
-        let _ = (file, path);
-        true
-    }
+    let open = file.try_clone().and_then(Handle::from_file);
+    matches!((open, Handle::from_path(path)), (Ok(open), Ok(there)) if open == there)
 }
 
 /// Size in bytes and time of the last change in milliseconds since 1970: whether a file is still the one it was.

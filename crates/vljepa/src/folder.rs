@@ -1,11 +1,11 @@
 //! Model folders: `config.json`, weights, tokenizers and the model card, from disk or carried by the program.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use vljepa_model::config::VlJepaConfig;
-use vljepa_model::weights::{SafeTensors, ShardIndex, Shards};
+use vljepa_model::weights::{SafeTensors, ShardFiles, ShardIndex, Shards};
 
 use crate::encoders::hash_of;
 use crate::error::{Error, Result};
@@ -34,6 +34,7 @@ pub struct ModelFolder {
     query_tokenizer: Option<Cow<'static, [u8]>>,
     target_tokenizer: Cow<'static, [u8]>,
     card: Option<Cow<'static, str>>,
+    hash: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -41,7 +42,7 @@ enum WeightFiles {
     #[cfg_attr(not(compact_model), allow(dead_code))]
     Carried([(&'static str, &'static [u8]); 2]),
     One(Mapped),
-    Shards(ShardIndex, BTreeMap<String, Mapped>),
+    Shards(ShardFiles<Mapped>),
 }
 
 /// Parsed weights, borrowing from the folder.
@@ -104,11 +105,7 @@ impl ModelFolder {
         let weights = if !path(WEIGHTS).exists() && path(INDEX).exists() {
             let text = files::read_text(&path(INDEX), MAX_JSON)?;
             let index = ShardIndex::parse(&text).map_err(Error::model(path(INDEX).display()))?;
-            let mut shards = BTreeMap::new();
-            for file in index.files() {
-                shards.insert(file.to_owned(), files::map(&path(file)).map_err(needed)?);
-            }
-            WeightFiles::Shards(index, shards)
+            WeightFiles::Shards(ShardFiles::open(index, |file| files::map(&path(file)).map_err(needed))?)
         } else {
             WeightFiles::One(files::map(&path(WEIGHTS)).map_err(needed)?)
         };
@@ -124,6 +121,7 @@ impl ModelFolder {
             query_tokenizer: query_tokenizer.map(Cow::Owned),
             target_tokenizer: files::read(&path(TARGET_TOKENIZER), MAX_TOKENIZER).map_err(needed)?.into(),
             card: card.map(Cow::Owned),
+            hash: OnceLock::new(),
         })
     }
 
@@ -144,6 +142,7 @@ impl ModelFolder {
             query_tokenizer: None,
             target_tokenizer: carried::TARGET_TOKENIZER.into(),
             card: Some(carried::CARD.into()),
+            hash: OnceLock::new(),
         })
     }
 
@@ -216,7 +215,7 @@ impl ModelFolder {
         match &self.weights {
             WeightFiles::Carried(shards) => shards.iter().map(|(_, bytes)| *bytes).collect(),
             WeightFiles::One(map) => vec![map],
-            WeightFiles::Shards(_, shards) => shards.values().map(|m| &**m).collect(),
+            WeightFiles::Shards(shards) => shards.slices().collect(),
         }
     }
 
@@ -235,17 +234,16 @@ impl ModelFolder {
                 Err(Error::Invalid("this build carries no compact model; pass --model DIR".into()))
             }
             WeightFiles::One(map) => single(map),
-            WeightFiles::Shards(index, shards) => {
-                let bytes = shards.iter().map(|(name, map)| (name.clone(), &**map)).collect();
-                Shards::open(index.clone(), &bytes).map(Weights::Shards).map_err(Error::model(&self.origin))
-            }
+            WeightFiles::Shards(shards) => shards.source().map(Weights::Shards).map_err(Error::model(&self.origin)),
         }
     }
 
     /// SHA-256 over everything that embeddings depend on: configuration, weights, tokenizers. Hexadecimal.
-    pub fn hash(&self) -> String {
-        let texts =
-            [self.config_text.as_bytes(), &self.target_tokenizer, self.query_tokenizer.as_deref().unwrap_or_default()];
-        hash_of(texts.into_iter().chain(self.weight_slices()))
+    pub fn hash(&self) -> &str {
+        self.hash.get_or_init(|| {
+            let query = self.query_tokenizer.as_deref().unwrap_or_default();
+            let texts = [self.config_text.as_bytes(), &self.target_tokenizer, query];
+            hash_of(texts.into_iter().chain(self.weight_slices()))
+        })
     }
 }

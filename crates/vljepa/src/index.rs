@@ -16,7 +16,7 @@ use crate::files::{self, Stamp, stamp};
 use crate::folder::ModelFolder;
 use crate::media::{Broken, Skipped, picture_files};
 use crate::model::Model;
-use crate::partial::{Partial, Resumed, RowEvent};
+use crate::partial::{Partial, Resumed, RowEvent, Task};
 use crate::row_file::write_embeddings;
 
 const VERSION: &str = "1";
@@ -99,7 +99,7 @@ impl Entry {
 
 impl Index {
     /// Embeds every picture of a folder into the index `out`, going on where an earlier run of the same folder, model and
-    /// `identity` (an object: all else that the rows depend on) was stopped. With `skip_broken` files that cannot be read, or
+    /// `identity` (an object: all else that the rows depend on, as precision and device) was stopped. With `skip_broken` files that cannot be read, or
     /// whose names an index cannot hold, are left out and returned, otherwise the first of them is the error.
     ///
     /// # Errors
@@ -132,8 +132,12 @@ impl Index {
         if let Some(e) = unnamed {
             return Err(broken.error(e));
         }
+        let mut depends = identity.as_object().cloned().unwrap_or_default();
+        depends.insert("model".into(), folder.hash().into());
+        let depends = &Value::Object(depends);
         let inputs = std::slice::from_ref(&root);
-        let partial = Partial::complete(&model.asked(None)?, inputs, &files, out, identity, broken, heard)?;
+        let task = Task { verb: "index build", inputs, files: &files, out, depends, broken };
+        let partial = Partial::complete(&model.asked(None)?, &task, heard)?;
         let left_out = partial.left_out(&files);
         let mut gone = left_out.iter().map(|s| &s.path).peekable();
         let there = files.iter().zip(partial.stamps()).filter(|(path, _)| gone.next_if_eq(path).is_none());
@@ -142,7 +146,7 @@ impl Index {
         let entries_json = serde_json::to_string(&entries).map_err(|e| Error::content(out, e.to_string()))?;
         let metadata = [
             ("vljepa_index", VERSION.to_owned()),
-            ("model", folder.hash()),
+            ("model", folder.hash().to_owned()),
             ("root", root.display().to_string()),
             ("entries", entries_json),
         ];
@@ -183,7 +187,7 @@ impl Index {
                 "built with another model ({}, {} is {}); pass that model with --model, or {rebuild}",
                 short(model),
                 folder.origin(),
-                short(&folder.hash())
+                short(folder.hash())
             )));
         }
         let root = PathBuf::from(need("root")?);

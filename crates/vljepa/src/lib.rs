@@ -35,7 +35,7 @@ mod partial;
 mod row_file;
 mod texts;
 
-pub use classify::{Classifier, Prediction, answers_from_list, labels_from_file, labels_from_list};
+pub use classify::{Classifier, Prediction, answers_from_list, labels_from_list};
 pub use convert::{CROP_SIZE, ConvertFrom, ConvertOptions, Converted, convert};
 pub use demo::{Demo, Floor, Named, Score, Search, Timing};
 pub use embeddings::{Embeddings, Match, best, softmax};

@@ -227,6 +227,15 @@ pub(crate) fn nothing_left(skipped: &[Skipped]) -> Error {
     Error::Invalid(format!("none of the {} files can be read, name others{first}", skipped.len()))
 }
 
+/// Whether a file can be read now.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_readable(encoder: &dyn PictureEncoder, path: &Path) -> Result<()> {
+    let frames = is_video(path)?.then(|| encoder.frames());
+    pixels(encoder.preprocess(), path, frames).map(|_| ())
+}
+
 /// What an encoder takes of a file: of a video so many frames, `[frames, 3, size, size]`; else of a picture.
 fn pixels(preprocess: &Preprocess, path: &Path, frames: Option<usize>) -> Result<Vec<f32>> {
     match frames {

@@ -11,7 +11,7 @@ use crate::embeddings::{Embeddings, npy_header};
 use crate::error::{Error, Result};
 use crate::files::{check_writable, stream_atomically};
 use crate::media::{Broken, PictureEncoder, Skipped, kept};
-use crate::partial::{Partial, Resumed, RowEvent, check_unbegun};
+use crate::partial::{Partial, Resumed, RowEvent, Task, check_unbegun};
 
 /// Formats of files with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,8 @@ pub fn embed_to_file(
     heard: impl FnMut(RowEvent),
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
-    let partial = Partial::complete(encoder, inputs, files, out, identity, broken, heard)?;
+    let task = Task { verb: "embed", inputs, files, out, depends: identity, broken };
+    let partial = Partial::complete(encoder, &task, heard)?;
     let resumed = partial.resumed();
     let skipped = partial.left_out(files);
     let names = kept(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
@@ -317,5 +318,26 @@ mod tests {
         stop(&encoder, &files, &out);
         let done = run(&encoder, &files, &out, |_| ()).unwrap();
         assert_eq!((done.resumed.taken, done.skipped.len(), done.shape), (2, 1, vec![1, 2]));
+    }
+
+    #[test]
+    fn what_failed_for_a_cause_outside_of_the_file_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = pictures(dir.path(), 6);
+        let (encoder, whole, resumed) = (encoder(3), dir.path().join("whole.npy"), dir.path().join("resumed.npy"));
+        run(&encoder, &files, &whole, |_| ()).unwrap();
+        // The same size and time, as when a right or a program was missing.
+        let set = |bytes: &[u8]| {
+            std::fs::write(&files[1], bytes).unwrap();
+            let file = std::fs::File::options().write(true).open(&files[1]).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).unwrap();
+        };
+        let good = std::fs::read(&files[1]).unwrap();
+        set(&vec![7; good.len()]);
+        stop(&encoder, &files, &resumed);
+        set(&good);
+        let done = run(&encoder, &files, &resumed, |_| ()).unwrap();
+        assert_eq!((done.skipped.len(), done.resumed.taken, done.resumed.regrouped), (0, 3, 3));
+        assert!(std::fs::read(&whole).unwrap() == std::fs::read(&resumed).unwrap());
     }
 }

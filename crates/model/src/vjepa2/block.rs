@@ -6,7 +6,7 @@ use vljepa_tensor::{Activation, Device, Tensor};
 
 use crate::config::Vjepa2Config;
 use crate::error::Result;
-use crate::layers::{LayerNorm, Linear, in_parts};
+use crate::layers::{LayerNorm, Linear, chunked};
 use crate::param::{Builder, Forward, Param};
 
 /// Sizes of a stack of blocks.
@@ -112,7 +112,7 @@ impl Mlp {
     }
 
     pub(super) fn forward(&self, f: &Forward, x: &Var) -> Result<Var> {
-        in_parts(f, x, self.fc1.outputs(), |x| {
+        chunked(f, x, self.fc1.outputs(), |x| {
             let h = autograd::activate(&self.fc1.forward(f, x)?, Activation::Gelu)?;
             self.fc2.forward(f, &h)
         })

@@ -155,8 +155,8 @@ fn of_many_texts_the_first_that_is_cut_is_named() {
         let (ids, cut) = tokenizer.encode_all("", &texts).unwrap();
         let cut = cut.unwrap();
         assert_eq!((ids.len(), cut.index, cut.tokens, cut.kept, cut.others), (texts.len(), 1, 16, 6, others));
-        let line = "\"a person cracks an egg, and the yolk run…\" has 16 tokens with those that the model adds, \
-                    and is cut to its 6";
+        let line = "\"a person cracks an egg, and the yolk run…\" has 16 tokens, special ones included, \
+                    and is cut to the 6 that the model takes: shorten it";
         assert_eq!(cut.to_string(), format!("{line}{words}"));
     }
     // The prompt takes its part, and is not shown.

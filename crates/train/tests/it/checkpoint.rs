@@ -102,3 +102,11 @@ fn a_run_folder_that_cannot_be_written_is_named() {
     let error = Checkpoints::new(file.join("checkpoints"), 2).save(&state(1), &[]).unwrap_err();
     assert!(matches!(error, TrainError::Io { .. }) && error.to_string().contains("file"), "{error}");
 }
+
+#[test]
+fn a_state_without_a_device_is_read() {
+    let text = r#"{"format_version": 1, "step": 7, "identity": {"batch": "4"}, "optimizer_steps": {}, "seconds": 2.5}"#;
+    let expected = RunState { seconds: 2.5, ..state(7) };
+    assert_eq!(serde_json::from_str::<RunState>(text).unwrap(), expected);
+    assert_eq!(expected.device, None);
+}

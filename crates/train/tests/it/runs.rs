@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use vljepa_train::{Event, RunOptions, Summary, TrainError, run};
+use vljepa_train::{Checkpoints, Event, RunOptions, Summary, TrainError, run};
 
 use crate::support::{config_text, device, model_folder};
 
@@ -100,6 +100,10 @@ fn a_run_that_was_stopped_killed_and_damaged_ends_bit_for_bit_like_one_that_was_
     let newest = broken.join("checkpoints/step-00000005/optimizer.safetensors");
     let bytes = fs::read(&newest).unwrap();
     fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    // So was the last line of its log, inside a character.
+    let log = broken.join("metrics.jsonl");
+    let torn = [fs::read(&log).unwrap(), b"{\"step\": 5, \"\xe2".to_vec()].concat();
+    fs::write(&log, torn).unwrap();
     let (summary, notes) = go(&path, &broken, true, 1000);
     assert!(summary.unwrap().complete);
     assert!(notes.iter().any(|n| n.contains("step-00000005") && n.contains("optimizer.safetensors")), "{notes:?}");
@@ -141,14 +145,16 @@ fn resuming_where_nothing_is_starts_and_says_so() {
     model_folder(dir.path());
     let path = write_config(dir.path(), "");
     let (new, old) = (dir.path().join("new"), dir.path().join("old"));
-    let (_, notes) = go(&path, &old, false, 2);
+    let (summary, notes) = go(&path, &old, false, 2);
+    assert_eq!(summary.unwrap().step, 2);
     assert!(!notes.iter().any(|n| n.contains("resume")), "{notes:?}");
     let (summary, notes) = go(&path, &new, true, 2);
     assert_eq!(summary.unwrap().step, 2);
     let said = format!("nothing to resume in {}: starting from step 0", new.display());
     assert_eq!(notes.iter().filter(|n| **n == said).count(), 1, "{notes:?}");
     assert_eq!(losses(&new), losses(&old));
-    let (_, notes) = go(&path, &new, true, 1);
+    let (summary, notes) = go(&path, &new, true, 1);
+    assert_eq!(summary.unwrap().step, 3);
     assert!(!notes.iter().any(|n| n.contains("nothing to resume")), "{notes:?}");
 }
 
@@ -159,7 +165,9 @@ fn the_model_is_finished_once_and_its_card_says_what_it_is() {
     let path = write_config(dir.path(), "");
     let text = fs::read_to_string(&path).unwrap() + "[head_fit]\nshare = 0.5\nridge = 0.1\n";
     let text = text.replace("horizon = 0.5", "horizon = 0.5 # ``` in a comment");
-    fs::write(&path, &text).unwrap();
+    // The card has no more of an absolute path than its last part.
+    let start = format!("folder = {:?}", dir.path().join("start"));
+    fs::write(&path, text.replace("folder = \"start\"", &start)).unwrap();
     let output = dir.path().join("small");
     let card = output.join("model/README.md");
     let (summary, notes) = go(&path, &output, false, 1000);
@@ -206,4 +214,52 @@ fn the_model_is_finished_once_and_its_card_says_what_it_is() {
     assert_eq!(fs::read_to_string(&card).unwrap(), first.replace(line, stated));
     let files: Vec<_> = fs::read_dir(output.join("model")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(files.len(), 4, "{files:?}");
+}
+
+#[test]
+fn finishing_anew_keeps_what_the_owner_wrote_and_leaves_no_half_model() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let output = dir.path().join("run");
+    let (card, new) = (output.join("model/README.md"), output.join("model/README.new.md"));
+    go(&path, &output, false, 1000).0.unwrap();
+    let first = fs::read_to_string(&card).unwrap();
+
+    // The device is the one that trained, wherever the run is finished anew. A card of which only the licence was
+    // stated is replaced.
+    let checkpoints = Checkpoints::new(output.join("checkpoints"), 3);
+    let (loaded, ()) = checkpoints.latest(|_| Ok(())).unwrap().0.unwrap();
+    let mut state = loaded.state.clone();
+    assert_eq!(state.device.replace("another device".into()), Some(device().info().name.clone()));
+    let files = ["model.safetensors", "optimizer.safetensors", "ema.safetensors"];
+    checkpoints.save(&state, &files.map(|name| (name, loaded.file(name).unwrap().to_vec()))).unwrap();
+    let line = first.lines().find(|line| line.starts_with("Licence:")).unwrap();
+    fs::write(&card, first.replace(line, "Licence: MIT")).unwrap();
+    let (summary, notes) = go(&path, &output, true, 1000);
+    assert!(summary.unwrap().complete && !notes.iter().any(|n| n.contains("README")), "{notes:?}");
+    let second = fs::read_to_string(&card).unwrap();
+    assert!(second.contains("\nLicence: MIT\n") && second.contains(", at the end on another device |"), "{second}");
+    assert!(!new.exists());
+
+    // One with a section of its owner's stays.
+    let edited = format!("{second}\n## Limits\n\nIt has seen drawings only.\n");
+    fs::write(&card, &edited).unwrap();
+    let (summary, notes) = go(&path, &output, true, 1000);
+    assert!(summary.unwrap().complete);
+    assert_eq!(notes.iter().filter(|n| n.contains("README.new.md is the new card")).count(), 1, "{notes:?}");
+    assert_eq!(fs::read_to_string(&card).unwrap(), edited);
+    assert_eq!(fs::read_to_string(&new).unwrap(), second);
+
+    // Stopped between its files, the folder is no model.
+    let (config, tokenizer) = (output.join("model/config.json"), output.join("model/target_tokenizer.json"));
+    fs::remove_file(&tokenizer).unwrap();
+    fs::create_dir(&tokenizer).unwrap();
+    assert!(config.exists());
+    let error = go(&path, &output, true, 1000).0.unwrap_err().to_string();
+    assert!(error.contains("target_tokenizer.json"), "{error}");
+    assert!(!config.exists());
+    fs::remove_dir(&tokenizer).unwrap();
+    go(&path, &output, true, 1000).0.unwrap();
+    assert!(config.exists() && tokenizer.is_file());
 }

@@ -1,7 +1,7 @@
 //! Y-Encoders other than BERT in a run: EmbeddingGemma's layout, from the folder that sentence-transformers writes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vljepa_model::config::{TensorSpec, TextEncoderConfig, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, Writer, read_f32};
@@ -57,23 +57,45 @@ fn sentence_folder(folder: &Path) {
     fs::write(folder.join("tokenizer.json"), letters).unwrap();
 }
 
-#[test]
-fn gemma_with_its_heads_is_read_from_a_folder_and_trained() {
-    let dir = tempfile::tempdir().unwrap();
-    sentence_folder(&dir.path().join("gemma"));
+/// A run from a Gemma's folder in `dir`: its file, and the model's configuration.
+fn gemma_run(dir: &Path) -> (PathBuf, VlJepaConfig) {
+    sentence_folder(&dir.join("gemma"));
     let mut config: serde_json::Value = serde_json::from_str(&model_config().to_json().unwrap()).unwrap();
     let gemma: serde_json::Value = serde_json::from_str(GEMMA).unwrap();
     config["y_encoder"] = serde_json::json!({"kind": "gemma3", "config": gemma, "max_target_tokens": 24,
         "dense": [{"in_features": 16, "out_features": 20}, {"in_features": 20, "out_features": 16}],
         "truncate_dim": 14, "prompt": "a b "});
-    fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
     // The Y-Encoder takes a twentieth of the rate: after a step every weight is within a twentieth of it.
     let tables = "[objective]\nkind = \"batch\"\ntrain_y_encoder = true\ny_head = { whiten = false, train = true }\n\
         [optimizer]\nkind = \"adamw\"\nlr = 0.001\n[optimizer.muon]\n";
     let text = config_text("steps = 1\nbatch = 6\n", tables)
         .replace("folder = \"start\"", "config = \"config.json\"\ny_encoder = \"gemma\"");
-    let path = dir.path().join("train.toml");
+    let path = dir.join("train.toml");
     fs::write(&path, text).unwrap();
+    (path, VlJepaConfig::from_json(&config.to_string()).unwrap())
+}
+
+#[test]
+fn a_file_of_the_folder_that_cannot_be_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _) = gemma_run(dir.path());
+    for name in ["config_sentence_transformers.json", "tokenizer_config.json"] {
+        let file = dir.path().join("gemma").join(name);
+        fs::create_dir(&file).unwrap();
+        let output = dir.path().join("out");
+        let options = RunOptions { device: device(), resume: false, output: Some(output.clone()), stop: &|| false };
+        let error = run(&path, &options, &mut |_| ()).unwrap_err().to_string();
+        assert!(error.contains("`model.y_encoder`") && error.contains(&format!("{name}: is a folder")), "{error}");
+        assert!(!output.exists());
+        fs::remove_dir(&file).unwrap();
+    }
+}
+
+#[test]
+fn gemma_with_its_heads_is_read_from_a_folder_and_trained() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, config) = gemma_run(dir.path());
     let output = dir.path().join("out");
     let options = RunOptions { device: device(), resume: false, output: Some(output.clone()), stop: &|| false };
     let summary = run(&path, &options, &mut |_| ()).unwrap();
@@ -81,7 +103,6 @@ fn gemma_with_its_heads_is_read_from_a_folder_and_trained() {
 
     let bytes = fs::read(output.join("checkpoints/step-00000001/model.safetensors")).unwrap();
     let saved = SafeTensors::parse("model.safetensors", &bytes).unwrap();
-    let config = VlJepaConfig::from_json(&config.to_string()).unwrap();
     let (mut moved, mut total) = (0, 0);
     for spec in config.y_encoder.tensors() {
         let own = match spec.name.starts_with("dense.") {

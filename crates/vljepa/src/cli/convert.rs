@@ -24,7 +24,7 @@ fn check_kind(args: &ConvertArgs) -> std::result::Result<(), String> {
     match mine.iter().find(|(_, given, kind)| *given && *kind != args.from) {
         Some((flag, _, kind)) => Err(format!("{flag} belongs to --from {}; leave it out for {from}", name(*kind))),
         None if args.config.is_some() && args.from == open => Err(format!(
-            "--config is not for --from {from}, whose configurations lie in the folders of --vjepa2, --llama and --gemma"
+            "--config is not for --from {from}, whose configurations lie in the folders of --vjepa2, --llama and --gemma; leave it out"
         )),
         None => Ok(()),
     }
@@ -42,7 +42,7 @@ pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
         FromKind::HfText => ConvertFrom::HfText,
         FromKind::OpenVlJepa => {
             let (Some(vjepa2), Some(llama), Some(gemma)) = (&args.vjepa2, &args.llama, &args.gemma) else {
-                return Err(Error::Invalid("open-vljepa needs --vjepa2, --llama and --gemma".into()));
+                return Err(Error::Invalid("open-vljepa needs --vjepa2, --llama and --gemma; leave it out".into()));
             };
             ConvertFrom::OpenVlJepa { vjepa2, llama, gemma }
         }

@@ -14,9 +14,7 @@ pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
     note_query(&model.asked(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());
     let identity = json!({
-        "verb": "index build",
         "program": env!("CARGO_PKG_VERSION"),
-        "model": folder.hash(),
         "precision": args.model.precision,
         "device": adapter(model.device()),
     });

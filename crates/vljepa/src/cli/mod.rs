@@ -78,7 +78,8 @@ fn conflict(verb: &str, reason: String) -> ! {
 
 /// What of a device decides the bits of rows.
 fn adapter(device: &Device) -> Value {
-    json!([vljepa::info::adapter_name(device), format!("{:?}", device.capabilities())])
+    let (info, capabilities) = (device.info(), format!("{:?}", device.capabilities()));
+    json!([vljepa::info::adapter_name(device), info.driver, info.driver_info, capabilities])
 }
 
 /// Shows how far work on `path` is, and says what of an earlier run counts.

@@ -147,7 +147,7 @@ impl AnyFolder {
     /// SHA-256 over everything that embeddings depend on. Hexadecimal.
     pub fn hash(&self) -> String {
         match self {
-            Self::VlJepa(folder) => folder.hash(),
+            Self::VlJepa(folder) => folder.hash().to_owned(),
             Self::Vision(folder) => folder.hash(),
             Self::Text(folder) => folder.hash(),
         }

@@ -13,7 +13,7 @@ use super::begun;
 use crate::encoders::hash_of;
 use crate::error::{Error, Result};
 use crate::files::Stamp;
-use crate::media::{Broken, PictureEncoder, span};
+use crate::media::{Broken, PictureEncoder, check_readable, span};
 
 pub(super) const VERSION: u64 = 2;
 /// A batch has at most 64 files, whose names are short.
@@ -245,7 +245,16 @@ impl Earlier {
             let now: Vec<DoneFile> = names.zip(span.stamps).collect();
             let first = now.first().and_then(|(name, _)| by_first.get(name.as_str()));
             let same = |batch: &&&Stored| batch.files == now && done.fits(batch);
-            let taken = first.and_then(|batches| batches.iter().rev().find(same));
+            let mut taken = first.and_then(|batches| batches.iter().rev().find(same));
+            // A file may have failed for what is not in it: a missing program, a right, a disk.
+            for (i, _) in taken.map_or(&[][..], |batch| &batch.skipped) {
+                match check_readable(encoder, &files[at + i]) {
+                    Ok(()) => taken = None,
+                    // Whoever leaves none out hears of them, and keeps the rows for a run that does.
+                    Err(e) if broken != Broken::Skip => return Err(broken.error(e)),
+                    Err(_) => {}
+                }
+            }
             for (name, stamp) in &now {
                 let Some((good, then, here)) = known.get_mut(name.as_str()) else { continue };
                 *here = true;
@@ -258,10 +267,6 @@ impl Earlier {
                 *count += 1;
             }
             if let Some(batch) = taken {
-                // Whoever leaves none out hears of them, and keeps the rows for a run that does.
-                if let Some((_, why)) = batch.skipped.first().filter(|_| broken != Broken::Skip) {
-                    return Err(broken.error(Error::Invalid(why.clone())));
-                }
                 done.take(at, batch);
             }
             at = span.end;

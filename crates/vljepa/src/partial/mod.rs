@@ -33,13 +33,42 @@ pub enum RowEvent {
     Done(usize),
 }
 
+/// Rows to be made, and what they depend on.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    /// What makes them.
+    pub verb: &'static str,
+    /// Where the files were found.
+    pub inputs: &'a [PathBuf],
+    pub files: &'a [PathBuf],
+    pub out: &'a Path,
+    /// An object: all else.
+    pub depends: &'a Value,
+    pub broken: Broken,
+}
+
+impl Task<'_> {
+    fn identity(&self) -> Value {
+        let mut identity = match self.depends {
+            Value::Object(depends) => depends.clone(),
+            other => [("depends".to_owned(), other.clone())].into_iter().collect(),
+        };
+        // A list of any length takes the room of one hash.
+        let input = hash_of(self.inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
+        identity.extend([("verb".to_owned(), self.verb.into()), ("input".to_owned(), input.into())]);
+        Value::Object(identity)
+    }
+}
+
 /// An unfinished file.
 pub(crate) struct Partial {
     data: File,
     data_path: PathBuf,
-    /// Holds the lock.
+    /// Holds the lock on both.
     journal: File,
     journal_path: PathBuf,
+    /// Whether there is a lock; some network file systems know none.
+    locked: bool,
     /// Bytes of rows that are not to be written over.
     end: u64,
     done: Done,
@@ -89,28 +118,17 @@ fn begun(data: &Path, whose: &str) -> String {
 }
 
 impl Partial {
-    /// Rows of all of `files`, as [`embed_to_file`](crate::embed_to_file) makes them for `out`; one at least.
+    /// The rows of all files of a task, done by an earlier run or now; one at least.
     ///
     /// # Errors
-    /// As [`embed_to_file`](crate::embed_to_file), but for writing `out`.
+    /// As [`embed_to_file`](crate::embed_to_file), but for writing what is made of them.
     pub(crate) fn complete(
         encoder: &dyn PictureEncoder,
-        inputs: &[PathBuf],
-        files: &[PathBuf],
-        out: &Path,
-        identity: &Value,
-        broken: Broken,
+        task: &Task<'_>,
         mut heard: impl FnMut(RowEvent),
     ) -> Result<Self> {
-        // A list of any length takes the room of one hash.
-        let input = hash_of(inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
-        let mut identity = identity
-            .as_object()
-            .cloned()
-            .unwrap_or_else(|| [("identity".into(), identity.clone())].into_iter().collect());
-        identity.insert("input".into(), input.into());
-        let identity = Value::Object(identity);
-        let mut partial = Self::open(out, &identity, encoder, files, broken)?;
+        let Task { files, broken, .. } = *task;
+        let mut partial = Self::open(encoder, task)?;
         let resumed = partial.resumed();
         if resumed != Resumed::default() {
             heard(RowEvent::Resumed(resumed));
@@ -139,17 +157,12 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Begins the file `out`, or finds what an earlier run of the same `identity` has done of it.
+    /// Begins the file, or finds what an earlier run of the same identity has done of it.
     ///
     /// # Errors
     /// As [`embed_to_file`](crate::embed_to_file); what is there then stays as it is.
-    pub(crate) fn open(
-        out: &Path,
-        identity: &Value,
-        encoder: &dyn PictureEncoder,
-        files: &[PathBuf],
-        broken: Broken,
-    ) -> Result<Self> {
+    fn open(encoder: &dyn PictureEncoder, task: &Task<'_>) -> Result<Self> {
+        let (Task { out, files, broken, .. }, identity) = (*task, &task.identity());
         let (data_path, journal_path, _) = places(out)?;
         if data_path.exists() && !journal_path.exists() {
             let reason = "is in the way: the rows of an unfinished run would go there; move it away";
@@ -160,16 +173,16 @@ impl Partial {
             options.read(true).write(true).create(true).truncate(false);
             options.open(path).map_err(Error::io(path, "writing"))
         };
-        let journal = loop {
+        let (journal, locked) = loop {
             let journal = open(&journal_path)?;
             match Locked::from(journal.try_lock()) {
                 Locked::Theirs => {
                     let reason = "another run is writing this file; wait for it, or stop it";
                     return Err(Error::content(journal_path, reason));
                 }
-                Locked::Nobodys => break journal,
+                Locked::Nobodys => break (journal, false),
                 // Whoever held it may have removed it; then the lock is on nothing.
-                Locked::Ours if same_file(&journal, &journal_path) => break journal,
+                Locked::Ours if same_file(&journal, &journal_path) => break (journal, true),
                 Locked::Ours => {}
             }
         };
@@ -189,7 +202,7 @@ impl Partial {
                 return Err(error);
             }
         };
-        let mut partial = Self { data, data_path, journal, journal_path, end: earlier.end, done };
+        let mut partial = Self { data, data_path, journal, journal_path, locked, end: earlier.end, done };
         partial.cut(earlier.whole, &head)?;
         Ok(partial)
     }
@@ -296,13 +309,14 @@ impl Partial {
             length += row * piece.rows as u64;
         }
         let copy;
-        let file = if in_order {
+        // A mapping must not be cut under our hands.
+        let file = if in_order && self.locked {
             &self.data
         } else {
             copy = self.copied(out, row)?;
             &copy
         };
-        // SAFETY: the mapping is read-only; one file is locked by us, the other has no name.
+        // SAFETY: the mapping is read-only; whoever writes the one file takes our lock first, the other has no name.
         let map = unsafe { memmap2::MmapOptions::new().len(length as usize).map(file) };
         map.map_err(Error::io(&self.data_path, "reading"))
     }

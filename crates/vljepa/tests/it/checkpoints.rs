@@ -219,7 +219,10 @@ fn files_and_texts_get_the_embeddings_of_open_vljepa() {
         let mut args = vec!["embed-text".to_owned()];
         args.extend(captions.into_iter().chain(["--model".into(), out.clone()]));
         let (embedded, notes) = noted(args);
-        assert!(notes.contains("is cut to its 32; 1 other text is cut too"), "{notes}");
+        assert!(
+            notes.contains("is cut to the 32 that the model takes: shorten it; 1 other text is cut too"),
+            "{notes}"
+        );
         let worst = off(&rows(&embedded), &expected, "out.captions");
         assert!(worst < 1e-5, "{name}: captions off by {worst}");
         // Of the two queries each has one for its own.

@@ -250,7 +250,8 @@ fn text_encoders_give_the_rows_of_the_reference() {
         let rows = |more: &[&str]| {
             let (got, notes) = noted([&["embed-text", "--model", &model], &texts[..], more].concat());
             assert!(
-                notes.starts_with("TEXT 5: \"a text of more letters than") && notes.ends_with("to its 40\n"),
+                notes.starts_with("TEXT 5: \"a text of more letters than")
+                    && notes.ends_with("to the 40 that the model takes: shorten it\n"),
                 "{notes}"
             );
             got["rows"].as_array().unwrap().iter().map(|r| vector(&r["embedding"])).collect::<Vec<_>>()

@@ -30,8 +30,9 @@ fn the_suite_fills_every_cell_and_the_demo_agrees_with_it() {
     let page = bench.text("page.html");
     let (demo, notes) = noted(bench.args(&["demo", "--out", &page]));
     let name = "Japanese “open for business” button";
-    let line =
-        format!("names and wordings: \"{name}\" has 33 tokens with those that the model adds, and is cut to its 32\n");
+    let line = format!(
+        "names and wordings: \"{name}\" has 33 tokens, special ones included, and is cut to the 32 that the model takes: shorten it\n"
+    );
     assert_eq!(notes, line);
     for score in demo["scores"].as_array().unwrap() {
         let cell = &report["cells"][score["cell"].as_str().unwrap()];
@@ -69,7 +70,7 @@ fn a_run_is_trained_and_its_model_used() {
     assert!(stderr.contains("step 2/2"), "{stderr}");
     let said = format!("nothing to resume in {}: starting from step 0", bench.text("run"));
     assert_eq!(stderr.lines().filter(|line| *line == said).count(), 1, "{stderr}");
-    let cut: Vec<&str> = stderr.lines().filter(|line| line.contains("is cut to its 32")).collect();
+    let cut: Vec<&str> = stderr.lines().filter(|line| line.contains("is cut to the 32 that")).collect();
     assert!(cut.len() == 1 && cut[0].starts_with("texts of the concepts: \""), "{stderr}");
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((value["steps"].as_u64(), value["complete"].as_bool()), (Some(2), Some(true)));

@@ -163,8 +163,8 @@ fn letters(count: usize) -> String {
 fn line(place: &str, text: &str, tokens: usize, others: &str) -> String {
     let beginning: String = text.chars().take(40).collect();
     let more = if beginning == text { "" } else { "…" };
-    let end = format!("with those that the model adds, and is cut to its 32{others}");
-    format!("{place}: \"{beginning}{more}\" has {tokens} tokens {end}\n")
+    let end = format!("special ones included, and is cut to the 32 that the model takes: shorten it{others}");
+    format!("{place}: \"{beginning}{more}\" has {tokens} tokens, {end}\n")
 }
 
 #[test]
