@@ -100,8 +100,17 @@ impl SentenceFolder {
             prompts: BTreeMap::new(),
         };
         let modules: Option<Vec<Module>> = json(read, "modules.json")?;
+        let transformer = |m: &Module| m.kind.rsplit('.').next() == Some("Transformer");
+        if modules.as_ref().is_some_and(|modules| !modules.first().is_some_and(transformer)) {
+            return fail("`modules.json` does not begin with a Transformer; get the file again".into());
+        }
         for module in modules.unwrap_or_default() {
-            folder.module(read, &module)?;
+            folder.module(read, &module).map_err(|error| match error {
+                ModelError::Config { config, what } => {
+                    ModelError::Config { config, what: format!("module {:?} of `modules.json`: {what}", module.path) }
+                }
+                other => other,
+            })?;
         }
         let config = &mut folder.config;
         let limit: LimitFile = json(read, "sentence_bert_config.json")?.unwrap_or_default();

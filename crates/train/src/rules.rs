@@ -1,5 +1,6 @@
 //! Reading a configuration: what its values must be, and where in the file a fault is.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -25,14 +26,20 @@ impl ConfigFile {
     pub fn read(path: &Path) -> Result<(Self, TrainConfig)> {
         let fault = |what: String| TrainError::Config { path: path.into(), what };
         // Asked before opening: a pipe waits for its writer, and a device may never end.
-        let meta = std::fs::metadata(path).map_err(TrainError::io(path, "reading"))?;
+        let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => fault("there is no such file; name the TOML file of a run".into()),
+            _ => TrainError::io(path, "reading")(error),
+        })?;
         if !meta.is_file() {
             return Err(fault("is not a regular file; a training configuration is a TOML file".into()));
         }
         if meta.len() > MAX_BYTES {
             return Err(fault("is too long for a training configuration".into()));
         }
-        let text = std::fs::read_to_string(path).map_err(TrainError::io(path, "reading"))?;
+        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => fault("is not UTF-8 text; a training configuration is a TOML file".into()),
+            _ => TrainError::io(path, "reading")(error),
+        })?;
         let mut config = TrainConfig::parse(&text).map_err(fault)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;

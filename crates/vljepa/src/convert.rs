@@ -263,7 +263,7 @@ impl<'a> Job<'a> {
             self.folder.write(TOKENIZER, &tokenizer)?;
             return self.finish(&weights, format!("{kind:?} text model"), progress);
         }
-        let sentence = SentenceFiles::read(self.checkpoint.dir(), &text, &path)?;
+        let sentence = SentenceFiles::read(self.checkpoint.dir(), &text)?;
         let config = &sentence.folder.config;
         let tokenizer = self.tokenizer(|json| TextTokenizer::for_targets(json, config))?;
         self.folder.write(TOKENIZER, &tokenizer)?;

@@ -170,6 +170,9 @@ impl Index {
         let fail = |reason: String| Error::content(path, reason);
         let rebuild = "build it again with `vljepa index build`";
         let broken = |reason: String| fail(format!("not a whole index: {reason}; {rebuild}"));
+        if map.starts_with(b"\x93NUMPY") {
+            return Err(fail("a NumPy file, and no index of `vljepa index build`; name an index".into()));
+        }
         let file = SafeTensors::parse("index", &map).map_err(|e| broken(e.to_string()))?;
         let text = |key: &str| file.metadata().get(key).map(String::as_str);
         match text("vljepa_index") {

@@ -88,7 +88,8 @@ fn older_spellings_of_pooling_and_prompts_are_read() {
 #[test]
 fn bad_folders_are_refused_in_one_line() {
     let module = |kind: &str, path: &str| {
-        format!(r#"[{{"idx": 0, "path": "{path}", "type": "sentence_transformers.models.{kind}"}}]"#)
+        let one = |path, kind| format!(r#"{{"path": "{path}", "type": "sentence_transformers.models.{kind}"}}"#);
+        format!("[{}, {}]", one("", "Transformer"), one(path, kind))
     };
     let dense = |keys: &str| format!(r#"{{"in_features": 48, "out_features": 96, {keys}}}"#);
     for (file, content, part) in [
@@ -96,6 +97,7 @@ fn bad_folders_are_refused_in_one_line() {
         ("config.json", r#"{"model_type": "t5"}"#.into(), "`model_type` is t5"),
         ("config.json", "{}".into(), "`model_type` is missing"),
         ("modules.json", "{".into(), "`modules.json` is not readable"),
+        ("modules.json", "[]".into(), "does not begin with a Transformer"),
         ("modules.json", module("CNN", "1_CNN"), "module CNN"),
         ("modules.json", module("Transformer", "0_Transformer"), "module Transformer"),
         ("modules.json", module("Pooling", "9_Pooling"), "`9_Pooling/config.json` is missing"),

@@ -32,11 +32,11 @@ pub(crate) struct SentenceFiles {
 }
 
 impl SentenceFiles {
-    /// Reads them in `dir`. `config` is the text of the encoder's `config.json`, which lies at `path`.
+    /// Reads them in `dir`. `config` is the text of the encoder's `config.json`.
     ///
     /// # Errors
     /// Files that cannot be read, an invalid configuration, modules that are not supported.
-    pub(crate) fn read(dir: &Path, config: &str, path: &Path) -> Result<Self> {
+    pub(crate) fn read(dir: &Path, config: &str) -> Result<Self> {
         // What is wrong with a file that is there is told, instead of taking it for one that is not.
         let (files, failed) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
         let read = |name: &str| {
@@ -62,7 +62,7 @@ impl SentenceFiles {
         if let Some(error) = failed.into_inner() {
             return Err(error);
         }
-        Ok(Self { folder: folder.map_err(Error::model(path.display()))?, files: files.into_inner() })
+        Ok(Self { folder: folder.map_err(Error::model(dir.display()))?, files: files.into_inner() })
     }
 }
 
@@ -84,9 +84,8 @@ impl TextFolder {
     /// # Errors
     /// Missing, empty or damaged files, an invalid configuration, modules that are not supported.
     pub fn open(dir: &Path) -> Result<Self> {
-        let path = dir.join(CONFIG);
-        let config_text = files::read_text(&path, MAX_JSON)?;
-        let sentence = SentenceFiles::read(dir, &config_text, &path)?.folder;
+        let config_text = files::read_text(&dir.join(CONFIG), MAX_JSON)?;
+        let sentence = SentenceFiles::read(dir, &config_text)?.folder;
         let tokenizer = files::read(&dir.join(TOKENIZER), MAX_TOKENIZER)?;
         let root = Checkpoint::open(dir)?;
         let dense = sentence.dense_folders.iter().map(|f| Checkpoint::open(&dir.join(f))).collect::<Result<_>>()?;

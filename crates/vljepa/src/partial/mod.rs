@@ -54,7 +54,9 @@ impl Task<'_> {
             other => [("depends".to_owned(), other.clone())].into_iter().collect(),
         };
         // A list of any length takes the room of one hash.
-        let input = hash_of(self.inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
+        // `dir/` is `dir`.
+        let inputs: Vec<PathBuf> = self.inputs.iter().map(|path| path.components().collect()).collect();
+        let input = hash_of(inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
         identity.extend([("verb".to_owned(), self.verb.into()), ("input".to_owned(), input.into())]);
         Value::Object(identity)
     }

@@ -127,18 +127,22 @@ fn modules_that_cannot_be_carried_are_refused() {
         file.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         file.to_string().into_bytes()
     };
-    let module = |kind: &str, path: &str| json!([{"idx": 0, "path": path, "type": kind}]).to_string().into_bytes();
+    let module = |kind: &str, path: &str| {
+        let first = json!({"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"});
+        json!([first, {"idx": 1, "path": path, "type": kind}]).to_string().into_bytes()
+    };
     let mut writer = Writer::new();
     writer.f32("linear.weight", &[24, 12], &[0.5; 24 * 12]).unwrap();
     let before = bench.files(".");
     for (name, bytes, words) in [
-        ("1_Pooling/config.json", br#"{"pooling_mode": "cls"}"#.to_vec(), vec!["config.json", "pooling cls", "mean"]),
+        ("1_Pooling/config.json", br#"{"pooling_mode": "cls"}"#.to_vec(), vec!["1_Pooling", "pooling cls", "mean"]),
         ("1_Pooling/config.json", Vec::new(), vec!["1_Pooling/config.json", "empty"]),
         ("2_Dense/config.json", dense(json!({"activation_function": "torch.nn.Tanh"})), vec!["2_Dense", "Tanh"]),
         ("3_Dense/model.safetensors", writer.finish().unwrap(), vec!["gemma3", "dense.1.linear.weight"]),
         ("3_Dense/model.safetensors", b"nonsense of some length".to_vec(), vec!["3_Dense/model.safetensors"]),
         ("2_Dense/part.safetensors", Vec::new(), vec!["2_Dense/part.safetensors", "empty"]),
         ("modules.json", module("models.CNN", "1_CNN"), vec!["module CNN"]),
+        ("modules.json", b"[]".to_vec(), vec!["gemma3: ", "does not begin with a Transformer"]),
         ("modules.json", module("models.Pooling", "../gemma3/1_Pooling"), vec!["no folder below it"]),
         ("config_sentence_transformers.json", br#"{"default_prompt_name": "x"}"#.to_vec(), vec!["default_prompt_name"]),
     ] {
