@@ -75,7 +75,6 @@ fn rows(
     let many = begun || files.len() > encoder.batch(encoder.frames());
     if let Some(path) = args.out.as_deref().filter(|_| many) {
         let identity = json!({
-            "program": env!("CARGO_PKG_VERSION"),
             "model": folder.hash(),
             "precision": args.model.precision,
             "query": depends.query,

@@ -14,7 +14,6 @@ pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
     note_query(&model.asked(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());
     let identity = json!({
-        "program": env!("CARGO_PKG_VERSION"),
         "precision": args.model.precision,
         "device": adapter(model.device()),
     });

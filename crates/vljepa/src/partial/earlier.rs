@@ -124,15 +124,22 @@ pub(super) fn key(path: &Path) -> String {
 
 /// A batch that is done.
 pub(super) struct Piece {
-    /// Behind its last file.
-    pub(super) end: usize,
     /// Where its rows are in the file with rows.
     pub(super) at: u64,
-    pub(super) rows: usize,
     /// Of each of its files; `None` where they could not be asked for.
     pub(super) stamps: Vec<Option<Stamp>>,
     /// Numbers among all files of those left out, and why.
     pub(super) skipped: Vec<(usize, String)>,
+}
+
+impl Piece {
+    pub(super) fn files(&self) -> usize {
+        self.stamps.len()
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.files().saturating_sub(self.skipped.len())
+    }
 }
 
 /// What is done of this run.
@@ -295,13 +302,13 @@ impl Done {
 
     /// Takes a batch over whose first file is number `at` now.
     fn take(&mut self, at: usize, batch: &Stored) {
-        let rows = batch.files.len() - batch.skipped.len();
-        if rows > 0 {
-            self.shape.clone_from(&batch.shape);
-        }
         let skipped = batch.skipped.iter().map(|(i, why)| (at + i, why.clone())).collect();
         let stamps = batch.files.iter().map(|(_, stamp)| *stamp).collect();
-        self.pieces.insert(at, Piece { end: at + batch.files.len(), at: batch.at, rows, stamps, skipped });
+        let piece = Piece { at: batch.at, stamps, skipped };
+        if piece.rows() > 0 {
+            self.shape.clone_from(&batch.shape);
+        }
+        self.pieces.insert(at, piece);
     }
 }
 

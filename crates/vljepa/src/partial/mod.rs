@@ -57,7 +57,9 @@ impl Task<'_> {
         // `dir/` is `dir`.
         let inputs: Vec<PathBuf> = self.inputs.iter().map(|path| path.components().collect()).collect();
         let input = hash_of(inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
-        identity.extend([("verb".to_owned(), self.verb.into()), ("input".to_owned(), input.into())]);
+        let program = env!("CARGO_PKG_VERSION");
+        let own = [("verb", self.verb), ("input", &input), ("program", program)];
+        identity.extend(own.map(|(key, value)| (key.to_owned(), value.into())));
         Value::Object(identity)
     }
 }
@@ -228,7 +230,7 @@ impl Partial {
     /// # Errors
     /// Rows of another shape, and what writing reports.
     pub(crate) fn add(&mut self, files: &[PathBuf], batch: Batch) -> Result<()> {
-        let (rows, Range { start, end }) = (&batch.rows, batch.files.clone());
+        let (rows, start) = (&batch.rows, batch.files.start);
         let bytes: Vec<u8> = rows.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
         if rows.rows() > 0 {
             if !self.done.shape.is_empty() {
@@ -249,7 +251,7 @@ impl Partial {
         line.push(b'\n');
         self.append(&line)?;
         let skipped = batch.broken.iter().map(|(i, e)| (*i, e.to_string())).collect();
-        self.done.pieces.insert(start, Piece { end, at: self.end, rows: rows.rows(), stamps: batch.stamps, skipped });
+        self.done.pieces.insert(start, Piece { at: self.end, stamps: batch.stamps, skipped });
         self.end += bytes.len() as u64;
         Ok(())
     }
@@ -265,7 +267,7 @@ impl Partial {
         let mut at = 0;
         for (start, piece) in &self.done.pieces {
             missing.push(at..*start);
-            at = piece.end;
+            at = start + piece.files();
         }
         missing.push(at..count);
         missing.retain(|run| !run.is_empty());
@@ -274,7 +276,7 @@ impl Partial {
 
     /// Rows of this run's files so far.
     pub(crate) fn rows(&self) -> usize {
-        self.done.pieces.values().map(|piece| piece.rows).sum()
+        self.done.pieces.values().map(Piece::rows).sum()
     }
 
     /// Shape of a row.
@@ -306,9 +308,9 @@ impl Partial {
         let row = self.done.row_bytes();
         let mut length = 0;
         let mut in_order = true;
-        for piece in self.done.pieces.values().filter(|piece| piece.rows > 0) {
+        for piece in self.done.pieces.values().filter(|piece| piece.rows() > 0) {
             in_order &= piece.at == length;
-            length += row * piece.rows as u64;
+            length += row * piece.rows() as u64;
         }
         let copy;
         // A mapping must not be cut under our hands.
@@ -330,7 +332,7 @@ impl Partial {
         for piece in self.done.pieces.values() {
             let mut data = &self.data;
             data.seek(SeekFrom::Start(piece.at)).map_err(Error::io(&self.data_path, "reading"))?;
-            let bytes = row * piece.rows as u64;
+            let bytes = row * piece.rows() as u64;
             let copied = std::io::copy(&mut data.take(bytes), &mut copy).map_err(Error::io(&dir, "writing"))?;
             if copied != bytes {
                 return Err(Error::content(&self.data_path, "another program has cut it; run this again"));
