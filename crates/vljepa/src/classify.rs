@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use serde::Serialize;
 use vljepa_model::CutTexts;
 
-use crate::embeddings::{Embeddings, best, softmax};
+use vljepa_embed::rows::{Match, best, softmax};
+use vljepa_embed::{Embeddings, Model};
+
 use crate::error::{Error, Result};
-use crate::model::Model;
 
 /// One ranked label.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,35 +30,36 @@ pub struct Classifier {
     cut: Option<CutTexts>,
 }
 
-/// Reads a label list as `--labels a,b,c` gives it.
+/// Reads a list of labels, separated by commas.
 ///
 /// # Errors
 /// No labels, or one that occurs twice.
 pub fn labels_from_list(list: &str) -> Result<Vec<String>> {
-    from_list(list, "label")
+    from_list(list, "labels", "label")
 }
 
-/// Reads a list of answers as `--answers a,b,c` gives it.
+/// Reads a list of answers, separated by commas.
 ///
 /// # Errors
 /// No answers, or one that occurs twice.
 pub fn answers_from_list(list: &str) -> Result<Vec<String>> {
-    from_list(list, "answer")
+    from_list(list, "answers", "answer")
 }
 
-fn from_list(list: &str, what: &str) -> Result<Vec<String>> {
+fn from_list(list: &str, name: &'static str, what: &str) -> Result<Vec<String>> {
     let labels: Vec<&str> = list.split(',').map(str::trim).filter(|l| !l.is_empty()).collect();
     if labels.is_empty() {
-        return Err(Error::Invalid(format!("--{what}s: no {what}s; name some, separated by commas")));
+        return Err(Error::argument(name, format!("no {what}s; name some, separated by commas")));
     }
     let mut first = HashMap::new();
     for (i, label) in labels.iter().enumerate() {
         if let Some(j) = first.insert(label, i) {
-            return Err(Error::Invalid(format!(
-                "--{what}s: {what} {} repeats \"{label}\" of {what} {}: every {what} must differ, leave one out",
+            let reason = format!(
+                "{what} {} repeats \"{label}\" of {what} {}: every {what} must differ, leave one out",
                 i + 1,
                 j + 1
-            )));
+            );
+            return Err(Error::argument(name, reason));
         }
     }
     Ok(labels.into_iter().map(str::to_owned).collect())
@@ -68,14 +70,26 @@ impl Classifier {
     ///
     /// # Errors
     /// A template without `{}`, and what embedding reports.
-    pub fn new(model: &Model, labels: Vec<String>, template: &str, done: impl FnMut(usize)) -> Result<Self> {
+    pub fn new(model: &Model, labels: Vec<String>, template: &str) -> Result<Self> {
+        Self::new_with(model, labels, template, &mut |_| ())
+    }
+
+    /// [`Self::new`]; `progress` is told how many labels are done.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn new_with(
+        model: &Model,
+        labels: Vec<String>,
+        template: &str,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Self> {
         if !template.contains("{}") {
-            return Err(Error::Invalid(format!(
-                "--template {template:?} has no {{}} where the label goes; put one in"
-            )));
+            let reason = format!("{template:?} has no {{}} where the label goes; put one in");
+            return Err(Error::argument("template", reason));
         }
         let texts: Vec<String> = labels.iter().map(|l| template.replace("{}", l)).collect();
-        let (embeddings, cut) = model.embed_texts(&texts, done)?;
+        let (embeddings, cut) = model.embed_texts_with(&texts, progress)?;
         Ok(Self { labels, embeddings, scale: model.scale(), cut })
     }
 
@@ -88,11 +102,8 @@ impl Classifier {
     pub fn rank(&self, pictures: &Embeddings, i: usize, k: usize) -> Vec<Prediction> {
         let cosines = pictures.cosines(i, &self.embeddings);
         let scores = softmax(&cosines, self.scale);
-        let predict = |m: crate::Match| Prediction {
-            label: self.labels[m.index].clone(),
-            score: scores[m.index],
-            cosine: m.cosine,
-        };
+        let predict =
+            |m: Match| Prediction { label: self.labels[m.index].clone(), score: scores[m.index], cosine: m.cosine };
         best(&cosines, k).into_iter().map(predict).collect()
     }
 }

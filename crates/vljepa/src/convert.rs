@@ -12,15 +12,14 @@ use vljepa_model::weights::{
 };
 use vljepa_model::{SentenceWeights, TextTokenizer};
 
-use crate::checkpoint::{Checkpoint, Source};
-use crate::encoders::SentenceFiles;
-use crate::error::{Error, Result};
-use crate::files::{self, OutFolder};
+use vljepa_embed::checkpoint::{Checkpoint, Source};
+use vljepa_embed::files::{self, MAX_JSON, MAX_TOKENIZER, OutFolder};
+use vljepa_embed::folder::SentenceFiles;
+use vljepa_embed::names;
 
-const MAX_JSON: u64 = 64 << 20;
-const MAX_TOKENIZER: u64 = 256 << 20;
-const TOKENIZER: &str = "tokenizer.json";
-const WEIGHTS: &str = "model.safetensors";
+use crate::error::{Error, Hint, Result};
+pub use crate::kind::Kind;
+
 /// Side of the square input of a V-JEPA 2 of its authors in pixels, where it is not said: all published ones but one have it.
 pub const CROP_SIZE: usize = 256;
 
@@ -83,16 +82,23 @@ struct Written {
     bytes: u64,
 }
 
-/// Converts the checkpoint at `source` into the folder `out`, which must not exist or be empty. `progress` hears bytes
-/// written and bytes in all.
+/// Converts the checkpoint at `source` into the folder `out`, which must not exist or be empty.
 ///
 /// # Errors
 /// What is wrong with the source, its configuration or the folder; then nothing is written.
-pub fn convert(
+pub fn convert(source: &Path, out: &Path, options: &ConvertOptions<'_>) -> Result<Converted> {
+    convert_with(source, out, options, &mut |_, _| ())
+}
+
+/// [`convert`]; `progress` is told the bytes written and the bytes in all.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_with(
     source: &Path,
     out: &Path,
     options: &ConvertOptions<'_>,
-    progress: impl FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Converted> {
     let folder = OutFolder::new(out)?;
     let checkpoint = Checkpoint::open(source)?;
@@ -130,15 +136,11 @@ impl<'a> Job<'a> {
         let (text, path) = match self.options.config {
             Some(path) => (files::read_text(path, MAX_JSON)?, path.to_path_buf()),
             None => match self.checkpoint.config()? {
-                Some(text) => (text, self.checkpoint.beside("config.json")),
+                Some(text) => (text, self.checkpoint.beside(names::CONFIG)),
                 None => {
-                    let path = self.checkpoint.path();
-                    let or = match (self.options.from, self.weights) {
-                        (ConvertFrom::Vjepa2, Source::Pt(_)) => ", or use --from vjepa2-pt for a file of its authors",
-                        _ => "",
-                    };
-                    let reason = format!("there is no config.json beside it; pass its --config FILE{or}");
-                    return Err(Error::content(path, reason));
+                    let or_authors = matches!((self.options.from, self.weights), (ConvertFrom::Vjepa2, Source::Pt(_)));
+                    let error = Error::content(self.checkpoint.path(), "there is no config.json beside it");
+                    return Err(error.hint(Hint::GiveConfig { or_authors }));
                 }
             },
         };
@@ -150,21 +152,23 @@ impl<'a> Job<'a> {
     fn check_model_type(&self, text: &str, path: &Path) -> Result<()> {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let found = value["model_type"].as_str().unwrap_or_default();
-        let instead = match (found, self.options.from) {
-            ("vjepa2", ConvertFrom::HfText) => "is read by --from vjepa2",
-            ("bert" | "llama" | "gemma3_text" | "qwen3", ConvertFrom::Vjepa2) => "is read by --from hf-text",
-            ("vljepa", _) => "is what this program reads as it is; pass the folder to --model",
+        let (what, hint) = match (found, self.options.from) {
+            ("vjepa2", ConvertFrom::HfText) => ("a V-JEPA 2", Hint::ConvertAs(Kind::Vjepa2)),
+            ("bert" | "llama" | "gemma3_text" | "qwen3", ConvertFrom::Vjepa2) => {
+                ("a text model", Hint::ConvertAs(Kind::HfText))
+            }
+            ("vljepa", _) => ("a VL-JEPA, which is read as it is", Hint::UseAsModel),
             _ => return Ok(()),
         };
-        Err(Error::content(path, format!("`model_type` is \"{found}\", which {instead}")))
+        Err(Error::content(path, format!("`model_type` is \"{found}\": {what}")).hint(hint))
     }
 
-    /// The checkpoint as one of PyTorch. `what` is such a one; `instead` says what to do with others.
-    fn pt(&self, what: &str, instead: &str) -> Result<&'a PtFile<'a>> {
+    /// The checkpoint as one of PyTorch; `what` is such a one.
+    fn pt(&self, what: &str) -> Result<&'a PtFile<'a>> {
         match self.weights {
             Source::Pt(file) => Ok(file),
             _ => {
-                let reason = format!("not a PyTorch checkpoint, which {what} is; {instead}");
+                let reason = format!("not a PyTorch checkpoint, which {what} is");
                 Err(Error::content(self.checkpoint.path(), reason))
             }
         }
@@ -172,7 +176,8 @@ impl<'a> Job<'a> {
 
     /// Writes `weights` and moves the folder into its place.
     fn finish(self, weights: &impl WeightSource, model: String, progress: impl FnMut(u64, u64)) -> Result<Converted> {
-        let Written { tensors, parameters, bytes } = self.write_weights(WEIGHTS, weights, self.source, progress)?;
+        let Written { tensors, parameters, bytes } =
+            self.write_weights(names::WEIGHTS, weights, self.source, progress)?;
         self.folder.persist()?;
         Ok(Converted { out: String::new(), model, tensors, parameters, bytes })
     }
@@ -191,11 +196,11 @@ impl<'a> Job<'a> {
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let mut bytes = 0;
         self.folder.stream(name, |out: &mut dyn Write| {
-            let heard = |done, total| {
+            let on_bytes = |done, total| {
                 bytes = total;
                 progress(done, total);
             };
-            write_safetensors(weights, &metadata, out, heard).map_err(Error::model(origin.display()))
+            write_safetensors(weights, &metadata, out, on_bytes).map_err(vljepa_embed::Error::model(origin.display()))
         })?;
         Ok(Written { tensors: names.len(), parameters, bytes })
     }
@@ -204,23 +209,23 @@ impl<'a> Job<'a> {
         let (text, path) = self.config()?;
         let config = Vjepa2Config::from_json(&text).map_err(Error::model(path.display()))?;
         let (weights, parts) = bare_vjepa2(self.weights, &config).map_err(Error::model(self.source.display()))?;
-        self.folder.write("config.json", text.as_bytes())?;
+        self.folder.write(names::CONFIG, text.as_bytes())?;
         self.finish(&weights, described(&config, &parts), progress)
     }
 
     fn vjepa2_pt(self, entry: &str, crop: Option<usize>, progress: impl FnMut(u64, u64)) -> Result<Converted> {
         let named = || Error::model(self.source.display());
-        let file = self.pt("a V-JEPA 2 of its authors", "for one of the model hub use --from vjepa2")?;
+        let file = self.pt("a V-JEPA 2 of its authors").map_err(|e| e.hint(Hint::ConvertAs(Kind::Vjepa2)))?;
         let names = file.names();
         let entries: BTreeSet<&str> = names.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
         if !entries.contains(entry) {
             let some = entries.iter().take(12).copied().collect::<Vec<_>>().join(", ");
-            let instead = match ["target_encoder", "encoder"].into_iter().find(|name| entries.contains(name)) {
-                Some(name) => format!("pass --entry {name}, or for a file of the model hub --from vjepa2"),
-                None => "name the .pt file of a V-JEPA 2 as its authors publish it".into(),
-            };
-            let reason = format!("no entry `{entry}` with tensors, there are: {some}; {instead}");
-            return Err(Error::content(self.checkpoint.path(), reason));
+            let reason = format!("no entry `{entry}` with tensors, there are: {some}");
+            let error = |more: &str| Error::content(self.checkpoint.path(), format!("{reason}{more}"));
+            return Err(match ["target_encoder", "encoder"].into_iter().find(|name| entries.contains(name)) {
+                Some(name) => error("").hint(Hint::Entry(name)),
+                None => error("; name the .pt file of a V-JEPA 2 as its authors publish it"),
+            });
         }
         let weights = official_vjepa2(file, entry).map_err(named())?;
         let config = match self.options.config {
@@ -230,8 +235,8 @@ impl<'a> Job<'a> {
                 match crop.filter(|&side| side != config.crop_size) {
                     Some(side) => {
                         let is = config.crop_size;
-                        let reason = format!("its crop_size is {is}, not the {side} of --crop-size; leave that out");
-                        return Err(Error::content(path, reason));
+                        let reason = format!("{side} is given, and {} has {is}; leave it out", path.display());
+                        return Err(Error::argument("crop_size", reason));
                     }
                     None => config,
                 }
@@ -241,7 +246,7 @@ impl<'a> Job<'a> {
         let parts = Vjepa2Parts::of(&weights);
         check(&weights, &parts.tensors(&config), &[]).map_err(named())?;
         let text = serde_json::to_string_pretty(&config).map_err(|e| Error::content(self.source, e.to_string()))?;
-        self.folder.write("config.json", (text + "\n").as_bytes())?;
+        self.folder.write(names::CONFIG, (text + "\n").as_bytes())?;
         self.finish(&weights, described(&config, &parts), progress)
     }
 
@@ -251,34 +256,35 @@ impl<'a> Job<'a> {
         let kind = TextKind::of_config(&text).map_err(Error::model(path.display()))?;
         kind.tensors(&text).map_err(Error::model(path.display()))?;
         let (weights, kind) = bare_text(self.weights, &text).map_err(Error::model(self.source.display()))?;
-        self.folder.write("config.json", text.as_bytes())?;
+        self.folder.write(names::CONFIG, text.as_bytes())?;
         if kind == TextKind::Llama {
-            let modules = self.checkpoint.beside("modules.json");
+            let modules = self.checkpoint.beside(names::MODULES);
             if modules.exists() {
                 let reason = "modules of sentence-transformers behind a Llama are not read; \
                               move the file away to convert the Llama alone";
                 return Err(Error::content(modules, reason));
             }
             let tokenizer = self.tokenizer(|json| TextTokenizer::from_json(json, usize::MAX))?;
-            self.folder.write(TOKENIZER, &tokenizer)?;
+            self.folder.write(names::TOKENIZER, &tokenizer)?;
             return self.finish(&weights, format!("{kind:?} text model"), progress);
         }
         let sentence = SentenceFiles::read(self.checkpoint.dir(), &text)?;
         let config = &sentence.folder.config;
         let tokenizer = self.tokenizer(|json| TextTokenizer::for_targets(json, config))?;
-        self.folder.write(TOKENIZER, &tokenizer)?;
+        self.folder.write(names::TOKENIZER, &tokenizer)?;
         for (name, bytes) in &sentence.files {
             self.folder.write(name, bytes)?;
         }
         let folders = &sentence.folder.dense_folders;
-        let heads = folders.iter().map(|f| Checkpoint::open(&self.checkpoint.beside(f))).collect::<Result<Vec<_>>>()?;
+        let heads =
+            folders.iter().map(|f| Checkpoint::open(&self.checkpoint.beside(f))).collect::<Result<Vec<_>, _>>()?;
         let sources = heads.iter().map(|head| opened(head, self.options)).collect::<Result<Vec<_>>>()?;
         let whole = SentenceWeights::new(&weights, sources.iter().map(|s| s as &dyn WeightSource).collect());
         check(&whole, &config.tensors(), &[]).map_err(Error::model(self.source.display()))?;
         // A folder that two modules share is written once.
         let by_folder: BTreeMap<_, _> = folders.iter().zip(heads.iter().zip(&sources)).collect();
         let write = |(folder, (head, source)): (&String, (&Checkpoint, &Source<'_>))| {
-            self.write_weights(&format!("{folder}/{WEIGHTS}"), source, head.path(), |_, _| ())
+            self.write_weights(&format!("{folder}/{}", names::WEIGHTS), source, head.path(), |_, _| ())
         };
         let written = by_folder.into_iter().map(write).collect::<Result<Vec<_>>>()?;
         let model = match folders.len() {
@@ -297,7 +303,7 @@ impl<'a> Job<'a> {
 
     /// The `tokenizer.json` beside the weights; otherwise as [`tokenizer`].
     fn tokenizer(&self, read: impl Fn(&[u8]) -> vljepa_model::Result<TextTokenizer>) -> Result<Vec<u8>> {
-        tokenizer(&self.checkpoint.beside(TOKENIZER), read)
+        tokenizer(&self.checkpoint.beside(names::TOKENIZER), read)
     }
 
     fn open_vljepa(
@@ -308,17 +314,15 @@ impl<'a> Job<'a> {
         progress: impl FnMut(u64, u64),
     ) -> Result<Converted> {
         let named = || Error::model(self.source.display());
-        let file = self.pt("a checkpoint of open-vljepa", "name the .pt file of its training")?;
-        let read = |dir: &Path| files::read_text(&dir.join("config.json"), MAX_JSON);
+        let file = self.pt("a checkpoint of open-vljepa")?;
+        let read = |dir: &Path| files::read_text(&dir.join(names::CONFIG), MAX_JSON);
         let (x_text, llama_text, y_text) = (read(vjepa2)?, read(llama)?, read(gemma)?);
         let x_config = Vjepa2Config::from_json(&x_text).map_err(Error::model(vjepa2.display()))?;
         let kind = TextKind::of_config(&y_text).map_err(Error::model(gemma.display()))?;
         let llama_kind = TextKind::of_config(&llama_text).map_err(Error::model(llama.display()))?;
         if llama_kind != TextKind::Llama {
-            return Err(Error::content(
-                llama.join("config.json"),
-                format!("is of a {llama_kind:?}, a Llama is needed; name its folder with --llama"),
-            ));
+            let reason = format!("is of a {llama_kind:?}, a Llama is needed");
+            return Err(Error::content(llama.join(names::CONFIG), reason).hint(Hint::NameLlama));
         }
         let x = Checkpoint::open(vjepa2)?;
         let x_source = x.source()?;
@@ -328,12 +332,13 @@ impl<'a> Job<'a> {
         let config = VlJepaConfig::from_json(&text).map_err(named())?;
         let weights = open_vljepa(file, &x_weights, kind).map_err(named())?;
         check(&weights, &config.tensors(), &[]).map_err(named())?;
-        self.folder.write("config.json", text.as_bytes())?;
-        let queries = tokenizer(&llama.join(TOKENIZER), |json| TextTokenizer::for_queries(json, &config))?;
-        let targets = tokenizer(&gemma.join(TOKENIZER), |json| TextTokenizer::for_targets(json, &config.y_encoder))?;
-        self.folder.write("query_tokenizer.json", &queries)?;
-        self.folder.write("target_tokenizer.json", &targets)?;
-        self.folder.write("README.md", card(self.checkpoint.path(), &config).as_bytes())?;
+        self.folder.write(names::CONFIG, text.as_bytes())?;
+        let queries = tokenizer(&llama.join(names::TOKENIZER), |json| TextTokenizer::for_queries(json, &config))?;
+        let targets =
+            tokenizer(&gemma.join(names::TOKENIZER), |json| TextTokenizer::for_targets(json, &config.y_encoder))?;
+        self.folder.write(names::QUERY_TOKENIZER, &queries)?;
+        self.folder.write(names::TARGET_TOKENIZER, &targets)?;
+        self.folder.write(names::CARD, card(self.checkpoint.path(), &config).as_bytes())?;
         self.finish(&weights, format!("VL-JEPA of {} dimensions", config.embedding_dim), progress)
     }
 }
@@ -361,7 +366,7 @@ fn card(source: &Path, config: &VlJepaConfig) -> String {
     let name = source.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     format!(
         "# VL-JEPA converted from open-vljepa\n\n\
-         Made of `{name}` by `vljepa convert --from open-vljepa`: {} parameters, embeddings of {} dimensions, queries of\n\
+         Converted from `{name}`, a checkpoint of open-vljepa: {} parameters, embeddings of {} dimensions, queries of\n\
          up to {} tokens. The X-Encoder comes from V-JEPA 2, the Predictor started from Llama layers {} to {}.\n\n\
          The licences of V-JEPA 2, of the Llama, of the text encoder and of the checkpoint hold for this folder.\n",
         parameter_count(&config.tensors()),

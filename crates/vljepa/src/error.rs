@@ -1,88 +1,127 @@
-//! The crate's one error type.
+//! The crate's one error type, and what a caller may change after one.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use crate::hub::HubError;
+use crate::kind::Kind;
 
 /// What went wrong with a task, and where. Every message is one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or folder could not be read or written.
-    #[error("{path}: {action} failed: {source}", path = .path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What was tried, a noun: "reading", "writing".
-        action: &'static str,
-        /// The operating system's answer.
-        source: std::io::Error,
-    },
-    /// A file among many could not be read, and the verb can leave such files out.
-    #[error("{0}; --skip-broken leaves out what cannot be read")]
-    Broken(Box<Error>),
-    /// No such file.
-    #[error("{path}: no such file or folder", path = .0.display())]
-    Missing(PathBuf),
-    /// A file has the wrong content.
-    #[error("{path}: {reason}", path = .path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, where, and what is expected.
-        reason: String,
-    },
-    /// A request that cannot be met: what and why.
-    #[error("{0}")]
-    Invalid(String),
-    /// A model could not be read, or its forward pass failed.
-    #[error("{origin}: {source}")]
-    Model {
-        /// The model's folder, or one of its files.
-        origin: String,
-        /// What is wrong with it.
-        source: vljepa_model::ModelError,
-    },
-    /// Pictures, label lists and data sets.
+    /// Model folders, files, pictures, texts and rows; the device.
     #[error(transparent)]
-    Data(#[from] vljepa_data::DataError),
-    /// The device: none found, a limit, out of memory, lost.
-    #[error(transparent)]
-    Tensor(#[from] vljepa_tensor::Error),
+    Embed(#[from] vljepa_embed::Error),
     /// Training and evaluation.
     #[error(transparent)]
     Train(#[from] vljepa_train::TrainError),
     /// Fetching from a hub.
     #[error(transparent)]
-    Hub(#[from] crate::hub::HubError),
+    Hub(#[from] HubError),
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Stdout(#[from] std::io::Error),
+    /// An error with what a caller may change to get further.
+    #[error("{error}; {hint}")]
+    Hinted {
+        /// The error.
+        error: Box<Error>,
+        /// What may help.
+        hint: Hint,
+    },
+}
+
+/// What a caller may change to get further. `Display` says it in words of this library; a program can say it in its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hint {
+    /// The program carries no model.
+    NameModel,
+    /// An index must be built again.
+    RebuildIndex,
+    /// The file is no index.
+    NameIndex,
+    /// An index goes with the model that built it.
+    ModelOfIndex,
+    /// The checkpoint is read by another kind of conversion.
+    ConvertAs(Kind),
+    /// What is to be converted is a model folder already.
+    UseAsModel,
+    /// The checkpoint's configuration is not beside it.
+    GiveConfig {
+        /// Whether it may be one of the authors of V-JEPA 2, which needs none.
+        or_authors: bool,
+    },
+    /// Which entry of the checkpoint has an encoder.
+    Entry(&'static str),
+    /// The folder of a Llama is needed.
+    NameLlama,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NameModel => f.write_str("name a model's folder"),
+            Self::RebuildIndex => f.write_str("build it again"),
+            Self::NameIndex => f.write_str("name a file that was built as one"),
+            Self::ModelOfIndex => f.write_str("open it with that model, or build it again"),
+            Self::ConvertAs(kind) => write!(f, "convert it as {kind}"),
+            Self::UseAsModel => f.write_str("open the folder as it is"),
+            Self::GiveConfig { or_authors: false } => f.write_str("name its configuration file"),
+            Self::GiveConfig { or_authors: true } => {
+                write!(
+                    f,
+                    "name its configuration file, or convert it as {} if its authors published it",
+                    Kind::Vjepa2Pt
+                )
+            }
+            Self::Entry(name) => {
+                write!(f, "take the entry {name}, or convert a file of the model hub as {}", Kind::Vjepa2)
+            }
+            Self::NameLlama => f.write_str("name the Llama's folder"),
+        }
+    }
 }
 
 /// Result with [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl From<vljepa_data::DataError> for Error {
+    fn from(error: vljepa_data::DataError) -> Self {
+        Self::Embed(error.into())
+    }
+}
+
+impl From<vljepa_tensor::Error> for Error {
+    fn from(error: vljepa_tensor::Error) -> Self {
+        Self::Embed(error.into())
+    }
+}
+
 impl Error {
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| {
-            let reads = matches!(action, "reading" | "mapping");
-            match source.kind() {
-                std::io::ErrorKind::NotFound if reads => Self::Missing(path.to_path_buf()),
-                // The system's words are of a missing file, which one being written is before it is there.
-                std::io::ErrorKind::NotFound => {
-                    Self::content(path, format!("{action} failed: its folder is not there or takes no new files"))
-                }
-                _ => Self::Io { path: path.to_path_buf(), action, source },
-            }
-        }
+        let failed = vljepa_embed::Error::io(path, action);
+        move |source| failed(source).into()
     }
 
     pub(crate) fn content(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Content { path: path.into(), reason: reason.into() }
+        vljepa_embed::Error::content(path, reason).into()
     }
 
-    pub(crate) fn model(origin: impl std::fmt::Display) -> impl FnOnce(vljepa_model::ModelError) -> Self {
-        let origin = origin.to_string();
-        move |source| Self::Model { origin, source }
+    pub(crate) fn argument(name: &'static str, reason: impl Into<String>) -> Self {
+        vljepa_embed::Error::argument(name, reason).into()
+    }
+
+    pub(crate) fn model(origin: impl fmt::Display) -> impl FnOnce(vljepa_model::ModelError) -> Self {
+        let failed = vljepa_embed::Error::model(origin);
+        move |source| failed(source).into()
+    }
+
+    /// This error with what may help.
+    #[must_use]
+    pub fn hint(self, hint: Hint) -> Self {
+        Self::Hinted { error: Box::new(self), hint }
     }
 
     /// Whether the reader of our output went away, which is no failure of ours.

@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
-use crate::embeddings::{Embeddings, Match, best};
-use crate::error::{Error, Result};
-use crate::files::{self, Stamp, stamp};
-use crate::folder::ModelFolder;
-use crate::media::{Broken, Skipped, picture_files};
-use crate::model::Model;
-use crate::partial::{Partial, Resumed, RowEvent, Task};
-use crate::row_file::write_embeddings;
+use vljepa_embed::files::{self, Stamp, stamp};
+use vljepa_embed::folder::ModelFolder;
+use vljepa_embed::partial::{Partial, Resumed, RowEvent, Task};
+use vljepa_embed::row_file::write_embeddings;
+use vljepa_embed::rows::{Match, best};
+use vljepa_embed::visuals::{Broken, Skipped, find_files};
+use vljepa_embed::{Embeddings, Hint as EmbedHint, Model};
+
+use crate::error::{Error, Hint, Result};
 
 const VERSION: &str = "1";
 const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
@@ -73,7 +74,7 @@ impl PictureFolder {
         if root.to_str().is_none() {
             return Err(Error::content(root, NOT_UTF8));
         }
-        let files = picture_files(std::slice::from_ref(&root))?;
+        let files = find_files(std::slice::from_ref(&root))?;
         Ok(Self { root, files })
     }
 
@@ -84,13 +85,13 @@ impl PictureFolder {
 }
 
 impl Entry {
-    fn of(root: &Path, path: &Path, (size, modified): Stamp) -> Result<Self> {
+    fn of(root: &Path, path: &Path, (size, modified): Stamp) -> vljepa_embed::Result<Self> {
         let below = path.strip_prefix(root).unwrap_or(path);
         let mut parts = Vec::new();
         for part in below.components() {
             match part.as_os_str().to_str() {
                 Some(text) => parts.push(text),
-                None => return Err(Error::content(path, NOT_UTF8)),
+                None => return Err(vljepa_embed::Error::content(path, NOT_UTF8)),
             }
         }
         Ok(Self { path: parts.join("/"), size, modified })
@@ -103,7 +104,7 @@ impl Index {
     /// whose names an index cannot hold, are left out and returned, otherwise the first of them is the error.
     ///
     /// # Errors
-    /// As [`embed_to_file`](crate::embed_to_file).
+    /// As [`embed_to_file`](vljepa_embed::row_file::embed_to_file).
     pub fn build(
         model: &Model,
         folder: &ModelFolder,
@@ -111,7 +112,7 @@ impl Index {
         out: &Path,
         identity: &Value,
         skip_broken: bool,
-        heard: impl FnMut(RowEvent),
+        on_event: impl FnMut(RowEvent),
     ) -> Result<Indexed> {
         let broken = Broken::skip(skip_broken);
         let PictureFolder { root, mut files } = pictures;
@@ -130,19 +131,19 @@ impl Index {
             }
         });
         if let Some(e) = unnamed {
-            return Err(broken.error(e));
+            return Err(vljepa_embed::Error::hint(e, EmbedHint::SkipBroken).into());
         }
         let mut depends = identity.as_object().cloned().unwrap_or_default();
         depends.insert("model".into(), folder.hash().into());
         let depends = &Value::Object(depends);
         let inputs = std::slice::from_ref(&root);
         let task = Task { verb: "index build", inputs, files: &files, out, depends, broken };
-        let partial = Partial::complete(&model.asked(None)?, &task, heard)?;
+        let partial = Partial::complete(&model.with_query(None)?, &task, on_event)?;
         let left_out = partial.left_out(&files);
         let mut gone = left_out.iter().map(|s| &s.path).peekable();
         let there = files.iter().zip(partial.stamps()).filter(|(path, _)| gone.next_if_eq(path).is_none());
         let entries: Vec<Entry> =
-            there.map(|(path, stamp)| Entry::of(&root, path, stamp.unwrap_or_default())).collect::<Result<_>>()?;
+            there.map(|(path, stamp)| Entry::of(&root, path, stamp.unwrap_or_default())).collect::<Result<_, _>>()?;
         let entries_json = serde_json::to_string(&entries).map_err(|e| Error::content(out, e.to_string()))?;
         let metadata = [
             ("vljepa_index", VERSION.to_owned()),
@@ -168,30 +169,27 @@ impl Index {
     pub fn open(path: &Path, folder: &ModelFolder) -> Result<Self> {
         let map = files::map(path)?;
         let fail = |reason: String| Error::content(path, reason);
-        let rebuild = "build it again with `vljepa index build`";
-        let broken = |reason: String| fail(format!("not a whole index: {reason}; {rebuild}"));
+        let broken = |reason: String| fail(format!("not a whole index: {reason}")).hint(Hint::RebuildIndex);
         if map.starts_with(b"\x93NUMPY") {
-            return Err(fail("a NumPy file, and no index of `vljepa index build`; name an index".into()));
+            return Err(fail("a NumPy file, and no index of pictures".into()).hint(Hint::NameIndex));
         }
         let file = SafeTensors::parse("index", &map).map_err(|e| broken(e.to_string()))?;
         let text = |key: &str| file.metadata().get(key).map(String::as_str);
         match text("vljepa_index") {
             Some(VERSION) => {}
             Some(other) => {
-                return Err(fail(format!("index of version {other:?}, this program reads {VERSION}; {rebuild}")));
+                let reason = format!("index of version {other:?}, this program reads {VERSION}");
+                return Err(fail(reason).hint(Hint::RebuildIndex));
             }
-            None => return Err(fail("a safetensors file, but no index of `vljepa index build`; name one".into())),
+            None => return Err(fail("a safetensors file, but no index of pictures".into()).hint(Hint::NameIndex)),
         }
         let need = |key: &str| text(key).ok_or_else(|| broken(format!("its header has no `{key}`")));
         let model = need("model")?;
         if model != folder.hash() {
             let short = |hash: &str| hash.chars().take(12).collect::<String>();
-            return Err(fail(format!(
-                "built with another model ({}, {} is {}); pass that model with --model, or {rebuild}",
-                short(model),
-                folder.origin(),
-                short(folder.hash())
-            )));
+            let reason =
+                format!("built with another model ({}, {} is {})", short(model), folder.origin(), short(folder.hash()));
+            return Err(fail(reason).hint(Hint::ModelOfIndex));
         }
         let root = PathBuf::from(need("root")?);
         let entries: Vec<Entry> =

@@ -6,14 +6,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use vljepa_tensor::{Device, Dtype, ops};
 
-use crate::encoders::AnyFolder;
+use vljepa_embed::folder::AnyFolder;
+
+use crate::compact;
 use crate::error::Result;
-use crate::folder::ModelFolder;
 
 /// One adapter.
 #[derive(Clone, Debug, Serialize)]
 pub struct Adapter {
-    /// What `--device` takes.
+    /// Its place among the adapters, by which it can be asked for.
     pub index: usize,
     /// The driver's name of it.
     pub name: String,
@@ -154,11 +155,11 @@ pub fn model(folder: &AnyFolder) -> Value {
 /// When `dir` is given and holds no model.
 pub fn models(dir: Option<&Path>) -> Result<Vec<Value>> {
     let mut found = Vec::new();
-    if ModelFolder::has_compact() {
-        found.push(model(&AnyFolder::find(None)?));
+    if compact::has_compact() {
+        found.push(model(&compact::find(None)?));
     }
     if dir.is_some() {
-        found.push(model(&AnyFolder::find(dir)?));
+        found.push(model(&compact::find(dir)?));
     }
     Ok(found)
 }

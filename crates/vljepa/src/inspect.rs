@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use vljepa_model::weights::{Dtype, PtValue, SCALE_SUFFIX, WeightSource};
 
-use crate::checkpoint::{Checkpoint, Source};
 use crate::error::{Error, Result};
+use vljepa_embed::checkpoint::{Checkpoint, Source};
+use vljepa_embed::names;
 
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +67,7 @@ impl Inspection {
         };
         let mut config = None;
         if path.is_dir() {
-            let file = checkpoint.beside("config.json");
+            let file = checkpoint.beside(names::CONFIG);
             let parse = |text: String| {
                 serde_json::from_str(&text)
                     .map_err(|e| Error::content(&file, format!("is not JSON: {e}; get the file again")))

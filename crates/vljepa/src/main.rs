@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     }));
     // Without a handler a signal would leave the temporary files of writes under way.
     let interrupted = ctrlc::set_handler(|| {
-        vljepa::remove_unfinished();
+        vljepa::embed::files::remove_unfinished();
         complain("interrupted");
         std::process::exit(130);
     });
@@ -25,9 +25,9 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(cli::main) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         // Whoever reads us has seen enough, as in `vljepa … | head -1`.
-        Ok(Err(error)) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            complain(&error.to_string());
+        Ok(Err(failure)) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            complain(&failure.line(cli::command()));
             ExitCode::FAILURE
         }
         Err(_) => ExitCode::FAILURE,

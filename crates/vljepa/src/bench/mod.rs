@@ -34,13 +34,13 @@ pub struct Row {
 }
 
 /// Times square f32 matrix products `a · b`, operands on the device. Each time is the median of several stretches, each of
-/// them long enough that handing over the work does not count.
+/// them long enough that handing over the work does not count. `progress` is told how many sizes are done.
 ///
 /// # Errors
 /// A size of zero or above [`MAX_SIZE`], and what the device reports.
-pub fn matmul(device: &Device, sizes: &[usize], seed: u64, mut done: impl FnMut(usize)) -> Result<Vec<Row>> {
+pub fn matmul(device: &Device, sizes: &[usize], seed: u64, progress: &mut dyn FnMut(usize)) -> Result<Vec<Row>> {
     if let Some(bad) = sizes.iter().find(|&&n| n == 0 || n > MAX_SIZE) {
-        return Err(Error::Invalid(format!("--sizes {bad}: sizes from 1 to {MAX_SIZE} are measured")));
+        return Err(Error::argument("sizes", format!("{bad} is none of 1 to {MAX_SIZE}, which are measured")));
     }
     let mut rows = Vec::new();
     for &n in sizes {
@@ -63,7 +63,7 @@ pub fn matmul(device: &Device, sizes: &[usize], seed: u64, mut done: impl FnMut(
         let seconds = times[times.len() / 2];
         let flops = 2.0 * (n as f64).powi(3);
         rows.push(Row { op: "matmul", m: n, n, k: n, dtype: "f32", ms: seconds * 1e3, gflops: flops / seconds * 1e-9 });
-        done(rows.len());
+        progress(rows.len());
     }
     Ok(rows)
 }

@@ -123,7 +123,7 @@ pub fn vl_jepa_base() -> VlJepaConfig {
     VlJepaConfig::new(Vjepa2Config::vit_large(), predictor, YEncoderConfig::new(y))
 }
 
-/// Builds a preset with random weights and times one clip of each length; `note` hears what is done.
+/// Builds a preset with random weights and times one clip of each length; `note` is given each line of what is done.
 ///
 /// # Errors
 /// A number of frames that is odd and above 1 or above 1,024, and what the device reports: memory, limits.
@@ -133,10 +133,10 @@ pub fn model(
     frames: &[usize],
     precision: Precision,
     seed: u64,
-    mut note: impl FnMut(&str),
+    note: &mut dyn FnMut(&str),
 ) -> Result<ModelReport> {
     if let Some(bad) = frames.iter().find(|&&n| !are_frames(n)) {
-        return Err(Error::Invalid(format!("--frames {bad}: 1, or an even number up to {MAX_FRAMES}, is measured")));
+        return Err(Error::argument("frames", format!("{bad} is not 1 or an even number up to {MAX_FRAMES}")));
     }
     let failed = || Error::model("bench");
     let mut noise = Noise { seed };

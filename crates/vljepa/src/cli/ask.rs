@@ -1,50 +1,82 @@
-//! `ask`.
+//! `ask`: a question about pictures and videos, answered by the best of given answers.
+
+use std::path::PathBuf;
 
 use serde_json::json;
-use vljepa::{AnyFolder, Broken, Classifier, Error, Need, Result, kept};
+use vljepa::classify::{Classifier, Prediction, answers_from_list};
+use vljepa::embed::folder::Purpose;
+use vljepa::embed::visuals::{Broken, FileOptions, embed_files, find_files, without_skipped};
 
-use super::args::{AskArgs, Common};
-use super::classify::Choices;
-use super::{Output, classify, note_cut, note_query, open, output};
+use super::choices::{Choices, ranking};
+use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};
+use super::failure::{Failure, Result};
+use super::output::{self, Output};
 
-pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
-    let list = args.answers.as_deref().map(vljepa::answers_from_list).transpose()?;
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("choice"))]
+pub struct Args {
+    /// Picture or video files, or folders to search for them
+    #[arg(required = true, value_name = "IN")]
+    pub inputs: Vec<PathBuf>,
+    /// The question
+    #[arg(long, value_name = "TEXT")]
+    pub question: String,
+    /// Answers to choose among, separated by commas
+    #[arg(long, value_name = "A,B,C", group = "choice")]
+    pub answers: Option<String>,
+    /// File with one answer a line
+    #[arg(long, value_name = "FILE", group = "choice")]
+    pub answers_file: Option<PathBuf>,
+    /// Answers to show for each picture; absent: all
+    #[arg(long, value_name = "K", value_parser = at_least_one)]
+    pub top: Option<usize>,
+    /// Leave out files that cannot be read instead of stopping at the first
+    #[arg(long)]
+    pub skip_broken: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
+    let list = args.answers.as_deref().map(answers_from_list).transpose()?;
     let answers = Choices::read("answer", list, args.answers_file.as_deref())?;
     if args.question.trim().is_empty() {
-        return Err(Error::Invalid(
-            "--question: the question is empty; say what is asked, as in --question \"What is it?\"".into(),
+        return Err(Failure::message(
+            "--question: the question is empty; say what is asked, as in --question \"What is it?\"",
         ));
     }
-    let files = vljepa::picture_files(&args.inputs)?;
-    let folder = AnyFolder::find(args.model.model.as_deref())?.vljepa(Need::Answers)?;
+    let files = find_files(&args.inputs)?;
+    let folder = vljepa::find(args.model.model.as_deref())?.vljepa(Purpose::Answers)?;
     if !folder.takes_queries() {
-        return Err(Error::Invalid(format!(
+        return Err(Failure::message(format!(
             "{}: the model has no query tokenizer, it was trained without queries and takes no question; \
              `vljepa classify` compares pictures with labels",
             folder.origin()
         )));
     }
     let Some(answers) = answers else {
-        return Err(Error::Invalid(format!(
+        return Err(Failure::message(format!(
             "{}: an open answer needs a Y-Decoder, which this model does not have; pass --answers a,b,c or --answers-file \
              FILE to choose among",
             folder.origin()
         )));
     };
     let model = open(&folder, &args.model, common)?;
-    let asked = model.asked(Some(&args.question))?;
+    let asked = model.with_query(Some(&args.question))?;
     note_query(&asked, Some("--question"), out);
     let bar = out.progress("answers", answers.texts.len());
     let top = args.top.unwrap_or(answers.texts.len());
-    let classifier = Classifier::new(&model, answers.texts.clone(), "{}", |n| bar.set_position(n as u64))?;
+    let progress = &mut |n| bar.set_position(n as u64);
+    let classifier = Classifier::new_with(&model, answers.texts.clone(), "{}", progress)?;
     bar.finish_and_clear();
     note_cut(classifier.cut(), |i| answers.place(i), out);
     let bar = out.progress("pictures", files.len());
-    let broken = Broken::skip(args.skip_broken);
-    let (predicted, skipped) = vljepa::embed_files(&asked, &files, broken, |n| bar.set_position(n as u64))?;
+    let progress = &mut |n| bar.set_position(n as u64);
+    let options = FileOptions::default().broken(Broken::skip(args.skip_broken)).on_progress(progress);
+    let (predicted, skipped) = embed_files(&asked, &files, options)?;
     bar.finish_and_clear();
     out.skipped(&skipped);
-    let files: Vec<_> = kept(&files, &skipped).collect();
+    let files: Vec<_> = without_skipped(&files, &skipped).collect();
     let ranked: Vec<_> = (0..files.len()).map(|i| classifier.rank(&predicted, i, top)).collect();
     if out.json {
         let results: Vec<_> = files
@@ -52,7 +84,7 @@ pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
             .zip(&ranked)
             .map(|(file, answers)| {
                 let answer =
-                    |p: &vljepa::Prediction| json!({ "answer": p.label, "score": p.score, "cosine": p.cosine });
+                    |p: &Prediction| json!({ "answer": p.label, "score": p.score, "cosine": p.cosine });
                 json!({ "input": file.display().to_string(), "answers": answers.iter().map(answer).collect::<Vec<_>>() })
             })
             .collect();
@@ -61,5 +93,5 @@ pub fn run(args: &AskArgs, common: &Common, out: &Output) -> Result<()> {
             "results": results, "skipped": output::paths(&skipped),
         }));
     }
-    out.text(&classify::ranking(&files, &ranked, |p| (p.score, p.cosine, p.label.clone())))
+    out.text(&ranking(&files, &ranked, |p| (p.score, p.cosine, p.label.clone())))
 }

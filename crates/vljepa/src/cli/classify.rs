@@ -1,110 +1,111 @@
-//! `classify`.
+//! `classify`: zero-shot classification, or the classes of a V-JEPA 2 classifier.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::json;
-use vljepa::{AnyFolder, Broken, Classifier, Error, Need, Result, Skipped, VisionFolder, VisionModel, kept};
+use vljepa::classify::{Classifier, Prediction, labels_from_list};
+use vljepa::embed::folder::{AnyFolder, Purpose, VisionFolder};
+use vljepa::embed::models::{ClassScore, VisionModel};
+use vljepa::embed::visuals::{Broken, FileOptions, Skipped, embed_files, find_files, without_skipped};
 
-use super::args::{ClassifyArgs, Common};
-use super::{Output, note_cut, note_query, open, output};
+use super::choices::{Choices, ranking};
+use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};
+use super::failure::{Failure, Result};
+use super::output::{self, Output};
 
-/// Labels or answers to choose among.
-pub struct Choices {
-    pub texts: Vec<String>,
-    /// What one of them is called.
-    what: &'static str,
-    /// Where they were read, and the line of each.
-    file: Option<(PathBuf, Vec<usize>)>,
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what"))]
+pub struct Args {
+    /// Picture or video files, or folders to search for them
+    #[arg(required = true, value_name = "IN")]
+    pub inputs: Vec<PathBuf>,
+    /// Labels, separated by commas; a V-JEPA 2 classifier has its own and takes none
+    #[arg(long, value_name = "A,B,C", group = "what", required_unless_present_any = ["labels_file", "model"])]
+    pub labels: Option<String>,
+    /// File with one label a line
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub labels_file: Option<PathBuf>,
+    /// Text that the label is put into, in the place of {}
+    #[arg(long, value_name = "TEXT", default_value = "{}")]
+    pub template: String,
+    /// Labels to show for each picture
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
+    pub top: usize,
+    /// Leave out files that cannot be read instead of stopping at the first
+    #[arg(long)]
+    pub skip_broken: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
-impl Choices {
-    /// Those of the list after `--{what}s`, else those of a file.
-    pub fn read(what: &'static str, list: Option<Vec<String>>, file: Option<&Path>) -> Result<Option<Self>> {
-        Ok(match (list, file) {
-            (Some(texts), _) => Some(Self { texts, what, file: None }),
-            (None, Some(path)) => {
-                let (texts, lines) = vljepa_data::read_numbered_labels(path)?;
-                Some(Self { texts, what, file: Some((path.to_path_buf(), lines)) })
-            }
-            (None, None) => None,
-        })
-    }
-
-    /// Where one of them comes from.
-    pub fn place(&self, index: usize) -> String {
-        match &self.file {
-            Some((path, lines)) => {
-                format!("{}: line {}", path.display(), lines.get(index).copied().unwrap_or_default())
-            }
-            None => format!("--{what}s: {what} {}", index + 1, what = self.what),
-        }
-    }
-}
-
-pub fn run(args: &ClassifyArgs, common: &Common, out: &Output) -> Result<()> {
-    let list = args.labels.as_deref().map(vljepa::labels_from_list).transpose()?;
+pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
+    let list = args.labels.as_deref().map(labels_from_list).transpose()?;
     let labels = Choices::read("label", list, args.labels_file.as_deref())?;
-    let files = vljepa::picture_files(&args.inputs)?;
-    let folder = AnyFolder::find(args.model.model.as_deref())?;
+    let files = find_files(&args.inputs)?;
+    let folder = vljepa::find(args.model.model.as_deref())?;
     let Some(labels) = labels else {
         return match &folder {
             AnyFolder::Vision(folder) if folder.labels().is_some() && args.template != "{}" => {
-                Err(Error::Invalid(format!(
+                Err(Failure::message(format!(
                     "{}: a V-JEPA 2 classifier scores its own classes and puts them into no text; leave --template out",
                     folder.origin()
                 )))
             }
             AnyFolder::Vision(folder) if folder.labels().is_some() => classes(folder, &files, args, common, out),
-            AnyFolder::VlJepa(folder) => Err(Error::Invalid(format!(
+            AnyFolder::VlJepa(folder) => Err(Failure::message(format!(
                 "{}: a VL-JEPA has no classes of its own; pass --labels a,b,c or --labels-file FILE",
                 folder.origin()
             ))),
-            other => Err(other.cannot(Need::Labels)),
+            other => Err(other.cannot(Purpose::Labels).into()),
         };
     };
-    let folder = folder.vljepa(Need::Labels)?;
+    let folder = folder.vljepa(Purpose::Labels)?;
     let model = open(&folder, &args.model, common)?;
     let bar = out.progress("labels", labels.texts.len());
-    let classifier = Classifier::new(&model, labels.texts.clone(), &args.template, |n| bar.set_position(n as u64))?;
+    let progress = &mut |n| bar.set_position(n as u64);
+    let classifier = Classifier::new_with(&model, labels.texts.clone(), &args.template, progress)?;
     bar.finish_and_clear();
     note_cut(classifier.cut(), |i| labels.place(i), out);
-    note_query(&model.asked(None)?, None, out);
+    let asked = model.with_query(None)?;
+    note_query(&asked, None, out);
     let bar = out.progress("pictures", files.len());
-    let (asked, broken) = (model.asked(None)?, Broken::skip(args.skip_broken));
-    let (pictures, skipped) = vljepa::embed_files(&asked, &files, broken, |n| bar.set_position(n as u64))?;
+    let progress = &mut |n| bar.set_position(n as u64);
+    let options = FileOptions::default().broken(Broken::skip(args.skip_broken)).on_progress(progress);
+    let (pictures, skipped) = embed_files(&asked, &files, options)?;
     bar.finish_and_clear();
     let ranked: Vec<_> = (0..pictures.rows()).map(|i| classifier.rank(&pictures, i, args.top)).collect();
-    let cells = |p: &vljepa::Prediction| (p.score, p.cosine, p.label.clone());
+    let cells = |p: &Prediction| (p.score, p.cosine, p.label.clone());
     let by = [model.origin(), &vljepa::info::adapter_name(model.device())];
-    deliver(by, &files, &skipped, &ranked, cells, out)
+    print_ranked(by, &files, &skipped, &ranked, cells, out)
 }
 
 /// The classes that a V-JEPA 2 classifier was trained on.
-fn classes(folder: &VisionFolder, files: &[PathBuf], args: &ClassifyArgs, common: &Common, out: &Output) -> Result<()> {
+fn classes(folder: &VisionFolder, files: &[PathBuf], args: &Args, common: &Common, out: &Output) -> Result {
     let device = vljepa::open_device(&common.device)?;
     let model = VisionModel::load_as(&device, folder, args.model.precision.into())?;
     let bar = out.progress("pictures", files.len());
-    let broken = Broken::skip(args.skip_broken);
-    let (ranked, skipped) = model.classify(files, args.top, broken, |n| bar.set_position(n as u64))?;
+    let progress = &mut |n| bar.set_position(n as u64);
+    let options = FileOptions::default().broken(Broken::skip(args.skip_broken)).on_progress(progress);
+    let (ranked, skipped) = model.classify(files, args.top, options)?;
     bar.finish_and_clear();
-    let cells = |c: &vljepa::ClassScore| (c.score, c.logit, c.label.clone());
+    let cells = |c: &ClassScore| (c.score, c.logit, c.label.clone());
     let by = [model.origin(), &vljepa::info::adapter_name(&device)];
-    deliver(by, files, &skipped, &ranked, cells, out)
+    print_ranked(by, files, &skipped, &ranked, cells, out)
 }
 
-/// Ranked labels of every file that was not left out, by a model on an adapter; `cells` gives score, cosine or logit, and
+/// Prints the ranked labels of every file that was not left out, by a model on an adapter; `cells` gives score, cosine or logit, and
 /// name of one.
-fn deliver<T: Serialize>(
+fn print_ranked<T: Serialize>(
     [model, adapter]: [&str; 2],
     files: &[PathBuf],
     skipped: &[Skipped],
     ranked: &[Vec<T>],
     cells: impl Fn(&T) -> (f64, f32, String),
     out: &Output,
-) -> Result<()> {
+) -> Result {
     out.skipped(skipped);
-    let files: Vec<_> = kept(files, skipped).collect();
+    let files: Vec<_> = without_skipped(files, skipped).collect();
     if out.json {
         let result =
             |(file, labels): (&&PathBuf, &Vec<T>)| json!({ "input": file.display().to_string(), "labels": labels });
@@ -114,17 +115,4 @@ fn deliver<T: Serialize>(
         }));
     }
     out.text(&ranking(&files, ranked, cells))
-}
-
-/// Lines of file, score, cosine or logit, and name; the file on the first line of its ranking.
-pub fn ranking<T>(files: &[&PathBuf], ranked: &[Vec<T>], cells: impl Fn(&T) -> (f64, f32, String)) -> String {
-    let mut rows = Vec::new();
-    for (file, labels) in files.iter().zip(ranked) {
-        for (i, label) in labels.iter().enumerate() {
-            let name = if i == 0 { file.display().to_string() } else { String::new() };
-            let (score, value, label) = cells(label);
-            rows.push(vec![name, format!("{:5.1} %", 100.0 * score), format!("{value:+.3}"), label]);
-        }
-    }
-    output::columns(&rows)
 }

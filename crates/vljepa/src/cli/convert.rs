@@ -1,16 +1,67 @@
-//! `convert`.
+//! `convert`: a checkpoint of another project into a folder that this program reads.
+
+use std::path::PathBuf;
 
 use clap::ValueEnum;
-use vljepa::{CROP_SIZE, ConvertFrom, ConvertOptions, Error, Result};
+use vljepa::convert::{CROP_SIZE, ConvertFrom, ConvertOptions, convert_with};
 
-use super::args::{ConvertArgs, FromKind};
-use super::{Output, conflict};
+use super::common::Common;
+use super::failure::{Failure, Result};
+use super::output::Output;
 
 /// The encoder that the authors evaluate with.
 const ENTRY: &str = "target_encoder";
 
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What the checkpoint is
+    #[arg(long, value_name = "KIND")]
+    pub from: FromKind,
+    /// The checkpoint: a file or a folder
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// The folder to write; it must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// All but open-vljepa: config.json of the checkpoint, where it is not beside it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// vjepa2-pt: which encoder, `encoder` or its moving average, with which the authors evaluate
+    /// [default: target_encoder]
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
+    /// vjepa2-pt: side of the square input in pixels, which the file does not tell (256, or 384 for that model)
+    #[arg(long, value_name = "N")]
+    pub crop_size: Option<usize>,
+    /// open-vljepa: folder of the V-JEPA 2 that it was trained from
+    #[arg(long, value_name = "DIR", required_if_eq("from", "open-vljepa"))]
+    pub vjepa2: Option<PathBuf>,
+    /// open-vljepa: folder with config.json and tokenizer.json of its Llama
+    #[arg(long, value_name = "DIR", required_if_eq("from", "open-vljepa"))]
+    pub llama: Option<PathBuf>,
+    /// open-vljepa: folder with config.json and tokenizer.json of its text encoder, EmbeddingGemma
+    #[arg(long, value_name = "DIR", required_if_eq("from", "open-vljepa"))]
+    pub gemma: Option<PathBuf>,
+    /// Do not hold a PyTorch file against its checksums (some are written without)
+    #[arg(long)]
+    pub skip_checksums: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FromKind {
+    /// V-JEPA 2 of the model hub, base model or classifier
+    Vjepa2,
+    /// V-JEPA 2 as its authors publish it, a .pt file
+    Vjepa2Pt,
+    /// A text model of the model hub: BERT, Llama, Gemma 3, Qwen3
+    HfText,
+    /// A checkpoint of open-vljepa, a .pt file
+    #[value(name = "open-vljepa")]
+    OpenVlJepa,
+}
+
 /// What is wrong with flags that another kind of checkpoint would need: nobody should believe that they were used.
-fn check_kind(args: &ConvertArgs) -> std::result::Result<(), String> {
+fn check_kind(args: &Args) -> std::result::Result<(), String> {
     let name = |kind: FromKind| kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
     let (pt, open) = (FromKind::Vjepa2Pt, FromKind::OpenVlJepa);
     let mine = [
@@ -30,10 +81,8 @@ fn check_kind(args: &ConvertArgs) -> std::result::Result<(), String> {
     }
 }
 
-pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
-    if let Err(reason) = check_kind(args) {
-        conflict("convert", reason);
-    }
+pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
+    check_kind(args).map_err(|reason| Failure::Usage { verb: "convert", reason })?;
     let from = match args.from {
         FromKind::Vjepa2 => ConvertFrom::Vjepa2,
         FromKind::Vjepa2Pt => {
@@ -42,14 +91,14 @@ pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
         FromKind::HfText => ConvertFrom::HfText,
         FromKind::OpenVlJepa => {
             let (Some(vjepa2), Some(llama), Some(gemma)) = (&args.vjepa2, &args.llama, &args.gemma) else {
-                return Err(Error::Invalid("open-vljepa needs --vjepa2, --llama and --gemma; leave it out".into()));
+                return Err(Failure::message("open-vljepa needs --vjepa2, --llama and --gemma; name all three"));
             };
             ConvertFrom::OpenVlJepa { vjepa2, llama, gemma }
         }
     };
     let options = ConvertOptions { from, config: args.config.as_deref(), checksums: !args.skip_checksums };
     let bar = out.progress("bytes", 1);
-    let done = vljepa::convert(&args.source, &args.out, &options, |written, total| {
+    let done = convert_with(&args.source, &args.out, &options, &mut |written, total| {
         bar.set_length(total);
         bar.set_position(written);
     });

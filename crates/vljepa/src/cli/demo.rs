@@ -1,19 +1,37 @@
-//! `demo`.
+//! `demo`: drawings of an unseen designer, named and found; a page with pictures.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
-use vljepa::{Demo, Need, Result};
+use vljepa::demo::Demo;
+use vljepa::embed::files::{check_writable, write_atomically};
+use vljepa::embed::folder::Purpose;
 use vljepa_data::emoji::EmojiVendors;
 
-use super::args::{Common, DemoArgs};
-use super::{Output, load, note_cut, output};
+use super::common::{Common, ModelArgs, load, note_cut};
+use super::failure::Result;
+use super::output::{self, Output};
 
-pub fn run(args: &DemoArgs, common: &Common, out: &Output) -> Result<()> {
+/// What the foot of the page says after the version.
+const MORE: &str = " The page: <code>vljepa demo</code>. The full table, with more cells and all concepts: \
+                    <code>vljepa eval emoji-vendors</code>. Your own pictures: <code>vljepa classify cat.png --labels \
+                    cat,dog</code>.";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The page to write: one HTML file that needs no other
+    #[arg(long, value_name = "FILE", default_value = "vljepa-demo.html")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let start = Instant::now();
-    vljepa::check_writable(&args.out)?;
+    check_writable(&args.out)?;
     let set = EmojiVendors::open(EmojiVendors::default_dir())?;
-    let (folder, model) = load(&args.model, common, Need::Demo)?;
+    let (folder, model) = load(&args.model, common, Purpose::Demo)?;
     let bar = out.progress("texts", 1);
     let demo = Demo::run(&model, &folder, &set, |what, done, total| {
         bar.set_message(what);
@@ -23,7 +41,7 @@ pub fn run(args: &DemoArgs, common: &Common, out: &Output) -> Result<()> {
     bar.finish_and_clear();
     note_cut(demo.cut.as_ref(), |_| "names and wordings".into(), out);
     let seconds = start.elapsed().as_secs_f64();
-    vljepa::write_atomically(&args.out, demo.page(seconds)?.as_bytes())?;
+    write_atomically(&args.out, demo.page(seconds, MORE)?.as_bytes())?;
     let report = args.out.canonicalize().unwrap_or_else(|_| args.out.clone()).display().to_string();
     if out.json {
         return out.document(&json!({

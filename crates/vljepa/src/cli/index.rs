@@ -1,24 +1,58 @@
-//! `index build` and `search`.
+//! `index`: persistent indices of picture folders.
 
+use std::path::PathBuf;
+
+use clap::Subcommand;
 use serde_json::json;
-use vljepa::{AnyFolder, Index, Need, PictureFolder, Result};
+use vljepa::embed::files::check_writable;
+use vljepa::embed::folder::Purpose;
+use vljepa::index::{Index, PictureFolder};
 
-use super::args::{Common, IndexArgs, IndexVerb, SearchArgs};
-use super::{Output, adapter, heard, load, note_cut, note_query, open, output};
+use super::common::{Common, ModelArgs, adapter, load, note_query};
+use super::failure::Result;
+use super::output::{self, Output};
+use super::rows::on_event;
 
-pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: IndexVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IndexVerb {
+    /// Embed every picture of a folder and write an index
+    Build(IndexBuildArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct IndexBuildArgs {
+    /// Folder with pictures and videos, searched recursively
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The index file to write; a run that was stopped goes on when it is given again
+    #[arg(long, value_name = "IDX")]
+    pub out: PathBuf,
+    /// Leave out pictures that cannot be read instead of stopping at the first
+    #[arg(long)]
+    pub skip_broken: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let IndexVerb::Build(args) = &args.verb;
-    vljepa::check_writable(&args.out)?;
+    check_writable(&args.out)?;
     let pictures = PictureFolder::open(&args.dir)?;
-    let (folder, model) = load(&args.model, common, Need::Index)?;
-    note_query(&model.asked(None)?, None, out);
+    let (folder, model) = load(&args.model, common, Purpose::Index)?;
+    note_query(&model.with_query(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());
     let identity = json!({
         "precision": args.model.precision,
         "device": adapter(model.device()),
     });
-    let heard = heard(&args.out, &bar, out);
-    let index = Index::build(&model, &folder, pictures, &args.out, &identity, args.skip_broken, heard)?;
+    let on_event = on_event(&args.out, &bar, out);
+    let index = Index::build(&model, &folder, pictures, &args.out, &identity, args.skip_broken, on_event)?;
     bar.finish_and_clear();
     out.skipped(&index.skipped);
     let path = args.out.display().to_string();
@@ -29,32 +63,4 @@ pub fn build(args: &IndexArgs, common: &Common, out: &Output) -> Result<()> {
         }));
     }
     out.text(&format!("{} pictures in {path}\n", index.pictures))
-}
-
-pub fn search(args: &SearchArgs, common: &Common, out: &Output) -> Result<()> {
-    // The index first: what is wrong with it is known before a device is asked for.
-    vljepa::check_texts("TEXT", &args.texts)?;
-    let folder = AnyFolder::find(args.model.model.as_deref())?.vljepa(Need::Search)?;
-    let index = Index::open(&args.index, &folder)?;
-    let model = open(&folder, &args.model, common)?;
-    let (texts, cut) = model.embed_texts(&args.texts, |_| ())?;
-    note_cut(cut.as_ref(), |i| format!("TEXT {}", i + 1), out);
-    let mut rows = Vec::new();
-    let mut searches = Vec::new();
-    for (i, text) in args.texts.iter().enumerate() {
-        let mut results = Vec::new();
-        for (rank, found) in index.search(&texts, i, args.top).into_iter().enumerate() {
-            let (path, fresh) = index.picture(found.index);
-            let path = path.display().to_string();
-            let remark = if fresh { "" } else { "  (changed or gone since it was indexed)" };
-            let name = if rank == 0 { text.clone() } else { String::new() };
-            rows.push(vec![name, format!("{:+.3}", found.cosine), format!("{path}{remark}")]);
-            results.push(json!({ "rank": rank + 1, "path": path, "cosine": found.cosine, "fresh": fresh }));
-        }
-        searches.push(json!({ "text": text, "results": results }));
-    }
-    if out.json {
-        return out.document(&json!({ "index": args.index.display().to_string(), "searches": searches }));
-    }
-    out.text(&output::columns(&rows))
 }

@@ -1,14 +1,15 @@
-//! `info`.
+//! `info`: adapters, capabilities, limits, the kernels that will run, the models found.
 
 use serde_json::{Value, json};
-use vljepa::Result;
 use vljepa::info::{self, Adapter};
 
-use super::args::{Common, ModelArgs};
-use super::{Output, output};
+use super::common::Common;
+pub use super::common::ModelArgs as Args;
+use super::failure::Result;
+use super::output::{self, Output};
 
 /// A machine without adapters is an answer here, not a failure: an empty list.
-pub fn run(args: &ModelArgs, common: &Common, out: &Output) -> Result<()> {
+pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let models = info::models(args.model.as_deref())?;
     let adapters = Adapter::all();
     let device = if adapters.is_empty() { None } else { Some(info::device(&vljepa::open_device(&common.device)?)) };

@@ -1,15 +1,25 @@
-//! `inspect`.
+//! `inspect`: what a checkpoint, a model folder or an index holds.
+
+use std::path::PathBuf;
 
 use serde_json::Value;
-use vljepa::{Inspection, Result};
+use vljepa::inspect::{Inspection, TensorInfo};
 
-use super::args::InspectArgs;
-use super::{Output, output};
+use super::common::Common;
+use super::failure::Result;
+use super::output::{self, Output};
 
 /// Characters of a value that are shown; JSON has them all.
 const SHOWN: usize = 80;
 
-pub fn run(args: &InspectArgs, out: &Output) -> Result<()> {
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Safetensors file, index of shards, PyTorch checkpoint, model folder, or index of pictures
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     let found = Inspection::of(&args.file)?;
     if out.json {
         return out.document(&found);
@@ -24,7 +34,7 @@ pub fn run(args: &InspectArgs, out: &Output) -> Result<()> {
     );
     if !found.tensors.is_empty() {
         text += "\ntensors\n";
-        let row = |t: &vljepa::TensorInfo| {
+        let row = |t: &TensorInfo| {
             let shape: Vec<String> = t.shape.iter().map(usize::to_string).collect();
             vec![
                 format!("  {}", line(&t.name)),

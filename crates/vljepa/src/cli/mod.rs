@@ -1,113 +1,105 @@
-//! The verbs of the command.
+//! The verbs of the command: a file each, and a line each in the table below.
 
-mod args;
 mod ask;
 mod bench;
+mod choices;
 mod classify;
+mod common;
 mod convert;
 mod demo;
 mod embed;
+mod embed_text;
+mod eval;
+mod failure;
 mod index;
 mod info;
 mod inspect;
 mod output;
 mod pull;
+mod rows;
+mod search;
 mod train;
 
-use std::path::Path;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
-use indicatif::ProgressBar;
-use serde_json::{Value, json};
-use vljepa::{AnyFolder, Asked, Error, Model, ModelFolder, Need, Result, RowEvent};
-use vljepa_model::CutTexts;
-use vljepa_tensor::Device;
-
-use args::{Cli, Common, Verb};
+use common::Common;
 use output::Output;
 pub use output::printable;
 
-/// Runs the command that the arguments name. Bad usage ends the process with 2, `--help` with 0.
-pub fn main() -> Result<()> {
-    let cli = Cli::parse();
-    let out = Output::new(cli.common.json);
-    let common = &cli.common;
-    match &cli.verb {
-        Verb::Info(args) => info::run(args, common, &out),
-        Verb::Embed(args) => embed::pictures(args, common, &out),
-        Verb::EmbedText(args) => embed::texts(args, common, &out),
-        Verb::Classify(args) => classify::run(args, common, &out),
-        Verb::Ask(args) => ask::run(args, common, &out),
-        Verb::Index(args) => index::build(args, common, &out),
-        Verb::Search(args) => index::search(args, common, &out),
-        Verb::Train(args) => train::train(args, common, &out),
-        Verb::Eval(args) => train::eval(args, common, &out),
-        Verb::Demo(args) => demo::run(args, common, &out),
-        Verb::Pull(args) => pull::run(args, &out),
-        Verb::Convert(args) => convert::run(args, &out),
-        Verb::Inspect(args) => inspect::run(args, &out),
-        Verb::Bench(args) => bench::run(args, common, &out),
-    }
+/// See, search and learn with VL-JEPA on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "vljepa", version, about, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
 }
 
-/// Opens a VL-JEPA and a device; the folder first, because its faults are found without a device. Another kind of model is
-/// refused for what the verb needs.
-fn load(args: &args::ModelArgs, common: &Common, need: Need) -> Result<(ModelFolder, Model)> {
-    let folder = AnyFolder::find(args.model.as_deref())?.vljepa(need)?;
-    let model = open(&folder, args, common)?;
-    Ok((folder, model))
-}
-
-/// A VL-JEPA on the device that was asked for.
-fn open(folder: &ModelFolder, args: &args::ModelArgs, common: &Common) -> Result<Model> {
-    let device = vljepa::open_device(&common.device)?;
-    Model::load_as(&device, folder, args.precision.into())
-}
-
-/// Ends the process as the parser does for what it finds itself: arguments of `verb` that do not go together.
-fn conflict(verb: &str, reason: String) -> ! {
-    let mut command = Cli::command();
-    command.build();
-    let error = match command.find_subcommand_mut(verb) {
-        Some(verb) => verb.error(ErrorKind::ArgumentConflict, reason),
-        None => command.error(ErrorKind::ArgumentConflict, reason),
-    };
-    error.exit()
-}
-
-/// What of a device decides the bits of rows.
-fn adapter(device: &Device) -> Value {
-    let (info, capabilities) = (device.info(), format!("{:?}", device.capabilities()));
-    json!([vljepa::info::adapter_name(device), info.driver, info.driver_info, capabilities])
-}
-
-/// Shows how far work on `path` is, and says what of an earlier run counts.
-fn heard<'a>(path: &'a Path, bar: &'a ProgressBar, out: &'a Output) -> impl FnMut(RowEvent) + 'a {
-    move |event| match event {
-        // A document says it itself, but for what is done for nothing.
-        RowEvent::Resumed(resumed) if resumed.lost() || !out.json => {
-            bar.suspend(|| out.note(&format!("{}: {resumed}", path.display())));
+/// The table of verbs: what help says of one, its name, and the module with its `Args` and `run`.
+macro_rules! verbs {
+    ($($(#[$about:meta])* $name:ident => $module:ident),* $(,)?) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$about])* $name($module::Args),)*
         }
-        RowEvent::Resumed(_) => {}
-        RowEvent::Done(n) => bar.set_position(n as u64),
+
+        impl Verb {
+            fn run(&self, common: &Common, out: &Output) -> failure::Result {
+                match self {
+                    $(Self::$name(args) => $module::run(args, common, out),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Adapters, capabilities, limits, the kernels that will run, the models found
+    Info => info,
+    /// Embeddings of pictures and videos as the model predicts them (L2-normalised)
+    Embed => embed,
+    /// Embeddings of texts as pictures are compared with (L2-normalised)
+    EmbedText => embed_text,
+    /// Zero-shot classification of pictures and videos, or the classes of a V-JEPA 2 classifier
+    Classify => classify,
+    /// Answer a question about pictures and videos by the best of given answers
+    Ask => ask,
+    /// Persistent indices of picture folders
+    Index => index,
+    /// Pictures of an index that fit a text
+    Search => search,
+    /// Train a model as a TOML file says
+    Train => train,
+    /// Measure a model on a suite
+    Eval => eval,
+    /// Name and find drawings of an unseen designer; writes a page with pictures
+    Demo => demo,
+    /// Fetch a model from the Hugging Face hub and print its folder
+    Pull => pull,
+    /// Turn a checkpoint of another project into a folder that this program reads
+    Convert => convert,
+    /// What a checkpoint, a model folder or an index holds
+    Inspect => inspect,
+    /// Time operators on this adapter
+    Bench => bench,
+}
+
+/// Runs the command that the arguments name. Bad usage ends the process with 2, `--help` with 0.
+pub fn main() -> failure::Result {
+    let cli = Cli::parse();
+    cli.verb.run(&cli.common, &Output::new(cli.common.json))
+}
+
+/// The command line, for messages of the parser.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_holds_together() {
+        super::command().debug_assert();
     }
-}
-
-/// Says that texts were cut; `place` tells where the one of an index comes from.
-fn note_cut(cut: Option<&CutTexts>, place: impl FnOnce(usize) -> String, out: &Output) {
-    if let Some(cut) = cut {
-        out.note(&format!("{}: {cut}", place(cut.index)));
-    }
-}
-
-/// Says that a query was cut: that of `flag`, or where it was not given the model's own.
-fn note_query(asked: &Asked<'_>, flag: Option<&str>, out: &Output) {
-    let own = || format!("{}: its default query", asked.origin());
-    note_cut(asked.cut(), |_| flag.map_or_else(own, str::to_owned), out);
-}
-
-/// A failure of JSON output, which only numbers that are not finite can bring about.
-fn not_json(error: serde_json::Error) -> Error {
-    Error::Invalid(format!("the result is not JSON: {error}"))
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use vljepa::{Result, Skipped};
+use vljepa::embed::visuals::Skipped;
+
+use super::failure::{Failure, Result};
 
 /// Where results go.
 pub struct Output {
@@ -19,13 +21,15 @@ impl Output {
     }
 
     /// The one JSON document of this run.
-    pub fn document(&self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(value).map_err(super::not_json)?;
+    pub fn document(&self, value: &impl Serialize) -> Result {
+        // Only numbers that are not finite can fail here.
+        let text =
+            serde_json::to_string(value).map_err(|e| Failure::message(format!("the result is not JSON: {e}")))?;
         self.text(&(text + "\n"))
     }
 
     /// Text as it is.
-    pub fn text(&self, text: &str) -> Result<()> {
+    pub fn text(&self, text: &str) -> Result {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         Ok(stdout.flush()?)

@@ -1,13 +1,44 @@
-//! `pull`.
+//! `pull`: a model from the Hugging Face hub into the cache.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use vljepa::Result;
-use vljepa::hub::{self, PullEvent, PullOptions, Settings};
+use vljepa::hub::{self, PullEvent, PullOptions, RepoId, Revision, Settings};
 
-use super::Output;
-use super::args::PullArgs;
+use super::common::Common;
+use super::failure::Result;
+use super::output::Output;
 
-pub fn run(args: &PullArgs, out: &Output) -> Result<()> {
+#[derive(Debug, clap::Args)]
+#[command(after_help = PULL_HELP)]
+pub struct Args {
+    /// Repository, as in facebook/vjepa2-vitl-fpc64-256
+    #[arg(value_name = "ORG/NAME", value_parser = RepoId::parse)]
+    pub repo: RepoId,
+    /// Branch, tag or commit
+    #[arg(long, value_name = "REV", default_value = "main", value_parser = Revision::parse)]
+    pub revision: Revision,
+    /// Fetch the files that fit in place of those that this program reads; repeatable, * stands for any text
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Leave out the files that fit; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Fetch again what the cache has
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What holds for every pull.
+const PULL_HELP: &str = "\
+Without --include: configurations, tokenizers, the model card and safetensors; the one .pt, .pth or .bin where there are none.
+Files go into the cache that Python's huggingface_hub uses too; what it has is not fetched again, what was cut off goes on.
+
+Environment:
+  HF_TOKEN               Token for private repositories and for those whose licence must be accepted
+  HF_HOME, HF_HUB_CACHE  Where the cache is: HF_HOME/hub, or HF_HUB_CACHE [default: ~/.cache/huggingface/hub]
+  HF_ENDPOINT            Another hub
+  HF_HUB_OFFLINE=1       Use the cache only";
+
+pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     let settings = Settings::from_env()?;
     let options = PullOptions {
         revision: args.revision.clone(),
@@ -22,7 +53,7 @@ pub fn run(args: &PullArgs, out: &Output) -> Result<()> {
         bar.set_style(style);
     }
     let mut progress = Progress { bar: &bar, out, before: 0, size: None };
-    let done = hub::pull(&args.repo, &options, &settings, &mut |event| progress.hear(event));
+    let done = hub::pull(&args.repo, &options, &settings, &mut |event| progress.show(event));
     bar.finish_and_clear();
     let done = done?;
     if out.json {
@@ -46,7 +77,7 @@ impl Progress<'_> {
         self.bar.suspend(|| self.out.note(line));
     }
 
-    fn hear(&mut self, event: PullEvent<'_>) {
+    fn show(&mut self, event: PullEvent<'_>) {
         match event {
             PullEvent::Planned { bytes, .. } => self.bar.set_length(bytes),
             PullEvent::Fetching { name, from, size } => {

@@ -1,20 +1,33 @@
-//! `train` and `eval`.
+//! `train`: a training run, as a TOML file says.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use vljepa::{Need, Result};
-use vljepa_data::emoji::EmojiVendors;
-use vljepa_train::{EmojiVendorsOptions, Event, RunOptions};
+use vljepa_train::{Event, RunOptions};
 
-use super::args::{Common, EvalArgs, Suite, TrainArgs};
-use super::{Output, load, output};
+use super::common::Common;
+use super::failure::Result;
+use super::output::Output;
 
 /// Steps between two lines where stderr is no terminal.
 const LINE_EVERY: u64 = 50;
 
-pub fn train(args: &TrainArgs, common: &Common, out: &Output) -> Result<()> {
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run: model, data, objective, optimiser, schedule; paths in it are relative to its folder
+    #[arg(value_name = "CONFIG.toml")]
+    pub config: PathBuf,
+    /// Go on from the newest good checkpoint; where there is none, start from step 0 and say so on stderr
+    #[arg(long)]
+    pub resume: bool,
+    /// Folder of the run, in place of the file's `output`
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     // What is wrong with the file and what it names is known before a device is asked for.
     vljepa_train::check(&args.config, args.out.as_deref())?;
     let device = vljepa::open_device(&common.device)?;
@@ -46,45 +59,4 @@ pub fn train(args: &TrainArgs, common: &Common, out: &Output) -> Result<()> {
         Some(model) => out.text(&format!("{} steps; the model is in {model}\n", summary.step)),
         None => out.text(&format!("stopped after {} steps; go on with --resume\n", summary.step)),
     }
-}
-
-pub fn eval(args: &EvalArgs, common: &Common, out: &Output) -> Result<()> {
-    let Suite::EmojiVendors = args.suite;
-    let dir = args.data.clone().unwrap_or_else(EmojiVendors::default_dir);
-    let set = EmojiVendors::open(dir)?;
-    let (_, model) = load(&args.model, common, Need::Suite)?;
-    let bar = out.progress("texts", 1 + 3);
-    let report = model.eval_emoji_vendors(&set, &EmojiVendorsOptions::default(), |what| {
-        bar.set_message(what.to_owned());
-        bar.inc(1);
-    })?;
-    bar.finish_and_clear();
-    if out.json {
-        return out.document(&report);
-    }
-    let mut rows = vec![
-        ["", "pictures", "names", "R@1", "R@5", "chance", "text to picture R@1", "R@5"].map(String::from).to_vec(),
-    ];
-    let share = |v: f64| format!("{:.1} %", 100.0 * v);
-    let percent = |v: Option<f64>| v.map_or_else(|| "–".into(), share);
-    for (pool, cells) in [("pools", &report.cells), ("all", &report.full), ("symbols", &report.symbols)] {
-        for (name, c) in [
-            ("seen concept, unseen vendor", &cells.seen_concept_unseen_vendor),
-            ("unseen concept, unseen vendor", &cells.unseen_concept_unseen_vendor),
-            ("seen concept, seen vendor", &cells.seen_concept_seen_vendor),
-            ("unseen concept, seen vendor", &cells.unseen_concept_seen_vendor),
-        ] {
-            rows.push(vec![
-                format!("{pool}: {name}"),
-                c.n.to_string(),
-                c.candidates.to_string(),
-                percent(c.r1),
-                percent(c.r5),
-                share(c.chance_r1),
-                percent(c.t2i_r1),
-                percent(c.t2i_r5),
-            ]);
-        }
-    }
-    out.text(&format!("{}\n{}", vljepa::info::adapter_name(model.device()), output::columns(&rows)))
 }

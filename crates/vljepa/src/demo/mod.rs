@@ -10,10 +10,11 @@ use vljepa_data::emoji::{Concept, ConceptId, EmojiVendors};
 use vljepa_data::{DataError, Rgb8Image, Rgba8Image};
 use vljepa_model::CutTexts;
 
-use crate::embeddings::{Embeddings, best, softmax};
+use vljepa_embed::folder::ModelFolder;
+use vljepa_embed::rows::{best, softmax};
+use vljepa_embed::{Embeddings, Model};
+
 use crate::error::{Error, Result};
-use crate::folder::ModelFolder;
-use crate::model::Model;
 
 /// The vendor whose drawings are in no training set.
 const VENDOR: &str = "fluent-3d";
@@ -36,7 +37,8 @@ const FREE: [&str; 8] = [
     "winter sports",
 ];
 
-/// Published R@1 and R@5 of other methods on the same pools, fractions.
+/// R@1 and R@5 of another method on the same pools, fractions: measured once elsewhere; nothing in this repository makes them
+/// again.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Floor {
     /// Method.
@@ -156,7 +158,7 @@ fn floors(figures: [[f64; 2]; 3]) -> Vec<Floor> {
 }
 
 impl Demo {
-    /// Embeds the drawings of the unseen vendor, their names and their held-out wordings, and ranks them. `note` hears
+    /// Embeds the drawings of the unseen vendor, their names and their held-out wordings, and ranks them. `note` is told
     /// what is being done and how many of how many are.
     ///
     /// # Errors
@@ -198,7 +200,7 @@ impl Demo {
         texts.extend(concepts.iter().filter_map(|c| c.heldout.first().cloned()));
         texts.extend(FREE.map(String::from));
         let total = texts.len();
-        let (texts, cut) = model.embed_texts(&texts, |n| note("texts", n, total))?;
+        let (texts, cut) = model.embed_texts_with(&texts, &mut |n| note("texts", n, total))?;
         let mut timing = Timing { texts: start.elapsed().as_secs_f64(), pictures: 0.0 };
         let rows = |range: std::ops::Range<usize>| texts.select(&range.collect::<Vec<_>>());
         let names_at = rows(0..names.len());
@@ -207,7 +209,7 @@ impl Demo {
         let free_at = rows(names.len() + worded..total);
 
         let start = Instant::now();
-        let rows = model.embed_pictures(&drawings, None, |n| note("pictures", n, drawings.len()))?;
+        let rows = model.embed_pictures_with(&drawings, None, &mut |n| note("pictures", n, drawings.len()))?;
         timing.pictures = start.elapsed().as_secs_f64();
 
         let mut demo = Self {
@@ -309,12 +311,13 @@ impl Demo {
         self.pictures.len() as f64 / self.timing.pictures.max(1e-9)
     }
 
-    /// The report: one HTML page that needs no other file. `seconds` is how long everything took.
+    /// The report: one HTML page that needs no other file. `seconds` is how long everything took; `more` is HTML that the
+    /// foot says after the version, such as how to go on from here.
     ///
     /// # Errors
     /// When the pictures cannot be encoded.
-    pub fn page(&self, seconds: f64) -> Result<String> {
-        page::render(self, seconds)
+    pub fn page(&self, seconds: f64, more: &str) -> Result<String> {
+        page::render(self, seconds, more)
     }
 }
 
@@ -330,7 +333,7 @@ fn place(cosines: &[f32], truth: usize) -> usize {
 }
 
 fn drawings(set: &EmojiVendors, ids: &[ConceptId]) -> Result<Vec<Rgba8Image>> {
-    let fail = |reason: String| Error::Data(DataError::Content { path: set.dir().to_path_buf(), reason });
+    let fail = |reason: String| Error::from(DataError::Content { path: set.dir().to_path_buf(), reason });
     let vendor =
         set.vendor(VENDOR).ok_or_else(|| fail(format!("has no drawings of \"{VENDOR}\", which the demo shows")))?;
     if ids.is_empty() {

@@ -33,11 +33,11 @@ pub fn sheet(pictures: &[Rgba8Image]) -> Result<Rgb8Image> {
     Ok(Rgb8Image::new(width as u32, height as u32, data)?)
 }
 
-/// The whole page.
-pub fn render(demo: &Demo, seconds: f64) -> Result<String> {
+/// The whole page; `more` is HTML for its foot.
+pub fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
     let jpeg = base64(&encode_jpeg(&demo.sheet, 88)?);
     let rows = demo.pictures.len().div_ceil(COLUMNS).max(1);
-    let mut page = Page { out: String::with_capacity(jpeg.len() + (1 << 19)), demo, rows };
+    let mut page = Page { out: String::with_capacity(jpeg.len() + (1 << 19)), demo, rows, more };
     page.out += "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
     page.out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
     page.out +=
@@ -63,6 +63,8 @@ struct Page<'a> {
     out: String,
     demo: &'a Demo,
     rows: usize,
+    /// HTML of the foot: how to go on from here.
+    more: &'a str,
 }
 
 impl Page<'_> {
@@ -300,10 +302,11 @@ impl Page<'_> {
     }
 
     fn foot(&mut self) {
+        let more = self.more;
         self.add(format_args!(
-            "<footer>\n<p>Made by <code>vljepa demo</code> {}. The full table, with more cells and all concepts: <code>vljepa eval emoji-vendors</code>. \
-             Your own pictures: <code>vljepa classify cat.png --labels cat,dog</code>.</p>\n<p>Drawings: {}.</p>\n</footer>\n",
+            "<footer>\n<p>Made by vljepa {}.{}</p>\n<p>Drawings: {}.</p>\n</footer>\n",
             env!("CARGO_PKG_VERSION"),
+            more,
             escape(&self.demo.credit)
         ));
     }

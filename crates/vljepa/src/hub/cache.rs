@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::error::{HubError, Result};
+use super::event::PullEvent;
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
-use super::{HubError, PullEvent};
-use crate::error::Result;
-use crate::files::{Locked, UnderWay, same_file, temporary_in, temporary_names, write_atomically};
+use vljepa_embed::files::{self, Locked, UnderWay, same_file, temporary_in, temporary_names, write_atomically};
 
 /// Tells backup programs that all of this can be had again (bford.info/cachedir).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -100,7 +100,7 @@ impl Cache {
     /// The files of a commit as newer Python clients note them, `None` where none did.
     pub(super) fn noted_names(&self, commit: &str) -> Option<Vec<String>> {
         let path = self.repo.join("trees").join(format!("{commit}.json"));
-        let text = crate::files::read_text(&path, 64 << 20).ok()?;
+        let text = files::read_text(&path, 64 << 20).ok()?;
         let tree: serde_json::Value = serde_json::from_str(&text).ok()?;
         Some(tree.get("files")?.as_object()?.keys().cloned().collect())
     }
@@ -117,7 +117,7 @@ impl Cache {
     }
 
     /// Waits until no other process, of this program or of Python, fetches the blob.
-    pub(super) fn lock(&self, etag: &Etag, name: &FileName, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<Lock> {
+    pub(super) fn lock(&self, etag: &Etag, name: &FileName, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Lock> {
         create(&self.locks)?;
         let path = self.locks.join(format!("{}.lock", etag.as_str()));
         let failed = || HubError::cache(&path, "locking");
@@ -137,7 +137,7 @@ impl Cache {
                 let _ = file.set_permissions(std::fs::Permissions::from_mode(LOCK_MODE));
             }
             let taken = hold(file.try_lock(), || {
-                hear(PullEvent::Waiting { name: name.as_str() });
+                on_event(PullEvent::Waiting { name: name.as_str() });
                 file.lock()
             });
             match taken {
@@ -179,7 +179,7 @@ impl Cache {
         }
         let path = self.repo.join("refs").join(revision.path());
         create(path.parent().unwrap_or(&self.repo))?;
-        write_atomically(&path, commit.as_bytes())
+        Ok(write_atomically(&path, commit.as_bytes())?)
     }
 }
 

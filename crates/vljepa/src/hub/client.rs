@@ -8,10 +8,10 @@ use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT
 use ureq::http::{HeaderMap, Method, Request, Response, Uri};
 use ureq::{Agent, Body};
 
+use super::error::{HubError, Result};
+use super::event::PullEvent;
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
 use super::settings::Settings;
-use super::{HubError, PullEvent};
-use crate::error::Result;
 
 const MAX_REDIRECTS: usize = 10;
 /// A listing of ten thousand files has some 5 MB.
@@ -60,7 +60,7 @@ pub(super) enum Failure {
         unreachable: Option<String>,
     },
     /// It will not.
-    Lasting(crate::Error),
+    Lasting(HubError),
 }
 
 impl Failure {
@@ -69,7 +69,7 @@ impl Failure {
     }
 }
 
-impl<E: Into<crate::Error>> From<E> for Failure {
+impl<E: Into<HubError>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Lasting(error.into())
     }
@@ -127,7 +127,7 @@ impl Patience {
     }
 
     /// Waits before another try, or says that there will be none.
-    pub(super) fn wait(&mut self, what: &str, failure: Failure, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<()> {
+    pub(super) fn wait(&mut self, what: &str, failure: Failure, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<()> {
         let (reason, asked, unreachable) = match failure {
             Failure::Lasting(error) => return Err(error),
             Failure::Passing { reason, wait, unreachable } => (reason, wait, unreachable),
@@ -146,7 +146,7 @@ impl Patience {
             }
             .into());
         }
-        hear(PullEvent::Retrying { what, reason: &reason, wait });
+        on_event(PullEvent::Retrying { what, reason: &reason, wait });
         std::thread::sleep(wait);
         Ok(())
     }
@@ -193,14 +193,14 @@ impl<'a> Client<'a> {
     }
 
     /// The commit that the revision is, and the files there.
-    pub(super) fn listing(&self, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<Listing> {
+    pub(super) fn listing(&self, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Listing> {
         let (endpoint, repo) = (self.settings.endpoint.as_str(), self.repo.as_str());
         let address = format!("{endpoint}/api/models/{repo}/revision/{}", self.revision.encoded());
         let mut patience = Patience::default();
         loop {
             match self.listing_once(&address) {
                 Ok(listing) => return Ok(listing),
-                Err(failure) => patience.wait(repo, failure, hear)?,
+                Err(failure) => patience.wait(repo, failure, on_event)?,
             }
         }
     }
@@ -236,12 +236,12 @@ impl<'a> Client<'a> {
     }
 
     /// Checksum and size of a file at a commit.
-    pub(super) fn meta(&self, commit: &str, name: &FileName, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<Meta> {
+    pub(super) fn meta(&self, commit: &str, name: &FileName, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Meta> {
         let mut patience = Patience::default();
         loop {
             match self.meta_once(commit, name) {
                 Ok(meta) => return Ok(meta),
-                Err(failure) => patience.wait(name.as_str(), failure, hear)?,
+                Err(failure) => patience.wait(name.as_str(), failure, on_event)?,
             }
         }
     }

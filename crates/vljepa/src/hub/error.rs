@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// Result with [`HubError`].
+pub type Result<T, E = HubError> = std::result::Result<T, E>;
+
 /// A failure of a pull. Every message is one line and says what to do; none holds a token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,7 +46,7 @@ pub enum HubError {
         advice: String,
     },
     /// The repository has no such branch, tag or commit.
-    #[error("{repo}: no revision {revision:?} at {endpoint}; pass a branch, a tag or a commit as --revision")]
+    #[error("{repo}: no revision {revision:?} at {endpoint}; pass a branch, a tag or a commit as `revision`")]
     NoRevision {
         /// The repository.
         repo: String,
@@ -53,7 +56,7 @@ pub enum HubError {
         endpoint: String,
     },
     /// The hub lists a file and does not have it.
-    #[error("{repo}: {file} is not there, though the hub lists it; pull again, or leave it out with --exclude")]
+    #[error("{repo}: {file} is not there, though the hub lists it; pull again, or leave it out by `exclude`")]
     NoFile {
         /// The repository.
         repo: String,
@@ -142,6 +145,9 @@ pub enum HubError {
         /// The variable that forbids it.
         variable: &'static str,
     },
+    /// A file of the cache could not be read or written.
+    #[error(transparent)]
+    File(#[from] vljepa_embed::Error),
     /// The disk is full.
     #[error("{path}: the disk is full; free some space or set HF_HUB_CACHE to a folder elsewhere, what was fetched is kept", path = .path.display())]
     DiskFull {

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
 use super::client::{Client, Failure, Meta, Patience, transport};
+use super::error::{HubError, Result};
+use super::event::PullEvent;
 use super::names::{Etag, FileName};
-use super::{HubError, PullEvent};
-use crate::encoders::hex;
-use crate::error::Result;
-use crate::files::sync_folder_of;
+use vljepa_embed::files::sync_folder_of;
+use vljepa_embed::hash::hex;
 
 const BUFFER: usize = 256 << 10;
 
@@ -34,8 +34,8 @@ impl Blob<'_> {
     }
 
     /// Fetches it unless it is there; `force` fetches it all the same and from the start. Returns how many bytes came.
-    pub(super) fn fetch(&self, force: bool, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<u64> {
-        let _lock = self.cache.lock(&self.meta.etag, self.name, hear)?;
+    pub(super) fn fetch(&self, force: bool, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<u64> {
+        let _lock = self.cache.lock(&self.meta.etag, self.name, on_event)?;
         // Another process may have been faster.
         if !force && self.is_there() {
             return Ok(0);
@@ -50,7 +50,7 @@ impl Blob<'_> {
         loop {
             let mut options = OpenOptions::new();
             let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed())?;
-            came += self.download(&mut file, &path, hear)?;
+            came += self.download(&mut file, &path, on_event)?;
             match self.check(&mut file, &path)? {
                 None => {
                     file.sync_all().map_err(failed())?;
@@ -63,7 +63,7 @@ impl Blob<'_> {
                         return Err(self.mismatch(found).into());
                     }
                     // What an earlier run left may be the part that is wrong.
-                    hear(PullEvent::Restarting { name: self.name.as_str() });
+                    on_event(PullEvent::Restarting { name: self.name.as_str() });
                 }
             }
         }
@@ -74,7 +74,7 @@ impl Blob<'_> {
     }
 
     /// Appends what is missing to the file. Returns how many bytes came.
-    fn download(&self, file: &mut File, path: &Path, hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<u64> {
+    fn download(&self, file: &mut File, path: &Path, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<u64> {
         let failed = || HubError::cache(path, "writing");
         let address = self.client.address(self.commit, self.name);
         let (mut came, mut patience) = (0, Patience::default());
@@ -89,10 +89,10 @@ impl Blob<'_> {
                 return Ok(came);
             }
             if !std::mem::replace(&mut announced, true) {
-                hear(PullEvent::Fetching { name: self.name.as_str(), from: at, size: self.meta.size });
+                on_event(PullEvent::Fetching { name: self.name.as_str(), from: at, size: self.meta.size });
             }
             furthest = at.max(furthest);
-            let failure = match self.stream(file, path, &address, at, &mut came, hear) {
+            let failure = match self.stream(file, path, &address, at, &mut came, on_event) {
                 Ok(()) => return Ok(came),
                 Err(failure) => failure,
             };
@@ -100,7 +100,7 @@ impl Blob<'_> {
             if file.metadata().map_err(failed())?.len() > furthest {
                 patience.renew();
             }
-            patience.wait(self.name.as_str(), failure, hear)?;
+            patience.wait(self.name.as_str(), failure, on_event)?;
         }
     }
 
@@ -112,7 +112,7 @@ impl Blob<'_> {
         address: &str,
         mut at: u64,
         came: &mut u64,
-        hear: &mut dyn FnMut(PullEvent<'_>),
+        on_event: &mut dyn FnMut(PullEvent<'_>),
     ) -> Result<(), Failure> {
         let failed = || HubError::cache(path, "writing");
         let mut answer = self.client.bytes(address, at, self.name)?;
@@ -170,7 +170,7 @@ impl Blob<'_> {
             file.write_all(&buffer[..n]).map_err(failed())?;
             at += n as u64;
             *came += n as u64;
-            hear(PullEvent::Progress { name: self.name.as_str(), bytes: at });
+            on_event(PullEvent::Progress { name: self.name.as_str(), bytes: at });
         }
         match size {
             Some(size) if at < size => Err(Failure::passing(format!("{host} stopped at byte {at} of {size}"))),

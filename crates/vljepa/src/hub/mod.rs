@@ -7,6 +7,7 @@
 mod cache;
 mod client;
 mod error;
+mod event;
 mod fetch;
 mod names;
 mod select;
@@ -14,23 +15,21 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
+use vljepa_embed::files::{self, MAX_JSON};
+use vljepa_embed::names::CONFIG;
 use vljepa_model::weights::ShardIndex;
 
-use crate::error::{Error, Result};
 use cache::Cache;
 use client::{Client, Listing, Meta};
-pub use error::HubError;
+pub use error::{HubError, Result};
+pub use event::PullEvent;
 use fetch::Blob;
 use names::{Etag, FileName};
 pub use names::{RepoId, Revision};
 use select::{Patterns, is_weights};
 pub use settings::Settings;
-
-const MAX_JSON: u64 = 64 << 20;
-const CONFIG: &str = "config.json";
 
 /// What is pulled.
 #[derive(Clone, Debug)]
@@ -44,54 +43,6 @@ pub struct PullOptions<'a> {
     pub exclude: &'a [String],
     /// Whether to fetch again what the cache has.
     pub force: bool,
-}
-
-/// What a pull tells while it runs.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum PullEvent<'a> {
-    /// This much is to come: files, and bytes as far as the hub knows them.
-    Planned {
-        /// Files that the cache lacks.
-        files: usize,
-        /// Their bytes together.
-        bytes: u64,
-    },
-    /// A file begins to come, or goes on.
-    Fetching {
-        /// The file.
-        name: &'a str,
-        /// Bytes that an earlier run left.
-        from: u64,
-        /// Bytes of the whole file, where the hub says.
-        size: Option<u64>,
-    },
-    /// More of a file came.
-    Progress {
-        /// The file.
-        name: &'a str,
-        /// Bytes of it that are there.
-        bytes: u64,
-    },
-    /// A failure that may pass.
-    Retrying {
-        /// Repository or file.
-        what: &'a str,
-        /// What failed.
-        reason: &'a str,
-        /// When it is tried again.
-        wait: Duration,
-    },
-    /// Another process fetches the same file.
-    Waiting {
-        /// The file.
-        name: &'a str,
-    },
-    /// What an earlier run left did not fit; the file is fetched from its start.
-    Restarting {
-        /// The file.
-        name: &'a str,
-    },
 }
 
 /// A repository in the cache.
@@ -122,32 +73,35 @@ pub struct PulledFile {
     pub fetched: bool,
 }
 
-/// Fetches what the cache lacks of a repository. `hear` is told how that goes.
+/// Fetches what the cache lacks of a repository. `on_event` is told how that goes.
 ///
 /// # Errors
-/// [`Error::Hub`]: no connection, a refusal, a file that is not what the hub says it is, a cache that cannot be written.
+/// No connection, a refusal, a file that is not what the hub says it is, a cache that cannot be written.
 pub fn pull(
     repo: &RepoId,
     options: &PullOptions<'_>,
     settings: &Settings,
-    hear: &mut dyn FnMut(PullEvent<'_>),
+    on_event: &mut dyn FnMut(PullEvent<'_>),
 ) -> Result<Pulled> {
     let cache = Cache::new(&settings.cache, repo, settings.symlinks);
     if let Some(variable) = settings.offline {
-        return from_cache(&cache, repo, options)
-            .map_err(|reason| HubError::Offline { repo: repo.as_str().to_owned(), reason, variable }.into());
+        return from_cache(&cache, repo, options).map_err(|reason| HubError::Offline {
+            repo: repo.as_str().to_owned(),
+            reason,
+            variable,
+        });
     }
     let client = Client::new(settings, repo, &options.revision);
-    let listing = client.listing(hear).map_err(|error| match error {
-        Error::Hub(HubError::Unreachable { host, reason, .. }) if from_cache(&cache, repo, options).is_ok() => {
+    let listing = client.listing(on_event).map_err(|error| match error {
+        HubError::Unreachable { host, reason, .. } if from_cache(&cache, repo, options).is_ok() => {
             let cached = "; the cache has a copy, which HF_HUB_OFFLINE=1 uses";
-            HubError::Unreachable { host, reason, cached }.into()
+            HubError::Unreachable { host, reason, cached }
         }
         other => other,
     })?;
     let patterns = Patterns { include: options.include, exclude: options.exclude };
     let names = patterns.choose(repo, &listing.names)?;
-    Pull { client, cache, listing, options }.run(&names, hear)
+    Pull { client, cache, listing, options }.run(&names, on_event)
 }
 
 struct Pull<'a> {
@@ -158,17 +112,17 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    fn run(&self, names: &[FileName], hear: &mut dyn FnMut(PullEvent<'_>)) -> Result<Pulled> {
+    fn run(&self, names: &[FileName], on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Pulled> {
         let commit = self.listing.commit.as_str();
         let missing: Vec<&FileName> =
             names.iter().filter(|n| self.options.force || self.cache.cached(commit, n).is_none()).collect();
         let mut metas: BTreeMap<&FileName, Meta> = BTreeMap::new();
         for name in &missing {
-            metas.insert(name, self.client.meta(commit, name, hear)?);
+            metas.insert(name, self.client.meta(commit, name, on_event)?);
         }
         // Blobs that no other snapshot can be linked to.
         let new: BTreeSet<&Etag> = metas.values().map(|m| &m.etag).filter(|e| !self.cache.blob(e).exists()).collect();
-        let (fetched, fetched_bytes) = self.fetch(&metas, hear)?;
+        let (fetched, fetched_bytes) = self.fetch(&metas, on_event)?;
         for (i, (name, meta)) in metas.iter().enumerate() {
             let last = !metas.values().skip(i + 1).any(|m| m.etag == meta.etag);
             self.cache.link(&meta.etag, commit, name, last && new.contains(&meta.etag))?;
@@ -199,7 +153,7 @@ impl Pull<'_> {
     fn fetch(
         &self,
         metas: &BTreeMap<&FileName, Meta>,
-        hear: &mut dyn FnMut(PullEvent<'_>),
+        on_event: &mut dyn FnMut(PullEvent<'_>),
     ) -> Result<(BTreeSet<Etag>, u64)> {
         let mut seen = BTreeSet::new();
         let commit = self.listing.commit.as_str();
@@ -209,13 +163,13 @@ impl Pull<'_> {
             blobs.filter(|b| (self.options.force || !b.is_there()) && seen.insert(b.meta.etag.clone())).collect();
         blobs.sort_by_key(|b| b.meta.size);
         let bytes = blobs.iter().filter_map(|b| b.meta.size).sum();
-        hear(PullEvent::Planned { files: blobs.len(), bytes });
+        on_event(PullEvent::Planned { files: blobs.len(), bytes });
         if !metas.is_empty() {
             self.cache.prepare()?;
         }
         let (mut fetched, mut came) = (BTreeSet::new(), 0);
         for blob in blobs {
-            let bytes = blob.fetch(self.options.force, hear)?;
+            let bytes = blob.fetch(self.options.force, on_event)?;
             came += bytes;
             if bytes > 0 {
                 fetched.insert(blob.meta.etag.clone());
@@ -226,10 +180,10 @@ impl Pull<'_> {
 }
 
 /// A repository as far as the cache has it; what is missing, if something is.
-fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> std::result::Result<Pulled, String> {
+fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> Result<Pulled, String> {
     let revision = options.revision.as_str();
     if options.force {
-        return Err("--force fetches from the hub".into());
+        return Err("`force` fetches from the hub".into());
     }
     let commit =
         cache.commit(&options.revision).ok_or_else(|| format!("the cache has no revision {revision:?} of it"))?;
@@ -256,7 +210,7 @@ fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> std::r
         // Without a list of what there should be: a pull of the weights alone may have been all there was.
         let described = names.iter().any(|n| n.as_str() == CONFIG) || patterns.excludes(CONFIG);
         if noted.is_none() && !described && names.iter().any(|n| n.as_str().ends_with(".safetensors")) {
-            return Err(format!("the cache lacks its {CONFIG}; name what is wanted with --include"));
+            return Err(format!("the cache lacks its {CONFIG}; name what is wanted in `include`"));
         }
     }
     Ok(Pulled {
@@ -270,13 +224,13 @@ fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> std::r
 }
 
 /// Whether a model's files are all there, as far as they tell.
-fn whole(folder: &std::path::Path, names: &[FileName]) -> std::result::Result<(), String> {
+fn whole(folder: &std::path::Path, names: &[FileName]) -> Result<(), String> {
     if !names.iter().any(|n| is_weights(n.as_str())) {
-        return Err("the cache lacks its weights; name what is wanted with --include".into());
+        return Err("the cache lacks its weights; name what is wanted in `include`".into());
     }
     for index in names.iter().filter(|n| n.as_str().ends_with(".safetensors.index.json")) {
         let path = folder.join(index.path());
-        let text = crate::files::read_text(&path, MAX_JSON).map_err(|e| e.to_string())?;
+        let text = files::read_text(&path, MAX_JSON).map_err(|e| e.to_string())?;
         let index = ShardIndex::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         let beside = path.parent().unwrap_or(folder);
         if beside.join("model.safetensors").is_file() {

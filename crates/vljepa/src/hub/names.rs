@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::HubError;
+use super::error::HubError;
 
 /// Longest name of an organisation or a repository.
 const MAX_NAME: usize = 96;

@@ -1,6 +1,6 @@
 //! Which files of a repository are fetched.
 
-use super::HubError;
+use super::error::HubError;
 use super::names::{FileName, RepoId};
 
 /// Tokenizer files that are no JSON, model card and licence.
@@ -10,7 +10,7 @@ const NO_WEIGHTS: [&str; 5] = ["optimizer*", "scheduler*", "rng_state*", "traini
 /// Pickles that are weights for sure, the first that is there.
 const KNOWN_PICKLES: [&str; 1] = ["pytorch_model.bin"];
 
-/// Patterns of `--include` and `--exclude`: `*` stands for any text, `/` with it, `?` for one character, `[a-c]` and `[!a-c]`
+/// Patterns of files to take and to leave out: `*` stands for any text, `/` with it, `?` for one character, `[a-c]` and `[!a-c]`
 /// for one of a set; a pattern that ends in `/` is the folder with all in it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Patterns<'a> {
@@ -30,7 +30,7 @@ impl Patterns<'_> {
             if !names.iter().any(|n| matches(pattern, n)) {
                 let some: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
                 let more = if names.len() > some.len() { ", …" } else { "" };
-                return Err(fail(format!("no file fits --include {pattern:?}; it has {}{more}", some.join(", "))));
+                return Err(fail(format!("no file fits `include` {pattern:?}; it has {}{more}", some.join(", "))));
             }
         }
         let kept = |n: &&String| !self.excludes(n);
@@ -41,8 +41,8 @@ impl Patterns<'_> {
             names.iter().filter(|n| self.include.iter().any(|p| matches(p, n))).filter(kept).collect()
         };
         if chosen.is_empty() {
-            let reason = "none of its files is one that this program reads; name files with --include";
-            return Err(fail(if self.include.is_empty() { reason.into() } else { "--exclude leaves nothing".into() }));
+            let reason = "none of its files is one that this program reads; name files in `include`";
+            return Err(fail(if self.include.is_empty() { reason.into() } else { "`exclude` leaves nothing".into() }));
         }
         let mut files = chosen.into_iter().map(|n| FileName::parse(n)).collect::<Result<Vec<_>, _>>()?;
         files.sort();
@@ -125,7 +125,7 @@ fn pickles<'a>(names: &[&'a String], served: impl Fn(&str) -> bool) -> Result<Ve
             _ => {
                 let list: Vec<&str> = found.iter().map(|n| n.as_str()).take(12).collect();
                 return Err(format!(
-                    "no safetensors but {} PyTorch files ({}); name the one wanted with --include, its configuration too",
+                    "no safetensors but {} PyTorch files ({}); name the one wanted in `include`, its configuration too",
                     found.len(),
                     list.join(", ")
                 ));
@@ -283,7 +283,7 @@ mod tests {
         let old = ["config.json", "pytorch_model.bin", "training_args.bin", "optimizer.pt", "other.bin"];
         assert_eq!(chosen(&old, &[], &[]).unwrap(), ["config.json", "pytorch_model.bin"]);
         let two = chosen(&["best.pt", "last.pt"], &[], &[]).unwrap_err();
-        assert!(two.contains("best.pt, last.pt") && two.contains("--include"), "{two}");
+        assert!(two.contains("best.pt, last.pt") && two.contains("`include`"), "{two}");
         assert_eq!(chosen(&["best.pt", "last.pt"], &["best.pt"], &[]).unwrap(), ["best.pt"]);
         assert_eq!(chosen(&["best.pt", "last.pt"], &[], &["last*"]).unwrap(), ["best.pt"]);
         assert_eq!(chosen(&["a.pt", "model.safetensors"], &["*.pt"], &[]).unwrap(), ["a.pt"]);
@@ -294,10 +294,10 @@ mod tests {
     #[test]
     fn what_cannot_be_chosen_is_said() {
         let none = chosen(&["a.txt"], &[], &[]).unwrap_err();
-        assert!(none.contains("--include"), "{none}");
+        assert!(none.contains("`include`"), "{none}");
         let typo = chosen(&["a.txt", "b.txt"], &["*.safetensor"], &[]).unwrap_err();
         assert!(typo.contains("*.safetensor") && typo.contains("a.txt, b.txt"), "{typo}");
-        assert!(chosen(&["a"], &["a"], &["a"]).unwrap_err().contains("--exclude leaves nothing"));
+        assert!(chosen(&["a"], &["a"], &["a"]).unwrap_err().contains("`exclude` leaves nothing"));
         assert!(chosen(&["../a.json"], &["*"], &[]).unwrap_err().contains("no safe file name"));
         assert!(chosen(&["/etc/a.safetensors"], &["*"], &[]).unwrap_err().contains("no safe file name"));
     }

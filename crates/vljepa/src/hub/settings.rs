@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ureq::http::{HeaderValue, Uri};
 
-use super::HubError;
+use super::error::HubError;
 
 const ENDPOINT: &str = "https://huggingface.co";
 /// Tokens have some 40 characters; more than this is another file.

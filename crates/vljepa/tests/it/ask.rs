@@ -119,7 +119,7 @@ fn what_cannot_be_asked_is_one_line() {
     for more in [&[][..], &["--answers", "a,b"]] {
         fails(&mut ask(more), &["no query tokenizer", "takes no question", "classify"]);
     }
-    if vljepa::ModelFolder::has_compact() {
+    if vljepa::has_compact() {
         let picture = bench.text("pictures/0.png");
         fails(
             &mut vljepa(["ask", &picture, "--question", "what", "--answers", "a,b"]),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use vljepa::embed::folder::ModelFolder;
 
 use crate::hub_server::{COMMIT, CONFIG, CONFIG_ETAG, Fault, Fixture, Hub, REPO, TOKEN, command, etag, tree};
 use crate::support::{Bench, fails};
@@ -69,8 +70,8 @@ fn a_pulled_model_is_one_to_use() {
     let hub = Hub::new(&files);
     let output = command(&hub.address, bench.path("cache").as_path(), &[REPO]).output().unwrap();
     let folder = String::from_utf8(output.stdout).unwrap();
-    let there = vljepa::ModelFolder::find(Some(Path::new(folder.trim_end()))).unwrap();
-    let here = vljepa::ModelFolder::find(Some(&bench.path("model"))).unwrap();
+    let there = ModelFolder::open(Path::new(folder.trim_end())).unwrap();
+    let here = ModelFolder::open(&bench.path("model")).unwrap();
     assert_eq!(there.hash(), here.hash());
 }
 

@@ -177,7 +177,7 @@ fn tokenizers() {
 #[test]
 fn the_carried_model_is_used_or_missed_in_one_line() {
     let bench = Bench::new();
-    if vljepa::ModelFolder::has_compact() {
+    if vljepa::has_compact() {
         let out = json(["embed", &bench.text("pictures/0.png")]);
         let info = json(["info"]);
         assert_eq!(out["dim"], info["models"][0]["embedding_dim"]);

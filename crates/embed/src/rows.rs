@@ -1,8 +1,8 @@
-//! Rows of unit length, what is done with them on the host, and the files they are written to.
+//! Rows of numbers on the host: unit length, cosines, ranking, softmax.
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 /// Embeddings: `rows()` vectors of `dim` numbers, one after the other. They are L2-normalised, but for token vectors, of
 /// which one row is a whole grid.
@@ -42,11 +42,7 @@ impl Embeddings {
         for (i, row) in rows.chunks_exact(self.dim).enumerate() {
             let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
             if !norm.is_finite() || norm <= 0.0 {
-                let what = if norm == 0.0 { "is zero" } else { "is not finite" };
-                return Err(Error::Invalid(format!(
-                    "{}: its embedding {what}; the model or the driver computes nonsense, try --device cpu",
-                    name(i)
-                )));
+                return Err(nonsense(&name(i), if norm == 0.0 { "is zero" } else { "is not finite" }));
             }
             self.data.extend(row.iter().map(|&v| (f64::from(v) / norm) as f32));
         }
@@ -59,22 +55,19 @@ impl Embeddings {
     /// When a number is not finite.
     pub fn extend_raw(&mut self, rows: &[f32], name: impl Fn(usize) -> String) -> Result<()> {
         if let Some(at) = rows.iter().position(|v| !v.is_finite()) {
-            let name = name(at / self.dim);
-            return Err(Error::Invalid(format!(
-                "{name}: its embedding is not finite; the model or the driver computes nonsense, try --device cpu"
-            )));
+            return Err(nonsense(&name(at / self.dim), "is not finite"));
         }
         self.data.extend_from_slice(rows);
         Ok(())
     }
 
-    /// Appends the rows of another, which has rows of the same length.
+    /// Appends the rows of another, which must have rows of the same length.
     pub(crate) fn append(&mut self, other: &Self) {
         self.data.extend_from_slice(&other.data);
     }
 
-    /// Rows that are already of unit length, as an index file holds them.
-    pub(crate) fn from_unit_rows(dim: usize, data: Vec<f32>) -> Self {
+    /// Rows that are already of unit length, `[rows, dim]` row-major.
+    pub fn from_unit_rows(dim: usize, data: Vec<f32>) -> Self {
         Self { data, ..Self::new(dim) }
     }
 
@@ -103,6 +96,11 @@ impl Embeddings {
         &self.data
     }
 
+    /// All numbers, row-major.
+    pub fn into_values(self) -> Vec<f32> {
+        self.data
+    }
+
     /// Row `i` against every row of `candidates`: their cosines, in order.
     pub fn cosines(&self, i: usize, candidates: &Embeddings) -> Vec<f32> {
         let a = self.row(i);
@@ -115,6 +113,11 @@ impl Embeddings {
         let data = rows.iter().flat_map(|&i| self.row(i).iter().copied()).collect();
         Self { data, ..Self::of_shape(&self.shape) }
     }
+}
+
+fn nonsense(name: &str, what: &str) -> Error {
+    let reason = format!("{name}: its embedding {what}; the model or the driver computes nonsense");
+    Error::Invalid(reason).hint(Hint::OtherAdapter)
 }
 
 /// The header of NumPy's format, version 1.0, for `rows` rows of `shape`, f32 in C order.
@@ -145,6 +148,16 @@ pub fn softmax(cosines: &[f32], scale: f32) -> Vec<f64> {
     let exp: Vec<f64> = cosines.iter().map(|&c| (f64::from(c - max) * f64::from(scale)).exp()).collect();
     let sum: f64 = exp.iter().sum();
     exp.into_iter().map(|e| e / sum).collect()
+}
+
+/// Divides every row of `rows` `[_, dim]` by its Euclidean norm; rows of zeros stay zeros.
+pub fn normalize_rows(rows: &mut [f32], dim: usize) {
+    for row in rows.chunks_exact_mut(dim.max(1)) {
+        let norm = row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
+        if norm > 0.0 {
+            row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use vljepa_model::weights::{Dtype, Remapped, TensorView, write_safetensors};
 
-use crate::embeddings::{Embeddings, npy_header};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::files::{check_writable, stream_atomically};
-use crate::media::{Broken, PictureEncoder, Skipped, kept};
 use crate::partial::{Partial, Resumed, RowEvent, Task, check_unbegun};
+use crate::rows::{Embeddings, npy_header};
+use crate::visuals::{Broken, Skipped, VisualEncoder, without_skipped};
 
 /// Formats of files with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl RowFormat {
         match path.extension().and_then(|e| e.to_str()) {
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::SafeTensors),
-            _ => Err(Error::content(path, "--out takes a name that ends in .npy or .safetensors")),
+            _ => Err(Error::content(path, "is no name of a file of rows").hint(Hint::RowExtension)),
         }
     }
 
@@ -51,8 +51,11 @@ impl RowFormat {
     }
 }
 
-/// Writes a safetensors file with the tensor `embeddings`, whose f32 `bytes` holds.
-pub(crate) fn write_embeddings(
+/// Writes a safetensors file with the tensor `embeddings` of `shape`, whose f32 values are `bytes`.
+///
+/// # Errors
+/// What writing reports.
+pub fn write_embeddings(
     path: &Path,
     shape: &[usize],
     bytes: &[u8],
@@ -106,23 +109,23 @@ pub struct RowFile {
 /// their checksum. Only one batch is in memory at a time.
 ///
 /// # Errors
-/// As [`embed_files`](crate::embed_files), also for a file that an earlier run left out; an unfinished file of another
+/// As [`embed_files`](crate::visuals::embed_files), also for a file that an earlier run left out; an unfinished file of another
 /// identity, or of a run that is under way; what writing reports. What is done by then stays, for the next run.
 pub fn embed_to_file(
-    encoder: &dyn PictureEncoder,
+    encoder: &dyn VisualEncoder,
     inputs: &[PathBuf],
     files: &[PathBuf],
     out: &Path,
     identity: &Value,
     broken: Broken,
-    heard: impl FnMut(RowEvent),
+    on_event: impl FnMut(RowEvent),
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
     let task = Task { verb: "embed", inputs, files, out, depends: identity, broken };
-    let partial = Partial::complete(encoder, &task, heard)?;
+    let partial = Partial::complete(encoder, &task, on_event)?;
     let resumed = partial.resumed();
     let skipped = partial.left_out(files);
-    let names = kept(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let names = without_skipped(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
     let shape = [&[partial.rows()], partial.shape()].concat();
     format.write(out, &shape, &partial.ordered(out)?, "input", &names)?;
     partial.remove();
@@ -138,7 +141,7 @@ mod tests {
     /// Rows that tell with how many others they were made; those of clips are shorter.
     struct Counting(Preprocess, usize);
 
-    impl PictureEncoder for Counting {
+    impl VisualEncoder for Counting {
         fn preprocess(&self) -> &Preprocess {
             &self.0
         }
@@ -171,17 +174,16 @@ mod tests {
     }
 
     fn encoder(batch: usize) -> Counting {
-        let config = vljepa_model::config::VlJepaConfig::from_json(include_str!("../assets/compact/config.json"));
-        Counting(vljepa_train::preprocess(&config.unwrap()), batch)
+        Counting(Preprocess::vjepa2(16), batch)
     }
 
     fn run(encoder: &Counting, files: &[PathBuf], out: &Path, mut done: impl FnMut(usize)) -> Result<RowFile> {
-        let heard = |event| {
+        let on_event = |event| {
             if let RowEvent::Done(n) = event {
                 done(n);
             }
         };
-        embed_to_file(encoder, &[], files, out, &json!({}), Broken::Skip, heard)
+        embed_to_file(encoder, &[], files, out, &json!({}), Broken::Skip, on_event)
     }
 
     /// Stops behind the last batch: a folder takes the place of the file.

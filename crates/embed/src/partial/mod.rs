@@ -7,6 +7,7 @@
 //! do decides the bits of each. All else is done anew and put behind what is there; nothing of it is removed before the end.
 
 mod earlier;
+mod places;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -17,12 +18,15 @@ use memmap2::Mmap;
 use serde_json::Value;
 
 pub use earlier::Resumed;
-use earlier::{Done, Earlier, Head, Line, Piece, Stored, VERSION, key};
+pub use places::{check_unbegun, is_begun};
 
-use crate::encoders::hash_of;
+use earlier::{Done, Earlier, Head, Line, Piece, Stored, VERSION, key};
+use places::places;
+
 use crate::error::{Error, Result};
-use crate::files::{Locked, Stamp, destination, same_file};
-use crate::media::{Batch, Broken, PictureEncoder, Skipped, encode_files, nothing_left, same_shape};
+use crate::files::{Locked, Stamp, same_file};
+use crate::hash::hash_of;
+use crate::visuals::{Batch, Broken, Files, Skipped, VisualEncoder, encode, nothing_left, same_shape};
 
 /// What work that goes on where it was stopped tells meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +39,18 @@ pub enum RowEvent {
 
 /// Rows to be made, and what they depend on.
 #[derive(Clone, Copy)]
-pub(crate) struct Task<'a> {
-    /// What makes them.
+pub struct Task<'a> {
+    /// What makes them; kept in the unfinished file, and what messages call the run.
     pub verb: &'static str,
     /// Where the files were found.
     pub inputs: &'a [PathBuf],
+    /// What is embedded.
     pub files: &'a [PathBuf],
+    /// The file to be.
     pub out: &'a Path,
     /// An object: all else.
     pub depends: &'a Value,
+    /// What happens to files that cannot be read.
     pub broken: Broken,
 }
 
@@ -65,7 +72,7 @@ impl Task<'_> {
 }
 
 /// An unfinished file.
-pub(crate) struct Partial {
+pub struct Partial {
     data: File,
     data_path: PathBuf,
     /// Holds the lock on both.
@@ -78,72 +85,25 @@ pub(crate) struct Partial {
     done: Done,
 }
 
-/// `F.partial` and `F.partial.jsonl` of a file `F`, and its folder.
-fn places(out: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
-    let (real, dir) = destination(out)?;
-    let name = real.file_name().unwrap_or_default();
-    let beside = |suffix: &str| {
-        let mut name = name.to_os_string();
-        name.push(suffix);
-        dir.join(name)
-    };
-    Ok((beside(".partial"), beside(".partial.jsonl"), dir))
-}
-
-/// Whether an unfinished run has begun `out`.
-///
-/// # Errors
-/// What a file cannot replace.
-pub fn is_begun(out: &Path) -> Result<bool> {
-    let (_, journal, _) = places(out)?;
-    Ok(journal.exists())
-}
-
-/// Refuses a file that an unfinished run has begun.
-///
-/// # Errors
-/// Such a file, and what a file cannot replace.
-pub(crate) fn check_unbegun(out: &Path) -> Result<()> {
-    let (data, journal, _) = places(out)?;
-    if journal.exists() {
-        Err(Error::content(journal, begun(&data, "`vljepa embed` or `vljepa index build`")))
-    } else {
-        Ok(())
-    }
-}
-
-/// What is said of an unfinished file that another run has begun.
-fn begun(data: &Path, whose: &str) -> String {
-    format!(
-        "an unfinished run of {whose} has begun this file; run that one again to finish it, name another --out, or remove \
-         this file and {} to begin anew",
-        data.file_name().unwrap_or_default().to_string_lossy()
-    )
-}
-
 impl Partial {
     /// The rows of all files of a task, done by an earlier run or now; one at least.
     ///
     /// # Errors
-    /// As [`embed_to_file`](crate::embed_to_file), but for writing what is made of them.
-    pub(crate) fn complete(
-        encoder: &dyn PictureEncoder,
-        task: &Task<'_>,
-        mut heard: impl FnMut(RowEvent),
-    ) -> Result<Self> {
+    /// As [`embed_to_file`](crate::row_file::embed_to_file), but for writing what is made of them.
+    pub fn complete(encoder: &dyn VisualEncoder, task: &Task<'_>, mut on_event: impl FnMut(RowEvent)) -> Result<Self> {
         let Task { files, broken, .. } = *task;
         let mut partial = Self::open(encoder, task)?;
         let resumed = partial.resumed();
         if resumed != Resumed::default() {
-            heard(RowEvent::Resumed(resumed));
+            on_event(RowEvent::Resumed(resumed));
         }
         let mut done = resumed.taken;
-        heard(RowEvent::Done(done));
+        on_event(RowEvent::Done(done));
         let worked = partial.missing(files.len()).into_iter().try_for_each(|run| {
-            encode_files(encoder, files, run, broken, &mut |batch| {
-                done += batch.files.len();
+            encode(encoder, &Files(files), run, broken, &mut |batch| {
+                done += batch.range.len();
                 partial.add(files, batch)?;
-                heard(RowEvent::Done(done));
+                on_event(RowEvent::Done(done));
                 Ok(())
             })
         });
@@ -164,8 +124,8 @@ impl Partial {
     /// Begins the file, or finds what an earlier run of the same identity has done of it.
     ///
     /// # Errors
-    /// As [`embed_to_file`](crate::embed_to_file); what is there then stays as it is.
-    fn open(encoder: &dyn PictureEncoder, task: &Task<'_>) -> Result<Self> {
+    /// As [`embed_to_file`](crate::row_file::embed_to_file); what is there then stays as it is.
+    fn open(encoder: &dyn VisualEncoder, task: &Task<'_>) -> Result<Self> {
         let (Task { out, files, broken, .. }, identity) = (*task, &task.identity());
         let (data_path, journal_path, _) = places(out)?;
         if data_path.exists() && !journal_path.exists() {
@@ -229,8 +189,8 @@ impl Partial {
     ///
     /// # Errors
     /// Rows of another shape, and what writing reports.
-    pub(crate) fn add(&mut self, files: &[PathBuf], batch: Batch) -> Result<()> {
-        let (rows, start) = (&batch.rows, batch.files.start);
+    fn add(&mut self, files: &[PathBuf], batch: Batch) -> Result<()> {
+        let (rows, start) = (&batch.rows, batch.range.start);
         let bytes: Vec<u8> = rows.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
         if rows.rows() > 0 {
             if !self.done.shape.is_empty() {
@@ -243,7 +203,7 @@ impl Partial {
         let stored = Stored {
             at: self.end,
             shape: rows.shape().to_vec(),
-            files: batch.files.map(|i| key(&files[i])).zip(batch.stamps.iter().copied()).collect(),
+            files: batch.range.map(|i| key(&files[i])).zip(batch.stamps.iter().copied()).collect(),
             skipped: batch.broken.iter().map(|(i, e)| (i - start, e.to_string())).collect(),
         };
         let line = stored.sum(&bytes).and_then(|sum| serde_json::to_vec(&Line { batch: stored, sum }));
@@ -257,12 +217,12 @@ impl Partial {
     }
 
     /// What of an earlier run counts.
-    pub(crate) fn resumed(&self) -> Resumed {
+    pub fn resumed(&self) -> Resumed {
         self.done.resumed
     }
 
     /// The files of `count` that are not done, in runs.
-    pub(crate) fn missing(&self, count: usize) -> Vec<Range<usize>> {
+    pub fn missing(&self, count: usize) -> Vec<Range<usize>> {
         let mut missing = Vec::new();
         let mut at = 0;
         for (start, piece) in &self.done.pieces {
@@ -275,27 +235,27 @@ impl Partial {
     }
 
     /// Rows of this run's files so far.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.done.pieces.values().map(Piece::rows).sum()
     }
 
     /// Shape of a row.
-    pub(crate) fn shape(&self) -> &[usize] {
+    pub fn shape(&self) -> &[usize] {
         &self.done.shape
     }
 
     /// Whether there are no rows to go on with, of this run or an earlier one.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.end == 0
     }
 
     /// Size and time of each file before it was read, in order, those left out among them.
-    pub(crate) fn stamps(&self) -> impl Iterator<Item = Option<Stamp>> {
+    pub fn stamps(&self) -> impl Iterator<Item = Option<Stamp>> {
         self.done.pieces.values().flat_map(|piece| piece.stamps.iter().copied())
     }
 
     /// The files left out, in order, and why.
-    pub(crate) fn left_out(&self, files: &[PathBuf]) -> Vec<Skipped> {
+    pub fn left_out(&self, files: &[PathBuf]) -> Vec<Skipped> {
         let skipped = self.done.pieces.values().flat_map(|piece| &piece.skipped);
         skipped.map(|(i, why)| Skipped { path: files[*i].clone(), error: why.clone() }).collect()
     }
@@ -304,7 +264,7 @@ impl Partial {
     ///
     /// # Errors
     /// What reading, and where they are stored in another order copying, reports.
-    pub(crate) fn ordered(&self, out: &Path) -> Result<Mmap> {
+    pub fn ordered(&self, out: &Path) -> Result<Mmap> {
         let row = self.done.row_bytes();
         let mut length = 0;
         let mut in_order = true;
@@ -342,7 +302,7 @@ impl Partial {
     }
 
     /// Removes the two files.
-    pub(crate) fn remove(self) {
+    pub fn remove(self) {
         let Self { data, data_path, journal, journal_path, .. } = self;
         // Should one stay, the next run cuts it or says that it is in the way. The lock goes last: no other run may have
         // begun to write what is removed.

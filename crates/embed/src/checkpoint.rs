@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 use vljepa_model::weights::{PtFile, SafeTensors, ShardFiles, ShardIndex, Shards, TensorView, WeightSource};
 
 use crate::error::{Error, Result};
-use crate::files::{self, Mapped};
+use crate::files::{self, MAX_JSON, Mapped};
+use crate::names;
 
-/// Configurations and indices are small; more is not one of them.
-const MAX_JSON: u64 = 64 << 20;
-const CONFIG: &str = "config.json";
 /// The weights of a folder, the first that is there.
-const WEIGHTS: [&str; 3] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
+const WEIGHTS: [&str; 3] = [names::WEIGHTS, names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS];
 
 /// Opened files, before their headers are read.
 #[derive(Debug)]
-pub(crate) struct Checkpoint {
+pub struct Checkpoint {
     /// The file that names or holds the weights.
     path: PathBuf,
     /// Where `config.json` and tokenizers are.
@@ -32,9 +30,12 @@ enum Files {
 
 /// Weights with their headers read.
 #[derive(Debug)]
-pub(crate) enum Source<'a> {
+pub enum Source<'a> {
+    /// One safetensors file.
     SafeTensors(SafeTensors<'a>),
+    /// Safetensors files behind an index.
     Shards(Shards<'a>),
+    /// A PyTorch checkpoint.
     Pt(PtFile<'a>),
 }
 
@@ -61,7 +62,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Missing, empty or unreadable files, a folder without weights, an index that is none.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
         if meta.is_dir() {
             let Some(file) = WEIGHTS.iter().map(|name| path.join(name)).find(|p| p.exists()) else {
@@ -88,33 +89,36 @@ impl Checkpoint {
     }
 
     /// The file that names or holds the weights.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The folder of the weights, where `config.json` and tokenizers are.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// A file beside the weights.
-    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+    pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// The text of the `config.json` beside the weights, where there is one.
-    pub(crate) fn config(&self) -> Result<Option<String>> {
-        let path = self.beside(CONFIG);
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub fn config(&self) -> Result<Option<String>> {
+        let path = self.beside(names::CONFIG);
         if path.exists() { files::read_text(&path, MAX_JSON).map(Some) } else { Ok(None) }
     }
 
     /// Bytes on disk.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.slices().iter().map(|s| s.len() as u64).sum()
     }
 
     /// The contents of the files with weights.
-    pub(crate) fn slices(&self) -> Vec<&[u8]> {
+    pub fn slices(&self) -> Vec<&[u8]> {
         match &self.files {
             Files::One(map) => vec![map],
             Files::Shards(shards) => shards.slices().collect(),
@@ -122,7 +126,10 @@ impl Checkpoint {
     }
 
     /// Reads the headers.
-    pub(crate) fn source(&self) -> Result<Source<'_>> {
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn source(&self) -> Result<Source<'_>> {
         let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let named = Error::model(self.path.display());
         match &self.files {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::begun;
-use crate::encoders::hash_of;
-use crate::error::{Error, Result};
+use super::places::begun;
+use crate::error::{Error, Hint, OtherRun, Result};
 use crate::files::Stamp;
-use crate::media::{Broken, PictureEncoder, check_readable, span};
+use crate::hash::hash_of;
+use crate::visuals::{Broken, Files, Opened, Spans, VisualEncoder, check_readable};
 
 pub(super) const VERSION: u64 = 2;
 /// A batch has at most 64 files, whose names are short.
@@ -186,14 +186,13 @@ impl Earlier {
             if head.starts_with(&first) {
                 return Ok(Self::default());
             }
-            return Err(Error::content(
-                path,
-                match serde_json::from_slice::<Head>(&first) {
-                    Ok(then) if then.vljepa_rows == VERSION => begun(data, &other(&then.of, identity)),
-                    Ok(_) => begun(data, "another version of this program"),
-                    Err(_) => "is no list of the files that a run of this program has done; move it away".into(),
-                },
-            ));
+            return Err(match serde_json::from_slice::<Head>(&first) {
+                Ok(then) if then.vljepa_rows == VERSION => begun(path, data, other(&then.of, identity)),
+                Ok(_) => begun(path, data, OtherRun::Version),
+                Err(_) => {
+                    Error::content(path, "is no list of the files that a run of this program has done; move it away")
+                }
+            });
         }
         let mut rows = match File::open(data) {
             Ok(file) => Some(file),
@@ -228,7 +227,7 @@ impl Earlier {
     }
 
     /// What of it counts for `files`.
-    pub(super) fn plan(&self, encoder: &dyn PictureEncoder, files: &[PathBuf], broken: Broken) -> Result<Done> {
+    pub(super) fn plan(&self, encoder: &dyn VisualEncoder, files: &[PathBuf], broken: Broken) -> Result<Done> {
         let mut done =
             Done { resumed: Resumed { unreadable: self.unreadable, ..Resumed::default() }, ..Done::default() };
         if self.batches.is_empty() {
@@ -246,10 +245,9 @@ impl Earlier {
             }
         }
         let mut at = 0;
-        while at < files.len() {
-            let span = span(encoder, files, at);
+        for span in Spans::new(encoder, &Files(files), 0..files.len()) {
             let names = files.iter().take(span.end).skip(at).map(|path| key(path));
-            let now: Vec<DoneFile> = names.zip(span.stamps).collect();
+            let now: Vec<DoneFile> = names.zip(span.opened.iter().map(Opened::stamp)).collect();
             let first = now.first().and_then(|(name, _)| by_first.get(name.as_str()));
             let same = |batch: &&&Stored| batch.files == now && done.fits(batch);
             let mut taken = first.and_then(|batches| batches.iter().rev().find(same));
@@ -257,8 +255,8 @@ impl Earlier {
             for (i, _) in taken.map_or(&[][..], |batch| &batch.skipped) {
                 match check_readable(encoder, &files[at + i]) {
                     Ok(()) => taken = None,
-                    // Whoever leaves none out hears of them, and keeps the rows for a run that does.
-                    Err(e) if broken != Broken::Skip => return Err(broken.error(e)),
+                    // Without leave to skip it is the error; the rows stay for a run that may.
+                    Err(e) if broken != Broken::Skip => return Err(e.hint(Hint::SkipBroken)),
                     Err(_) => {}
                 }
             }
@@ -313,11 +311,11 @@ impl Done {
 }
 
 /// What run another identity is of.
-fn other(then: &Value, now: &Value) -> String {
+fn other(then: &Value, now: &Value) -> OtherRun {
     let differs = |key: &&str| then.get(key) != now.get(key);
     if let Some(verb) = then.get("verb").and_then(Value::as_str).filter(|_| differs(&"verb")) {
-        return format!("`vljepa {verb}`");
+        return OtherRun::Task(verb.to_owned());
     }
     let keys = now.as_object().into_iter().flat_map(|o| o.keys().map(String::as_str)).filter(differs);
-    format!("another {}", keys.collect::<Vec<_>>().join(", "))
+    OtherRun::Differs(keys.map(str::to_owned).collect())
 }

@@ -10,15 +10,20 @@ use same_file::Handle;
 
 pub use vljepa_data::atomic::remove_unfinished;
 use vljepa_data::atomic::{self, dangling};
-pub(crate) use vljepa_data::atomic::{
+pub use vljepa_data::atomic::{
     UnderWay, destination, stream_atomically, sync_folder_of, temporary_in, temporary_names,
 };
 
 use crate::error::{Error, Result};
 
+/// Most bytes of a configuration or an index: they are small, more is not one of them.
+pub const MAX_JSON: u64 = 64 << 20;
+/// Most bytes of a tokenizer; the largest in use have some 35 MB.
+pub const MAX_TOKENIZER: u64 = 256 << 20;
+
 /// The bytes of a file, mapped where that is possible.
 #[derive(Debug)]
-pub(crate) struct Mapped(memmap2::Mmap);
+pub struct Mapped(memmap2::Mmap);
 
 impl std::ops::Deref for Mapped {
     type Target = [u8];
@@ -44,7 +49,10 @@ fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// Maps a non-empty file.
-pub(crate) fn map(path: &Path) -> Result<Mapped> {
+///
+/// # Errors
+/// What is no regular file with content, and what the system reports.
+pub fn map(path: &Path) -> Result<Mapped> {
     let (file, _) = open(path)?;
     // SAFETY: the mapping is read-only and private to us. Should another program shorten the file meanwhile, the system
     // stops this one; that risk is taken, as by every reader of large checkpoints, for not copying gigabytes.
@@ -53,7 +61,10 @@ pub(crate) fn map(path: &Path) -> Result<Mapped> {
 }
 
 /// Reads a whole non-empty file of at most `limit` bytes.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// As [`map`], and a longer file.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, len) = open(path)?;
     if len > limit {
         return Err(Error::content(
@@ -67,7 +78,10 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// Reads a whole UTF-8 file of at most `limit` bytes.
-pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
+///
+/// # Errors
+/// As [`read`], and bytes that are no text.
+pub fn read_text(path: &Path, limit: u64) -> Result<String> {
     String::from_utf8(read(path, limit)?).map_err(|e| {
         Error::content(
             path,
@@ -77,24 +91,30 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
 }
 
 /// [`atomic::check_writable`] with this crate's error.
+///
+/// # Errors
+/// What a file cannot replace, and a folder that takes none.
 pub fn check_writable(path: &Path) -> Result<()> {
     Ok(atomic::check_writable(path)?)
 }
 
 /// [`atomic::write_atomically`] with this crate's error.
+///
+/// # Errors
+/// What writing reports; nothing is left then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(atomic::write_atomically(path, bytes)?)
 }
 
 /// What came of asking for the lock of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Locked {
-    /// It is ours.
+pub enum Locked {
+    /// This process holds it.
     Ours,
-    /// Another holds it.
+    /// Another process holds it.
     Theirs,
-    /// The file system has none, which is no reason to do without the rest. There are many ways to say so: ENOTSUP, and
-    /// ENOLCK of a network file system whose server has no lock daemon.
+    /// The file system has no locks; work goes on without. There are many ways to say so: ENOTSUP, and ENOLCK of a
+    /// network file system whose server has no lock daemon.
     Nobodys,
 }
 
@@ -109,16 +129,19 @@ impl From<std::result::Result<(), TryLockError>> for Locked {
 }
 
 /// Whether an open file is still the one at `path`.
-pub(crate) fn same_file(file: &File, path: &Path) -> bool {
+pub fn same_file(file: &File, path: &Path) -> bool {
     let open = file.try_clone().and_then(Handle::from_file);
     matches!((open, Handle::from_path(path)), (Ok(open), Ok(there)) if open == there)
 }
 
 /// Size in bytes and time of the last change in milliseconds since 1970: whether a file is still the one it was.
-pub(crate) type Stamp = (u64, u64);
+pub type Stamp = (u64, u64);
 
 /// The stamp of a file.
-pub(crate) fn stamp(path: &Path) -> std::io::Result<Stamp> {
+///
+/// # Errors
+/// What the system reports.
+pub fn stamp(path: &Path) -> std::io::Result<Stamp> {
     let meta = std::fs::metadata(path)?;
     let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     Ok((meta.len(), modified.map_or(0, |d| d.as_millis() as u64)))
@@ -126,7 +149,7 @@ pub(crate) fn stamp(path: &Path) -> std::io::Result<Stamp> {
 
 /// A folder being written: beside its place, and moved there when it is whole. Dropped before, it leaves nothing.
 #[derive(Debug)]
-pub(crate) struct OutFolder {
+pub struct OutFolder {
     temporary: tempfile::TempDir,
     place: PathBuf,
     _under_way: UnderWay,
@@ -137,7 +160,7 @@ impl OutFolder {
     ///
     /// # Errors
     /// When there is something at `dir`, or its parent is missing or cannot be written.
-    pub(crate) fn new(dir: &Path) -> Result<Self> {
+    pub fn new(dir: &Path) -> Result<Self> {
         let place = match std::fs::metadata(dir) {
             Ok(meta) if meta.is_dir() => {
                 if std::fs::read_dir(dir).map_err(Error::io(dir, "reading"))?.next().is_some() {
@@ -169,12 +192,18 @@ impl OutFolder {
     }
 
     /// Writes a file of it. `name` may lead into folders below, which are made.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.stream(name, |out| out.write_all(bytes).map_err(Error::io(&self.place.join(name), "writing")))
     }
 
     /// Writes a file of it part by part.
-    pub(crate) fn stream(&self, name: &str, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    ///
+    /// # Errors
+    /// What `fill` and writing report.
+    pub fn stream(&self, name: &str, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         let shown = self.place.join(name);
         let path = self.temporary.path().join(name);
         if let Some(parent) = path.parent() {
@@ -193,7 +222,7 @@ impl OutFolder {
     ///
     /// # Errors
     /// When something has come to be there meanwhile.
-    pub(crate) fn persist(self) -> Result<()> {
+    pub fn persist(self) -> Result<()> {
         // Unix replaces an empty folder itself.
         if cfg!(not(unix)) && self.place.exists() {
             std::fs::remove_dir(&self.place).map_err(Error::io(&self.place, "replacing"))?;

@@ -1,0 +1,138 @@
+//! Text encoders as the model hub has them: BERT, Gemma 3 and Qwen3, bare or with the modules of sentence-transformers.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use vljepa_model::SentenceFolder;
+use vljepa_model::config::{YEncoderConfig, parameter_count};
+
+use super::config::ConfigFile;
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::files::{self, MAX_JSON, MAX_TOKENIZER};
+use crate::hash::hash_of;
+use crate::names;
+
+/// What the small files around a text encoder say: modules, prompts, the longest text.
+#[derive(Debug)]
+pub struct SentenceFiles {
+    /// What they say.
+    pub folder: SentenceFolder,
+    /// All that were there and read but for `config.json`, by their paths below the folder.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl SentenceFiles {
+    /// Reads them in `dir`. `config` is the text of the encoder's `config.json`.
+    ///
+    /// # Errors
+    /// Files that cannot be read, an invalid configuration, modules that are not supported.
+    pub fn read(dir: &Path, config: &str) -> Result<Self> {
+        // What is wrong with a file that is there is told, instead of taking it for one that is not.
+        let (files, failed) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
+        let read = |name: &str| {
+            if name == names::CONFIG {
+                return Some(config.as_bytes().to_vec());
+            }
+            let path = dir.join(name);
+            if !path.exists() {
+                return None;
+            }
+            match files::read(&path, MAX_JSON) {
+                Ok(bytes) => {
+                    files.borrow_mut().insert(name.to_owned(), bytes.clone());
+                    Some(bytes)
+                }
+                Err(e) => {
+                    failed.borrow_mut().get_or_insert(e);
+                    None
+                }
+            }
+        };
+        let folder = SentenceFolder::parse(&read);
+        if let Some(error) = failed.into_inner() {
+            return Err(error);
+        }
+        Ok(Self { folder: folder.map_err(Error::model(dir.display()))?, files: files.into_inner() })
+    }
+}
+
+/// The files of a text encoder.
+#[derive(Debug)]
+pub struct TextFolder {
+    dir: PathBuf,
+    origin: String,
+    sentence: SentenceFolder,
+    config: ConfigFile,
+    tokenizer: Vec<u8>,
+    root: Checkpoint,
+    dense: Vec<Checkpoint>,
+}
+
+impl TextFolder {
+    /// Opens a folder with `config.json`, `tokenizer.json` and weights; `modules.json` and what it names where there is one.
+    ///
+    /// # Errors
+    /// Missing, empty or damaged files, an invalid configuration, modules that are not supported.
+    pub fn open(dir: &Path) -> Result<Self> {
+        Self::with_config(dir, ConfigFile::read(dir)?)
+    }
+
+    /// As [`Self::open`], with a configuration that was read.
+    pub(super) fn with_config(dir: &Path, config: ConfigFile) -> Result<Self> {
+        let sentence = SentenceFiles::read(dir, &config.text)?.folder;
+        let tokenizer = files::read(&dir.join(names::TOKENIZER), MAX_TOKENIZER)?;
+        let root = Checkpoint::open(dir)?;
+        let dense = sentence.dense_folders.iter().map(|f| Checkpoint::open(&dir.join(f))).collect::<Result<_>>()?;
+        let origin = dir.display().to_string();
+        Ok(Self { dir: dir.to_path_buf(), origin, sentence, config, tokenizer, root, dense })
+    }
+
+    /// The folder as given.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The encoder with its pooling and heads.
+    pub fn config(&self) -> &YEncoderConfig {
+        &self.sentence.config
+    }
+
+    /// `tokenizer.json`.
+    pub fn tokenizer(&self) -> &[u8] {
+        &self.tokenizer
+    }
+
+    /// The text of `config.json`.
+    pub(crate) fn config_text(&self) -> &str {
+        &self.config.text
+    }
+
+    /// The weights of the encoder, and those of its Dense heads in their order.
+    pub(crate) fn weights(&self) -> (&Checkpoint, &[Checkpoint]) {
+        (&self.root, &self.dense)
+    }
+
+    /// Elements of all tensors that are used.
+    pub fn parameters(&self) -> u64 {
+        parameter_count(&self.config().tensors())
+    }
+
+    /// Bytes of the weights on disk.
+    pub fn weight_bytes(&self) -> u64 {
+        self.root.bytes() + self.dense.iter().map(Checkpoint::bytes).sum::<u64>()
+    }
+
+    /// SHA-256 over everything that embeddings depend on. Hexadecimal.
+    pub fn hash(&self) -> String {
+        let sentence = format!("{:?}", self.sentence);
+        let texts = [self.config.text.as_bytes(), sentence.as_bytes(), self.tokenizer.as_slice()];
+        let weights = std::iter::once(&self.root).chain(&self.dense).flat_map(Checkpoint::slices);
+        hash_of(texts.into_iter().chain(weights))
+    }
+}

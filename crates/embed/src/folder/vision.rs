@@ -1,0 +1,174 @@
+//! V-JEPA 2 as the model hub has it: `config.json`, weights, the processor's configuration; base model or classifier.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vljepa_data::Preprocess;
+use vljepa_model::config::{Vjepa2Config, parameter_count};
+use vljepa_model::weights::{Vjepa2Parts, bare_vjepa2};
+
+use super::config::ConfigFile;
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Hint, Result};
+use crate::files::{self, MAX_JSON};
+use crate::hash::hash_of;
+use crate::names;
+
+/// Longest side of the model's pictures, as for `crop_size`.
+const MAX_SIDE: usize = 1 << 14;
+
+/// The files of a V-JEPA 2.
+#[derive(Debug)]
+pub struct VisionFolder {
+    dir: PathBuf,
+    origin: String,
+    config: Vjepa2Config,
+    config_file: ConfigFile,
+    processor_text: String,
+    preprocess: Preprocess,
+    checkpoint: Checkpoint,
+    parts: Vjepa2Parts,
+    labels: Option<Vec<String>>,
+}
+
+impl VisionFolder {
+    /// Opens a folder and holds its weights against its configuration. Where it has no configuration of a processor, pictures
+    /// are prepared as V-JEPA 2's processor does by default for `crop_size`.
+    ///
+    /// # Errors
+    /// Missing, empty or damaged files, an invalid configuration, tensors that are missing, unknown or of another shape,
+    /// class names that do not fit the classifier.
+    pub fn open(dir: &Path) -> Result<Self> {
+        Self::with_config(dir, ConfigFile::read(dir)?)
+    }
+
+    /// As [`Self::open`], with a configuration that was read.
+    pub(super) fn with_config(dir: &Path, config_file: ConfigFile) -> Result<Self> {
+        let path = &config_file.path;
+        let config = Vjepa2Config::from_json(&config_file.text).map_err(config_file.fault())?;
+        if config.in_chans != 3 {
+            let reason =
+                format!("`in_chans` is {}, pictures and videos have 3 channels; use another model", config.in_chans);
+            return Err(Error::content(path, reason));
+        }
+        let mut preprocess = Preprocess::vjepa2(config.crop_size as u32);
+        let mut processor_text = String::new();
+        if let Some(file) = names::PROCESSORS.iter().map(|name| dir.join(name)).find(|p| p.exists()) {
+            processor_text = files::read_text(&file, MAX_JSON)?;
+            preprocess = Preprocess::from_processor_json(&file.display().to_string(), &processor_text)?;
+            let (side, patch) = (preprocess.size as usize, config.patch_size);
+            if !side.is_multiple_of(patch) || side > MAX_SIDE {
+                let reason = format!(
+                    "gives pictures of {side} pixels; a multiple of the patch of {patch} is expected, at most {MAX_SIDE}"
+                );
+                return Err(Error::content(file, reason));
+            }
+        }
+        let checkpoint = Checkpoint::open(dir)?;
+        let source = checkpoint.source()?;
+        let (_, parts) = bare_vjepa2(&source, &config).map_err(Error::model(checkpoint.path().display()))?;
+        let labels = match parts.labels {
+            Some(count) => Some(class_names(&config_file.value, count).map_err(|reason| Error::content(path, reason))?),
+            None => None,
+        };
+        let origin = dir.display().to_string();
+        let dir = dir.to_path_buf();
+        Ok(Self { dir, origin, config, config_file, processor_text, preprocess, checkpoint, parts, labels })
+    }
+
+    /// The folder as given.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Vjepa2Config {
+        &self.config
+    }
+
+    /// How pictures are prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Names of the classes of a classifier checkpoint.
+    pub fn labels(&self) -> Option<&[String]> {
+        self.labels.as_deref()
+    }
+
+    /// Elements of all tensors.
+    pub fn parameters(&self) -> u64 {
+        parameter_count(&self.parts.tensors(&self.config))
+    }
+
+    /// Bytes of the weights on disk.
+    pub fn weight_bytes(&self) -> u64 {
+        self.checkpoint.bytes()
+    }
+
+    /// SHA-256 over everything that embeddings depend on. Hexadecimal.
+    pub fn hash(&self) -> String {
+        let texts = [self.config_file.text.as_bytes(), self.processor_text.as_bytes()];
+        hash_of(texts.into_iter().chain(self.checkpoint.slices()))
+    }
+
+    /// The weights.
+    pub(crate) fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Refuses the attentive pooler of a checkpoint that has none.
+    ///
+    /// # Errors
+    /// A checkpoint without classifier.
+    pub fn check_probe(&self) -> Result<()> {
+        match self.labels {
+            Some(_) => Ok(()),
+            None => {
+                let reason = "has no attentive pooler, which only classifier checkpoints have";
+                Err(Error::content(self.checkpoint.path(), reason).hint(Hint::OtherPool))
+            }
+        }
+    }
+}
+
+/// The names of `count` classes in `id2label`; `LABEL_0` and so on where there is none, as transformers calls them.
+fn class_names(config: &Value, count: usize) -> std::result::Result<Vec<String>, String> {
+    let named = match config.get("id2label") {
+        None | Some(Value::Null) => return Ok((0..count).map(|i| format!("LABEL_{i}")).collect()),
+        Some(Value::Object(named)) => named,
+        Some(_) => return Err("`id2label` is no object of class numbers and names".into()),
+    };
+    if named.len() != count {
+        return Err(format!("`id2label` names {} classes, the classifier has {count}", named.len()));
+    }
+    let name = |i: usize| {
+        let name = named.get(&i.to_string()).and_then(Value::as_str);
+        name.map(str::to_owned).ok_or_else(|| format!("`id2label` has no name for class {i}"))
+    };
+    (0..count).map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn class_names_are_those_of_the_classifier() {
+        assert_eq!(class_names(&json!({}), 2).unwrap(), ["LABEL_0", "LABEL_1"]);
+        assert_eq!(class_names(&json!({"id2label": {"1": "b", "0": "a"}}), 2).unwrap(), ["a", "b"]);
+        for (config, word) in [
+            (json!({"id2label": {"0": "a"}}), "1 classes, the classifier has 2"),
+            (json!({"id2label": {"0": "a", "2": "b"}}), "no name for class 1"),
+            (json!({"id2label": {"0": "a", "1": 7}}), "no name for class 1"),
+            (json!({"id2label": [1]}), "no object"),
+        ] {
+            assert!(class_names(&config, 2).unwrap_err().contains(word), "{config}");
+        }
+    }
+}

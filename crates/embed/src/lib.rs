@@ -1,0 +1,33 @@
+//! Models on a device: a folder with a model, pictures, clips and texts in, unit rows out.
+//!
+//! ```no_run
+//! use vljepa_embed::folder::ModelFolder;
+//! use vljepa_embed::models::Model;
+//! use vljepa_tensor::{Device, DeviceOptions};
+//! # fn main() -> vljepa_embed::Result<()> {
+//! let folder = ModelFolder::open("model".as_ref())?;
+//! let model = Model::load(&Device::open(DeviceOptions::default())?, &folder)?;
+//! let clips = model.embed_files(&["cat.png".into(), "dog.mp4".into()], None)?;
+//! let (texts, _) = model.embed_texts(&["a cat".into(), "a dog".into()])?;
+//! println!("cosines of the first picture: {:?}", clips.cosines(0, &texts));
+//! # Ok(()) }
+//! ```
+
+pub mod checkpoint;
+mod error;
+pub mod files;
+pub mod folder;
+pub mod hash;
+pub mod models;
+pub mod names;
+pub mod partial;
+mod preprocess;
+pub mod row_file;
+pub mod rows;
+pub mod texts;
+pub mod visuals;
+
+pub use error::{Error, Hint, OtherRun, Result};
+pub use models::{Embedder, Model};
+pub use preprocess::{at_size, preprocess};
+pub use rows::Embeddings;

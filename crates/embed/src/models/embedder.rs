@@ -1,0 +1,158 @@
+//! A VL-JEPA with its tokenizer, for embedding in batches: what a model that is being trained and one that was loaded share.
+
+use vljepa_data::{Preprocess, Rgba8Image};
+use vljepa_model::{CutTexts, Forward, TextTokenizer, VlJepa};
+use vljepa_tensor::{Device, Tensor};
+
+use crate::error::{Error, Result};
+use crate::rows::normalize_rows;
+use crate::texts::{TextBatcher, TextRows};
+use crate::visuals::{Visual, VisualEncoder, embed_visuals};
+
+/// What messages of this type call the model: it may be in no folder.
+const ORIGIN: &str = "model";
+
+/// A model with its tokenizer, for embedding in batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedder<'a> {
+    /// Where the model is.
+    pub device: &'a Device,
+    /// The model.
+    pub model: &'a VlJepa,
+    /// Tokenizer of the Y-Encoder.
+    pub tokenizer: &'a TextTokenizer,
+    /// Texts or pictures in a batch.
+    pub batch: usize,
+}
+
+impl Embedder<'_> {
+    /// Pooled vectors of the Y-Encoder before its head, `[N, its output size]` row-major.
+    ///
+    /// # Errors
+    /// Texts that cannot be split into tokens, and what the model reports.
+    pub fn text_features(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
+        let (f, width) = (Forward::inference(), self.model.config.y_encoder.output_size());
+        Ok(self.batcher().run(texts, width, |tokens| self.model.pool_text(&f, tokens), &mut |_| ())?.values)
+    }
+
+    /// Target embeddings, `[N, embedding_dim]` row-major, L2-normalised; rows of zeros stay zeros.
+    ///
+    /// # Errors
+    /// As [`Embedder::text_features`].
+    pub fn texts(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
+        let mut rows = self.targets(ORIGIN, texts, &mut |_| ())?;
+        normalize_rows(&mut rows.values, rows.width);
+        Ok(rows.values)
+    }
+
+    /// Target embeddings as the model gives them. `origin` is what messages call the model; `progress` is told how many texts
+    /// are done.
+    pub(super) fn targets(
+        &self,
+        origin: &str,
+        texts: &[impl AsRef<str>],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<TextRows> {
+        let (f, width) = (Forward::inference(), self.model.config.embedding_dim);
+        let batcher = TextBatcher { origin, ..self.batcher() };
+        batcher.run(texts, width, |tokens| self.model.encode_text(&f, tokens), progress)
+    }
+
+    /// Which texts are longer than the Y-Encoder takes, and so are embedded without their ends.
+    ///
+    /// # Errors
+    /// Texts that cannot be split into tokens.
+    pub fn cut(&self, texts: &[impl AsRef<str>]) -> Result<Option<CutTexts>> {
+        self.batcher().cut(texts)
+    }
+
+    fn batcher(&self) -> TextBatcher<'_> {
+        let y = &self.model.config.y_encoder;
+        TextBatcher {
+            origin: ORIGIN,
+            device: self.device,
+            tokenizer: self.tokenizer,
+            prompt: &y.prompt,
+            pad: y.config.pad_token_id(),
+            batch: self.batch,
+        }
+    }
+
+    /// Predicted embeddings of stills without a query, `[N, embedding_dim]` row-major, L2-normalised; rows of zeros stay
+    /// zeros.
+    ///
+    /// # Errors
+    /// Pictures that cannot be resized, and what the model reports.
+    pub fn pictures(&self, pictures: &[Rgba8Image], preprocess: &Preprocess) -> Result<Vec<f32>> {
+        let width = self.model.config.embedding_dim;
+        let mut rows = self.stills(pictures, Stills { embedder: self, preprocess, width, head: true })?;
+        normalize_rows(&mut rows, width);
+        Ok(rows)
+    }
+
+    /// What the Predictor's head sees of stills without a query, `[N, the Predictor's width]` row-major.
+    ///
+    /// # Errors
+    /// As [`Embedder::pictures`].
+    pub fn picture_features(&self, pictures: &[Rgba8Image], preprocess: &Preprocess) -> Result<Vec<f32>> {
+        let width = self.model.config.predictor.config.hidden_size;
+        self.stills(pictures, Stills { embedder: self, preprocess, width, head: false })
+    }
+
+    fn stills(&self, pictures: &[Rgba8Image], encoder: Stills<'_>) -> Result<Vec<f32>> {
+        let visuals: Vec<Visual<'_>> = pictures.iter().map(Visual::Still).collect();
+        Ok(embed_visuals(&encoder, &visuals, &mut |_| ())?.into_values())
+    }
+}
+
+/// Stills at any size, without a query, through the Predictor's head or to what it sees.
+struct Stills<'a> {
+    embedder: &'a Embedder<'a>,
+    preprocess: &'a Preprocess,
+    width: usize,
+    head: bool,
+}
+
+impl VisualEncoder for Stills<'_> {
+    fn preprocess(&self) -> &Preprocess {
+        self.preprocess
+    }
+
+    fn frames(&self) -> usize {
+        1
+    }
+
+    fn tokens(&self, frames: usize) -> usize {
+        vision_tokens(self.embedder.model, self.preprocess.size as usize, frames)
+    }
+
+    fn shape(&self, _frames: usize) -> Vec<usize> {
+        vec![self.width]
+    }
+
+    fn unit(&self) -> bool {
+        false
+    }
+
+    fn encode(&self, pixels: &[f32], count: usize, frames: usize) -> Result<Vec<f32>> {
+        let (model, size) = (self.embedder.model, self.preprocess.size as usize);
+        let frames = Tensor::from_f32(self.embedder.device, &[count, frames, 3, size, size], pixels)?;
+        let f = Forward::inference();
+        let value = match self.head {
+            true => model.predict(&f, &frames, None),
+            false => model.encode_frames(&f, &frames).and_then(|vision| model.pool_tokens(&f, &vision, None)),
+        };
+        Ok(value.map_err(Error::model(ORIGIN))?.value().to_f32()?)
+    }
+
+    fn batch(&self, _frames: usize) -> usize {
+        self.embedder.batch.max(1)
+    }
+}
+
+/// Vision tokens of a clip of so many frames of `size` pixels a side.
+pub(super) fn vision_tokens(model: &VlJepa, size: usize, frames: usize) -> usize {
+    let encoder = &model.config.x_encoder;
+    let side = size / encoder.patch_size.max(1);
+    side * side * frames.div_ceil(encoder.tubelet_size.max(1))
+}

@@ -1,0 +1,11 @@
+//! Models on a device, by kind.
+
+mod embedder;
+mod text;
+mod vision;
+mod vljepa;
+
+pub use embedder::Embedder;
+pub use text::{TextModel, TextPool};
+pub use vision::{ClassScore, PooledVision, VisionModel, VisionPool};
+pub use vljepa::{Model, WithQuery};

@@ -1,0 +1,230 @@
+//! A VL-JEPA on a device, from pictures, clips and texts to unit vectors.
+
+use std::path::PathBuf;
+
+use vljepa_data::{Preprocess, Rgba8Image};
+use vljepa_model::config::VlJepaConfig;
+use vljepa_model::weights::read_f32;
+use vljepa_model::{CutTexts, Forward, Precision, TextTokenizer, Tokens, VlJepa};
+use vljepa_tensor::{Device, Tensor};
+
+use super::embedder::{Embedder, vision_tokens};
+use crate::error::{Error, Hint, Result};
+use crate::folder::ModelFolder;
+use crate::names;
+use crate::preprocess::preprocess;
+use crate::rows::Embeddings;
+use crate::texts::TEXT_BATCH;
+use crate::visuals::{FileOptions, Visual, VisualEncoder, batch_of, embed_files, embed_visuals};
+
+/// A VL-JEPA with its tokenizers and preprocessing.
+#[derive(Debug)]
+pub struct Model {
+    origin: String,
+    vljepa: VlJepa,
+    device: Device,
+    target: TextTokenizer,
+    query: Option<TextTokenizer>,
+    preprocess: Preprocess,
+    scale: f32,
+}
+
+impl Model {
+    /// Loads the weights of `folder` onto `device`.
+    ///
+    /// # Errors
+    /// Corrupt weights, weights that do not fit the configuration, NaN, corrupt tokenizers, no memory.
+    pub fn load(device: &Device, folder: &ModelFolder) -> Result<Self> {
+        Self::load_as(device, folder, Precision::F32)
+    }
+
+    /// [`Self::load`] with matrices and tables in `precision` on the device.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; also for a number that the precision cannot hold.
+    pub fn load_as(device: &Device, folder: &ModelFolder, precision: Precision) -> Result<Self> {
+        let config = folder.config();
+        let target = TextTokenizer::for_targets(folder.target_tokenizer(), &config.y_encoder)
+            .map_err(Error::model(folder.file(names::TARGET_TOKENIZER)))?;
+        let query = folder
+            .query_tokenizer()
+            .map(|bytes| TextTokenizer::for_queries(bytes, config))
+            .transpose()
+            .map_err(Error::model(folder.file(names::QUERY_TOKENIZER)))?;
+        let origin = folder.origin().to_owned();
+        let (vljepa, logit_scale) = folder.with_weights(|weights| {
+            let logit_scale = read_f32(weights, "logit_scale", &[1]).map_err(Error::model(&origin))?;
+            let vljepa = VlJepa::load_as(device, config.clone(), weights, precision).map_err(Error::model(&origin))?;
+            Ok((vljepa, logit_scale[0]))
+        })?;
+        let trained = logit_scale.exp().min(config.temperature.max_scale as f32);
+        let scale = config.memory.and_then(|m| m.inv_temperature).map_or(trained, |s| s as f32);
+        let preprocess = preprocess(config);
+        Ok(Self { origin, vljepa, device: device.clone(), target, query, preprocess, scale })
+    }
+
+    /// The folder as given, or what the carried model is called.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &VlJepaConfig {
+        &self.vljepa.config
+    }
+
+    /// The device that computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How pictures and frames are prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Numbers in an embedding.
+    pub fn dim(&self) -> usize {
+        self.config().embedding_dim
+    }
+
+    /// 1/τ, by which cosines are multiplied before a softmax.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The model with its tokenizer of target texts, in batches that suit it.
+    pub fn embedder(&self) -> Embedder<'_> {
+        let batch = batch_of(vision_tokens(&self.vljepa, self.config().image_size(), 1));
+        Embedder { device: &self.device, model: &self.vljepa, tokenizer: &self.target, batch }
+    }
+
+    /// This model with one query, or none, as something that takes pictures. Without one the configuration's default holds.
+    ///
+    /// # Errors
+    /// A query for a model that takes none.
+    pub fn with_query(&self, query: Option<&str>) -> Result<WithQuery<'_>> {
+        let text = query.unwrap_or(&self.config().predictor.default_query);
+        if text.is_empty() {
+            return Ok(WithQuery { model: self, query: None, cut: None });
+        }
+        let Some(tokenizer) = &self.query else {
+            let reason = format!("{}: the model has no query tokenizer, it was trained without queries", self.origin);
+            return Err(Error::Invalid(reason).hint(Hint::NoQuery));
+        };
+        let (mut ids, cut) = tokenizer.encode_all("", &[text]).map_err(Error::model(&self.origin))?;
+        Ok(WithQuery { model: self, query: ids.pop(), cut })
+    }
+
+    /// Predicted embeddings of picture and video files, in their order; of a video, as many frames as the model takes, evenly
+    /// from the first to the last. `query` is what is asked about them.
+    ///
+    /// # Errors
+    /// A file that is neither, a query for a model that takes none, and what the device reports.
+    pub fn embed_files(&self, files: &[PathBuf], query: Option<&str>) -> Result<Embeddings> {
+        Ok(embed_files(&self.with_query(query)?, files, FileOptions::default())?.0)
+    }
+
+    /// Predicted embeddings of pictures and clips in memory, in their order; otherwise as [`Self::embed_files`].
+    ///
+    /// # Errors
+    /// A query for a model that takes none, and what the device reports.
+    pub fn embed_visuals(&self, visuals: &[Visual<'_>], query: Option<&str>) -> Result<Embeddings> {
+        embed_visuals(&self.with_query(query)?, visuals, &mut |_| ())
+    }
+
+    /// [`Self::embed_visuals`] of pictures; `progress` is told how many are done.
+    ///
+    /// # Errors
+    /// As [`Self::embed_visuals`].
+    pub fn embed_pictures_with(
+        &self,
+        pictures: &[Rgba8Image],
+        query: Option<&str>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Embeddings> {
+        let visuals: Vec<Visual<'_>> = pictures.iter().map(Visual::Still).collect();
+        embed_visuals(&self.with_query(query)?, &visuals, progress)
+    }
+
+    /// Target embeddings of texts, in their order, and which texts were cut to the model's longest.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn embed_texts(&self, texts: &[String]) -> Result<(Embeddings, Option<CutTexts>)> {
+        self.embed_texts_with(texts, &mut |_| ())
+    }
+
+    /// [`Self::embed_texts`]; `progress` is told how many texts are done.
+    ///
+    /// # Errors
+    /// As [`Self::embed_texts`].
+    pub fn embed_texts_with(
+        &self,
+        texts: &[String],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(Embeddings, Option<CutTexts>)> {
+        let embedder = Embedder { batch: TEXT_BATCH, ..self.embedder() };
+        embedder.targets(&self.origin, texts, progress)?.into_unit(texts)
+    }
+}
+
+/// A model with what is asked about the pictures.
+#[derive(Debug)]
+pub struct WithQuery<'a> {
+    model: &'a Model,
+    query: Option<Vec<u32>>,
+    cut: Option<CutTexts>,
+}
+
+impl WithQuery<'_> {
+    /// The model's folder as given, or what the carried model is called.
+    pub fn origin(&self) -> &str {
+        self.model.origin()
+    }
+
+    /// The query, where it was cut to the longest that the model takes.
+    pub fn cut(&self) -> Option<&CutTexts> {
+        self.cut.as_ref()
+    }
+}
+
+impl VisualEncoder for WithQuery<'_> {
+    fn preprocess(&self) -> &Preprocess {
+        &self.model.preprocess
+    }
+
+    fn frames(&self) -> usize {
+        self.model.config().frames()
+    }
+
+    fn tokens(&self, frames: usize) -> usize {
+        vision_tokens(&self.model.vljepa, self.model.config().image_size(), frames)
+    }
+
+    fn shape(&self, _frames: usize) -> Vec<usize> {
+        vec![self.model.dim()]
+    }
+
+    fn unit(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, pixels: &[f32], count: usize, frames: usize) -> Result<Vec<f32>> {
+        let model = self.model;
+        let size = model.preprocess.size as usize;
+        let frames = Tensor::from_f32(&model.device, &[count, frames, 3, size, size], pixels)?;
+        let pad = model.config().predictor.query_pad_id;
+        let tokens = self
+            .query
+            .as_ref()
+            .map(|ids| Tokens::new(&model.device, &vec![ids.clone(); count], pad))
+            .transpose()
+            .map_err(Error::model(&model.origin))?;
+        let value = model
+            .vljepa
+            .predict(&Forward::inference(), &frames, tokens.as_ref())
+            .map_err(Error::model(&model.origin))?;
+        Ok(value.value().to_f32()?)
+    }
+}

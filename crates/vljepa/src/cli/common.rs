@@ -1,0 +1,102 @@
+//! What several verbs take, and how they open models and devices.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::{Value, json};
+use vljepa::embed::Model;
+use vljepa::embed::folder::{ModelFolder, Purpose};
+use vljepa::embed::models::WithQuery;
+use vljepa_model::{CutTexts, Precision};
+use vljepa_tensor::Device;
+
+use super::failure::Result;
+use super::output::Output;
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Print one JSON document on stdout instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Adapter: auto, cpu (software), an index of `vljepa info`, or part of a name
+    #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
+    pub device: String,
+    /// Seed of what is random: the operands of `bench` (a training run has its seed in its file)
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model folder: a VL-JEPA, or as they come from the model hub a V-JEPA 2 (embed, classify) or a text encoder (embed-text);
+    /// absent: the compact model of this program
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Type in which the model's matrices lie on the adapter; f16 takes half the memory, i8 a quarter at a cost in accuracy
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub precision: PrecisionArg,
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionArg {
+    F32,
+    F16,
+    I8,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::F16 => Precision::F16,
+            PrecisionArg::I8 => Precision::I8,
+        }
+    }
+}
+
+/// For `value_parser`.
+pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".into()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("a whole number of at least 1 is expected".into()),
+    }
+}
+
+/// Opens a VL-JEPA and a device; the folder first, because its faults are found without a device. Another kind of model is
+/// refused in words that fit `purpose`.
+pub fn load(args: &ModelArgs, common: &Common, purpose: Purpose) -> Result<(ModelFolder, Model)> {
+    let folder = vljepa::find(args.model.as_deref())?.vljepa(purpose)?;
+    let model = open(&folder, args, common)?;
+    Ok((folder, model))
+}
+
+/// A VL-JEPA on the device that was asked for.
+pub fn open(folder: &ModelFolder, args: &ModelArgs, common: &Common) -> Result<Model> {
+    let device = vljepa::open_device(&common.device)?;
+    Ok(Model::load_as(&device, folder, args.precision.into())?)
+}
+
+/// What of a device decides the bits of rows.
+pub fn adapter(device: &Device) -> Value {
+    let (info, capabilities) = (device.info(), format!("{:?}", device.capabilities()));
+    json!([vljepa::info::adapter_name(device), info.driver, info.driver_info, capabilities])
+}
+
+/// Says that texts were cut; `place` tells where the one of an index comes from.
+pub fn note_cut(cut: Option<&CutTexts>, place: impl FnOnce(usize) -> String, out: &Output) {
+    if let Some(cut) = cut {
+        out.note(&format!("{}: {cut}", place(cut.index)));
+    }
+}
+
+/// Says that a query was cut: that of `flag`, or where it was not given the model's own.
+pub fn note_query(asked: &WithQuery<'_>, flag: Option<&str>, out: &Output) {
+    let own = || format!("{}: its default query", asked.origin());
+    note_cut(asked.cut(), |_| flag.map_or_else(own, str::to_owned), out);
+}

@@ -1,0 +1,139 @@
+//! Why the command did not succeed, in words for its users: library errors with the flags and verbs that help.
+
+use clap::error::ErrorKind;
+use vljepa::embed::{self, Hint as EmbedHint};
+use vljepa::hub::HubError;
+use vljepa::{Error, Hint};
+
+/// Result of a verb.
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// Why a verb did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something failed: exit 1.
+    Task(Error),
+    /// A request that cannot be met, in one line: exit 1.
+    Message(String),
+    /// Arguments of a verb that do not go together: exit 2, as what the parser finds itself.
+    Usage { verb: &'static str, reason: String },
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Task(error.into())
+    }
+}
+
+impl Failure {
+    /// A request that cannot be met.
+    pub fn message(text: impl Into<String>) -> Self {
+        Self::Message(text.into())
+    }
+
+    /// Whether the reader of our output went away, which is no failure of ours.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Task(error) if error.is_broken_pipe())
+    }
+
+    /// The line for people; of arguments that do not go together the parser says it and ends the process with 2.
+    pub fn line(self, mut command: clap::Command) -> String {
+        match self {
+            Self::Task(error) => task(&error),
+            Self::Message(text) => text,
+            Self::Usage { verb, reason } => {
+                command.build();
+                let error = match command.find_subcommand_mut(verb) {
+                    Some(verb) => verb.error(ErrorKind::ArgumentConflict, reason),
+                    None => command.error(ErrorKind::ArgumentConflict, reason),
+                };
+                error.exit()
+            }
+        }
+    }
+}
+
+fn task(error: &Error) -> String {
+    match error {
+        Error::Embed(error) => embedding(error),
+        Error::Hub(error) => hub(error),
+        Error::Hinted { error, hint } => format!("{}; {}", task(error), task_hint(*hint)),
+        other => other.to_string(),
+    }
+}
+
+fn task_hint(hint: Hint) -> String {
+    match hint {
+        Hint::NameModel => "pass --model DIR".into(),
+        Hint::RebuildIndex => "build it again with `vljepa index build`".into(),
+        Hint::NameIndex => "name an index of `vljepa index build`".into(),
+        Hint::ModelOfIndex => "pass that model with --model, or build it again with `vljepa index build`".into(),
+        Hint::ConvertAs(kind) => format!("use --from {kind}"),
+        Hint::UseAsModel => "pass the folder to --model".into(),
+        Hint::GiveConfig { or_authors: false } => "pass its --config FILE".into(),
+        Hint::GiveConfig { or_authors: true } => {
+            "pass its --config FILE, or use --from vjepa2-pt for a file of its authors".into()
+        }
+        Hint::Entry(name) => format!("pass --entry {name}, or for a file of the model hub --from vjepa2"),
+        Hint::NameLlama => "name its folder with --llama".into(),
+        other => other.to_string(),
+    }
+}
+
+fn embedding(error: &embed::Error) -> String {
+    match error {
+        embed::Error::Argument { name, reason } => format!("--{}: {reason}", name.replace('_', "-")),
+        embed::Error::Begun { journal, data, run } => {
+            let run = match run {
+                embed::OtherRun::Task(task) => format!("`vljepa {task}`"),
+                embed::OtherRun::Unknown => "`vljepa embed` or `vljepa index build`".into(),
+                other => other.to_string(),
+            };
+            format!(
+                "{}: an unfinished run of {run} has begun this file; run that one again to finish it, name another --out, or \
+                 remove this file and {data} to begin anew",
+                journal.display()
+            )
+        }
+        embed::Error::Hinted { error, hint } => format!("{}; {}", embedding(error), embed_hint(*hint)),
+        other => other.to_string(),
+    }
+}
+
+fn embed_hint(hint: EmbedHint) -> String {
+    match hint {
+        EmbedHint::SkipBroken => "--skip-broken leaves out what cannot be read",
+        EmbedHint::GetModel => "`vljepa pull` fetches one, `vljepa convert` makes one",
+        EmbedHint::NoQuery => "leave --query out",
+        EmbedHint::OtherAdapter => "try --device cpu",
+        EmbedHint::OtherPool => "--pool probe takes a classifier checkpoint; use none, mean or last",
+        EmbedHint::RowExtension => "--out takes a name that ends in .npy or .safetensors",
+        EmbedHint::PicturesAlone => "use a VL-JEPA, or `vljepa embed` for vectors of pictures alone",
+        EmbedHint::TextsAlone => "use a VL-JEPA, or `vljepa embed-text` for vectors of texts alone",
+        other => return other.to_string(),
+    }
+    .into()
+}
+
+/// The hub's errors name settings of a pull; here they are flags.
+fn hub(error: &HubError) -> String {
+    ["include", "exclude", "force", "revision"]
+        .iter()
+        .fold(error.to_string(), |text, name| text.replace(&format!("`{name}`"), &format!("--{name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_verbs_are_added_to_what_the_library_says() {
+        let broken = embed::Error::content("a.png", "not a picture").hint(EmbedHint::SkipBroken);
+        assert_eq!(task(&broken.into()), "a.png: not a picture; --skip-broken leaves out what cannot be read");
+        let argument = embed::Error::argument("crop_size", "30 is too small");
+        assert_eq!(task(&argument.into()), "--crop-size: 30 is too small");
+        let none = Error::from(embed::Error::Invalid("no model".into())).hint(Hint::NameModel);
+        assert_eq!(task(&none), "no model; pass --model DIR");
+        assert_eq!(none.to_string(), "no model; name a model's folder");
+    }
+}
