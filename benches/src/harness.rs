@@ -7,10 +7,11 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use vljepa_tensor::{AdapterChoice, Device, DeviceOptions, Tensor};
 
-use crate::report::{self, Row, Work};
+use crate::error::{Error, Result};
+use crate::report::{self, Row};
 use crate::roofline::Roofline;
 use crate::timing::{STRETCH, median, runs_per_stretch, stretch};
-use crate::{Error, Result};
+use crate::work::Work;
 
 /// Operands are rotated through at least this many bytes, so that caches do not flatter small shapes.
 const ROTATED_BYTES: u64 = 64 << 20;

@@ -2,7 +2,7 @@
 
 use vljepa_model::config::{BertConfig, LlamaConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig};
 
-use crate::Result;
+use crate::error::Result;
 
 /// A whole model of the compact kind: convolutional stem, six blocks, two predictor layers, a MiniLM-shaped Y-Encoder.
 ///

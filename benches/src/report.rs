@@ -5,37 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::error::{Error, Result};
 use crate::roofline::Roofline;
-use crate::{Error, Result};
-
-/// What one run of a case does, and so which rate and which roof it is held against.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Work {
-    /// Floating-point operations.
-    Flops(f64),
-    /// Bytes that must cross memory at least once.
-    Bytes(f64),
-    /// Nothing that a rate would describe.
-    Time,
-}
-
-impl Work {
-    /// GFLOP/s or GB/s.
-    pub fn rate(self, seconds: f64) -> Option<f64> {
-        match self {
-            Work::Flops(amount) | Work::Bytes(amount) => Some(amount / seconds * 1e-9),
-            Work::Time => None,
-        }
-    }
-
-    fn unit(self) -> &'static str {
-        match self {
-            Work::Flops(_) => "GFLOP/s",
-            Work::Bytes(_) => "GB/s",
-            Work::Time => "",
-        }
-    }
-}
+use crate::work::Work;
 
 /// One measured case.
 #[derive(Clone, Debug)]

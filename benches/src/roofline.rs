@@ -5,9 +5,9 @@ use std::time::Duration;
 use vljepa_tensor::shaders::{Access, Kernel, Params, params};
 use vljepa_tensor::{Device, Dtype, Launch, Tensor};
 
-use crate::Result;
-use crate::report::Work;
-use crate::timing::{median, runs_per_stretch, stretch};
+use crate::error::Result;
+use crate::timing::{STRETCH, median, runs_per_stretch, stretch};
+use crate::work::Work;
 
 params! {
     /// As in `fma_peak.wgsl`.
@@ -67,7 +67,7 @@ impl Roofline {
 
 /// Seconds of one run, the best of five stretches: a roof is what is possible.
 fn best(device: &Device, small: bool, run: &mut dyn FnMut(usize) -> Result<()>) -> Result<f64> {
-    let (shortest, tries) = if small { (Duration::ZERO, 1) } else { (5 * crate::timing::STRETCH, 5) };
+    let (shortest, tries) = if small { (Duration::ZERO, 1) } else { (5 * STRETCH, 5) };
     let count = runs_per_stretch(device, shortest, run)?;
     let times: Result<Vec<f64>> =
         (0..tries).map(|_| Ok(stretch(device, 0, count, run)?.as_secs_f64() / count as f64)).collect();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use vljepa_tensor::Device;
 
-use crate::Result;
+use crate::error::Result;
 
 /// Shortest stretch that is timed: a wait costs some 100 µs, so it stays below 1 %.
 pub const STRETCH: Duration = Duration::from_millis(20);

@@ -1,12 +1,13 @@
 //! Picture files and bytes to pixels, with limits and one clear error for each kind of bad file.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read, Seek};
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::error::{ImageError, LimitErrorKind};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageReader};
 
+use crate::file::{OpenFile, from_start};
+use crate::kind::{Kind, PictureFormat, picture_format};
 use crate::{DataError, Rgba8Image};
 
 /// How large a picture may be before it is refused; checked against the header, before any pixel is decoded.
@@ -25,57 +26,37 @@ impl Default for Limits {
     }
 }
 
-/// File name extensions of the formats that [`decode_file`] reads, lower case.
-pub const PICTURE_EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
-
 /// Decodes a PNG, JPEG, GIF (first frame) or WebP (first frame) file, upright by its EXIF orientation.
 ///
 /// The format is told by the content, not by the name. Errors name the file.
 pub fn decode_file(path: impl AsRef<Path>, limits: &Limits) -> Result<Rgba8Image, DataError> {
-    let path = path.as_ref();
-    // Asked before opening, because opening a pipe waits for its writer.
-    let meta = std::fs::metadata(path).map_err(DataError::io(path, "opening"))?;
-    if meta.is_dir() {
-        return Err(DataError::NotAPicture(format!("{} is a folder", path.display())));
-    }
-    if !meta.is_file() {
-        return Err(DataError::NotAPicture(format!("{} is not a regular file", path.display())));
-    }
-    let file = File::open(path).map_err(DataError::io(path, "opening"))?;
-    decode(&path.display().to_string(), BufReader::new(file), limits)
+    decode_open(&OpenFile::regular(path.as_ref(), "opening")?, limits)
 }
 
 /// Decodes a picture in memory; `origin` is what errors call it. Otherwise as [`decode_file`].
 pub fn decode_bytes(origin: &str, bytes: &[u8], limits: &Limits) -> Result<Rgba8Image, DataError> {
-    decode(origin, Cursor::new(bytes), limits)
-}
-
-fn format_name(format: ImageFormat) -> Option<&'static str> {
-    match format {
-        ImageFormat::Png => Some("PNG"),
-        ImageFormat::Jpeg => Some("JPEG"),
-        ImageFormat::Gif => Some("GIF"),
-        ImageFormat::WebP => Some("WebP"),
-        _ => None,
-    }
-}
-
-/// Whether bytes begin as a picture of a format that is read here.
-pub(crate) fn is_picture(head: &[u8]) -> bool {
-    image::guess_format(head).ok().and_then(format_name).is_some()
-}
-
-fn decode(origin: &str, mut source: impl BufRead + Seek, limits: &Limits) -> Result<Rgba8Image, DataError> {
-    let mut magic = [0; 16];
-    let read = fill(&mut source, &mut magic).map_err(DataError::io(origin, "reading"))?;
-    if read == 0 {
+    if bytes.is_empty() {
         return Err(DataError::Empty(origin.to_owned()));
     }
-    let format = image::guess_format(&magic[..read]).ok();
-    let Some((format, name)) = format.and_then(|format| Some((format, format_name(format)?))) else {
-        return Err(DataError::NotAPicture(origin.to_owned()));
-    };
-    source.rewind().map_err(DataError::io(origin, "reading"))?;
+    decode(origin, picture_format(bytes), Cursor::new(bytes), limits)
+}
+
+/// As [`decode_file`], of a file that is open already.
+pub(crate) fn decode_open(file: &OpenFile, limits: &Limits) -> Result<Rgba8Image, DataError> {
+    let origin = file.origin();
+    if file.kind == Kind::Empty {
+        return Err(DataError::Empty(origin));
+    }
+    decode(&origin, file.picture, BufReader::new(from_start(&file.file, &file.path)?), limits)
+}
+
+fn decode(
+    origin: &str,
+    format: Option<PictureFormat>,
+    source: impl BufRead + Seek,
+    limits: &Limits,
+) -> Result<Rgba8Image, DataError> {
+    let (format, name) = format.ok_or_else(|| DataError::NotAPicture(origin.to_owned()))?;
     let corrupt =
         |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: name, reason: one_line(&reason) };
     let mut reader = ImageReader::with_format(source, format);
@@ -112,19 +93,6 @@ fn decode(origin: &str, mut source: impl BufRead + Seek, limits: &Limits) -> Res
     let pixels = picture.into_rgba8();
     let (width, height) = pixels.dimensions();
     Rgba8Image::new(width, height, pixels.into_raw())
-}
-
-pub(crate) fn fill(source: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match source.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
 }
 
 /// Decoders' messages may span lines; ours may not.

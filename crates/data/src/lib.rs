@@ -1,4 +1,4 @@
-//! Pictures and texts for joint-embedding training: decoding, resizing, augmentation and the emoji-vendors set.
+//! Pictures, videos and texts for joint-embedding models: decoding, resizing, augmentation and the emoji-vendors set.
 
 pub mod atomic;
 mod augment;
@@ -6,7 +6,11 @@ mod decode;
 pub mod emoji;
 mod encode;
 mod error;
+mod file;
+mod kind;
 mod labels;
+mod media;
+mod names;
 mod picture;
 mod preprocess;
 mod processor;
@@ -15,10 +19,12 @@ pub mod video;
 mod walk;
 
 pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};
-pub use decode::{Limits, PICTURE_EXTENSIONS, decode_bytes, decode_file};
+pub use decode::{Limits, decode_bytes, decode_file};
 pub use encode::{encode_jpeg, encode_png};
 pub use error::DataError;
 pub use labels::{parse_labels, read_labels, read_numbered_labels};
+pub use media::Media;
+pub use names::PICTURE_EXTENSIONS;
 pub use picture::{Rgb8Image, Rgba8Image};
 pub use preprocess::{CropStart, IMAGENET, Layout, Preprocess, ResizeRule};
 pub use resample::Filter;

@@ -1,22 +1,29 @@
-//! Finding picture files.
+//! Finding picture and video files.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::{DataError, PICTURE_EXTENSIONS};
+use crate::DataError;
+use crate::names::{is_hidden, is_picture_name, is_video_name};
 
 /// All picture files under `root`, told by their extension, sorted by path; or `root` itself when it is a file.
 ///
 /// Folders are searched recursively and symbolic links followed, each folder once, so that loops end. Names that begin
-/// with a dot are skipped. A link to nothing that is named as a picture is among them, and a folder below `root` that cannot be
-/// listed: whoever reads it hears what it is. A folder without pictures gives an empty list.
+/// with a dot are skipped. A link to nothing that is named as a picture is in the list, and so is a folder below `root` that
+/// cannot be listed, so that reading them reports what is wrong. A folder without pictures gives an empty list.
+///
+/// # Errors
+/// A `root` that does not exist or cannot be listed.
 pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
     find(root.as_ref(), is_picture_name)
 }
 
-/// As [`find_pictures`], videos ([`crate::video::VIDEO_EXTENSIONS`]) too.
+/// As [`find_pictures`], with videos ([`crate::video::VIDEO_EXTENSIONS`]).
+///
+/// # Errors
+/// As [`find_pictures`].
 pub fn find_media(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
-    find(root.as_ref(), |path| is_picture_name(path) || has_extension(path, &crate::video::VIDEO_EXTENSIONS))
+    find(root.as_ref(), |path| is_picture_name(path) || is_video_name(path))
 }
 
 fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, DataError> {
@@ -38,7 +45,7 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
         let mut entries = match listed {
             Ok(entries) => entries,
             Err(e) if dir == root => return Err(DataError::io(&dir, "listing")(e)),
-            // As for a link to nothing.
+            // Its reader reports why, as for a link to nothing.
             Err(_) => {
                 found.push(dir);
                 continue;
@@ -47,14 +54,13 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
         // The order in which links to one folder are met decides its path, so it must not be the file system's.
         entries.sort_unstable_by(|a, b| b.cmp(a));
         for path in entries {
-            let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-            if hidden {
+            if is_hidden(&path) {
                 continue;
             }
             match std::fs::metadata(&path) {
                 Ok(meta) if meta.is_dir() => open.push(path),
                 Ok(meta) if !meta.is_file() => {}
-                // Also what cannot be looked at, such as a link to nothing: left out here, nobody would hear of it.
+                // Also what has no metadata, such as a link to nothing: left out here, it would go unreported.
                 _ if wanted(&path) => found.push(path),
                 _ => {}
             }
@@ -62,13 +68,4 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
     }
     found.sort_unstable();
     Ok(found)
-}
-
-pub(crate) fn is_picture_name(path: &Path) -> bool {
-    has_extension(path, &PICTURE_EXTENSIONS)
-}
-
-pub(crate) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| extensions.contains(&extension.to_ascii_lowercase().as_str()))
 }

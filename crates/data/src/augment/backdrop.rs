@@ -1,8 +1,8 @@
 //! What lies behind a drawing.
 
-use super::AugmentOptions;
 use super::color::ColorMatrix;
 use super::dice::Dice;
+use super::options::AugmentOptions;
 use super::warp::{Source, Warp};
 use crate::Rgba8Image;
 

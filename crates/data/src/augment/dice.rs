@@ -3,7 +3,18 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::SampleKey;
+/// What a sample's randomness depends on, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SampleKey {
+    /// The run's seed.
+    pub seed: u64,
+    /// The pass over the data, or the step.
+    pub epoch: u64,
+    /// The sample's index in it.
+    pub index: u64,
+    /// Distinguishes several views of one sample.
+    pub stream: u64,
+}
 
 /// One sample's stream.
 pub(super) struct Dice(ChaCha8Rng);

@@ -1,7 +1,7 @@
 //! What sets one vendor's drawing of a thing apart from another's: shading, outlines, inner lines, shadows, holes.
 
-use super::AugmentOptions;
 use super::dice::Dice;
+use super::options::AugmentOptions;
 use super::warp::Plane;
 
 /// Light that falls off across the drawing, and a soft highlight: flat drawings come to look modelled.

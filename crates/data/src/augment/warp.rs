@@ -1,7 +1,7 @@
 //! One inverse warp: affine, with a low wave on top, bilinear, in premultiplied colour.
 
-use super::AugmentOptions;
 use super::dice::Dice;
+use super::options::AugmentOptions;
 use crate::Rgba8Image;
 
 /// Premultiplied 0..1 pixels of a square, row-major.

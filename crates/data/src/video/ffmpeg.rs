@@ -10,6 +10,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use super::source::{Facts, Pixels, Raw, Source, check_size};
+use crate::decode::one_line;
+use crate::file::fill;
 use crate::{DataError, Limits, Rgb8Image};
 
 const NAME: &str = "video";
@@ -208,7 +210,7 @@ impl Ffmpeg {
         check_size(&self.path.display().to_string(), (width, height), &self.limits)?;
         let mut data = vec![0; width as usize * height as usize * 3];
         let read = match &mut self.run.frames {
-            Some(frames) => crate::decode::fill(frames, &mut data).map_err(DataError::io(&self.path, "decoding"))?,
+            Some(frames) => fill(frames, &mut data).map_err(DataError::io(&self.path, "decoding"))?,
             None => 0,
         };
         if read < data.len() {
@@ -253,7 +255,7 @@ impl Source for Ffmpeg {
 }
 
 fn failed(path: &Path, reason: &str) -> DataError {
-    let reason = format!("ffmpeg: {}", crate::decode::one_line(reason));
+    let reason = format!("ffmpeg: {}", one_line(reason));
     DataError::Corrupt { origin: path.display().to_string(), format: NAME, reason }
 }
 

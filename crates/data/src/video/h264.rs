@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rust_h264::decoder::{ChromaFormat, Decoder, Frame};
 use rust_h264::nal::{NalUnit, NalUnitType, SpsInfo, parse_avcc, parse_avcc_config, parse_sps_info};
 
 use super::boxes::Orientation;
 use super::mp4::{self, Track};
-use super::source::{Facts, Pixels, Raw, Source};
+use super::source::{Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
 use crate::{DataError, Limits};
 
@@ -28,7 +29,7 @@ pub(super) enum Opened {
 
 pub(super) struct H264 {
     origin: String,
-    file: File,
+    file: Arc<File>,
     limits: Limits,
     track: Track,
     /// Place of each sample among all in the order of their times.
@@ -56,8 +57,8 @@ pub(super) struct H264 {
 }
 
 impl H264 {
-    pub fn open(origin: &str, mut file: File, limits: &Limits) -> Result<Opened, DataError> {
-        let mut track = mp4::read_track(origin, &mut file)?;
+    pub fn open(origin: &str, file: Arc<File>, limits: &Limits) -> Result<Opened, DataError> {
+        let mut track = mp4::read_track(origin, &file)?;
         let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason };
         let mut infos: Vec<SpsInfo> = Vec::new();
         for description in &track.descriptions {
@@ -327,7 +328,7 @@ fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<SpsInfo, Dat
     if info.width == 0 || info.height == 0 || info.width > width || info.height > height {
         return Err(corrupt(format!("the stream says {}x{} pixels", info.width, info.height)));
     }
-    super::source::check_size(origin, (width, height), limits)?;
+    check_size(origin, (width, height), limits)?;
     Ok(info)
 }
 

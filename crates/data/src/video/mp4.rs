@@ -49,14 +49,10 @@ fn corrupt(origin: &str, reason: impl Into<String>) -> DataError {
     DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason: reason.into() }
 }
 
-/// Whether the first bytes are those of an MP4 or MOV file; older MOV files have no `ftyp`.
-pub(super) fn is_mp4(head: &[u8]) -> bool {
-    head.get(4..8).is_some_and(|kind| [b"ftyp", b"moov", b"mdat", b"wide", b"skip"].iter().any(|k| *k == kind))
-}
-
 /// Reads the index of the first video track.
-pub(super) fn read_track(origin: &str, file: &mut File) -> Result<Track, DataError> {
+pub(super) fn read_track(origin: &str, file: &File) -> Result<Track, DataError> {
     let io = |e| DataError::io(origin, "reading")(e);
+    let mut file = file;
     let len = file.seek(SeekFrom::End(0)).map_err(io)?;
     let mut top = TopLevel { origin, file, len, at: 0 };
     let mut movie: Option<(Movie, Builder)> = None;
@@ -89,7 +85,7 @@ pub(super) fn read_track(origin: &str, file: &mut File) -> Result<Track, DataErr
 /// Walks the boxes of the file itself without reading what they hold.
 struct TopLevel<'a> {
     origin: &'a str,
-    file: &'a mut File,
+    file: &'a File,
     len: u64,
     at: u64,
 }

@@ -4,6 +4,7 @@ use std::io::{BufReader, Read};
 
 use super::source::{Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
+use crate::file::fill;
 use crate::{DataError, Limits, Rgb8Image};
 
 /// How the bytes of a raw frame stand for pixels.
@@ -56,7 +57,7 @@ impl Stream {
 
     /// Fills `into`, or finds the stream at its end. Anything between is a cut-off stream.
     pub fn fill(&mut self, into: &mut [u8], format: &'static str, what: &str) -> Result<bool, DataError> {
-        let read = crate::decode::fill(&mut self.reader, into).map_err(DataError::io(&self.origin, "reading"))?;
+        let read = fill(&mut self.reader, into).map_err(DataError::io(&self.origin, "reading"))?;
         match read {
             0 => Ok(into.is_empty()),
             read if read == into.len() => Ok(true),

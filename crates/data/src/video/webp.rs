@@ -4,10 +4,13 @@
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
+use std::sync::Arc;
 
 use image::codecs::webp::WebPDecoder;
 use image::error::{DecodingError, ImageFormatHint};
 use image::{Delay, DynamicImage, Frame, Frames, ImageError, ImageFormat, ImageResult, RgbaImage};
+
+use crate::file::fill;
 
 /// A frame of 16,384 x 16,384 pixels is smaller.
 const MAX_CHUNK: u32 = 1 << 30;
@@ -21,7 +24,7 @@ fn three(bytes: &[u8]) -> u32 {
 }
 
 /// The frames of a file, each of the size of the canvas, and that size.
-pub(super) fn frames(mut file: BufReader<File>) -> ImageResult<(Frames<'static>, (u32, u32))> {
+pub(super) fn frames(mut file: BufReader<Arc<File>>) -> ImageResult<(Frames<'static>, (u32, u32))> {
     let mut head = [0; 30];
     file.read_exact(&mut head)?;
     if &head[..4] != b"RIFF" || &head[8..16] != b"WEBPVP8X" {
@@ -44,7 +47,7 @@ struct Area {
 }
 
 struct WebpFrames {
-    file: BufReader<File>,
+    file: BufReader<Arc<File>>,
     /// Bytes that the file announces and that were not read yet.
     left: u64,
     size: (u32, u32),
@@ -60,7 +63,7 @@ impl Iterator for WebpFrames {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let mut header = [0; 8];
-            match crate::decode::fill(&mut self.file, &mut header) {
+            match fill(&mut self.file, &mut header) {
                 Ok(8) => {}
                 Ok(0) if self.left < 8 => return None,
                 Ok(_) => return Some(Err(corrupt("it is cut off"))),

@@ -3,9 +3,9 @@
 use super::raw::Stream;
 use super::source::{Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
+use crate::kind::Y4M_MAGIC;
 use crate::{DataError, Limits};
 
-pub(super) const MAGIC: &[u8] = b"YUV4MPEG2";
 const NAME: &str = "Y4M";
 const MAX_LINE: u64 = 4096;
 
@@ -101,7 +101,7 @@ fn read_header(stream: &mut Stream) -> Result<Header, DataError> {
 
 fn parse_header(line: &str) -> Result<Header, String> {
     let mut words = line.split(' ');
-    if words.next().map(str::as_bytes) != Some(MAGIC) {
+    if words.next().map(str::as_bytes) != Some(Y4M_MAGIC) {
         return Err("it does not begin with YUV4MPEG2".into());
     }
     let mut header = Header { size: (0, 0), rate: (0, 1), step: (2, 2), depth: 8, full_range: false };

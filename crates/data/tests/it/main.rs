@@ -9,6 +9,7 @@ mod build;
 mod decode;
 mod emoji;
 mod labels;
+mod media;
 mod preprocess;
 mod processor;
 mod resample;

@@ -18,11 +18,9 @@ use packages::Packages;
 use vendors::Drawings;
 
 pub use join::{base_key, hash64, join_key, split_of};
+pub use render::PICTURE;
+pub use sheet::TILE;
 
-/// Side of every picture in pixels: above the 64 px that models see, so that zooming in loses little.
-pub const PICTURE: u32 = 72;
-/// Side of a tile: a multiple of the 16 px blocks of WebP, so that no block holds two pictures.
-pub const TILE: u32 = 80;
 /// Concepts in the evaluation pools, seen and unseen.
 pub const POOLS: (usize, usize) = (450, 150);
 

@@ -1,9 +1,11 @@
-//! One drawing, from vectors or pixels, to a square of [`super::PICTURE`] pixels.
+//! One drawing, from vectors or pixels, to a square of [`PICTURE`] pixels.
 
 use resvg::{tiny_skia, usvg};
 
-use super::PICTURE;
 use crate::{DataError, Filter, Rgba8Image};
+
+/// Side of every picture in pixels: above the 64 px that models see, so that zooming in loses little.
+pub const PICTURE: u32 = 72;
 
 /// Renders an SVG document to fit the square, centred.
 pub(super) fn svg(origin: &str, document: &str) -> Result<Rgba8Image, DataError> {

@@ -2,9 +2,12 @@
 
 use std::io::Cursor;
 
+use super::render::PICTURE;
 use super::vendors::Drawings;
-use super::{PICTURE, TILE};
 use crate::DataError;
+
+/// Side of a tile in pixels: a multiple of the blocks of 16 pixels of WebP, so that no block holds two pictures.
+pub const TILE: u32 = 80;
 
 /// Tiles in a row: the sheet is as square as can be.
 pub(super) fn columns(count: usize) -> u32 {

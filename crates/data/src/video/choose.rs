@@ -1,10 +1,5 @@
 //! Which frames of a video a model sees.
 
-use std::collections::VecDeque;
-
-use super::{Frame, VideoReader};
-use crate::DataError;
-
 /// How a place between two frames goes to one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rounding {
@@ -55,15 +50,17 @@ pub fn windows(total: usize, length: usize, stride: usize) -> Vec<std::ops::Rang
     (0..=total - length).step_by(stride.max(1)).map(|start| start..start + length).collect()
 }
 
-struct Ticks {
-    start: f64,
-    fps: f64,
-    next: u64,
+/// The moments 0, 1/`fps`, 2/`fps`, … after `start`.
+pub(super) struct Ticks {
+    pub start: f64,
+    pub fps: f64,
+    /// Number of the next one.
+    pub next: u64,
 }
 
 impl Ticks {
     /// Ticks before `time` that were not yet taken; also the one at it where `inclusive`.
-    fn until(&mut self, time: f64, inclusive: bool) -> usize {
+    pub fn until(&mut self, time: f64, inclusive: bool) -> usize {
         // Times are sums of rational numbers in floating point: a tick that misses one by rounding belongs to it.
         let slack = 1e-6 / self.fps;
         let mut count = 0;
@@ -75,102 +72,6 @@ impl Ticks {
             self.next += 1;
             count += 1;
         }
-    }
-}
-
-/// Frames at a steady rate, as [`at_rate`] chooses them; made by [`VideoReader::at_rate`].
-pub struct RateFrames<'a> {
-    reader: &'a mut VideoReader,
-    ticks: Option<Ticks>,
-    fps: f64,
-    /// On the screen now, and how often it is still to be given.
-    current: Option<(Frame, usize)>,
-    upcoming: Option<Frame>,
-    step: f64,
-}
-
-impl<'a> RateFrames<'a> {
-    pub(super) fn new(reader: &'a mut VideoReader, fps: f64) -> Result<Self, DataError> {
-        if !(fps.is_finite() && fps > 0.0 && fps <= 1e6) {
-            return Err(DataError::Shape { what: "video", reason: format!("sampling at {fps} frames a second") });
-        }
-        Ok(Self { reader, ticks: None, fps, current: None, upcoming: None, step: 0.0 })
-    }
-
-    /// The frame of the next tick.
-    ///
-    /// # Errors
-    /// As [`VideoReader::next_frame`].
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, DataError> {
-        loop {
-            match self.current.take() {
-                Some((frame, 1)) => return Ok(Some(frame)),
-                Some((frame, left @ 2..)) => {
-                    let copy = frame.clone();
-                    self.current = Some((frame, left - 1));
-                    return Ok(Some(copy));
-                }
-                _ => {}
-            }
-            let Some(frame) = (match self.upcoming.take() {
-                Some(frame) => Some(frame),
-                None if self.ticks.is_none() => self.reader.next_frame()?,
-                None => None,
-            }) else {
-                return Ok(None);
-            };
-            let ticks = self.ticks.get_or_insert(Ticks { start: frame.pts, fps: self.fps, next: 0 });
-            self.upcoming = self.reader.next_frame()?;
-            let count = match &self.upcoming {
-                Some(next) => {
-                    self.step = next.pts - frame.pts;
-                    ticks.until(next.pts, false)
-                }
-                None => {
-                    let end = self.reader.facts().duration.unwrap_or(frame.pts + self.step).max(frame.pts);
-                    ticks.until(end, end <= frame.pts)
-                }
-            };
-            self.current = Some((frame, count));
-        }
-    }
-}
-
-/// Windows over a stream of any length, holding one window's frames; made by [`VideoReader::windows`].
-pub struct WindowFrames<'a> {
-    reader: &'a mut VideoReader,
-    length: usize,
-    stride: usize,
-    frames: VecDeque<Frame>,
-    started: bool,
-}
-
-impl<'a> WindowFrames<'a> {
-    pub(super) fn new(reader: &'a mut VideoReader, length: usize, stride: usize) -> Result<Self, DataError> {
-        if length == 0 || stride == 0 {
-            let reason = format!("windows of {length} frames, {stride} apart: both must be at least 1");
-            return Err(DataError::Shape { what: "video", reason });
-        }
-        Ok(Self { reader, length, stride, frames: VecDeque::new(), started: false })
-    }
-
-    /// The next whole window; `None` when too few frames are left.
-    ///
-    /// # Errors
-    /// As [`VideoReader::next_frame`].
-    pub fn next_window(&mut self) -> Result<Option<&[Frame]>, DataError> {
-        if self.started {
-            self.frames.drain(..self.stride.min(self.frames.len()));
-            self.reader.skip(self.stride.saturating_sub(self.length))?;
-        }
-        self.started = true;
-        while self.frames.len() < self.length {
-            match self.reader.next_frame()? {
-                Some(frame) => self.frames.push_back(frame),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(self.frames.make_contiguous()))
     }
 }
 

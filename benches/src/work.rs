@@ -1,0 +1,31 @@
+//! What one run of a case does, which gives its rate and the roof that it is held against.
+
+/// What one run of a case does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Work {
+    /// Floating-point operations.
+    Flops(f64),
+    /// Bytes that must cross memory at least once.
+    Bytes(f64),
+    /// Nothing that a rate would describe.
+    Time,
+}
+
+impl Work {
+    /// GFLOP/s or GB/s.
+    pub fn rate(self, seconds: f64) -> Option<f64> {
+        match self {
+            Work::Flops(amount) | Work::Bytes(amount) => Some(amount / seconds * 1e-9),
+            Work::Time => None,
+        }
+    }
+
+    /// What [`Self::rate`] counts.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Work::Flops(_) => "GFLOP/s",
+            Work::Bytes(_) => "GB/s",
+            Work::Time => "",
+        }
+    }
+}

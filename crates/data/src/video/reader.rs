@@ -1,0 +1,317 @@
+//! The reader of every kind of video: frames in order, from any place, or chosen from the whole.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::anim::Animation;
+use super::boxes::Orientation;
+use super::choose::{Rounding, uniform};
+use super::ffmpeg::Ffmpeg;
+use super::folder::{Folder, Still};
+use super::h264::{H264, Opened};
+use super::raw::{RawFormat, RawSource, Stream};
+use super::source::{Facts, Pixels, Source};
+use super::y4m::Y4m;
+use super::yuv::YuvFrame;
+use crate::file::{self, OpenFile};
+use crate::kind::Kind;
+use crate::{DataError, Limits, Rgb8Image};
+
+/// A frame and when it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// The picture, upright.
+    pub rgb: Rgb8Image,
+    /// Presentation time in seconds.
+    pub pts: f64,
+}
+
+/// How videos are opened.
+#[derive(Clone, Debug)]
+pub struct VideoOptions {
+    /// How large frames may be.
+    pub limits: Limits,
+    /// Pictures a second of a folder.
+    pub folder_fps: f64,
+    /// The program for all that this crate does not read itself: a path, or a name on the PATH; `None` never runs one.
+    pub ffmpeg: Option<PathBuf>,
+}
+
+impl Default for VideoOptions {
+    /// The usual limits, 25 pictures a second, `ffmpeg` from the PATH.
+    fn default() -> Self {
+        Self { limits: Limits::default(), folder_fps: 25.0, ffmpeg: Some(PathBuf::from("ffmpeg")) }
+    }
+}
+
+impl VideoOptions {
+    fn check(&self) -> Result<(), DataError> {
+        if self.folder_fps.is_finite() && self.folder_fps > 0.0 {
+            return Ok(());
+        }
+        let reason = format!("folders at {} pictures a second", self.folder_fps);
+        Err(DataError::Shape { what: "video", reason })
+    }
+}
+
+/// Reads a video frame by frame, or at any place.
+///
+/// Sample aspect ratios other than 1:1 are not applied: frames have the pixels that the stream has.
+pub struct VideoReader {
+    origin: String,
+    source: Box<dyn Source>,
+    /// Number of the next frame.
+    at: u64,
+    /// Kept once the whole stream was scanned.
+    times: Option<Vec<f64>>,
+}
+
+impl std::fmt::Debug for VideoReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VideoReader").field("origin", &self.origin).field("facts", self.facts()).finish_non_exhaustive()
+    }
+}
+
+impl VideoReader {
+    /// Opens a file or a folder of pictures, told by its content, with [`VideoOptions::default`].
+    ///
+    /// # Errors
+    /// A missing, empty or broken file, a folder without pictures, frames beyond the limits, and a format that needs
+    /// `ffmpeg` where that is not installed.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        Self::open_with(path, &VideoOptions::default())
+    }
+
+    /// As [`Self::open`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &VideoOptions) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        options.check()?;
+        let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
+        let origin = path.display().to_string();
+        if meta.is_dir() {
+            return Ok(Self::new(origin, Folder::open(path, options.folder_fps, &options.limits)?));
+        }
+        if !meta.is_file() {
+            // A named pipe: its bytes come once.
+            return Self::from_y4m(&origin, Box::new(file::open(path)?), &options.limits);
+        }
+        Self::of(OpenFile::known(path, &meta)?, options)
+    }
+
+    /// Reads a file that is open already; only the program `ffmpeg` opens it again, by its path.
+    pub(crate) fn of(open: OpenFile, options: &VideoOptions) -> Result<Self, DataError> {
+        options.check()?;
+        let (origin, limits) = (open.origin(), &options.limits);
+        let why = match open.kind {
+            Kind::Empty => return Err(DataError::Empty(origin)),
+            Kind::Y4m => {
+                let stream = file_stream(&origin, &open.path, open.file)?;
+                return Ok(Self::new(origin, Y4m::new(stream, limits)?));
+            }
+            Kind::Animation(format) => return Ok(Self::new(origin, Animation::open(open, format, limits)?)),
+            Kind::Picture => return Ok(Self::new(origin, Still::new(open, options.folder_fps, limits))),
+            Kind::Mp4 => match H264::open(&origin, open.file, limits)? {
+                Opened::Ready(source) => return Ok(Self { source, origin, at: 0, times: None }),
+                Opened::Foreign(reason) => reason,
+            },
+            Kind::Other => "its format is not one that is read without help".to_owned(),
+        };
+        Ok(Self::new(origin, Ffmpeg::open(&open.path, options.ffmpeg.as_deref(), &why, limits)?))
+    }
+
+    /// Reads Y4M from a pipe; `origin` is what errors call it.
+    ///
+    /// # Errors
+    /// A stream that is not Y4M, or frames beyond the limits.
+    pub fn from_y4m(origin: &str, reader: Box<dyn Read>, limits: &Limits) -> Result<Self, DataError> {
+        let source = Y4m::new(Stream::new(origin, reader, None), limits)?;
+        Ok(Self::new(origin.to_owned(), source))
+    }
+
+    /// Reads raw frames from a pipe; `origin` is what errors call it.
+    ///
+    /// # Errors
+    /// A format without pixels or with a rate that is none, or frames beyond the limits.
+    pub fn from_raw(
+        origin: &str,
+        reader: Box<dyn Read>,
+        format: RawFormat,
+        limits: &Limits,
+    ) -> Result<Self, DataError> {
+        let source = RawSource::new(Stream::new(origin, reader, None), format, None, limits)?;
+        Ok(Self::new(origin.to_owned(), source))
+    }
+
+    /// Opens a file of raw frames.
+    ///
+    /// # Errors
+    /// As [`Self::from_raw`], and a file that cannot be read.
+    pub fn open_raw(path: impl AsRef<Path>, format: RawFormat, limits: &Limits) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let origin = path.display().to_string();
+        let file = file::open(path)?;
+        let meta = file.metadata().map_err(DataError::io(path, "reading"))?;
+        if meta.is_dir() {
+            return Err(DataError::content(path, "is a folder, a file of raw frames is expected"));
+        }
+        let bytes = meta.is_file().then_some(meta.len());
+        let stream = match bytes {
+            Some(_) => file_stream(&origin, path, Arc::new(file))?,
+            None => Stream::new(&origin, Box::new(file), None),
+        };
+        Ok(Self::new(origin, RawSource::new(stream, format, bytes, limits)?))
+    }
+
+    fn new(origin: String, source: impl Source + 'static) -> Self {
+        Self { origin, source: Box::new(source), at: 0, times: None }
+    }
+
+    /// What is known of the video.
+    pub fn facts(&self) -> &Facts {
+        self.source.facts()
+    }
+
+    /// The next frame; `None` after the last.
+    ///
+    /// # Errors
+    /// A broken stream: the frames before the break were given. Of a cut-off MP4 the whole frames are given, and
+    /// [`Facts::missing_frames`] tells of the others.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, DataError> {
+        let Some(raw) = self.source.next()? else {
+            return Ok(None);
+        };
+        self.at += 1;
+        let rgb = match raw.pixels {
+            Pixels::Rgb(rgb) => rgb,
+            Pixels::Yuv(yuv) => self.upright(yuv.to_rgb()?)?,
+        };
+        Ok(Some(Frame { rgb, pts: raw.pts }))
+    }
+
+    /// The next frame's planes and time, before any conversion and not turned; for sources that have planes (H.264 and YUV).
+    ///
+    /// # Errors
+    /// As [`Self::next_frame`]; a source of RGB.
+    pub fn next_yuv(&mut self) -> Result<Option<(YuvFrame, f64)>, DataError> {
+        let Some(raw) = self.source.next()? else {
+            return Ok(None);
+        };
+        self.at += 1;
+        match raw.pixels {
+            Pixels::Yuv(frame) => Ok(Some((frame, raw.pts))),
+            Pixels::Rgb(_) => {
+                let reason = format!("{}: a {} gives RGB, not YUV", self.origin, self.facts().format);
+                Err(DataError::Shape { what: "video", reason })
+            }
+        }
+    }
+
+    fn upright(&self, rgb: Rgb8Image) -> Result<Rgb8Image, DataError> {
+        let orientation = self.source.orientation();
+        if orientation == Orientation::default() {
+            return Ok(rgb);
+        }
+        let (width, height) = orientation.size((rgb.width, rgb.height));
+        Rgb8Image::new(width, height, orientation.apply::<3>(&rgb.data, (rgb.width, rgb.height)))
+    }
+
+    /// Makes frame `index` (from 0) the next one. Decoding begins at the nearest sync sample before it.
+    ///
+    /// # Errors
+    /// A place before the present one in a pipe, and what reading reports.
+    pub fn seek(&mut self, index: u64) -> Result<(), DataError> {
+        if index != self.at {
+            self.source.seek(index)?;
+            self.at = index;
+        }
+        Ok(())
+    }
+
+    /// Leaves out the next `count` frames.
+    ///
+    /// # Errors
+    /// What reading reports.
+    pub fn skip(&mut self, count: usize) -> Result<(), DataError> {
+        self.seek(self.at.saturating_add(count as u64))
+    }
+
+    /// The times of all frames in seconds: from the index of a file, else by reading it once through.
+    ///
+    /// # Errors
+    /// A pipe, and what reading reports.
+    pub fn times(&mut self) -> Result<&[f64], DataError> {
+        if self.times.is_none() {
+            self.times = Some(self.source.scan()?);
+            self.source.seek(self.at)?;
+        }
+        Ok(self.times.as_deref().unwrap_or(&[]))
+    }
+
+    /// How many frames there are, by [`Facts::frames`] or else as [`Self::times`].
+    ///
+    /// # Errors
+    /// As [`Self::times`].
+    pub fn count(&mut self) -> Result<usize, DataError> {
+        match self.facts().frames {
+            Some(frames) => Ok(usize::try_from(frames).unwrap_or(usize::MAX)),
+            None => Ok(self.times()?.len()),
+        }
+    }
+
+    /// The frames of these numbers (from 0), in any order and also repeatedly, each decoded once.
+    ///
+    /// # Errors
+    /// A number beyond the last frame, and as [`Self::next_frame`].
+    pub fn frames(&mut self, indices: &[usize]) -> Result<Vec<Frame>, DataError> {
+        let mut places: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        indices.iter().enumerate().for_each(|(place, index)| places.entry(*index).or_default().push(place));
+        let mut found: Vec<Option<Frame>> = vec![None; indices.len()];
+        for (index, places) in places {
+            self.seek(index as u64)?;
+            let frame = self.next_frame()?.ok_or_else(|| DataError::Shape {
+                what: "video",
+                reason: format!("{}: there is no frame {index} (from 0)", self.origin),
+            })?;
+            let (last, others) = places.split_last().map_or((0, &[][..]), |(last, others)| (*last, others));
+            others.iter().for_each(|place| found[*place] = Some(frame.clone()));
+            found[last] = Some(frame);
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// `count` frames, evenly from the first to the last ([`uniform`]).
+    ///
+    /// # Errors
+    /// A video without frames, and as [`Self::frames`] and [`Self::count`].
+    pub fn uniform(&mut self, count: usize, rounding: Rounding) -> Result<Vec<Frame>, DataError> {
+        let total = self.count()?;
+        if total == 0 {
+            return Err(DataError::content(&self.origin, "the video has no frames"));
+        }
+        self.frames(&uniform(total, count, rounding))
+    }
+}
+
+/// A file that can be read again from its start.
+fn file_stream(origin: &str, path: &Path, file: Arc<File>) -> Result<Stream, DataError> {
+    let path = path.to_owned();
+    let again = move || -> Result<Box<dyn Read>, DataError> { Ok(Box::new(file::from_start(&file, &path)?)) };
+    Ok(Stream::new(origin, again()?, Some(Box::new(again))))
+}
+
+/// Whether a file holds moving pictures: an MP4, MOV or Y4M file or an animation by its content, or else no picture and with
+/// one of [`VIDEO_EXTENSIONS`](super::VIDEO_EXTENSIONS).
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn is_video(path: impl AsRef<Path>) -> Result<bool, DataError> {
+    let path = path.as_ref();
+    let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
+    Ok(meta.is_file() && OpenFile::known(path, &meta)?.is_video())
+}
