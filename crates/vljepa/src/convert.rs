@@ -152,7 +152,9 @@ impl<'a> Job<'a> {
         let found = value["model_type"].as_str().unwrap_or_default();
         let instead = match (found, self.options.from) {
             ("vjepa2", ConvertFrom::HfText) => "is read by --from vjepa2",
-            ("bert" | "llama" | "gemma3_text" | "qwen3", ConvertFrom::Vjepa2) => "is read by --from hf-text",
+            (text, ConvertFrom::Vjepa2) if TextKind::model_types().any(|known| known == text) => {
+                "is read by --from hf-text"
+            }
             ("vljepa", _) => "is what this program reads as it is; pass the folder to --model",
             _ => return Ok(()),
         };
@@ -248,9 +250,10 @@ impl<'a> Job<'a> {
     fn hf_text(self, progress: impl FnMut(u64, u64)) -> Result<Converted> {
         let (text, path) = self.config()?;
         // Its own fault first: a configuration of another model would be blamed on the weights.
-        let kind = TextKind::of_config(&text).map_err(Error::model(path.display()))?;
-        kind.tensors(&text).map_err(Error::model(path.display()))?;
-        let (weights, kind) = bare_text(self.weights, &text).map_err(Error::model(self.source.display()))?;
+        let value = parsed(&text, &path)?;
+        let kind = TextKind::of_config(&value).map_err(Error::model(path.display()))?;
+        let tensors = kind.tensors(&value).map_err(Error::model(path.display()))?;
+        let weights = bare_text(self.weights, kind, &tensors).map_err(Error::model(self.source.display()))?;
         self.folder.write("config.json", text.as_bytes())?;
         if kind == TextKind::Llama {
             let modules = self.checkpoint.beside("modules.json");
@@ -311,19 +314,21 @@ impl<'a> Job<'a> {
         let file = self.pt("a checkpoint of open-vljepa", "name the .pt file of its training")?;
         let read = |dir: &Path| files::read_text(&dir.join("config.json"), MAX_JSON);
         let (x_text, llama_text, y_text) = (read(vjepa2)?, read(llama)?, read(gemma)?);
-        let x_config = Vjepa2Config::from_json(&x_text).map_err(Error::model(vjepa2.display()))?;
-        let kind = TextKind::of_config(&y_text).map_err(Error::model(gemma.display()))?;
-        let llama_kind = TextKind::of_config(&llama_text).map_err(Error::model(llama.display()))?;
+        let (x, y) = (parsed(&x_text, vjepa2)?, parsed(&y_text, gemma)?);
+        let l = parsed(&llama_text, llama)?;
+        let x_config = Vjepa2Config::from_value(&x).map_err(Error::model(vjepa2.display()))?;
+        let kind = TextKind::of_config(&y).map_err(Error::model(gemma.display()))?;
+        let llama_kind = TextKind::of_config(&l).map_err(Error::model(llama.display()))?;
         if llama_kind != TextKind::Llama {
             return Err(Error::content(
                 llama.join("config.json"),
                 format!("is of a {llama_kind:?}, a Llama is needed; name its folder with --llama"),
             ));
         }
-        let x = Checkpoint::open(vjepa2)?;
-        let x_source = x.source()?;
+        let x_checkpoint = Checkpoint::open(vjepa2)?;
+        let x_source = x_checkpoint.source()?;
         let (x_weights, _) = bare_vjepa2(&x_source, &x_config).map_err(Error::model(vjepa2.display()))?;
-        let parts = OpenVlJepaParts { vjepa2: &x_text, llama: &llama_text, text: &y_text };
+        let parts = OpenVlJepaParts { vjepa2: &x, llama: &l, text: &y };
         let text = open_vljepa_config(file, &parts).map_err(named())?;
         let config = VlJepaConfig::from_json(&text).map_err(named())?;
         let weights = open_vljepa(file, &x_weights, kind).map_err(named())?;
@@ -336,6 +341,11 @@ impl<'a> Job<'a> {
         self.folder.write("README.md", card(self.checkpoint.path(), &config).as_bytes())?;
         self.finish(&weights, format!("VL-JEPA of {} dimensions", config.embedding_dim), progress)
     }
+}
+
+/// The JSON of a `config.json`.
+fn parsed(text: &str, path: &Path) -> Result<Value> {
+    serde_json::from_str(text).map_err(|e| Error::content(path, format!("not readable: {e}")))
 }
 
 /// A `tokenizer.json`, read to be sure that it is one of the model that it is for.

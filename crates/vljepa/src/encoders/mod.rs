@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use vljepa_model::config::YEncoderKind;
 
 pub(crate) use text::SentenceFiles;
 pub use text::{TextFolder, TextModel, TextPool};
@@ -79,12 +80,14 @@ impl AnyFolder {
         let Some(dir) = dir else { return Ok(Self::VlJepa(ModelFolder::compact()?)) };
         match kind(dir)?.as_deref() {
             Some("vjepa2") => VisionFolder::open(dir).map(Self::Vision),
-            Some("bert" | "gemma3_text" | "qwen3") => TextFolder::open(dir).map(Self::Text),
+            Some(text) if YEncoderKind::of_model_type(text).is_some() => TextFolder::open(dir).map(Self::Text),
             Some("vljepa") | None => ModelFolder::open(dir).map(Self::VlJepa),
-            Some(other) => Err(Error::content(
-                dir.join(CONFIG),
-                format!("`model_type` is {other:?}; name a model of vljepa, vjepa2, bert, gemma3_text or qwen3"),
-            )),
+            Some(other) => {
+                let texts: Vec<&str> = YEncoderKind::model_types().collect();
+                let texts = texts.join(", ");
+                let reason = format!("`model_type` is {other:?}; name a model of vljepa, vjepa2, {texts}");
+                Err(Error::content(dir.join(CONFIG), reason))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use vljepa_model::config::{Pooling, YEncoderConfig, parameter_count};
+use vljepa_model::config::{Pooling, TextEncoderConfig, YEncoderConfig, parameter_count};
 use vljepa_model::weights::{WeightSource, bare_text, check};
 use vljepa_model::{CutTexts, Forward, Precision, SentenceFolder, SentenceWeights, TextTokenizer, YEncoder};
 use vljepa_tensor::Device;
@@ -40,9 +40,6 @@ impl SentenceFiles {
         // What is wrong with a file that is there is told, instead of taking it for one that is not.
         let (files, failed) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
         let read = |name: &str| {
-            if name == CONFIG {
-                return Some(config.as_bytes().to_vec());
-            }
             let path = dir.join(name);
             if !path.exists() {
                 return None;
@@ -58,7 +55,8 @@ impl SentenceFiles {
                 }
             }
         };
-        let folder = SentenceFolder::parse(&read);
+        let config = TextEncoderConfig::from_json(config).map_err(Error::model(dir.display()))?;
+        let folder = SentenceFolder::parse(config, &read);
         if let Some(error) = failed.into_inner() {
             return Err(error);
         }
@@ -152,7 +150,9 @@ impl TextModel {
         let tokenizer = TextTokenizer::for_targets(&folder.tokenizer, &config)
             .map_err(Error::model(folder.file(TOKENIZER).display()))?;
         let root = folder.root.source()?;
-        let (root, _) = bare_text(&root, &folder.config_text).map_err(Error::model(folder.root.path().display()))?;
+        let own = &folder.config().config;
+        let root =
+            bare_text(&root, own.kind().into(), &own.tensors()).map_err(Error::model(folder.root.path().display()))?;
         let heads = folder.dense.iter().map(Checkpoint::source).collect::<Result<Vec<_>>>()?;
         let weights = SentenceWeights::new(&root, heads.iter().map(|h| h as &dyn WeightSource).collect());
         check(&weights, &config.tensors(), &[]).map_err(Error::model(&folder.origin))?;
