@@ -14,6 +14,7 @@ mod memory;
 mod narrow;
 mod open_vljepa;
 mod parity;
+mod parts;
 mod precision;
 mod pt;
 mod sentence;
