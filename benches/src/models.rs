@@ -1,6 +1,6 @@
 //! Configurations that are timed, and the floating-point operations of their products.
 
-use vljepa_model::config::{BertConfig, LlamaConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig};
+use vljepa_model::config::{LlamaConfig, TensorSpec, TextEncoderConfig, Vjepa2Config, VlJepaConfig};
 
 use crate::error::Result;
 
@@ -91,27 +91,12 @@ fn decoder_flops(sizes: [usize; 4], tokens: usize) -> f64 {
     n * (4.0 * d * q + 4.0 * d * kv + 6.0 * d * mlp) + 4.0 * q * n * n
 }
 
-/// Products of a text encoder on `batch` texts.
+/// Products of a text encoder on `batch` texts; sliding windows are counted as if they saw everything.
 pub fn text_flops(c: &TextEncoderConfig, batch: usize, tokens: usize) -> f64 {
-    let sizes = match c {
-        TextEncoderConfig::Bert(c) => return bert_flops(c, batch, tokens),
-        TextEncoderConfig::Gemma3(c) => {
-            let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
-            [c.hidden_size, c.intermediate_size, q, kv]
-        }
-        TextEncoderConfig::Qwen3(c) => {
-            let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
-            [c.hidden_size, c.intermediate_size, q, kv]
-        }
-    };
-    (batch * c.num_hidden_layers()) as f64 * decoder_flops(sizes, tokens)
-}
-
-/// Products of a BERT encoder on `batch` texts.
-pub fn bert_flops(c: &BertConfig, batch: usize, tokens: usize) -> f64 {
-    let (n, d) = (tokens as f64, c.hidden_size as f64);
-    let per_token = 8.0 * d * d + 4.0 * d * c.intermediate_size as f64;
-    (batch * c.num_hidden_layers) as f64 * (n * per_token + 4.0 * d * n * n)
+    let (n, layers) = (tokens as f64, c.num_hidden_layers() as f64);
+    let in_layer = |t: &&TensorSpec| t.shape.len() == 2 && t.name.split('.').any(|part| part.starts_with("layer"));
+    let weights: u64 = c.tensors().iter().filter(in_layer).map(TensorSpec::elements).sum();
+    batch as f64 * (2.0 * n * weights as f64 + layers * 4.0 * c.attention_width() as f64 * n * n)
 }
 
 /// Products of a prediction from `frames` frames without a query.

@@ -29,7 +29,7 @@ pub enum ModelError {
         /// Rows of the embedding table.
         rows: usize,
     },
-    /// A tensor's elements are of a type that cannot be read as what is asked for.
+    /// A tensor's elements are of a type that cannot be read here.
     #[error("tensor `{name}` holds {found}, expected {expected}")]
     Dtype {
         /// Name of the tensor.
@@ -57,7 +57,7 @@ pub enum ModelError {
         /// What is wrong, with the tensor or offset concerned.
         what: String,
     },
-    /// A PyTorch checkpoint is truncated, corrupt, or holds what cannot be read.
+    /// A PyTorch checkpoint is truncated, corrupt, or holds something that cannot be read.
     #[error("PyTorch checkpoint {file}: {what}")]
     Checkpoint {
         /// File name or role, as far as known.
@@ -68,7 +68,7 @@ pub enum ModelError {
     /// Weights could not be written.
     #[error("writing weights failed: {what}")]
     Write {
-        /// The operating system's answer.
+        /// What the operating system reports.
         what: String,
     },
     /// An operator failed: shapes, limits, memory, the device.

@@ -9,10 +9,8 @@ use crate::param::{Builder, Forward, Param, ParamSource};
 /// `x · weightᵀ + bias`, weight `[out, in]`.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// `[out, in]`
-    pub weight: Param,
-    /// `[out]`
-    pub bias: Option<Param>,
+    weight: Param,
+    bias: Option<Param>,
 }
 
 impl Linear {
@@ -31,6 +29,16 @@ impl Linear {
         Ok(autograd::linear(x, &f.var(&self.weight), bias.as_ref())?)
     }
 
+    /// `[out, in]`.
+    pub fn weight(&self) -> &Param {
+        &self.weight
+    }
+
+    /// `[out]`, where there is one.
+    pub fn bias(&self) -> Option<&Param> {
+        self.bias.as_ref()
+    }
+
     /// Numbers that come out for each row.
     pub(crate) fn outputs(&self) -> usize {
         self.weight.tensor().shape()[0]
@@ -42,11 +50,11 @@ impl Linear {
     }
 }
 
-/// Bytes of an intermediate of an MLP outside of training. More rows at once do not make products faster.
+/// Most bytes of an MLP's intermediate outside of training. More rows at once would not make products faster.
 const MLP_BYTES: u64 = 64 << 20;
 
-/// `mlp`, which takes each row of `x` `[.., D]` by itself, on as many rows at once as keep its intermediates of `inner` f32 a
-/// row within what the device binds: 8,192 tokens of an MLP of 8,192 are 256 MiB, WebGPU promises 128.
+/// `mlp` of `x` `[.., D]`, of so many rows at a time that its intermediates of `inner` f32 a row fit into a binding:
+/// 8,192 tokens in an MLP of width 8,192 are 256 MiB, WebGPU promises 128. `mlp` must treat each row by itself.
 pub(crate) fn chunked(f: &Forward, x: &Var, inner: usize, mlp: impl Fn(&Var) -> Result<Var>) -> Result<Var> {
     let limits = x.value().device().limits();
     let bound = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
@@ -63,8 +71,8 @@ pub(crate) fn chunked(f: &Forward, x: &Var, inner: usize, mlp: impl Fn(&Var) -> 
     Ok(autograd::concat(&parts.iter().collect::<Vec<_>>(), 0)?.reshape(shape)?)
 }
 
-/// Token embeddings: rows of a table by number. A table larger than the device's bindings lies there in parts; it is then
-/// no parameter: it is neither trained nor saved.
+/// Token embeddings: rows of a table by number. A table larger than the device's bindings lies there in parts. It is
+/// then no parameter: it can be neither trained nor saved.
 #[derive(Clone, Debug)]
 pub struct EmbeddingTable {
     name: String,
@@ -86,7 +94,7 @@ impl EmbeddingTable {
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let most = (limit / b.matrix_bytes(&[1, width]).max(1)) as usize;
         let place = if rows <= most {
-            Place::Whole(b.matrix(name.as_str(), &[rows, width])?)
+            Place::Whole(b.matrix(name.as_str(), &[rows, width])?.as_table())
         } else {
             let starts = (0..rows).step_by(most.max(1));
             let part = |first: usize| -> Result<Tensor> {

@@ -1,26 +1,33 @@
 //! Parameters, where their values come from, and the forward pass that uses them.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use half::f16;
 use vljepa_tensor::autograd::{Gradients, Tape, Var};
 use vljepa_tensor::{Device, Dtype, Tensor};
 
 use crate::error::{ModelError, Result};
-use crate::weights::{WeightSource, read_f32, read_f32_rows};
+use crate::formats::{WeightSource, read_f32, read_f32_rows};
 
-/// A named parameter, f32 on the device. Optimisers update its memory in place.
+/// A named parameter on the device. Optimisers update its memory in place.
 #[derive(Clone, Debug)]
 pub struct Param {
     name: String,
     tensor: Tensor,
+    table: bool,
 }
 
 impl Param {
-    pub(crate) fn new(name: &str, tensor: Tensor) -> Self {
-        Param { name: name.to_owned(), tensor }
+    pub(crate) fn new(name: impl Into<String>, tensor: Tensor) -> Self {
+        Param { name: name.into(), tensor, table: false }
+    }
+
+    /// The same parameter as a table ([`Param::is_table`]).
+    pub(crate) fn as_table(mut self) -> Self {
+        self.table = true;
+        self
     }
 
     /// Name in our files.
@@ -32,6 +39,12 @@ impl Param {
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
+
+    /// Whether it is a table whose rows are looked up by number (tokens, positions), rather than a matrix that maps
+    /// activations.
+    pub fn is_table(&self) -> bool {
+        self.table
+    }
 }
 
 /// Where the values of parameters come from.
@@ -42,7 +55,8 @@ pub trait ParamSource {
     /// When there is no such parameter or it cannot be read.
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
 
-    /// Values of some rows (outermost indices) of the parameter `name` of `shape`, for tables that are uploaded in parts.
+    /// Values of some rows (outermost indices) of the parameter `name` of `shape`, for tables that are uploaded in
+    /// parts.
     ///
     /// # Errors
     /// As [`ParamSource::values`].
@@ -54,7 +68,7 @@ pub trait ParamSource {
         Ok(values)
     }
 
-    /// Values of the weight of a norm that multiplies by one plus it. Files hold it like any other.
+    /// Values of the weight of a norm that multiplies by one plus its weight. Files hold them like any others.
     ///
     /// # Errors
     /// As [`ParamSource::values`].
@@ -73,9 +87,15 @@ impl<S: WeightSource + ?Sized> ParamSource for &S {
     }
 }
 
-/// Random initial values by the parameter's name and shape: zeros for biases, ones for norms (zeros where one is added), truncated normal numbers for
-/// matrices (V-JEPA 2: output projections of block l divided by √(2 l); Llama blocks likewise), uniform ± 1/√fan-in for
-/// convolutions, halved in residual units. Mask tokens start at zero. Each parameter has its own stream, so that order does not matter.
+/// Random initial values, by the parameter's name and shape.
+///
+/// * biases and mask tokens: zeros;
+/// * norms: ones, or zeros where the norm adds one to its weight;
+/// * convolutions: uniform within ±1/√fan-in, half of that in residual units;
+/// * all else: normal numbers cut at two standard deviations; in output projections of block l (from 1) divided by
+///   √(2 l), as V-JEPA 2 does, in Llama blocks likewise.
+///
+/// Each parameter has a stream of its own, so that the order does not matter.
 #[derive(Clone, Debug)]
 pub struct RandomInit {
     /// Seed of all streams.
@@ -149,7 +169,7 @@ impl ParamSource for RandomInit {
     }
 }
 
-/// In which type matrices and tables lie on the device. Everything else is f32, sums included.
+/// Element type of matrices and tables on the device. Everything else is f32, sums included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Precision {
@@ -158,12 +178,12 @@ pub enum Precision {
     F32,
     /// Half the memory; for inference only. Numbers are rounded to eleven bits; one beyond 65,504 is an error.
     F16,
-    /// A quarter of the memory and an f32 scale for each row; for inference only. Each number is rounded to a multiple of
-    /// its row's largest magnitude over 127; one that is not finite is an error.
+    /// A quarter of the memory and an f32 scale for each row; for inference only. Each number is rounded to a multiple
+    /// of its row's largest magnitude over 127; one that is not finite is an error.
     I8,
 }
 
-/// Makes parameters under a prefix.
+/// Makes parameters on a device from a source.
 pub(crate) struct Builder<'a> {
     pub(crate) device: &'a Device,
     pub(crate) source: &'a mut dyn ParamSource,
@@ -171,19 +191,20 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// For parameters in f32.
+    /// Makes parameters in f32.
     pub(crate) fn new(device: &'a Device, source: &'a mut dyn ParamSource) -> Self {
         Builder { device, source, precision: Precision::F32 }
     }
 }
 
 impl Builder<'_> {
-    /// A parameter that is only ever the second operand of a product or a table to gather from, in the builder's precision.
+    /// A parameter that is only ever the second operand of a product, or a table to gather from: in the builder's
+    /// precision.
     pub(crate) fn matrix(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {
         let name = name.into();
         let values = self.source.values(&name, shape)?;
         let tensor = self.upload_as(&name, shape, &values, 0)?;
-        Ok(Param { name, tensor })
+        Ok(Param::new(name, tensor))
     }
 
     /// Uploads numbers of the tensor `name`, from its element `first` on, in the builder's precision.
@@ -199,7 +220,7 @@ impl Builder<'_> {
                 finite(halves.iter().position(|h| !h.is_finite()))?;
                 Ok(Tensor::from_f16(self.device, shape, &halves)?)
             }
-            // The patch embedding's kernels stay: they see the pixels, and are small.
+            // Kernels of the patch embedding stay f32: they see the pixels, and are small.
             Precision::I8 if shape.len() != 2 => Ok(Tensor::from_f32(self.device, shape, values)?),
             Precision::I8 => {
                 finite(values.iter().position(|v| !v.is_finite()))?;
@@ -218,20 +239,21 @@ impl Builder<'_> {
         dtype.bytes(shape)
     }
 
+    /// Any other parameter, in f32.
     pub(crate) fn param(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<Param> {
         let name = name.into();
         let values = self.source.values(&name, shape)?;
         self.upload(name, shape, &values)
     }
 
-    /// The weight of a norm that multiplies by one plus it.
+    /// The weight of a norm that multiplies by one plus its weight.
     pub(crate) fn offset_norm(&mut self, name: String, shape: &[usize]) -> Result<Param> {
         let values = self.source.offset_norm(&name, shape)?;
         self.upload(name, shape, &values)
     }
 
     fn upload(&self, name: String, shape: &[usize], values: &[f32]) -> Result<Param> {
-        Ok(Param { name, tensor: Tensor::from_f32(self.device, shape, values)? })
+        Ok(Param::new(name, Tensor::from_f32(self.device, shape, values)?))
     }
 }
 
@@ -243,8 +265,15 @@ pub struct Forward {
 
 struct Training {
     tape: Tape,
-    trainable: Box<dyn Fn(&str) -> bool>,
-    leaves: RefCell<HashMap<String, Var>>,
+    trainable: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    leaves: Mutex<HashMap<String, Var>>,
+}
+
+impl Training {
+    /// The leaves so far. A panic elsewhere leaves them whole: one is there or not.
+    fn leaves(&self) -> MutexGuard<'_, HashMap<String, Var>> {
+        self.leaves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for Forward {
@@ -265,20 +294,17 @@ impl Forward {
     }
 
     /// A pass that records on `tape`; parameters whose name `trainable` accepts become leaves.
-    pub fn training(tape: Tape, trainable: impl Fn(&str) -> bool + 'static) -> Self {
-        let training = Training { tape, trainable: Box::new(trainable), leaves: RefCell::default() };
+    pub fn training(tape: Tape, trainable: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        let training = Training { tape, trainable: Box::new(trainable), leaves: Mutex::default() };
         Forward { training: Some(training) }
     }
 
     /// The parameter as a variable, the same one each time within a pass.
     pub fn var(&self, param: &Param) -> Var {
         match &self.training {
-            Some(t) if (t.trainable)(&param.name) => t
-                .leaves
-                .borrow_mut()
-                .entry(param.name.clone())
-                .or_insert_with(|| t.tape.leaf(param.tensor.clone()))
-                .clone(),
+            Some(t) if (t.trainable)(&param.name) => {
+                t.leaves().entry(param.name.clone()).or_insert_with(|| t.tape.leaf(param.tensor.clone())).clone()
+            }
             _ => Var::constant(param.tensor.clone()),
         }
     }
@@ -286,12 +312,8 @@ impl Forward {
     /// The gradients by parameter name, sorted; parameters that the output does not depend on are left out.
     pub fn gradients(&self, mut gradients: Gradients) -> Vec<(String, Tensor)> {
         let Some(training) = &self.training else { return Vec::new() };
-        let mut all: Vec<(String, Tensor)> = training
-            .leaves
-            .borrow()
-            .iter()
-            .filter_map(|(name, leaf)| Some((name.clone(), gradients.take(leaf)?)))
-            .collect();
+        let mut all: Vec<(String, Tensor)> =
+            training.leaves().iter().filter_map(|(name, leaf)| Some((name.clone(), gradients.take(leaf)?))).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }

@@ -7,11 +7,11 @@ use crate::error::{ModelError, Result};
 /// A WordPiece `tokenizer.json` with only the pieces that `keep(id, piece)` accepts (special tokens always stay),
 /// renumbered in their old order, and the old id of each new one: the rows to take from the embedding table.
 ///
-/// Texts whose words need a dropped piece are split into smaller pieces, or become the unknown token when a character is
-/// gone.
+/// Texts whose words need a dropped piece are split into smaller pieces, or become the unknown token when a character
+/// is gone.
 ///
 /// # Errors
-/// [`ModelError::Config`] when the text is no WordPiece tokenizer.
+/// [`ModelError::Config`] when `tokenizer_json` is not a WordPiece tokenizer.
 pub fn prune_wordpiece(tokenizer_json: &[u8], keep: impl Fn(u32, &str) -> bool) -> Result<(Vec<u8>, Vec<u32>)> {
     let bad = |what: String| ModelError::Config { config: "tokenizer", what };
     let mut json: Value = serde_json::from_slice(tokenizer_json).map_err(|e| bad(e.to_string()))?;
@@ -33,12 +33,16 @@ pub fn prune_wordpiece(tokenizer_json: &[u8], keep: impl Fn(u32, &str) -> bool) 
     pieces.sort();
     let new_id = |piece: &str| pieces.iter().position(|(_, p)| p == piece);
     for token in json["added_tokens"].as_array_mut().into_iter().flatten() {
-        let id = token["content"].as_str().and_then(new_id).ok_or_else(|| bad("an added token has no piece".into()))?;
+        let id = token["content"]
+            .as_str()
+            .and_then(new_id)
+            .ok_or_else(|| bad("an added token is not in the vocabulary".into()))?;
         token["id"] = id.into();
     }
     let specials = &mut json["post_processor"]["special_tokens"];
     for (piece, special) in specials.as_object_mut().into_iter().flatten() {
-        let id = new_id(piece).ok_or_else(|| bad(format!("the template's {piece} is no piece")))?;
+        let id =
+            new_id(piece).ok_or_else(|| bad(format!("the template uses {piece}, which is not in the vocabulary")))?;
         special["ids"] = vec![id].into();
     }
     let vocab = pieces.iter().enumerate().map(|(new, (_, piece))| (piece.clone(), new.into())).collect();
@@ -52,7 +56,7 @@ pub fn prune_wordpiece(tokenizer_json: &[u8], keep: impl Fn(u32, &str) -> bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TextTokenizer;
+    use crate::tokenizer::TextTokenizer;
 
     const TOKENIZER: &str = r###"{"version":"1.0","truncation":null,"padding":null,
         "added_tokens":[{"id":0,"content":"[PAD]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},

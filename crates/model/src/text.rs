@@ -63,7 +63,7 @@ impl Tokens {
         (self.ids.shape()[0], self.ids.shape()[1])
     }
 
-    /// The largest id, padding included, to be held against a vocabulary.
+    /// The largest id, padding included, to be compared with a vocabulary.
     pub fn largest_id(&self) -> u32 {
         self.largest
     }

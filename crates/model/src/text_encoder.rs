@@ -1,21 +1,25 @@
-//! Text encoders: token ids to token vectors, whatever the architecture.
+//! What a text encoder is, and what an architecture of text encoders says of itself.
+//!
+//! An architecture is one file, in which its configuration implements [`Architecture`], and one line in the table of
+//! `architectures.rs`.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
-use vljepa_tensor::autograd::{self, Var};
-use vljepa_tensor::{Device, Error};
+use serde::{Deserialize, Serialize};
+use vljepa_tensor::Error;
+use vljepa_tensor::autograd::Var;
 
-use crate::bert::Bert;
-use crate::config::{Gemma3Config, Qwen3Config, TensorSpec, TextEncoderConfig};
-use crate::decoder::DecoderLayers;
 use crate::error::{ModelError, Result};
+#[cfg(doc)]
 use crate::layers::EmbeddingTable;
-use crate::param::{Builder, Forward, Param, ParamSource};
+use crate::param::{Builder, Forward, Param};
+use crate::spec::TensorSpec;
 use crate::text::Tokens;
-use crate::weights::WeightSource;
+use crate::tokenizer::SpecialTokens;
 
 /// Token ids to token vectors.
-pub trait TextEncoder: Debug {
+pub trait TextEncoder: Debug + Send + Sync {
     /// Width of a token vector.
     fn hidden_size(&self) -> usize;
 
@@ -41,13 +45,18 @@ pub trait TextEncoder: Debug {
         out
     }
 
+    /// The name of a token embedding that lies on the device in parts, and so is no parameter ([`EmbeddingTable`]).
+    fn table_in_parts(&self) -> Option<&str> {
+        None
+    }
+
     /// Names and shapes of the parameters.
     fn tensors(&self) -> Vec<TensorSpec> {
         let spec = |p: &Param| TensorSpec { name: p.name().to_owned(), shape: p.tensor().shape().to_vec() };
         self.params().into_iter().map(spec).collect()
     }
 
-    /// Checks ids and length against the encoder.
+    /// Checks that ids and length are within what the encoder takes.
     ///
     /// # Errors
     /// As [`TextEncoder::forward`].
@@ -65,153 +74,69 @@ pub trait TextEncoder: Debug {
     }
 }
 
-/// The backbone of EmbeddingGemma (Gemma 3) or of Qwen3-Embedding: token embedding, decoder layers, final norm.
-#[derive(Clone, Debug)]
-pub struct DecoderEncoder {
-    embed_tokens: EmbeddingTable,
-    /// Factor of the token embeddings; 1 but for Gemma.
-    embedding_scale: f32,
-    layers: DecoderLayers,
-    hidden_size: usize,
-    max_tokens: usize,
+/// From token vectors to one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Pooling {
+    /// Mean over the real tokens.
+    #[default]
+    Mean,
+    /// The last real token.
+    Last,
 }
 
-impl DecoderEncoder {
-    /// Builds the encoder from parameters named `{prefix}embed_tokens.weight`, `{prefix}layers.{i}.…`, `{prefix}norm.weight`.
-    pub(crate) fn gemma3(b: &mut Builder<'_>, prefix: &str, c: &Gemma3Config) -> Result<Self> {
-        Ok(DecoderEncoder {
-            embed_tokens: EmbeddingTable::new(b, format!("{prefix}embed_tokens.weight"), c.vocab_size, c.hidden_size)?,
-            embedding_scale: c.embedding_scale(),
-            layers: DecoderLayers::new(b, prefix, c.decoder(), 0..c.num_hidden_layers, true)?,
-            hidden_size: c.hidden_size,
-            max_tokens: c.max_position_embeddings,
-        })
-    }
-
-    /// As [`DecoderEncoder::gemma3`].
-    pub(crate) fn qwen3(b: &mut Builder<'_>, prefix: &str, c: &Qwen3Config) -> Result<Self> {
-        Ok(DecoderEncoder {
-            embed_tokens: EmbeddingTable::new(b, format!("{prefix}embed_tokens.weight"), c.vocab_size, c.hidden_size)?,
-            embedding_scale: 1.0,
-            layers: DecoderLayers::new(b, prefix, c.decoder(), 0..c.num_hidden_layers, true)?,
-            hidden_size: c.hidden_size,
-            max_tokens: c.max_position_embeddings,
-        })
-    }
-
-    /// Gemma 3 alone, from parameters named `{prefix}embed_tokens.weight` and so on; [`checkpoint_prefix`] finds the
-    /// prefix of a published file.
-    ///
-    /// # Errors
-    /// What the source reports.
-    pub fn load_gemma3(
-        device: &Device,
-        config: &Gemma3Config,
-        source: &mut dyn ParamSource,
-        prefix: &str,
-    ) -> Result<Self> {
-        config.validate()?;
-        Self::gemma3(&mut Builder::new(device, source), prefix, config)
-    }
-
-    /// Qwen 3 alone; as [`DecoderEncoder::load_gemma3`].
-    ///
-    /// # Errors
-    /// What the source reports.
-    pub fn load_qwen3(
-        device: &Device,
-        config: &Qwen3Config,
-        source: &mut dyn ParamSource,
-        prefix: &str,
-    ) -> Result<Self> {
-        config.validate()?;
-        Self::qwen3(&mut Builder::new(device, source), prefix, config)
-    }
-
-    fn run(&self, f: &Forward, tokens: &Tokens, mut each: impl FnMut(&Var)) -> Result<Var> {
-        self.check(tokens)?;
-        let (batch, len) = tokens.shape();
-        let words = self.embed_tokens.forward(f, tokens.ids())?;
-        let mut x = words.reshape(&[batch, len, self.hidden_size])?;
-        if self.embedding_scale != 1.0 {
-            x = autograd::scale(&x, self.embedding_scale)?;
-        }
-        each(&x);
-        self.layers.run(f, &x, Some(tokens.mask()), each)
-    }
-
-    /// The token vectors after the embedding and after each layer, before the last norm, for comparison with other
-    /// implementations.
-    ///
-    /// # Errors
-    /// As [`TextEncoder::forward`].
-    pub fn hidden_states(&self, f: &Forward, tokens: &Tokens) -> Result<Vec<Var>> {
-        let mut states = Vec::new();
-        self.run(f, tokens, |x| states.push(x.clone()))?;
-        Ok(states)
-    }
+/// What holds for every model of an architecture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// The name that people know it by.
+    pub(crate) title: &'static str,
+    /// `model_type` in its `config.json` on the model hub.
+    pub(crate) model_type: &'static str,
+    /// How the published encoders pool.
+    pub(crate) pooling: Pooling,
+    /// What stands around a text.
+    pub(crate) special_tokens: SpecialTokens,
+    /// Bare name of the token embedding.
+    pub(crate) token_embedding: &'static str,
+    /// What stands before the bare names in checkpoints of larger models, of which the encoder is a part.
+    pub(crate) prefix: &'static str,
+    /// Starts of the bare names of tensors that checkpoints carry and the encoder does not have.
+    pub(crate) ignored: &'static [&'static str],
 }
 
-impl TextEncoder for DecoderEncoder {
-    fn hidden_size(&self) -> usize {
-        self.hidden_size
-    }
+/// An architecture of text encoders, by the configuration of one. Bare names are those of the checkpoint without a
+/// prefix.
+pub(crate) trait Architecture: Debug {
+    /// What holds for every model of it.
+    fn facts() -> &'static Facts
+    where
+        Self: Sized;
 
-    fn vocab_size(&self) -> usize {
-        self.embed_tokens.rows()
-    }
+    /// Width of a token vector.
+    fn hidden_size(&self) -> usize;
 
-    fn max_tokens(&self) -> usize {
-        self.max_tokens
-    }
+    /// Depth.
+    fn num_hidden_layers(&self) -> usize;
 
-    fn forward(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
-        self.run(f, tokens, |_| ())
-    }
+    /// Rows of the token embedding.
+    fn vocab_size(&self) -> usize;
 
-    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
-        self.embed_tokens.collect(out);
-        self.layers.collect(out);
-    }
-}
+    /// Longest text, in tokens.
+    fn max_position_embeddings(&self) -> usize;
 
-/// A text encoder of any architecture, so that models that hold one stay plain values.
-#[derive(Clone, Debug)]
-pub(crate) enum AnyTextEncoder {
-    Bert(Box<Bert>),
-    Decoder(Box<DecoderEncoder>),
-}
+    /// Channels of all query heads together.
+    fn attention_width(&self) -> usize;
 
-impl AnyTextEncoder {
-    /// Builds what `config` says from parameters with the checkpoint's names under `prefix`.
-    pub(crate) fn new(b: &mut Builder<'_>, prefix: &str, config: &TextEncoderConfig) -> Result<Self> {
-        Ok(match config {
-            TextEncoderConfig::Bert(c) => Self::Bert(Bert::new(b, prefix, c)?.into()),
-            TextEncoderConfig::Gemma3(c) => Self::Decoder(DecoderEncoder::gemma3(b, prefix, c)?.into()),
-            TextEncoderConfig::Qwen3(c) => Self::Decoder(DecoderEncoder::qwen3(b, prefix, c)?.into()),
-        })
-    }
+    /// Token that fills short rows.
+    fn pad_token_id(&self) -> u32;
 
-    pub(crate) fn get(&self) -> &dyn TextEncoder {
-        match self {
-            Self::Bert(bert) => bert.as_ref(),
-            Self::Decoder(decoder) => decoder.as_ref(),
-        }
-    }
+    /// The tensors by their bare names.
+    fn tensors(&self) -> Vec<TensorSpec>;
 
-    /// The name of a token embedding that lies in parts.
-    pub(crate) fn table_in_parts(&self) -> Option<&str> {
-        match self {
-            Self::Bert(_) => None,
-            Self::Decoder(decoder) => decoder.embed_tokens.in_parts(),
-        }
-    }
-}
+    /// Checks sizes, divisibility and that nothing unsupported is asked for.
+    fn validate(&self) -> Result<()>;
 
-/// What the names of a text encoder's tensors start with in a published file: `model.` or `bert.` where a checkpoint holds
-/// more than the encoder, nothing in the files of sentence-transformers.
-pub fn checkpoint_prefix(weights: &(impl WeightSource + ?Sized)) -> &'static str {
-    let first = ["embed_tokens.weight", "embeddings.word_embeddings.weight"];
-    let holds = |prefix: &&str| first.iter().any(|name| weights.tensor(&format!("{prefix}{name}")).is_some());
-    ["", "model.", "bert."].into_iter().find(holds).unwrap_or("")
+    /// The encoder, from parameters with the bare names behind `prefix`. The configuration is valid.
+    fn build(&self, b: &mut Builder<'_>, prefix: &str) -> Result<Arc<dyn TextEncoder>>;
 }

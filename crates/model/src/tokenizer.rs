@@ -4,10 +4,11 @@ use std::fmt;
 
 use tokenizers::PostProcessor;
 
-use crate::config::{VlJepaConfig, YEncoderConfig, YEncoderKind};
 use crate::error::{ModelError, Result};
 
-/// Which special tokens stand around a text.
+/// Which special tokens stand around a text. An architecture knows its own:
+/// [`YEncoderKind::special_tokens`](crate::config::YEncoderKind::special_tokens),
+/// [`LlamaConfig::SPECIAL_TOKENS`](crate::config::LlamaConfig::SPECIAL_TOKENS).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpecialTokens {
@@ -16,12 +17,13 @@ pub enum SpecialTokens {
     Template,
     /// None.
     None,
-    /// `<|begin_of_text|>` before it, whatever the file says.
-    Llama3,
-    /// `<bos>` before and `<eos>` after it, as EmbeddingGemma frames; files of the language models add `<bos>` alone.
-    Gemma3,
-    /// `<|endoftext|>` after it, as Qwen3-Embedding frames; files of the language models add nothing.
-    Qwen3,
+    /// These, whatever the file says.
+    Around {
+        /// Before the text.
+        before: &'static [&'static str],
+        /// After it.
+        after: &'static [&'static str],
+    },
 }
 
 impl SpecialTokens {
@@ -30,9 +32,7 @@ impl SpecialTokens {
         match self {
             Self::Template => None,
             Self::None => Some((&[], &[])),
-            Self::Llama3 => Some((&["<|begin_of_text|>"], &[])),
-            Self::Gemma3 => Some((&["<bos>"], &["<eos>"])),
-            Self::Qwen3 => Some((&[], &["<|endoftext|>"])),
+            Self::Around { before, after } => Some((before, after)),
         }
     }
 }
@@ -42,7 +42,7 @@ impl SpecialTokens {
 pub struct Encoded {
     /// Ids with the special tokens, no more than the tokenizer's longest text has.
     pub ids: Vec<u32>,
-    /// Tokens of the whole text with the special ones: more than `ids` has where it was cut.
+    /// Tokens of the whole text with the special ones; more than `ids` has, where it was cut.
     pub tokens: usize,
 }
 
@@ -62,9 +62,9 @@ pub struct CutTexts {
     pub beginning: String,
     /// Its tokens with those of the prompt and the special ones.
     pub tokens: usize,
-    /// As many of them as were kept.
+    /// How many of them were kept.
     pub kept: usize,
-    /// How many texts behind it were cut.
+    /// How many of the texts after it were cut too.
     pub others: usize,
 }
 
@@ -111,12 +111,16 @@ fn bad(what: String) -> ModelError {
     ModelError::Config { config: "tokenizer", what }
 }
 
+fn read(json: &[u8]) -> Result<tokenizers::Tokenizer> {
+    tokenizers::Tokenizer::from_bytes(json).map_err(|e| bad(e.to_string()))
+}
+
 impl TextTokenizer {
-    /// Reads a `tokenizer.json` and keeps to its template. Texts are cut to `max_tokens`, special tokens included, of which
-    /// the closing one stays.
+    /// Reads a `tokenizer.json` and keeps to its template. Texts are cut to `max_tokens`, special tokens included, of
+    /// which the closing one stays.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when the text is no tokenizer, or `max_tokens` leaves no room for a token.
+    /// [`ModelError::Config`] when `json` is not a tokenizer, or `max_tokens` leaves no room for a token.
     pub fn from_json(json: &[u8], max_tokens: usize) -> Result<Self> {
         Self::with_special_tokens(json, max_tokens, SpecialTokens::Template)
     }
@@ -124,19 +128,32 @@ impl TextTokenizer {
     /// Reads a `tokenizer.json`; otherwise as [`TextTokenizer::from_json`].
     ///
     /// # Errors
-    /// As [`TextTokenizer::from_json`], and when the file has not the tokens of `special`.
+    /// As [`TextTokenizer::from_json`], and when the file lacks tokens of `special`.
     pub fn with_special_tokens(json: &[u8], max_tokens: usize, special: SpecialTokens) -> Result<Self> {
-        let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| bad(e.to_string()))?;
+        Self::framed(read(json)?, max_tokens, special)
+    }
+
+    /// With the tokens of `special` where the file has them, else by its template.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::from_json`].
+    pub(crate) fn with_known_tokens(json: &[u8], max_tokens: usize, special: SpecialTokens) -> Result<Self> {
+        let inner = read(json)?;
+        let known = |tokens: &[&str]| tokens.iter().all(|token| inner.token_to_id(token).is_some());
+        let special = match special.frame() {
+            Some((before, after)) if !(known(before) && known(after)) => SpecialTokens::Template,
+            _ => special,
+        };
         Self::framed(inner, max_tokens, special)
     }
 
     fn framed(mut inner: tokenizers::Tokenizer, max_tokens: usize, special: SpecialTokens) -> Result<Self> {
         inner.with_padding(None);
-        // With a limit it would not look at the whole text, whose tokens are counted.
+        // A limit would keep it from counting the tokens of the whole text.
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         let id = |token: &&str| {
             let id = inner.token_to_id(token);
-            id.ok_or_else(|| bad(format!("no token `{token}`, which {special:?} texts need: another model's file?")))
+            id.ok_or_else(|| bad(format!("no token `{token}`, which stands around every text: another model's file?")))
         };
         let ids = |tokens: &[&str]| tokens.iter().map(id).collect::<Result<Vec<u32>>>();
         let frame = match special.frame() {
@@ -148,58 +165,31 @@ impl TextTokenizer {
             None => inner.get_post_processor().map_or(0, |p| p.added_tokens(false)),
         };
         if max_tokens <= added {
-            return Err(bad(format!("{max_tokens} tokens at most, and {added} special ones: no room for a text")));
+            return Err(bad(format!(
+                "at most {max_tokens} tokens, and {added} special ones stand around a text: no room for it"
+            )));
         }
         Ok(TextTokenizer { inner, max_tokens, frame, rows: None })
     }
 
-    /// The tokenizer of the Y-Encoder: its special tokens, its longest text, ids within its embedding table.
-    ///
-    /// # Errors
-    /// As [`TextTokenizer::with_special_tokens`].
-    pub fn for_targets(json: &[u8], config: &YEncoderConfig) -> Result<Self> {
-        let special = match config.config.kind() {
-            YEncoderKind::Bert => SpecialTokens::Template,
-            YEncoderKind::Gemma3 => SpecialTokens::Gemma3,
-            YEncoderKind::Qwen3 => SpecialTokens::Qwen3,
-        };
-        let tokenizer = Self::with_special_tokens(json, config.max_target_tokens, special)?;
-        Ok(tokenizer.for_table(config.config.vocab_size()))
-    }
-
-    /// The tokenizer of the Predictor's queries, with or without the begin-of-text token as the configuration says; files
-    /// without that token keep to their template.
-    ///
-    /// # Errors
-    /// As [`TextTokenizer::with_special_tokens`].
-    pub fn for_queries(json: &[u8], config: &VlJepaConfig) -> Result<Self> {
-        let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| bad(e.to_string()))?;
-        let special = match config.predictor.query_bos {
-            false => SpecialTokens::None,
-            true if inner.token_to_id("<|begin_of_text|>").is_some() => SpecialTokens::Llama3,
-            true => SpecialTokens::Template,
-        };
-        let tokenizer = Self::framed(inner, config.max_query_tokens, special)?;
-        Ok(tokenizer.for_table(config.predictor.config.vocab_size))
-    }
-
-    /// Refuses texts with tokens that have no row in an embedding table of `rows`: Gemma's `<image_soft_token>`, 262144.
+    /// Refuses texts with tokens that have no row in an embedding table of `rows`, such as Gemma's
+    /// `<image_soft_token>`, 262144.
     pub fn for_table(mut self, rows: usize) -> Self {
         self.rows = Some(rows);
         self
     }
 
-    /// Ids of a text with its special tokens, and whether that is all of it.
+    /// Ids of a text with its special tokens, and how long the whole of it is.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when the tokenizer cannot split the text, [`ModelError::Token`] when a token has no row in
-    /// the embedding table.
+    /// [`ModelError::Config`] when the tokenizer cannot split the text, [`ModelError::Token`] when a token has no row
+    /// in the embedding table.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
         let encoding = self.inner.encode(text, self.frame.is_none());
         let encoding = encoding.map_err(|e| bad(format!("cannot encode {text:?}: {e}")))?;
         let encoded = match &self.frame {
             None => {
-                // The end of the text goes; the template's tokens, which the mask tells, stay where they are.
+                // The end of the text is cut off. The template's tokens, which the mask marks, stay.
                 let special = encoding.get_special_tokens_mask();
                 let excess = encoding.len().saturating_sub(self.max_tokens);
                 let mut room = special.iter().filter(|&&s| s == 0).count().saturating_sub(excess);
@@ -225,7 +215,7 @@ impl TextTokenizer {
         }
     }
 
-    /// Ids of texts, each behind `prompt`, and which of them were cut.
+    /// Ids of texts, each after `prompt`, and which of them were cut.
     ///
     /// # Errors
     /// As [`TextTokenizer::encode`].

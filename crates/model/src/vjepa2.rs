@@ -1,10 +1,13 @@
-//! V-JEPA 2 (arXiv 2506.09985; names of `VJEPA2Model`): the encoder here, masks, predictor and probe in their files.
+//! V-JEPA 2 (arXiv 2506.09985; names of `VJEPA2Model`). The encoder is here, its configuration, masks, predictor and
+//! probe in files of their own.
 
 mod block;
+mod config;
 mod patch_ids;
 mod predictor;
 mod probe;
 
+pub use config::{ConvStemConfig, PositionGrid, StemNorm, Vjepa2Config};
 pub use patch_ids::PatchIds;
 pub use predictor::{Prediction, Vjepa2Predictor};
 pub use probe::AttentiveProbe;
@@ -15,7 +18,6 @@ use vljepa_tensor::{Activation, Device, Error, Tensor};
 
 use block::{Block, BlockSizes};
 
-use crate::config::{ConvStemConfig, Vjepa2Config};
 use crate::error::{ModelError, Result};
 use crate::layers::LayerNorm;
 use crate::param::{Builder, Forward, Param, ParamSource, Precision};
@@ -144,7 +146,8 @@ impl Embedding {
 }
 
 impl Vjepa2Encoder {
-    /// Builds the encoder from parameters named `{prefix}.embeddings.…`, `{prefix}.layer.{i}.…`, `{prefix}.layernorm.…`.
+    /// Builds the encoder from parameters named `{prefix}.embeddings.…`, `{prefix}.layer.{i}.…`,
+    /// `{prefix}.layernorm.…`.
     pub(crate) fn new(b: &mut Builder<'_>, prefix: &str, config: &Vjepa2Config) -> Result<Self> {
         let sizes = BlockSizes::encoder(config);
         Ok(Vjepa2Encoder {
@@ -263,8 +266,8 @@ impl Vjepa2Encoder {
         Ok((x.reshape(&[batch, tokens, c.hidden_size])?, grid))
     }
 
-    /// All patch tokens after the last norm: `[B, T, C, H, W]` → `[B, T/2 · H/p · W/p, D]`, ordered by tubelet, row, column.
-    /// Rotary positions are those of the configured [`PositionGrid`](crate::config::PositionGrid).
+    /// All patch tokens after the last norm: `[B, T, C, H, W]` → `[B, T/2 · H/p · W/p, D]`, ordered by tubelet, row,
+    /// column. Rotary positions are those of the configured [`PositionGrid`](crate::config::PositionGrid).
     ///
     /// # Errors
     /// As [`Vjepa2Encoder::embed`].
@@ -273,8 +276,8 @@ impl Vjepa2Encoder {
         self.blocks(f, x, grid, None)
     }
 
-    /// The kept patch tokens alone, as if the others were not there: `[B, T, C, H, W]` → `[B, K, D]` in the order of the
-    /// ids. This is how the context of masked-latent training is encoded.
+    /// The kept patch tokens alone, as if the others were not there: `[B, T, C, H, W]` → `[B, K, D]` in the order of
+    /// the ids. This is how the context of masked-latent training is encoded.
     ///
     /// # Errors
     /// As [`Vjepa2Encoder::embed`], and when the ids are of clips of another size or number.

@@ -1,24 +1,31 @@
 //! VL-JEPA assembled from its parts (arXiv 2512.10942, §2 and §3.1).
 
+mod config;
+
+pub use config::{
+    CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, Recall, TemperatureConfig,
+    VlJepaConfig,
+};
+
 use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::ops::{self, Matmul};
 use vljepa_tensor::{Device, Error, Tensor};
 
-use crate::config::{MemoryConfig, Recall, VlJepaConfig};
 use crate::error::{ModelError, Result};
+use crate::formats::{WeightSource, Writer, check};
 use crate::layers::{EmbeddingTable, Linear};
-use crate::llama::LlamaLayers;
+use crate::llama::{LlamaConfig, LlamaLayers};
 use crate::param::{Builder, Forward, Param, ParamSource, Precision, RandomInit};
 use crate::text::Tokens;
+use crate::tokenizer::{SpecialTokens, TextTokenizer};
 use crate::vjepa2::Vjepa2Encoder;
-use crate::weights::{WeightSource, Writer, check};
 use crate::y_encoder::YEncoder;
 
 /// Epsilon of the L2 normalisation before a memory.
 const NORM_EPS: f32 = 1e-12;
 
-/// Where more bytes than `LARGE` are in use and more than `MUCH_IDLE` in free buffers, these are given back between X-Encoder
-/// and Predictor. Small models would only make them anew all the time.
+/// Between X-Encoder and Predictor free buffers are given back to the driver where more bytes than this are in use and
+/// more than [`MUCH_IDLE`] are free. Smaller models would only allocate them again each time.
 const LARGE: u64 = 1 << 30;
 /// See [`LARGE`].
 const MUCH_IDLE: u64 = 64 << 20;
@@ -36,6 +43,37 @@ pub struct VlJepa {
     y_head: Linear,
     logit_scale: Param,
     memory: Option<Param>,
+}
+
+/// The parts that parameters belong to. Of an ensemble a part is that of all its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Part {
+    /// `x_encoder`: V-JEPA 2.
+    XEncoder,
+    /// `vision_projection`: from the X-Encoder's width to the Predictor's.
+    VisionProjection,
+    /// `predictor.embed_tokens`: the embedding of queries. Without parameters where the table lies on the device in
+    /// parts.
+    EmbedTokens,
+    /// `predictor`: its layers and the norm behind them.
+    Predictor,
+    /// `predictor_head`: from the Predictor's width to the embedding dimension.
+    PredictorHead,
+    /// `y_encoder`, with the Dense heads of its own.
+    YEncoder,
+    /// `y_head`: from the Y-Encoder's vector to the embedding dimension.
+    YHead,
+    /// `logit_scale`.
+    LogitScale,
+    /// `memory`, where there is one.
+    Memory,
+}
+
+fn of_part<'a>(out: &mut Vec<(Part, &'a Param)>, part: Part, collect: impl FnOnce(&mut Vec<&'a Param>)) {
+    let mut params = Vec::new();
+    collect(&mut params);
+    out.extend(params.into_iter().map(|param| (part, param)));
 }
 
 /// What predicts: an X-Encoder and a Predictor.
@@ -68,15 +106,15 @@ impl Member {
         })
     }
 
-    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
-        self.x_encoder.collect(out);
-        self.vision_projection.collect(out);
-        self.embed_tokens.collect(out);
-        self.predictor.collect(out);
-        self.predictor_head.collect(out);
+    fn collect<'a>(&'a self, out: &mut Vec<(Part, &'a Param)>) {
+        of_part(out, Part::XEncoder, |params| self.x_encoder.collect(params));
+        of_part(out, Part::VisionProjection, |params| self.vision_projection.collect(params));
+        of_part(out, Part::EmbedTokens, |params| self.embed_tokens.collect(params));
+        of_part(out, Part::Predictor, |params| self.predictor.collect(params));
+        of_part(out, Part::PredictorHead, |params| self.predictor_head.collect(params));
     }
 
-    /// What the Predictor makes of patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
+    /// The Predictor's pooled output for patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
     fn pool(&self, f: &Forward, vision: &Var, query: Option<&Tokens>, config: &VlJepaConfig) -> Result<Var> {
         let vision = self.vision_projection.forward(f, vision)?;
         let (batch, seen) = (vision.shape()[0], vision.shape()[1]);
@@ -125,7 +163,7 @@ impl VlJepa {
     /// A model with random weights.
     ///
     /// # Errors
-    /// When the configuration does not hold together, or memory runs out.
+    /// When the configuration is not valid, or memory runs out.
     pub fn init(device: &Device, config: VlJepaConfig, seed: u64) -> Result<Self> {
         config.validate()?;
         let mut source = RandomInit {
@@ -199,28 +237,54 @@ impl VlJepa {
         std::iter::once(&self.member).chain(&self.others)
     }
 
-    /// Every parameter, in the order of the parts.
+    /// Every parameter: member by member, then what the members share.
     pub fn params(&self) -> Vec<&Param> {
+        self.params_by_part().into_iter().map(|(_, param)| param).collect()
+    }
+
+    /// Every parameter with the part that it belongs to, in the order of [`params`](Self::params).
+    pub fn params_by_part(&self) -> Vec<(Part, &Param)> {
         let mut out = Vec::new();
         self.members().for_each(|member| member.collect(&mut out));
-        self.y_encoder.collect(&mut out);
-        self.y_head.collect(&mut out);
-        out.push(&self.logit_scale);
-        out.extend(&self.memory);
+        of_part(&mut out, Part::YEncoder, |params| self.y_encoder.collect(params));
+        of_part(&mut out, Part::YHead, |params| self.y_head.collect(params));
+        out.push((Part::LogitScale, &self.logit_scale));
+        out.extend(self.memory().map(|memory| (Part::Memory, memory)));
         out
     }
 
-    /// The predicted embedding Ŝ_Y, `[B, T, C, H, W]` → `[B, embedding_dim]`, not normalised; of several members the mean of
-    /// their unit predictions; with a memory ([`MemoryConfig`]) and outside of training what that makes of it. One frame is a
-    /// still. Query tokens follow the vision tokens; without a query everything is predicted from vision. The mean is taken
-    /// over vision tokens and real query tokens.
+    /// From the Predictor's width to `embedding_dim`; of an ensemble that of the first member.
+    pub fn predictor_head(&self) -> &Linear {
+        &self.member.predictor_head
+    }
+
+    /// From the Y-Encoder's vector to `embedding_dim`.
+    pub fn y_head(&self) -> &Linear {
+        &self.y_head
+    }
+
+    /// The memory's texts, `[rows, embedding_dim]` ([`MemoryConfig`]).
+    pub fn memory(&self) -> Option<&Param> {
+        self.memory.as_ref()
+    }
+
+    /// ln(1/τ), `[1]`; [`logit_scale`](Self::logit_scale) is its variable in a pass.
+    pub fn logit_scale_param(&self) -> &Param {
+        &self.logit_scale
+    }
+
+    /// The predicted embedding Ŝ_Y, `[B, T, C, H, W]` → `[B, embedding_dim]`, not normalised. One frame is a still.
+    ///
+    /// Query tokens follow the vision tokens; without a query everything is predicted from vision. The Predictor's
+    /// output is averaged over vision tokens and real query tokens. Several members give the mean of their unit
+    /// predictions. Outside of training a memory draws the result towards its texts ([`MemoryConfig`]).
     ///
     /// # Errors
     /// When frames and query do not fit the configuration or each other.
     pub fn predict(&self, f: &Forward, frames: &Tensor, query: Option<&Tokens>) -> Result<Var> {
         let predict = |m: &Member| -> Result<Var> {
             let vision = m.x_encoder.forward(f, frames)?;
-            // The Predictor's sizes are others: of a large model, what the encoder leaves behind would only lie there.
+            // The Predictor needs buffers of other sizes: those that a large encoder leaves would lie idle.
             let memory = frames.device().memory();
             if !f.is_training() && memory.in_use > LARGE && memory.free > MUCH_IDLE {
                 frames.device().trim()?;
@@ -251,7 +315,8 @@ impl VlJepa {
         self.member.x_encoder.forward(f, frames)
     }
 
-    /// What the first member's Predictor makes of patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
+    /// The pooled output of the first member's Predictor for patch tokens `[B, N, D]` and a query, before its head:
+    /// `[B, its width]`.
     ///
     /// # Errors
     /// When tokens and query do not fit.
@@ -259,8 +324,8 @@ impl VlJepa {
         self.member.pool(f, vision, query, &self.config)
     }
 
-    /// Gives the model a memory of `config.rows` text embeddings `rows`, row-major and of unit length, in place of the one
-    /// that it has.
+    /// Gives the model a memory of `config.rows` text embeddings `rows`, row-major and of unit length, in place of the
+    /// one that it has.
     ///
     /// # Errors
     /// When rows and configuration do not fit.
@@ -293,8 +358,8 @@ impl VlJepa {
         self.y_head.forward(f, pooled)
     }
 
-    /// The target embedding S_Y, `[B, N]` ids → `[B, embedding_dim]`, not normalised; with a memory that has a `text` part
-    /// ([`MemoryConfig`]) and outside of training what that makes of it.
+    /// The target embedding S_Y, `[B, N]` ids → `[B, embedding_dim]`, not normalised. Outside of training a memory
+    /// whose configuration has `text` draws it towards its texts ([`MemoryConfig`]).
     ///
     /// # Errors
     /// As [`VlJepa::pool_text`].
@@ -321,7 +386,7 @@ impl VlJepa {
         let in_parts = self.members().find_map(|m| m.embed_tokens.in_parts());
         if let Some(name) = in_parts.or(self.y_encoder.table_in_parts()) {
             return Err(ModelError::Tensor(Error::Invalid(format!(
-                "{name} is larger than this device's bindings and lies there in parts: it cannot be saved from here"
+                "{name} is larger than this device's bindings and lies there in parts, so the model cannot be saved from it"
             ))));
         }
         let mut writer = Writer::new();
@@ -346,4 +411,17 @@ fn recall(vectors: &Tensor, memory: &Tensor, how: Recall) -> Result<Var> {
     let recalled = ops::l2_normalize(&recalled, NORM_EPS)?.value;
     let share = how.share as f32;
     Ok(Var::constant(ops::add(&ops::scale(&unit, 1.0 - share)?, &ops::scale(&recalled, share)?)?))
+}
+
+impl TextTokenizer {
+    /// The tokenizer of the Predictor's queries, with or without the begin-of-text token as the configuration says;
+    /// files without that token keep to their template.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::with_special_tokens`].
+    pub fn for_queries(json: &[u8], config: &VlJepaConfig) -> Result<Self> {
+        let special = if config.predictor.query_bos { LlamaConfig::SPECIAL_TOKENS } else { SpecialTokens::None };
+        let tokenizer = Self::with_known_tokens(json, config.max_query_tokens, special)?;
+        Ok(tokenizer.for_table(config.predictor.config.vocab_size))
+    }
 }

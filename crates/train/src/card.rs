@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vljepa_data::atomic::write_atomically;
 use vljepa_data::emoji::Vendor;
-use vljepa_model::config::{YEncoderKind, parameter_count};
+use vljepa_model::config::parameter_count;
 
 use crate::checkpoint::hash;
 use crate::error::Result;
@@ -119,12 +119,7 @@ impl Card<'_> {
         let stem = if x.conv_stem.is_some() { ", behind a convolutional stem" } else { "" };
         let members = if c.members > 1 { format!(", {} members of each", c.members) } else { String::new() };
         let trained = if self.start.config.objective.train_y_encoder { "trained" } else { "frozen" };
-        let kind = match y.config.kind() {
-            YEncoderKind::Bert => "BERT",
-            YEncoderKind::Gemma3 => "Gemma 3",
-            YEncoderKind::Qwen3 => "Qwen 3",
-            _ => "text encoder",
-        };
+        let kind = y.config.kind().title();
         let mut rows = vec![
             ("Pictures", format!("{0} × {0} pixels", c.image_size())),
             (

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vljepa_data::emoji::{EmojiVendors, Role, VendorId};
-use vljepa_model::config::VlJepaConfig;
+use vljepa_model::config::{TextEncoderConfig, VlJepaConfig};
 use vljepa_model::weights::{SafeTensors, ShardFiles, ShardIndex, WeightSource, read_f32};
 use vljepa_model::{ModelError, Param, SentenceFolder, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
@@ -244,8 +244,10 @@ fn dense_heads(key: &'static str, folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>
     if missing(&folder.join("modules.json")) {
         return Ok(Vec::new());
     }
+    let config =
+        TextEncoderConfig::from_json(&read_text(key, &folder.join(CONFIG))?).map_err(fault(key, folder, ""))?;
     let failed = RefCell::new(None);
-    let parsed = SentenceFolder::parse(&|file| {
+    let parsed = SentenceFolder::parse(config, &|file| {
         let path = folder.join(file);
         if missing(&path) {
             return None;

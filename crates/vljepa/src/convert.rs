@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vljepa_model::config::{Vjepa2Config, VlJepaConfig, parameter_count};
+use vljepa_model::config::{TextEncoderConfig, Vjepa2Config, VlJepaConfig, parameter_count};
 use vljepa_model::weights::{
     OpenVlJepaParts, PtFile, TextKind, Vjepa2Parts, WeightSource, bare_text, bare_vjepa2, check, official_config,
     official_vjepa2, open_vljepa, open_vljepa_config, write_safetensors,
@@ -154,7 +154,7 @@ impl<'a> Job<'a> {
         let found = value["model_type"].as_str().unwrap_or_default();
         let (what, hint) = match (found, self.options.from) {
             ("vjepa2", ConvertFrom::HfText) => ("a V-JEPA 2", Hint::ConvertAs(Kind::Vjepa2)),
-            ("bert" | "llama" | "gemma3_text" | "qwen3", ConvertFrom::Vjepa2) => {
+            (text, ConvertFrom::Vjepa2) if TextKind::model_types().any(|known| known == text) => {
                 ("a text model", Hint::ConvertAs(Kind::HfText))
             }
             ("vljepa", _) => ("a VL-JEPA, which is read as it is", Hint::UseAsModel),
@@ -253,9 +253,10 @@ impl<'a> Job<'a> {
     fn hf_text(self, progress: impl FnMut(u64, u64)) -> Result<Converted> {
         let (text, path) = self.config()?;
         // Its own fault first: a configuration of another model would be blamed on the weights.
-        let kind = TextKind::of_config(&text).map_err(Error::model(path.display()))?;
-        kind.tensors(&text).map_err(Error::model(path.display()))?;
-        let (weights, kind) = bare_text(self.weights, &text).map_err(Error::model(self.source.display()))?;
+        let value = parsed(&text, &path)?;
+        let kind = TextKind::of_config(&value).map_err(Error::model(path.display()))?;
+        let tensors = kind.tensors(&value).map_err(Error::model(path.display()))?;
+        let weights = bare_text(self.weights, kind, &tensors).map_err(Error::model(self.source.display()))?;
         self.folder.write(names::CONFIG, text.as_bytes())?;
         if kind == TextKind::Llama {
             let modules = self.checkpoint.beside(names::MODULES);
@@ -268,7 +269,8 @@ impl<'a> Job<'a> {
             self.folder.write(names::TOKENIZER, &tokenizer)?;
             return self.finish(&weights, format!("{kind:?} text model"), progress);
         }
-        let sentence = SentenceFiles::read(self.checkpoint.dir(), &text)?;
+        let encoder = TextEncoderConfig::from_value(&value).map_err(Error::model(path.display()))?;
+        let sentence = SentenceFiles::read(self.checkpoint.dir(), encoder)?;
         let config = &sentence.folder.config;
         let tokenizer = self.tokenizer(|json| TextTokenizer::for_targets(json, config))?;
         self.folder.write(names::TOKENIZER, &tokenizer)?;
@@ -317,17 +319,19 @@ impl<'a> Job<'a> {
         let file = self.pt("a checkpoint of open-vljepa")?;
         let read = |dir: &Path| files::read_text(&dir.join(names::CONFIG), MAX_JSON);
         let (x_text, llama_text, y_text) = (read(vjepa2)?, read(llama)?, read(gemma)?);
-        let x_config = Vjepa2Config::from_json(&x_text).map_err(Error::model(vjepa2.display()))?;
-        let kind = TextKind::of_config(&y_text).map_err(Error::model(gemma.display()))?;
-        let llama_kind = TextKind::of_config(&llama_text).map_err(Error::model(llama.display()))?;
+        let (x, y) = (parsed(&x_text, vjepa2)?, parsed(&y_text, gemma)?);
+        let l = parsed(&llama_text, llama)?;
+        let x_config = Vjepa2Config::from_value(&x).map_err(Error::model(vjepa2.display()))?;
+        let kind = TextKind::of_config(&y).map_err(Error::model(gemma.display()))?;
+        let llama_kind = TextKind::of_config(&l).map_err(Error::model(llama.display()))?;
         if llama_kind != TextKind::Llama {
             let reason = format!("is of a {llama_kind:?}, a Llama is needed");
             return Err(Error::content(llama.join(names::CONFIG), reason).hint(Hint::NameLlama));
         }
-        let x = Checkpoint::open(vjepa2)?;
-        let x_source = x.source()?;
+        let x_checkpoint = Checkpoint::open(vjepa2)?;
+        let x_source = x_checkpoint.source()?;
         let (x_weights, _) = bare_vjepa2(&x_source, &x_config).map_err(Error::model(vjepa2.display()))?;
-        let parts = OpenVlJepaParts { vjepa2: &x_text, llama: &llama_text, text: &y_text };
+        let parts = OpenVlJepaParts { vjepa2: &x, llama: &l, text: &y };
         let text = open_vljepa_config(file, &parts).map_err(named())?;
         let config = VlJepaConfig::from_json(&text).map_err(named())?;
         let weights = open_vljepa(file, &x_weights, kind).map_err(named())?;
@@ -341,6 +345,11 @@ impl<'a> Job<'a> {
         self.folder.write(names::CARD, card(self.checkpoint.path(), &config).as_bytes())?;
         self.finish(&weights, format!("VL-JEPA of {} dimensions", config.embedding_dim), progress)
     }
+}
+
+/// The JSON of a `config.json`.
+fn parsed(text: &str, path: &Path) -> Result<Value> {
+    serde_json::from_str(text).map_err(|e| Error::content(path, format!("not readable: {e}")))
 }
 
 /// A `tokenizer.json`, read to be sure that it is one of the model that it is for.

@@ -34,8 +34,15 @@ impl ConfigFile {
         self.value["model_type"].as_str()
     }
 
-    /// For `map_err`: a fault of this file.
-    pub fn fault(&self) -> impl FnOnce(vljepa_model::ModelError) -> Error {
-        Error::model(self.path.display())
+    /// What a kind of model reads in it. Only a fault makes it read the text again, for its line and column.
+    ///
+    /// # Errors
+    /// The fault, with the file's name.
+    pub fn parse<T>(
+        &self,
+        from_value: impl FnOnce(&Value) -> vljepa_model::Result<T>,
+        from_json: impl FnOnce(&str) -> vljepa_model::Result<T>,
+    ) -> Result<T> {
+        from_value(&self.value).or_else(|_| from_json(&self.text)).map_err(Error::model(self.path.display()))
     }
 }

@@ -16,6 +16,7 @@ pub use write::ModelFiles;
 use crate::error::{Error, Hint, Result};
 use crate::names;
 use config::ConfigFile;
+use vljepa_model::config::YEncoderKind;
 
 /// The files of one model, whatever its kind.
 #[derive(Debug)]
@@ -78,10 +79,12 @@ impl AnyFolder {
         match config.model_type() {
             Some("vjepa2") => VisionFolder::with_config(dir, config).map(Self::Vision),
             Some("vljepa") | None => ModelFolder::with_config(dir, config).map(Self::VlJepa),
-            Some("bert" | "gemma3_text" | "qwen3") => TextFolder::with_config(dir, config).map(Self::Text),
+            Some(name) if YEncoderKind::of_model_type(name).is_some() => {
+                TextFolder::with_config(dir, config).map(Self::Text)
+            }
             Some(other) => {
                 let mut known: Vec<&str> =
-                    ["vljepa", "vjepa2"].into_iter().chain(["bert", "gemma3_text", "qwen3"]).collect();
+                    ["vljepa", "vjepa2"].into_iter().chain(YEncoderKind::model_types()).collect();
                 let last = known.pop().unwrap_or_default();
                 let reason = format!("`model_type` is {other:?}; name a model of {} or {last}", known.join(", "));
                 Err(Error::content(config.path, reason))
@@ -119,7 +122,7 @@ impl AnyFolder {
             Self::Text(folder) => {
                 let reason = format!(
                     "is a text encoder ({}): it sees no pictures, so it cannot {what}",
-                    format_args!("{:?}", folder.config().config.kind())
+                    folder.config().config.kind().title()
                 );
                 let error = |instead: &str| Error::content(folder.file(names::CONFIG), format!("{reason}{instead}"));
                 match purpose {

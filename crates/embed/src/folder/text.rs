@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use vljepa_model::SentenceFolder;
-use vljepa_model::config::{YEncoderConfig, parameter_count};
+use vljepa_model::config::{TextEncoderConfig, YEncoderConfig, parameter_count};
 
 use super::config::ConfigFile;
 use crate::checkpoint::Checkpoint;
@@ -24,17 +24,14 @@ pub struct SentenceFiles {
 }
 
 impl SentenceFiles {
-    /// Reads them in `dir`. `config` is the text of the encoder's `config.json`.
+    /// Reads them in `dir`. `config` is the encoder's own configuration.
     ///
     /// # Errors
     /// Files that cannot be read, an invalid configuration, modules that are not supported.
-    pub fn read(dir: &Path, config: &str) -> Result<Self> {
+    pub fn read(dir: &Path, config: TextEncoderConfig) -> Result<Self> {
         // What is wrong with a file that is there is told, instead of taking it for one that is not.
         let (files, failed) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
         let read = |name: &str| {
-            if name == names::CONFIG {
-                return Some(config.as_bytes().to_vec());
-            }
             let path = dir.join(name);
             if !path.exists() {
                 return None;
@@ -50,7 +47,7 @@ impl SentenceFiles {
                 }
             }
         };
-        let folder = SentenceFolder::parse(&read);
+        let folder = SentenceFolder::parse(config, &read);
         if let Some(error) = failed.into_inner() {
             return Err(error);
         }
@@ -81,7 +78,8 @@ impl TextFolder {
 
     /// As [`Self::open`], with a configuration that was read.
     pub(super) fn with_config(dir: &Path, config: ConfigFile) -> Result<Self> {
-        let sentence = SentenceFiles::read(dir, &config.text)?.folder;
+        let encoder = config.parse(TextEncoderConfig::from_value, TextEncoderConfig::from_json)?;
+        let sentence = SentenceFiles::read(dir, encoder)?.folder;
         let tokenizer = files::read(&dir.join(names::TOKENIZER), MAX_TOKENIZER)?;
         let root = Checkpoint::open(dir)?;
         let dense = sentence.dense_folders.iter().map(|f| Checkpoint::open(&dir.join(f))).collect::<Result<_>>()?;
@@ -106,11 +104,6 @@ impl TextFolder {
     /// `tokenizer.json`.
     pub fn tokenizer(&self) -> &[u8] {
         &self.tokenizer
-    }
-
-    /// The text of `config.json`.
-    pub(crate) fn config_text(&self) -> &str {
-        &self.config.text
     }
 
     /// The weights of the encoder, and those of its Dense heads in their order.

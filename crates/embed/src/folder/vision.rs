@@ -45,7 +45,7 @@ impl VisionFolder {
     /// As [`Self::open`], with a configuration that was read.
     pub(super) fn with_config(dir: &Path, config_file: ConfigFile) -> Result<Self> {
         let path = &config_file.path;
-        let config = Vjepa2Config::from_json(&config_file.text).map_err(config_file.fault())?;
+        let config = config_file.parse(Vjepa2Config::from_value, Vjepa2Config::from_json)?;
         if config.in_chans != 3 {
             let reason =
                 format!("`in_chans` is {}, pictures and videos have 3 channels; use another model", config.in_chans);

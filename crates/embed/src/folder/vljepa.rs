@@ -73,7 +73,7 @@ impl ModelFolder {
             }
             other => other,
         };
-        let config = VlJepaConfig::from_json(&config_file.text).map_err(config_file.fault())?;
+        let config = config_file.parse(VlJepaConfig::from_value, VlJepaConfig::from_json)?;
         let index_path = path(names::WEIGHTS_INDEX);
         let weights = if !path(names::WEIGHTS).exists() && index_path.exists() {
             let text = files::read_text(&index_path, MAX_JSON)?;

@@ -38,7 +38,9 @@ impl TextModel {
             .map_err(Error::model(folder.file(names::TOKENIZER).display()))?;
         let (root, dense) = folder.weights();
         let source = root.source()?;
-        let (bare, _) = bare_text(&source, folder.config_text()).map_err(Error::model(root.path().display()))?;
+        let own = &folder.config().config;
+        let bare =
+            bare_text(&source, own.kind().into(), &own.tensors()).map_err(Error::model(root.path().display()))?;
         let heads = dense.iter().map(Checkpoint::source).collect::<Result<Vec<_>>>()?;
         let weights = SentenceWeights::new(&bare, heads.iter().map(|h| h as &dyn WeightSource).collect());
         check(&weights, &config.tensors(), &[]).map_err(Error::model(&origin))?;

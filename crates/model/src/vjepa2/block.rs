@@ -4,7 +4,7 @@ use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::ops::{Attention, Rope3d, rope_3d_frequencies};
 use vljepa_tensor::{Activation, Device, Tensor};
 
-use crate::config::Vjepa2Config;
+use super::config::Vjepa2Config;
 use crate::error::Result;
 use crate::layers::{LayerNorm, Linear, chunked};
 use crate::param::{Builder, Forward, Param};

@@ -1,4 +1,4 @@
-//! Which patch tokens of a clip are meant: masks of V-JEPA 2 as lists of ids.
+//! Masks of V-JEPA 2 as lists of patch tokens.
 
 use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::{Device, Error, Tensor};
@@ -27,7 +27,7 @@ impl PatchIds {
     pub fn new(device: &Device, lists: &[Vec<u32>], tokens: usize) -> Result<Self> {
         let bad = |what: String| ModelError::Tensor(Error::Shape { op: "patch ids", what });
         let Some(len) = lists.first().map(Vec::len).filter(|&n| n > 0) else {
-            return Err(bad("no ids; every clip needs one at least".into()));
+            return Err(bad("no ids; every clip needs at least one".into()));
         };
         if let Some((clip, list)) = lists.iter().enumerate().find(|(_, list)| list.len() != len) {
             return Err(bad(format!(
@@ -62,7 +62,7 @@ impl PatchIds {
         &self.ids
     }
 
-    /// Clips and ids of each.
+    /// Number of clips, and of ids for each.
     pub fn shape(&self) -> (usize, usize) {
         (self.ids.shape()[0], self.ids.shape()[1])
     }
@@ -72,7 +72,7 @@ impl PatchIds {
         self.tokens
     }
 
-    /// The tokens that are meant, `[B, N, D]` → `[B, K, D]`.
+    /// The tokens of these ids, `[B, N, D]` → `[B, K, D]`.
     ///
     /// # Errors
     /// [`Error::Shape`] when `x` has another number of clips or tokens.

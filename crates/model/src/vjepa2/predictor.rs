@@ -5,13 +5,13 @@ use vljepa_tensor::ops::Rope3d;
 use vljepa_tensor::{Device, Error, Tensor};
 
 use super::block::{Block, BlockSizes};
+use super::config::Vjepa2Config;
 use super::patch_ids::PatchIds;
-use crate::config::Vjepa2Config;
 use crate::error::{ModelError, Result};
 use crate::layers::{LayerNorm, Linear};
 use crate::param::{Builder, Forward, Param, ParamSource};
 
-/// From the tokens of a context to the encoder's tokens at other places of the same clip.
+/// Predicts, from the tokens of a context, the encoder's tokens at other places of the same clip.
 #[derive(Clone, Debug)]
 pub struct Vjepa2Predictor {
     config: Vjepa2Config,
@@ -23,7 +23,7 @@ pub struct Vjepa2Predictor {
     inv_freq: Tensor,
 }
 
-/// What is known and what is asked for.
+/// Which tokens are known and which are to be predicted.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Prediction<'a> {
@@ -63,7 +63,9 @@ impl Vjepa2Predictor {
         let (d, p) = (config.hidden_size, sizes.width);
         let embeddings = format!("{prefix}.embeddings");
         Ok(Vjepa2Predictor {
-            mask_tokens: b.param(format!("{embeddings}.mask_tokens"), &[config.pred_num_mask_tokens, 1, 1, p])?,
+            mask_tokens: b
+                .param(format!("{embeddings}.mask_tokens"), &[config.pred_num_mask_tokens, 1, 1, p])?
+                .as_table(),
             predictor_embeddings: Linear::new(b, &format!("{embeddings}.predictor_embeddings"), d, p, true)?,
             layer: (0..config.pred_num_hidden_layers)
                 .map(|i| Block::new(b, &format!("{prefix}.layer.{i}"), &sizes))
@@ -121,7 +123,7 @@ impl Vjepa2Predictor {
         let table = f.var(&self.mask_tokens).reshape(&[self.config.pred_num_mask_tokens, width])?;
         let masked = autograd::gather_rows(&table, &index)?.reshape(&[batch, asked, width])?;
 
-        // The order of tokens does not matter to attention; positions come from the ids.
+        // Attention does not depend on the order of tokens; positions come from the ids.
         let mut x = autograd::concat(&[&context, &masked], 1)?;
         let ids = vljepa_tensor::ops::concat(&[what.context.ids(), what.target.ids()], 1)?;
         let grid = self.config.rope_grid(what.grid);

@@ -5,7 +5,7 @@ use vljepa_tensor::ops::Attention;
 use vljepa_tensor::{Device, Error, Tensor};
 
 use super::block::Mlp;
-use crate::config::Vjepa2Config;
+use super::config::Vjepa2Config;
 use crate::error::{ModelError, Result};
 use crate::layers::{LayerNorm, Linear};
 use crate::param::{Builder, Forward, Param, ParamSource, Precision};

@@ -3,6 +3,7 @@
 // clippy.toml exempts functions marked as tests; here that goes for their helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod architectures;
 mod config;
 mod ensemble;
 mod fixtures;
@@ -13,6 +14,7 @@ mod memory;
 mod narrow;
 mod open_vljepa;
 mod parity;
+mod parts;
 mod precision;
 mod pt;
 mod sentence;

@@ -24,8 +24,7 @@ fn texts(key: &str) -> Vec<String> {
 }
 
 /// A V-JEPA 2 of the hub with synthetic weights, as the checkpoints were trained on.
-fn vjepa2(json: &str) -> Vec<u8> {
-    let config = Vjepa2Config::from_json(json).unwrap();
+fn vjepa2(config: &Vjepa2Config) -> Vec<u8> {
     let mut writer = Writer::new();
     for t in config.tensors().into_iter().chain(config.predictor_tensors()) {
         writer.f32(&t.name, &t.shape, &synthetic(&t.name, &t.shape, None)).unwrap();
@@ -36,14 +35,14 @@ fn vjepa2(json: &str) -> Vec<u8> {
 /// Runs `test` with the checkpoint, the V-JEPA 2 that it leaves out, and the configurations.
 fn with(file: &str, kind: &str, test: impl FnOnce(&PtFile<'_>, &Remapped<'_>, &OpenVlJepaParts<'_>)) {
     let models = models();
-    let [x, llama, text] = ["vjepa2", "llama", kind].map(|key| models[key].to_string());
-    let (checkpoint, vision) = (bytes(&format!("vision/{file}")), vjepa2(&x));
+    let [x, llama, text] = ["vjepa2", "llama", kind].map(|key| &models[key]);
+    let config = Vjepa2Config::from_value(x).unwrap();
+    let (checkpoint, vision) = (bytes(&format!("vision/{file}")), vjepa2(&config));
     let checkpoint = PtFile::parse(file, &checkpoint).unwrap();
     checkpoint.verify().unwrap();
     let vision = SafeTensors::parse("vjepa2", &vision).unwrap();
-    let config = Vjepa2Config::from_json(&x).unwrap();
     let (vision, _) = bare_vjepa2(&vision, &config).unwrap();
-    test(&checkpoint, &vision, &OpenVlJepaParts { vjepa2: &x, llama: &llama, text: &text });
+    test(&checkpoint, &vision, &OpenVlJepaParts { vjepa2: x, llama, text });
 }
 
 fn encoded(tokenizer: &TextTokenizer, texts: &[impl AsRef<str>]) -> Vec<Vec<u32>> {
@@ -133,7 +132,8 @@ fn the_runs_configuration_becomes_ours() {
         gemma["dtype"] = "bfloat16".into();
         assert_eq!(json["y_encoder"]["config"], gemma);
         // The published configuration has another spelling and says what its own weights are in.
-        let published = parts.text.replacen('{', "{\"torch_dtype\":\"float32\",", 1);
+        let mut published = parts.text.clone();
+        published["torch_dtype"] = "float32".into();
         assert_eq!(open_vljepa_config(file, &OpenVlJepaParts { text: &published, ..*parts }).unwrap(), text);
         assert_eq!(json["x_encoder"]["position_grid"], "config");
         let weights = open_vljepa(file, vision, TextKind::Gemma3).unwrap();
@@ -159,7 +159,8 @@ fn a_checkpoint_of_something_else_is_refused() {
         assert!(open_vljepa_config(file, parts).unwrap_err().to_string().contains("out_proj"));
     });
     with("open_vljepa_gemma.pt", "gemma3_text", |file, _, parts| {
-        let one_layer = parts.llama.replace("\"num_hidden_layers\":4", "\"num_hidden_layers\":1");
+        let mut one_layer = parts.llama.clone();
+        one_layer["num_hidden_layers"] = 1.into();
         let error = open_vljepa_config(file, &OpenVlJepaParts { llama: &one_layer, ..*parts }).unwrap_err().to_string();
         assert!(error.contains("2 predictor layers, the Llama has 1"), "{error}");
         let error = open_vljepa_config(file, &OpenVlJepaParts { text: parts.llama, ..*parts }).unwrap_err().to_string();

@@ -24,7 +24,8 @@ fn files() -> BTreeMap<&'static str, String> {
 }
 
 fn parse(files: &BTreeMap<&'static str, String>) -> vljepa_model::Result<SentenceFolder> {
-    SentenceFolder::parse(&|file| files.get(file).map(|text| text.clone().into_bytes()))
+    let config = TextEncoderConfig::from_json(&files["config.json"])?;
+    SentenceFolder::parse(config, &|file| files.get(file).map(|text| text.clone().into_bytes()))
 }
 
 #[test]

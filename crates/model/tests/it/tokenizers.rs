@@ -1,6 +1,6 @@
 //! The real tokenizers of Llama 3, Gemma 3 and Qwen 3, which `cargo xtask data` fetches, and MiniLM's.
 
-use vljepa_model::config::{VlJepaConfig, YEncoderConfig};
+use vljepa_model::config::{LlamaConfig, VlJepaConfig, YEncoderConfig, YEncoderKind};
 use vljepa_model::{ModelError, SpecialTokens, TextTokenizer};
 
 use crate::fixtures;
@@ -105,7 +105,8 @@ fn minilm_is_framed_and_cut_by_its_template() {
         let line = TextTokenizer::from_json(&json, max).unwrap_err().to_string();
         assert!(line.contains("no room"), "{line}");
     }
-    for special in [SpecialTokens::Gemma3, SpecialTokens::Qwen3, SpecialTokens::Llama3] {
+    let [gemma, qwen] = [YEncoderKind::Gemma3, YEncoderKind::Qwen3].map(YEncoderKind::special_tokens);
+    for special in [gemma, qwen, LlamaConfig::SPECIAL_TOKENS] {
         let line = TextTokenizer::with_special_tokens(&json, 64, special).unwrap_err().to_string();
         assert!(line.contains("another model's file"), "{line}");
     }

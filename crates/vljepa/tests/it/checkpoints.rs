@@ -136,8 +136,7 @@ fn text_models_are_read_from_shards_too() {
         (&json!("safetensors shards"), Some(config.parameters()))
     );
 
-    let gemma = models["gemma3_text"].to_string();
-    let specs = TextKind::Gemma3.tensors(&gemma).unwrap();
+    let specs = TextKind::Gemma3.tensors(&models["gemma3_text"]).unwrap();
     let folder = hub_folder(&bench, "gemma", &models["gemma3_text"], Some(weights(&specs, "model.")));
     // A tokenizer that frames no texts as that encoder reads them is another model's.
     let out = bench.text("gemma_out");
@@ -151,7 +150,7 @@ fn text_models_are_read_from_shards_too() {
     let said = json(convert("hf-text", &folder, &bench.text("gemma_out"), &[]));
     assert_eq!(said["tensors"].as_u64(), Some(specs.len() as u64));
 
-    let specs = TextKind::Llama.tensors(&models["llama"].to_string()).unwrap();
+    let specs = TextKind::Llama.tensors(&models["llama"]).unwrap();
     let folder = hub_folder(&bench, "llama", &models["llama"], Some(weights(&specs, "")));
     let modules = bench.write("llama/modules.json", "[]");
     let out = bench.text("llama_out");

@@ -1,6 +1,6 @@
 //! Element types to and from f32.
 
-use super::{Dtype, TensorView};
+use super::source::{Dtype, TensorView};
 use crate::error::{ModelError, Result};
 use half::{bf16, f16};
 
@@ -72,7 +72,7 @@ pub(super) fn check_finite(name: &str, t: &TensorView<'_>) -> Result<()> {
 /// Quantise to int8 with one scale per row: `scale` = max|row| / 127, `q` = round(value / scale), so that
 /// |value − q·scale| ≤ scale/2. A row of zeros, and one too small for its scale to be a number above zero, has scale 0.
 ///
-/// `values` is (rows, anything); its length must be a multiple of `rows`, the rest is left out otherwise. Values must be
+/// `values` is (rows, anything); its length should be a multiple of `rows`: a remainder is left out. Values must be
 /// finite. Returns the elements and the `rows` scales.
 pub fn quantise_rows(values: &[f32], rows: usize) -> (Vec<i8>, Vec<f32>) {
     let width = values.len().checked_div(rows).unwrap_or(0);
@@ -81,7 +81,7 @@ pub fn quantise_rows(values: &[f32], rows: usize) -> (Vec<i8>, Vec<f32>) {
     for r in 0..rows {
         let row = &values[r * width..(r + 1) * width];
         let scale = row.iter().fold(0.0f32, |m, v| m.max(v.abs())) / 127.0;
-        // Below the normal numbers the quotient could exceed 127; just below the largest, rounding up the product.
+        // With a subnormal scale value / scale could exceed 127; with the largest, scale · 127 could round to infinity.
         let scale = match scale {
             s if s < f32::MIN_POSITIVE => 0.0,
             s if (s * 127.0).is_finite() => s,

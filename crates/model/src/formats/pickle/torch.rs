@@ -3,13 +3,13 @@
 //! Written by `torch/serialization.py` (persistent ids) and `torch/_utils.py` (the `_rebuild_…` functions).
 
 use super::{Machine, RawTensor, Step, Storage, Value, kind};
-use crate::weights::Dtype;
+use crate::formats::source::Dtype;
 
 /// Dimensions of a tensor, as in PyTorch.
 const MAX_DIMENSIONS: usize = 64;
 
 impl<'a> Machine<'a> {
-    /// `('storage', type, key, location, count)`; others are of no use here.
+    /// `('storage', type, key, location, count)`; any other id is opaque.
     pub(super) fn persistent(&mut self, id: Value<'a>) -> Step<Value<'a>> {
         let storage = match *self.tuple(id)? {
             [Value::Str("storage"), Value::Global(_, class), Value::Str(key), _, Value::Int(count)] => {
@@ -30,7 +30,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Storage(self.out.storages.len() - 1))
     }
 
-    /// What calling `what` means. Nothing is called: the few functions that describe data are written out.
+    /// The value that calling `what` stands for. Nothing is called: the few functions that describe data are imitated.
     pub(super) fn call(&mut self, what: Value<'a>, args: Value<'a>) -> Step<Value<'a>> {
         let (module, name) = match what {
             Value::Global(module, name) => (module, name),

@@ -1,9 +1,11 @@
 //! One safetensors file: 8 bytes of header length (little-endian), a JSON header, the tensors' bytes.
 //!
-//! Format: <https://github.com/huggingface/safetensors>. Read and written here rather than by that crate so that a lying
-//! file is answered with the tensor's name, sums of offsets cannot wrap, and the bytes written are the same every time.
+//! Format: <https://github.com/huggingface/safetensors>. Read and written here rather than by that crate, so that
+//! errors about a malformed file name the tensor, sums of offsets cannot wrap, and the bytes written are the same every
+//! time.
 
-use super::{Dtype, SCALE_SUFFIX, TensorView, WeightSource, convert, quantise_rows};
+use super::convert::{self, quantise_rows};
+use super::source::{Dtype, SCALE_SUFFIX, TensorView, WeightSource};
 use crate::error::{ModelError, Result};
 use half::{bf16, f16};
 use serde::Deserialize;
@@ -67,10 +69,11 @@ impl<'de> Deserialize<'de> for Header {
 }
 
 impl<'a> SafeTensors<'a> {
-    /// Read the header of `bytes`, a whole file; `file` names it in messages.
+    /// Reads the header of `bytes`, a whole file; `file` names it in messages.
     ///
-    /// Errors: truncated, not JSON, an unknown element type, a shape that does not give the bytes that the offsets
-    /// span, overlaps, gaps, bytes left over, names that occur twice.
+    /// # Errors
+    /// [`ModelError::File`]: truncated, not JSON, an unknown element type, a shape that does not fit the bytes that the
+    /// offsets span, overlaps, gaps, bytes left over, names that occur twice.
     pub fn parse(file: &str, bytes: &'a [u8]) -> Result<Self> {
         let fail = |what: String| ModelError::File { file: file.to_string(), what };
         if bytes.is_empty() {
@@ -205,13 +208,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Add a tensor as f32. Like all that add floats, an error for NaN, infinities and a length other than the shape's.
+    /// Adds a tensor as f32.
+    ///
+    /// # Errors
+    /// As for all floats: NaN, infinities, a length that is not the shape's, a name that is taken.
     pub fn f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         convert::all_finite(name, values)?;
         self.add(name, Dtype::F32, shape, convert::to_bytes(values))
     }
 
-    /// Add a tensor as f16, rounded to nearest; an error where a value is beyond the largest f16 (65,504).
+    /// Adds a tensor as f16, rounded to nearest.
+    ///
+    /// # Errors
+    /// As [`Writer::f32`], and a value beyond the largest f16 (65,504).
     pub fn f16(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         let narrow: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
         if let Some(index) = narrow.iter().position(|v| !v.is_finite()) {
@@ -220,7 +229,10 @@ impl Writer {
         self.add(name, Dtype::F16, shape, convert::to_bytes(&narrow))
     }
 
-    /// Add a tensor as bf16, rounded to nearest.
+    /// Adds a tensor as bf16, rounded to nearest.
+    ///
+    /// # Errors
+    /// As [`Writer::f32`].
     pub fn bf16(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         let narrow: Vec<bf16> = values.iter().map(|&v| bf16::from_f32(v)).collect();
         if let Some(index) = narrow.iter().position(|v| !v.is_finite()) {
@@ -229,7 +241,10 @@ impl Writer {
         self.add(name, Dtype::Bf16, shape, convert::to_bytes(&narrow))
     }
 
-    /// Add a tensor as int8 with one f32 scale per outermost index, in `{name}.scale` (see [`quantise_rows`]).
+    /// Adds a tensor as int8 with one f32 scale per outermost index, in `{name}.scale` (see [`quantise_rows`]).
+    ///
+    /// # Errors
+    /// As [`Writer::f32`].
     pub fn i8_rows(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         convert::all_finite(name, values)?;
         let rows = shape.first().copied().unwrap_or(1);
@@ -243,7 +258,10 @@ impl Writer {
         self.f32(&format!("{name}{SCALE_SUFFIX}"), &[rows], &scales)
     }
 
-    /// Add an i32 tensor.
+    /// Adds an i32 tensor.
+    ///
+    /// # Errors
+    /// A length that is not the shape's, a name that is taken.
     pub fn i32(&mut self, name: &str, shape: &[usize], values: &[i32]) -> Result<()> {
         self.add(name, Dtype::I32, shape, convert::to_bytes(values))
     }
@@ -286,7 +304,7 @@ fn header(metadata: &BTreeMap<String, String>, list: &[(&str, Dtype, &[usize], u
 }
 
 /// Writes all tensors of `source` as they are, one by one, without a copy of them all in memory. The bytes depend only
-/// on what the source holds. `done` hears the bytes written so far and those of the whole file.
+/// on what the source holds. `done` is called with the bytes written so far and those of the whole file.
 ///
 /// # Errors
 /// [`ModelError::NonFinite`] for floats that are NaN or infinite, [`ModelError::Write`] when `out` refuses.

@@ -1,10 +1,10 @@
 //! Checkpoints of V-JEPA 2: those on the model hub (names of `VJEPA2Model` and `VJEPA2ForVideoClassification`) and the
 //! authors' `.pt` files (`facebookresearch/vjepa2`).
 
-use super::remap::missing;
-use super::{Remapped, TensorView, WeightSource, check};
-use crate::config::{TensorSpec, Vjepa2Config};
 use crate::error::{ModelError, Result};
+use crate::formats::{Remapped, TensorView, WeightSource, check, missing};
+use crate::spec::TensorSpec;
+use crate::vjepa2::Vjepa2Config;
 use std::borrow::Cow;
 
 /// What a checkpoint of V-JEPA 2 holds beside the encoder.
@@ -39,7 +39,7 @@ impl Vjepa2Parts {
 }
 
 /// A checkpoint of the model hub under the names of the base model: without the `vjepa2.` that classifiers put before
-/// them. Held against `config`.
+/// them. Checked against `config`.
 ///
 /// # Errors
 /// [`ModelError::WeightMismatch`] when tensors are missing, unexpected or of another shape.
@@ -65,17 +65,18 @@ fn unwrapped(name: &str) -> &str {
 }
 
 /// The authors' checkpoint under the names of `VJEPA2Model`: the encoder of `entry` (`encoder`, the one trained by
-/// gradients, or `target_encoder`, its moving average, which their evaluations use) and the predictor where there is one.
+/// gradients, or `target_encoder`, its moving average, which their evaluations use) and the predictor where there is
+/// one.
 ///
 /// Fused `qkv` matrices are split into query, key and value, and the mask tokens stacked into one tensor.
 ///
 /// # Errors
-/// When there is no such entry, or a tensor of it has no place in V-JEPA 2.
+/// When there is no such entry, or it holds a tensor that has no place in V-JEPA 2.
 pub fn official_vjepa2<'a>(source: &'a (impl WeightSource + ?Sized), entry: &str) -> Result<Remapped<'a>> {
     let mut out = Remapped::new();
     let mut masks: Vec<(usize, TensorView<'a>)> = Vec::new();
     let mut found = false;
-    // The predictor of V-JEPA 2-AC is another one; its files still hold the encoder.
+    // V-JEPA 2-AC has another kind of predictor; its files still hold the encoder.
     let action_conditioned =
         source.names().iter().any(|n| n.starts_with("predictor.") && n.contains("action_encoder."));
     for full in source.names() {
@@ -107,7 +108,7 @@ fn shown(entries: &[String]) -> String {
     if entries.is_empty() { "none".into() } else { entries[..entries.len().min(12)].join(", ") }
 }
 
-/// The name in the file beside what is wrong with it.
+/// The error with the tensor's name in the file.
 fn within(full: &str, error: ModelError) -> ModelError {
     match error {
         ModelError::File { what, .. } => ModelError::Checkpoint { file: format!("tensor `{full}`"), what },
@@ -188,17 +189,19 @@ fn stack_mask_tokens<'a>(out: &mut Remapped<'a>, mut masks: Vec<(usize, TensorVi
 
 /// The configuration that an authors' checkpoint has by the shapes of its tensors, which hold no `config.json`.
 ///
-/// `crop_size` is in no shape and must be said (256, or 384 for the model of that resolution). The number of heads is
-/// not either: it is that of the published model of the same width, else one head for each 64 channels (predictor: 32).
+/// No shape tells `crop_size`, so it must be given (256, or 384 for the model of that resolution). Nor does one tell
+/// the number of heads: it is that of the published model of the same width, else one for each 64 channels (predictor:
+/// 32).
 ///
 /// # Errors
-/// When tensors are missing or their shapes are of no V-JEPA 2.
+/// When tensors are missing, or their shapes are not those of a V-JEPA 2.
 pub fn official_config(weights: &Remapped<'_>, crop_size: usize) -> Result<Vjepa2Config> {
     let shape = |name: &str| weights.tensor(name).map(|t| t.shape.to_vec()).ok_or_else(|| missing(name));
     let patches = shape("encoder.embeddings.patch_embeddings.proj.weight")?;
     let &[hidden_size, in_chans, tubelet_size, patch_size, _] = patches.as_slice() else {
-        let what =
-            format!("the patch embedding has the shape {patches:?}, five axes are expected: a model of pictures?");
+        let what = format!(
+            "the patch embedding has the shape {patches:?}, five axes are expected; is it a model of still pictures?"
+        );
         return Err(ModelError::Checkpoint { file: "V-JEPA 2".into(), what });
     };
     let depth =

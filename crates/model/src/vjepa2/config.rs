@@ -1,11 +1,13 @@
 //! Configuration of the V-JEPA 2 encoder (and of its masked-latent predictor).
 
-use super::{Check, MAX_LAYERS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse};
-use crate::error::Result;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// `config.json` of `VJEPA2Model` (transformers, `models/vjepa2/configuration_vjepa2.py`). A key that is absent takes the
-/// reference's default, which is ViT-L at 256²; keys that are not listed here are ignored.
+use crate::error::Result;
+use crate::spec::{Check, MAX_LAYERS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse, parse_value};
+
+/// `config.json` of `VJEPA2Model` (transformers, `models/vjepa2/configuration_vjepa2.py`). A key that is absent takes
+/// the reference's default, which is ViT-L at 256²; keys that are not listed here are ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Vjepa2Config {
@@ -65,8 +67,8 @@ pub struct Vjepa2Config {
     pub conv_stem: Option<ConvStemConfig>,
 }
 
-/// Which patch grid turns a token's number into its frame, row and column. The two agree on square inputs of `crop_size`;
-/// on others they give the same weights different positions, and so different results.
+/// Which patch grid turns a token's number into its frame, row and column. The two agree on square inputs of
+/// `crop_size`; on others they give the same weights different positions, and so different results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -87,8 +89,9 @@ impl PositionGrid {
 /// Convolutions on every frame before the tubelet embedding. Layer i is a strided convolution, `residual[i]` units
 /// `x + conv(GELU(norm(x)))`, then a norm over channels and exact GELU.
 ///
-/// Padding is (kernel − 1)/2 and each layer divides height and width by `stride`. The strides multiply to `patch_size`, so
-/// that the token grid is the one without a stem; the tubelet embedding is then one linear map per frame of a tubelet.
+/// Padding is (kernel − 1)/2 and each layer divides height and width by `stride`. The strides multiply to `patch_size`,
+/// so that the token grid is the one without a stem; the tubelet embedding is then one linear map per frame of a
+/// tubelet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvStemConfig {
@@ -193,9 +196,22 @@ impl Vjepa2Config {
         Self { crop_size: 384, ..Self::vit_giant() }
     }
 
-    /// Parse a `config.json` and [`validate`](Self::validate) it.
+    /// Parses a `config.json` and [`validate`](Self::validate)s it.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config), with line and column where the JSON is at fault.
     pub fn from_json(json: &str) -> Result<Self> {
         let config: Self = parse("vjepa2", json)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// [`from_json`](Self::from_json) of JSON that is parsed already.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config).
+    pub fn from_value(json: &Value) -> Result<Self> {
+        let config: Self = parse_value("vjepa2", json)?;
         config.validate()?;
         Ok(config)
     }
@@ -242,7 +258,10 @@ impl Vjepa2Config {
         (t, height / self.patch_size.max(1), width / self.patch_size.max(1))
     }
 
-    /// Check sizes, divisibility and that nothing unsupported is asked for.
+    /// Checks sizes, divisibility and that nothing unsupported is asked for.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config) with the key at fault.
     pub fn validate(&self) -> Result<()> {
         let c = Check("vjepa2");
         c.model_type(self.model_type.as_deref(), "vjepa2")?;

@@ -1,14 +1,23 @@
-//! Configuration of Qwen 3 models, the backbones of Qwen3-Embedding.
+//! Qwen 3, the backbone of Qwen3-Embedding, as a Y-Encoder.
 
-use super::decoder::{DecoderLayerSpec, DecoderSpec};
-use super::rope::RawRope;
-use super::{Check, MAX_LAYERS, Rope, TensorSpec, parameter_count, parse};
-use crate::error::{ModelError, Result};
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use vljepa_tensor::{Activation, ops::NormWeight};
+use serde_json::Value;
+use vljepa_tensor::ops::NormWeight;
+use vljepa_tensor::{Activation, Device};
 
-/// `config.json` of `Qwen3Model`. A key that is absent takes the reference's default; others are ignored. The rotary base
-/// is read from either spelling (`rope_theta`, or `rope_parameters`) and written as `rope_parameters`.
+use crate::decoder::{DecoderLayerSpec, DecoderSpec};
+use crate::decoder_encoder::{DecoderEncoder, DecoderSizes};
+use crate::error::{ModelError, Result};
+use crate::param::{Builder, ParamSource};
+use crate::rope::{RawRope, Rope};
+use crate::spec::{Check, MAX_LAYERS, TensorSpec, parameter_count, parse, parse_value};
+use crate::text_encoder::{Architecture, Facts, Pooling, TextEncoder};
+use crate::tokenizer::SpecialTokens;
+
+/// `config.json` of `Qwen3Model`. A key that is absent takes the reference's default; others are ignored. The rotary
+/// base is read from either spelling (`rope_theta`, or `rope_parameters`) and written as `rope_parameters`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawQwen3", into = "RawQwen3")]
 pub struct Qwen3Config {
@@ -169,15 +178,32 @@ impl Qwen3Config {
         }
     }
 
-    /// Parse a `config.json` and [`validate`](Self::validate) it.
+    /// Parses a `config.json` and [`validate`](Self::validate)s it.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`], with line and column where the JSON is at fault.
     pub fn from_json(json: &str) -> Result<Self> {
-        let raw: RawQwen3 = parse("qwen3", json)?;
+        Self::of_raw(parse("qwen3", json)?)
+    }
+
+    /// [`from_json`](Self::from_json) of JSON that is parsed already.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`].
+    pub fn from_value(json: &Value) -> Result<Self> {
+        Self::of_raw(parse_value("qwen3", json)?)
+    }
+
+    fn of_raw(raw: RawQwen3) -> Result<Self> {
         let config = Self::try_from(raw)?;
         config.validate()?;
         Ok(config)
     }
 
-    /// Check sizes, divisibility and that nothing unsupported is asked for.
+    /// Checks sizes, divisibility and that nothing unsupported is asked for.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] with the key at fault.
     pub fn validate(&self) -> Result<()> {
         let c = Check("qwen3");
         c.size("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS)?;
@@ -193,7 +219,8 @@ impl Qwen3Config {
         c.parameters(&self.tensors())
     }
 
-    /// Tensors under the names of the embedding release, which have no `model.` before them; the output layer is left out.
+    /// Tensors under the names of the embedding release, which have no `model.` before them; the output layer is left
+    /// out.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         self.decoder().tensors("", self.vocab_size)
     }
@@ -203,7 +230,7 @@ impl Qwen3Config {
         parameter_count(&self.tensors())
     }
 
-    pub(crate) fn decoder(&self) -> DecoderSpec {
+    fn decoder(&self) -> DecoderSpec {
         DecoderSpec {
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
@@ -219,5 +246,86 @@ impl Qwen3Config {
             causal: true,
             layers: vec![DecoderLayerSpec { rope: self.rope, window: None }; self.num_hidden_layers],
         }
+    }
+
+    /// The encoder, from parameters named `{prefix}embed_tokens.weight`, `{prefix}layers.{i}.…`, `{prefix}norm.weight`.
+    fn encoder(&self, b: &mut Builder<'_>, prefix: &str) -> Result<DecoderEncoder> {
+        let sizes = DecoderSizes {
+            vocab_size: self.vocab_size,
+            max_tokens: self.max_position_embeddings,
+            embedding_scale: 1.0,
+        };
+        DecoderEncoder::new(b, prefix, self.decoder(), sizes)
+    }
+}
+
+impl Architecture for Qwen3Config {
+    fn facts() -> &'static Facts {
+        &Facts {
+            title: "Qwen 3",
+            model_type: "qwen3",
+            pooling: Pooling::Last,
+            // As Qwen3-Embedding frames; files of the language models add nothing.
+            special_tokens: SpecialTokens::Around { before: &[], after: &["<|endoftext|>"] },
+            token_embedding: "embed_tokens.weight",
+            prefix: "model.",
+            ignored: &["lm_head."],
+        }
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn num_hidden_layers(&self) -> usize {
+        self.num_hidden_layers
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn max_position_embeddings(&self) -> usize {
+        self.max_position_embeddings
+    }
+
+    fn attention_width(&self) -> usize {
+        self.num_attention_heads * self.head_dim
+    }
+
+    fn pad_token_id(&self) -> u32 {
+        let known = if self.vocab_size > END_OF_TEXT as usize { END_OF_TEXT } else { 0 };
+        self.pad_token_id.unwrap_or(known)
+    }
+
+    fn tensors(&self) -> Vec<TensorSpec> {
+        self.tensors()
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.validate()
+    }
+
+    fn build(&self, b: &mut Builder<'_>, prefix: &str) -> Result<Arc<dyn TextEncoder>> {
+        Ok(Arc::new(self.encoder(b, prefix)?))
+    }
+}
+
+/// `<|endoftext|>`, with which the tokenizer pads.
+const END_OF_TEXT: u32 = 151_643;
+
+impl DecoderEncoder {
+    /// Qwen 3 alone; as [`DecoderEncoder::load_gemma3`].
+    ///
+    /// # Errors
+    /// An invalid configuration, and what the source reports.
+    pub fn load_qwen3(
+        device: &Device,
+        config: &Qwen3Config,
+        source: &mut dyn ParamSource,
+        prefix: &str,
+    ) -> Result<Self> {
+        config.validate()?;
+        config.encoder(&mut Builder::new(device, source), prefix)
     }
 }

@@ -1,11 +1,13 @@
 //! Configuration of a whole VL-JEPA: the `config.json` of a model folder.
 
-use super::{
-    Check, LlamaConfig, MAX_ROWS, MAX_WIDTH, Specs, TensorSpec, Vjepa2Config, YEncoderConfig, parameter_count, parse,
-    renamed,
-};
-use crate::error::Result;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::llama::LlamaConfig;
+use crate::spec::{Check, MAX_ROWS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse, parse_value, renamed};
+use crate::vjepa2::Vjepa2Config;
+use crate::y_encoder::{YEncoderConfig, default_text_tokens};
 
 /// Most members of an ensemble.
 const MAX_MEMBERS: usize = 64;
@@ -14,7 +16,8 @@ const MAX_MEMBERS: usize = 64;
 ///
 /// The paper (arXiv 2512.10942) leaves several choices open; each is a key here, with the default that the field's
 /// documentation gives. Keys of ours that are not known are an error, so that a misspelt one does not pass unnoticed;
-/// the embedded `x_encoder`, `predictor.config` and `y_encoder.config` are the checkpoints' own files and may carry more.
+/// the embedded `x_encoder`, `predictor.config` and `y_encoder.config` are the checkpoints' own files and may carry
+/// more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VlJepaConfig {
@@ -46,8 +49,8 @@ pub struct VlJepaConfig {
     /// Longest query, in tokens; longer ones are cut. Paper: 512.
     #[serde(default = "default_text_tokens")]
     pub max_query_tokens: usize,
-    /// Members of an ensemble: X-Encoders with Predictors of this configuration, each with weights of its own, whose unit
-    /// predictions are averaged. Ours; the paper has one.
+    /// Members of an ensemble: X-Encoders with Predictors of this configuration, each with weights of its own, whose
+    /// unit predictions are averaged. Ours; the paper has one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub members: usize,
     /// Texts that predictions are drawn towards. Ours; the paper has none.
@@ -59,12 +62,16 @@ pub struct VlJepaConfig {
 }
 
 /// A memory of text embeddings M (unit rows, `memory.weight`): outside of training the prediction û, of unit length,
-/// becomes (1 − share) û + share · m/‖m‖ with m = softmax(scale · û Mᵀ) M, and so does a target by `text`. What was learned only as telling known things
-/// apart becomes a place among their meanings, which helps with unknown things (ConSE, arXiv 1312.5650; DeCap, arXiv 2303.03032).
+/// becomes (1 − share) û + share · m/‖m‖ with m = softmax(scale · û Mᵀ) M; a target does the same with the numbers of
+/// `text`.
+///
+/// A prediction that was trained only to tell known concepts apart is so placed among their meanings, which helps with
+/// unknown ones (ConSE, arXiv 1312.5650; DeCap, arXiv 2303.03032).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryConfig {
-    /// Number of texts. A training configuration leaves it out (0): the trained model has one for each training concept.
+    /// Number of texts. A training configuration leaves it out (0): the trained model has one for each training
+    /// concept.
     #[serde(default)]
     pub rows: usize,
     /// Factor of the cosines in the softmax.
@@ -74,13 +81,13 @@ pub struct MemoryConfig {
     /// The same for targets; absent: they stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Recall>,
-    /// 1/τ of what the model predicts with the memory; absent: the trained one. A memory brings predictions nearer to
-    /// texts, so that the trained one makes them sound too sure.
+    /// 1/τ for predictions with the memory; absent: the trained one, which is overconfident, since a memory brings
+    /// predictions nearer to texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inv_temperature: Option<f64>,
 }
 
-/// How much of a memory goes into a vector.
+/// How strongly a memory draws a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recall {
@@ -131,7 +138,8 @@ pub struct PredictorConfig {
     /// Token that fills short queries. Not stated (Llama has none): any, since pads are masked and never pooled.
     #[serde(default)]
     pub query_pad_id: u32,
-    /// Query where none is given (query-free pretraining, zero-shot classification). Not stated: empty, no tokens at all.
+    /// Query where none is given (query-free pretraining, zero-shot classification). Not stated: empty, no tokens at
+    /// all.
     #[serde(default)]
     pub default_query: String,
 }
@@ -146,7 +154,7 @@ pub enum Positions {
     Contiguous,
 }
 
-/// Temperature τ of the InfoNCE loss; similarities are multiplied by 1/τ. Nothing of it is stated in the paper.
+/// Temperature τ of the InfoNCE loss; similarities are multiplied by 1/τ. The paper states none of this.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TemperatureConfig {
@@ -181,7 +189,8 @@ impl CropStart {
     }
 }
 
-/// Resize the short side, cut the centre, scale to 0..1, subtract the mean, divide by the deviation (V-JEPA 2's recipe).
+/// Resize the short side, cut the centre, scale to 0..1, subtract the mean, divide by the deviation (V-JEPA 2's
+/// recipe).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Preprocessing {
@@ -195,7 +204,8 @@ pub struct Preprocessing {
     pub mean: [f32; 3],
     /// Per channel.
     pub std: [f32; 3],
-    /// Whether shrinking averages over the covered pixels (transformers) or samples bilinearly (the authors' evaluation).
+    /// Whether shrinking averages over the covered pixels (transformers) or samples bilinearly (the authors'
+    /// evaluation).
     pub antialias: bool,
     /// Where the cut begins when the margin is an odd number of pixels.
     #[serde(skip_serializing_if = "CropStart::is_down")]
@@ -226,10 +236,6 @@ impl Default for Preprocessing {
 
 fn default_embedding_dim() -> usize {
     1536
-}
-
-pub(super) fn default_text_tokens() -> usize {
-    512
 }
 
 fn default_predictor_layers() -> usize {
@@ -269,14 +275,30 @@ impl VlJepaConfig {
         }
     }
 
-    /// Parse a `config.json` and [`validate`](Self::validate) it.
+    /// Parses a `config.json` and [`validate`](Self::validate)s it.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config), with line and column where the JSON is at fault.
     pub fn from_json(json: &str) -> Result<Self> {
         let config: Self = parse("vljepa", json)?;
         config.validate()?;
         Ok(config)
     }
 
+    /// [`from_json`](Self::from_json) of JSON that is parsed already.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config).
+    pub fn from_value(json: &Value) -> Result<Self> {
+        let config: Self = parse_value("vljepa", json)?;
+        config.validate()?;
+        Ok(config)
+    }
+
     /// The text of a `config.json`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config) for a number that JSON cannot hold.
     pub fn to_json(&self) -> Result<String> {
         match serde_json::to_string_pretty(self) {
             Ok(text) => Ok(text + "\n"),
@@ -299,7 +321,10 @@ impl VlJepaConfig {
         self.preprocessing.frames.unwrap_or(self.x_encoder.frames_per_clip)
     }
 
-    /// Check every part and that the parts fit together.
+    /// Checks every part, and that the parts fit together.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config) with the key at fault.
     pub fn validate(&self) -> Result<()> {
         let c = Check("vljepa");
         if self.format_version != 1 {
@@ -391,7 +416,8 @@ impl VlJepaConfig {
     }
 
     /// Tensors of a model folder: the checkpoints' names under `x_encoder.`, `predictor.` and `y_encoder.`, the
-    /// projections, further members of an ensemble, `logit_scale` = ln(1/τ), and `memory.weight` where there is a memory.
+    /// projections, further members of an ensemble, `logit_scale` = ln(1/τ), and `memory.weight` where there is a
+    /// memory.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut s = Specs::default();
         let member = self.member_tensors();

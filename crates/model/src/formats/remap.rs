@@ -1,11 +1,11 @@
 //! Tensors of other sources under other names.
 
-use super::{Dtype, TensorView, WeightSource};
+use super::source::{Dtype, TensorView, WeightSource};
 use crate::error::{ModelError, Result, WeightMismatch};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Tensors borrowed from other sources, each under a name of its own.
+/// Tensors borrowed from other sources, under new names.
 #[derive(Debug, Default)]
 pub struct Remapped<'a> {
     tensors: BTreeMap<String, Entry<'a>>,
@@ -14,8 +14,8 @@ pub struct Remapped<'a> {
 /// Element type, shape, elements.
 type Entry<'a> = (Dtype, Vec<usize>, Cow<'a, [u8]>);
 
-/// An error for a tensor that is not there.
-pub(super) fn missing(name: impl Into<String>) -> ModelError {
+/// The error for a tensor that is not there.
+pub(crate) fn missing(name: impl Into<String>) -> ModelError {
     let report = WeightMismatch { missing: vec![name.into()], ..Default::default() };
     ModelError::WeightMismatch(Box::new(report))
 }
@@ -44,10 +44,10 @@ impl<'a> Remapped<'a> {
         self.insert(name.into(), tensor.dtype, tensor.shape.to_vec(), Cow::Borrowed(tensor.bytes))
     }
 
-    /// Adds a tensor of other bytes or another shape; `bytes` holds its elements row-major.
+    /// Adds a tensor that no source holds as it is; `bytes` are its elements, row-major.
     ///
     /// # Errors
-    /// When there is one of that name already, or the bytes are not those of the shape.
+    /// When there is one of that name already, or the bytes do not fit the shape.
     pub fn insert(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: Cow<'a, [u8]>) -> Result<()> {
         let fail = |what: String| Err(ModelError::File { file: "being converted".into(), what });
         let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
@@ -64,13 +64,13 @@ impl<'a> Remapped<'a> {
     /// Adds the `part`-th of `parts` equal runs of rows of a tensor.
     ///
     /// # Errors
-    /// When the rows do not divide, and as [`Remapped::insert`].
+    /// When the rows cannot be divided so, and as [`Remapped::insert`].
     pub fn add_rows(&mut self, name: String, tensor: &TensorView<'a>, part: usize, parts: usize) -> Result<()> {
         let mut shape = tensor.shape.to_vec();
         match shape.first_mut() {
             Some(rows) if part < parts && rows.is_multiple_of(parts) => *rows /= parts,
             _ => {
-                let what = format!("`{name}`: {:?} does not divide into {parts} runs of rows", tensor.shape);
+                let what = format!("`{name}`: {:?} cannot be divided into {parts} equal runs of rows", tensor.shape);
                 return Err(ModelError::File { file: "being converted".into(), what });
             }
         }

@@ -5,22 +5,22 @@
 
 use super::archive::Archive;
 use super::pickle::{self, Pickle, Value};
-use super::{Dtype, TensorView, WeightSource};
+use super::source::{Dtype, TensorView, WeightSource};
 use crate::error::{ModelError, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
-/// Nesting of dicts and lists in which tensors are looked for.
+/// Deepest nesting of dicts and lists.
 const MAX_DEPTH: usize = 64;
-/// Values that are visited in looking for tensors: containers can be shared, and so be many more than there are bytes.
+/// Most values that are visited: containers can be shared, so that there can be many more values than bytes.
 const MAX_VISITS: usize = 1 << 22;
-/// Bytes of all names together.
+/// Most bytes of all names together.
 const MAX_NAMES: usize = 1 << 28;
 /// The first bytes of the format before PyTorch 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
 const LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
 
-/// A value of a checkpoint that is no tensor.
+/// A value of a checkpoint that is not a tensor.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum PtValue {
@@ -46,7 +46,7 @@ pub struct PtFile<'a> {
     tensors: BTreeMap<String, Entry<'a>>,
     values: BTreeMap<String, PtValue>,
     opaque: BTreeMap<String, String>,
-    /// Places in the archive of all that was read.
+    /// Indices of the archive's members that were read.
     members: Vec<usize>,
 }
 
@@ -55,9 +55,9 @@ struct Entry<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
     strides: Vec<usize>,
-    /// From the first element on.
+    /// Those of the storage, from the first element on.
     bytes: &'a [u8],
-    /// The elements in their order, where those of the storage are in another; made when asked for.
+    /// The elements in row-major order, where the storage has another; made on first use.
     gathered: Option<OnceLock<Vec<u8>>>,
 }
 
@@ -65,15 +65,15 @@ impl<'a> PtFile<'a> {
     /// Reads the pickle of `bytes`, a whole file; `file` names it in messages.
     ///
     /// # Errors
-    /// [`ModelError::Checkpoint`]: no such archive, truncated, compressed or encrypted, a pickle that is damaged or does
-    /// more than `torch.save` writes, tensors that reach beyond their storage.
+    /// [`ModelError::Checkpoint`]: no such archive, truncated, compressed or encrypted, a pickle that is damaged or
+    /// does more than `torch.save` writes, tensors that reach beyond their storage.
     pub fn parse(file: &str, bytes: &'a [u8]) -> Result<Self> {
         let fail = |what: String| ModelError::Checkpoint { file: file.to_string(), what };
         if bytes.is_empty() {
             return Err(fail("the file is empty".into()));
         }
         if bytes.starts_with(LEGACY) {
-            return Err(fail("the format before PyTorch 1.6; load it there and save it again with a newer one".into()));
+            return Err(fail("a file of the format before PyTorch 1.6; load it in PyTorch and save it again".into()));
         }
         if !bytes.starts_with(b"PK") {
             return Err(fail("not a zip archive; is this a file that torch.save wrote?".into()));
@@ -89,7 +89,7 @@ impl<'a> PtFile<'a> {
             members.push(at);
             if order != b"little" {
                 let order = String::from_utf8_lossy(&order[..order.len().min(16)]).into_owned();
-                return Err(fail(format!("byte order {order:?}; little-endian files are read")));
+                return Err(fail(format!("byte order {order:?}; only little-endian files are read")));
             }
         }
         let pickle = pickle::read(pickle_bytes).map_err(fail)?;
@@ -142,11 +142,11 @@ impl<'a> PtFile<'a> {
         out
     }
 
-    /// Reads everything once and holds it against the checksums of the archive.
+    /// Reads everything once and compares it with the checksums of the archive.
     ///
     /// # Errors
-    /// [`ModelError::Checkpoint`] where they differ. They also do for files that were written with checksums switched off
-    /// (`torch.serialization.set_crc32_options(False)`).
+    /// [`ModelError::Checkpoint`] where they differ, as they also do in files that were written with checksums switched
+    /// off (`torch.serialization.set_crc32_options(False)`).
     pub fn verify(&self) -> Result<()> {
         let fail = |what: String| ModelError::Checkpoint { file: self.file.clone(), what };
         let mut archive = Archive::open(self.data).map_err(fail)?;
@@ -184,7 +184,7 @@ fn gather(entry: &Entry<'_>) -> Vec<u8> {
     let count: usize = entry.shape.iter().product();
     let mut out = Vec::with_capacity(count * size);
     let mut index = vec![0; entry.shape.len()];
-    // Strides of axes of one element may be anything, so sums wrap until they are taken back.
+    // The stride of an axis of one element may be any number: sums may wrap, and wrap back.
     let mut at = 0usize;
     for _ in 0..count {
         out.extend_from_slice(&entry.bytes[at * size..(at + 1) * size]);
@@ -201,11 +201,11 @@ fn gather(entry: &Entry<'_>) -> Vec<u8> {
     out
 }
 
-/// Place in the archive, and bytes, of the storages read so far, by key.
+/// Index in the archive, and bytes, of the storages read so far, by key.
 type Storages<'a> = HashMap<&'a str, (usize, &'a [u8])>;
 
 impl<'a> Archive<'a> {
-    /// A tensor of the pickle with its bytes, held against its storage.
+    /// A tensor of the pickle with its bytes, after a check that they lie within its storage.
     fn tensor(&mut self, pickle: &Pickle<'a>, index: usize, seen: &mut Storages<'a>) -> Result<Entry<'a>, String> {
         let raw = &pickle.tensors[index];
         let storage = &pickle.storages[raw.storage];
@@ -265,13 +265,13 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Finds the tensors in nested containers, in the order that their names are to have.
+/// Finds the tensors in nested containers, and gives them their names.
 struct Walk<'p, 'a> {
     pickle: &'p Pickle<'a>,
     out: PtFile<'a>,
     visits: usize,
     names: usize,
-    /// Names and places in the pickle's table.
+    /// Names, and indices in the pickle's table of tensors.
     found: Vec<(String, usize)>,
 }
 
@@ -298,7 +298,7 @@ impl Walk<'_, '_> {
                         Value::Str(text) => text.to_string(),
                         Value::Int(n) => n.to_string(),
                         Value::Bool(b) => b.to_string(),
-                        // Entries whose key is no name cannot be asked for.
+                        // An entry whose key is no name cannot be asked for.
                         _ => continue,
                     };
                     self.value(value, below(&part), depth + 1)?;

@@ -1,18 +1,18 @@
 //! A reader of pickles as data: the opcodes that `torch.save` writes, and no calls.
 //!
-//! Opcodes: CPython's `pickletools`. Of all that a pickle may name, only the functions in `Machine::call` mean anything here,
-//! and what they mean is written there; any other name stays a name ([`Value::Opaque`] when it is called).
+//! Opcodes: CPython's `pickletools`. Of all that a pickle may name, only the functions in `Machine::call` mean anything
+//! here, and what they mean is written there; any other name stays a name ([`Value::Opaque`] when it is called).
 //! Strings borrow from the input. Lists, tuples and dicts live in tables and are referred to by number, so that nothing
 //! recurses, whatever the nesting, and a list that holds itself is harmless.
 
 mod torch;
 
-use super::Dtype;
+use super::source::Dtype;
 use std::collections::HashMap;
 
-/// Pickles of checkpoints have some megabytes; the tensors are elsewhere.
+/// Most bytes of a pickle. Those of checkpoints have a few megabytes; the elements are in files of their own.
 pub(super) const MAX_BYTES: usize = 64 << 20;
-/// Items on the stack, entries of the memo, and items in all containers together.
+/// Most items on the stack, entries of the memo, and items in all containers together.
 const MAX_ITEMS: usize = 1 << 22;
 
 /// One value of a pickle.
@@ -46,7 +46,7 @@ pub(super) struct Storage<'a> {
     pub(super) count: usize,
 }
 
-/// A view of a storage. Sizes are not yet held against it.
+/// A view of a storage. Its sizes are not yet checked against the storage.
 #[derive(Clone, Debug)]
 pub(super) struct RawTensor {
     pub(super) storage: usize,
@@ -134,7 +134,7 @@ impl<'a> Machine<'a> {
     }
 
     fn u64(&mut self) -> Step<usize> {
-        usize::try_from(u64::from_le_bytes(self.fixed()?)).map_err(|_| "a length beyond this machine's".into())
+        usize::try_from(u64::from_le_bytes(self.fixed()?)).map_err(|_| "a length beyond the address space".into())
     }
 
     fn text(&mut self, n: usize) -> Step<&'a str> {
@@ -204,7 +204,7 @@ impl<'a> Machine<'a> {
         self.count(values.len())?;
         match self.top()? {
             Value::List(i) => self.out.lists[i].extend(values),
-            // A set or a class of its own: what it holds is not asked for.
+            // A set or an object of some class, whose items nothing here needs.
             Value::Opaque(..) => {}
             other => return Err(format!("items for {}", kind(&other))),
         }

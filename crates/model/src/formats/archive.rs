@@ -1,23 +1,25 @@
 //! The zip archive of a PyTorch checkpoint.
 //!
-//! The `zip` crate reserves memory for as many files as a directory claims, and looks for another directory where the
-//! last one is damaged. So the directory is looked at before, and everything ahead of it hidden while it is read.
+//! The `zip` crate reserves memory for as many files as a directory claims, and searches for another directory where
+//! the last one is damaged. So the directory is checked first, and everything before it is hidden while the crate reads
+//! it.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-/// Bytes of the directory; each tensor takes some hundred.
+/// Most bytes of a directory; each tensor takes about a hundred.
 const MAX_DIRECTORY: usize = 16 << 20;
-/// Bytes of a directory's entry without its names.
+/// Bytes of an entry of the directory without its names.
 const ENTRY: usize = 46;
-/// Bytes of the record at the end of an archive, of the 64-bit record, and of what says where that is.
+/// Bytes of the record at the end of an archive, of its 64-bit form, and of the locator of the latter.
 const END: usize = 22;
 const END_64: usize = 56;
 const LOCATOR: usize = 20;
 
-/// Where the directory starts. There is one, at the end, and the number of files that it claims has room in it.
+/// Where the directory starts, after a check that there is one alone, at the end, with room for the files that it
+/// claims.
 fn directory(data: &[u8]) -> Result<usize, String> {
     let number = |at: usize, len: usize| -> Option<u64> {
         let mut wide = [0; 8];
@@ -43,7 +45,7 @@ fn directory(data: &[u8]) -> Result<usize, String> {
     }
     for (at, signature) in directory.windows(4).enumerate() {
         match signature {
-            b"PK\x05\x06" if start + at != end => return Err("a zip archive with several directories".into()),
+            b"PK\x05\x06" if start + at != end => return Err("the zip archive has several directories".into()),
             b"PK\x06\x06" if at + END_64 <= directory.len() => {
                 let files = number(start + at + 32, 8).unwrap_or(u64::MAX);
                 if files > (directory.len() / ENTRY) as u64 {
@@ -56,7 +58,7 @@ fn directory(data: &[u8]) -> Result<usize, String> {
     Ok(start)
 }
 
-/// The file, with zeros ahead of a place.
+/// The file; what lies before `from` reads as zeros.
 pub(super) struct Window<'a> {
     data: &'a [u8],
     at: u64,
@@ -92,7 +94,7 @@ pub(super) struct Archive<'a> {
     data: &'a [u8],
     pub(super) zip: zip::ZipArchive<Window<'a>>,
     pub(super) names: HashMap<String, usize>,
-    /// The one folder, with its slash.
+    /// The one folder at the root, with its slash.
     pub(super) prefix: String,
 }
 
@@ -112,18 +114,20 @@ impl<'a> Archive<'a> {
                 let prefix = prefix.to_string();
                 Ok(Archive { data, zip, names, prefix })
             }
-            (Some(_), Some(_)) => Err("a zip archive with several `data.pkl`; torch.save writes one".into()),
-            _ => Err("a zip archive without `data.pkl` in its folder; is this a file that torch.save wrote?".into()),
+            (Some(_), Some(_)) => Err("the zip archive has several `data.pkl`; torch.save writes one".into()),
+            _ => Err("the zip archive has no `data.pkl` in its folder; is this a file that torch.save wrote?".into()),
         }
     }
 
-    /// Place and bytes of a member of the folder, which must be stored as it is.
+    /// Index and bytes of a member of the folder, which must not be compressed.
     pub(super) fn member(&mut self, name: &str) -> Result<(usize, &'a [u8]), String> {
         let name = format!("{}{name}", self.prefix);
         let Some(&at) = self.names.get(&name) else { return Err(format!("the archive has no `{name}`")) };
         let member = self.zip.by_index(at).map_err(|e| format!("`{name}` is not readable ({e})"))?;
         if member.compression() != zip::CompressionMethod::Stored {
-            return Err(format!("`{name}` is compressed; torch.save does not compress, so pack it again without"));
+            return Err(format!(
+                "`{name}` is compressed, which torch.save never does; pack the archive again without compression"
+            ));
         }
         let (start, size) = (member.data_start(), member.size());
         let end =

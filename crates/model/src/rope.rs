@@ -1,7 +1,7 @@
 //! Rotary position embeddings, half-split, as configurations describe them.
 
-use super::Check;
 use crate::error::{ModelError, Result};
+use crate::spec::Check;
 use serde::{Deserialize, Serialize};
 use vljepa_tensor::ops;
 
@@ -33,7 +33,8 @@ impl Rope {
         Rope { theta, scaling: None }
     }
 
-    /// Inverse frequencies (head_dim / 2) in radians per position: [`ops::rope_half_frequencies`] of this configuration.
+    /// Inverse frequencies (head_dim / 2) in radians per position: [`ops::rope_half_frequencies`] of this
+    /// configuration.
     pub fn inv_freq(&self, head_dim: usize) -> Vec<f32> {
         let scaling = self.scaling.map(|s| ops::Llama3Scaling {
             factor: s.factor,
@@ -44,7 +45,7 @@ impl Rope {
         ops::rope_half_frequencies(head_dim, self.theta, scaling.as_ref())
     }
 
-    pub(super) fn check(&self, c: &Check) -> Result<()> {
+    pub(crate) fn check(&self, c: &Check) -> Result<()> {
         c.number("rope_theta", self.theta, 1.0, 1e12)?;
         if let Some(s) = self.scaling {
             c.number("factor", s.factor, 0.0, 1e6)?;
@@ -59,7 +60,7 @@ impl Rope {
 /// The keys of `rope_parameters` or `rope_scaling` as they stand in the file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct RawRope {
+pub(crate) struct RawRope {
     #[serde(alias = "type", skip_serializing_if = "Option::is_none")]
     rope_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +77,7 @@ pub(super) struct RawRope {
 
 impl RawRope {
     /// The settings with `theta` where the file names none. `llama3` says whether that rule is supported here.
-    pub(super) fn resolve(self, config: &'static str, theta: f64, llama3: bool) -> Result<Rope> {
+    pub(crate) fn resolve(self, config: &'static str, theta: f64, llama3: bool) -> Result<Rope> {
         let theta = self.rope_theta.unwrap_or(theta);
         let scaling = match self.rope_type.as_deref() {
             None | Some("default") => None,

@@ -1,33 +1,11 @@
-//! Configurations: the Hugging Face `config.json` of each part, and ours of a whole VL-JEPA.
+//! What all configurations share: the list of tensors that a model consists of, rules for values, reading JSON.
 //!
-//! Every configuration lists the tensors that its weights consist of (`tensors`), which is what loading checks a file
-//! against and what parameter counts are summed from.
-
-mod bert;
-mod decoder;
-mod gemma3;
-mod llama;
-mod qwen3;
-mod rope;
-mod vjepa2;
-mod vljepa;
-mod y_encoder;
-
-pub use bert::BertConfig;
-pub(crate) use decoder::DecoderSpec;
-pub use gemma3::{AttentionKind, Gemma3Config};
-pub use llama::LlamaConfig;
-pub use qwen3::Qwen3Config;
-pub use rope::{Llama3Scaling, Rope};
-pub use vjepa2::{ConvStemConfig, PositionGrid, StemNorm, Vjepa2Config};
-pub use vljepa::{
-    CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, Recall, TemperatureConfig,
-    VlJepaConfig,
-};
-pub use y_encoder::{DenseConfig, EMBEDDING_GEMMA_PROMPTS, Pooling, TextEncoderConfig, YEncoderConfig, YEncoderKind};
+//! Every configuration lists its tensors (`tensors`): loading checks a file against that list, and parameter counts are
+//! its sum.
 
 use crate::error::{ModelError, Result};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Name and shape of one weight tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,15 +39,15 @@ pub fn renamed(tensors: Vec<TensorSpec>, from: &str, to: &str) -> Vec<TensorSpec
 
 /// Builder for lists of tensors, so that the names read as in the checkpoint.
 #[derive(Default)]
-struct Specs(Vec<TensorSpec>);
+pub(crate) struct Specs(pub(crate) Vec<TensorSpec>);
 
 impl Specs {
-    fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
+    pub(crate) fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
         self.0.push(TensorSpec { name: name.into(), shape: shape.to_vec() });
     }
 
     /// `{name}.weight` (output, input), and `{name}.bias` (output).
-    fn linear(&mut self, name: &str, input: usize, output: usize, bias: bool) {
+    pub(crate) fn linear(&mut self, name: &str, input: usize, output: usize, bias: bool) {
         self.add(format!("{name}.weight"), &[output, input]);
         if bias {
             self.add(format!("{name}.bias"), &[output]);
@@ -77,34 +55,43 @@ impl Specs {
     }
 
     /// `{name}.weight` and `{name}.bias`, both (width).
-    fn layer_norm(&mut self, name: &str, width: usize) {
+    pub(crate) fn layer_norm(&mut self, name: &str, width: usize) {
         self.add(format!("{name}.weight"), &[width]);
         self.add(format!("{name}.bias"), &[width]);
     }
 }
 
-/// Parse JSON; the message carries serde's line and column.
-fn parse<T: DeserializeOwned>(config: &'static str, json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|e| ModelError::Config { config, what: format!("not readable: {e}") })
+fn not_readable(config: &'static str) -> impl Fn(serde_json::Error) -> ModelError {
+    move |e| ModelError::Config { config, what: format!("not readable: {e}") }
 }
 
-/// Rules shared by the configurations; each names the key in its message.
-struct Check(&'static str);
+/// Parses JSON; a message has serde's line and column.
+pub(crate) fn parse<T: DeserializeOwned>(config: &'static str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(not_readable(config))
+}
+
+/// [`parse`] of JSON that is parsed already.
+pub(crate) fn parse_value<T: DeserializeOwned>(config: &'static str, json: &Value) -> Result<T> {
+    T::deserialize(json).map_err(not_readable(config))
+}
+
+/// Rules shared by the configurations; a message names the key at fault.
+pub(crate) struct Check(pub(crate) &'static str);
 
 impl Check {
-    fn fail<T>(&self, what: String) -> Result<T> {
+    pub(crate) fn fail<T>(&self, what: String) -> Result<T> {
         Err(ModelError::Config { config: self.0, what })
     }
 
-    /// 1 ≤ value ≤ limit. The limits are far above every published model and keep products of sizes from overflowing.
-    fn size(&self, key: &str, value: usize, limit: usize) -> Result<()> {
+    /// 1 ≤ value ≤ limit. The limits are far above every published model; they keep products of sizes from overflowing.
+    pub(crate) fn size(&self, key: &str, value: usize, limit: usize) -> Result<()> {
         if value == 0 || value > limit {
             return self.fail(format!("`{key}` is {value}, must be in 1..={limit}"));
         }
         Ok(())
     }
 
-    fn divides(&self, key: &str, value: usize, whole_key: &str, whole: usize) -> Result<()> {
+    pub(crate) fn divides(&self, key: &str, value: usize, whole_key: &str, whole: usize) -> Result<()> {
         if value == 0 || !whole.is_multiple_of(value) {
             return self.fail(format!("`{whole_key}` ({whole}) is not a multiple of `{key}` ({value})"));
         }
@@ -112,7 +99,7 @@ impl Check {
     }
 
     /// low < value ≤ high, finite.
-    fn number(&self, key: &str, value: f64, low: f64, high: f64) -> Result<()> {
+    pub(crate) fn number(&self, key: &str, value: f64, low: f64, high: f64) -> Result<()> {
         if !(value > low && value <= high) {
             return self.fail(format!("`{key}` is {value}, must be above {low} and at most {high}"));
         }
@@ -120,7 +107,7 @@ impl Check {
     }
 
     /// The whole model must stay below 2^40 parameters.
-    fn parameters(&self, tensors: &[TensorSpec]) -> Result<()> {
+    pub(crate) fn parameters(&self, tensors: &[TensorSpec]) -> Result<()> {
         const LIMIT: u64 = 1 << 40;
         let mut total = 0u64;
         for t in tensors {
@@ -132,15 +119,15 @@ impl Check {
         Ok(())
     }
 
-    /// `model_type`, where it is given, must be ours.
-    fn model_type(&self, found: Option<&str>, expected: &str) -> Result<()> {
+    /// `model_type`, where it is given, must be the expected one.
+    pub(crate) fn model_type(&self, found: Option<&str>, expected: &str) -> Result<()> {
         match found {
             Some(t) if t != expected => self.fail(format!("`model_type` is \"{t}\", expected \"{expected}\"")),
             _ => Ok(()),
         }
     }
 
-    fn one_of(&self, key: &str, value: &str, accepted: &[&str]) -> Result<()> {
+    pub(crate) fn one_of(&self, key: &str, value: &str, accepted: &[&str]) -> Result<()> {
         if !accepted.contains(&value) {
             return self.fail(format!("`{key}` is \"{value}\", supported: {}", accepted.join(", ")));
         }
@@ -149,8 +136,8 @@ impl Check {
 }
 
 /// Largest width of anything: hidden sizes, MLPs, embedding dimension.
-const MAX_WIDTH: usize = 1 << 17;
+pub(crate) const MAX_WIDTH: usize = 1 << 17;
 /// Largest number of layers.
-const MAX_LAYERS: usize = 1 << 10;
+pub(crate) const MAX_LAYERS: usize = 1 << 10;
 /// Largest vocabulary or number of positions.
-const MAX_ROWS: usize = 1 << 24;
+pub(crate) const MAX_ROWS: usize = 1 << 24;

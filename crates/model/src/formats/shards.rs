@@ -1,6 +1,7 @@
 //! Weights spread over several safetensors files with an index.
 
-use super::{SafeTensors, TensorView, WeightSource};
+use super::safetensors::SafeTensors;
+use super::source::{TensorView, WeightSource};
 use crate::error::{ModelError, Result};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -14,7 +15,10 @@ pub struct ShardIndex {
 }
 
 impl ShardIndex {
-    /// Parse the index. File names must be plain: an index that points outside its folder is refused.
+    /// Parses the index. File names must be plain: an index that points outside its folder is refused.
+    ///
+    /// # Errors
+    /// [`ModelError::File`].
     pub fn parse(json: &str) -> Result<Self> {
         let index: Self = serde_json::from_str(json).map_err(|e| fail("index", format!("not readable: {e}")))?;
         if index.weight_map.is_empty() {
@@ -74,7 +78,11 @@ pub struct Shards<'a> {
 }
 
 impl<'a> Shards<'a> {
-    /// Parse the files of `index`, given as name → bytes, and check that each tensor is where the index says.
+    /// Reads the headers of the files of `index`, given as name → bytes, and checks that each tensor is where the index
+    /// says.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] when a file is missing or damaged, or does not hold a tensor.
     pub fn open(index: ShardIndex, bytes: &BTreeMap<String, &'a [u8]>) -> Result<Self> {
         let mut files = BTreeMap::new();
         for file in index.files() {

@@ -1,4 +1,5 @@
-//! Folders of sentence-transformers: a text encoder at the root, and modules for pooling, Dense heads and normalisation.
+//! Folders of sentence-transformers: a text encoder at the root, and modules for pooling, Dense heads and
+//! normalisation.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,12 +8,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::{DenseConfig, Pooling, TextEncoderConfig, YEncoderConfig};
+use crate::architectures::{TextEncoderConfig, checkpoint_prefix};
 use crate::error::{ModelError, Result};
-use crate::text_encoder::checkpoint_prefix;
-use crate::weights::{TensorView, WeightSource};
+use crate::formats::{TensorView, WeightSource};
+use crate::text_encoder::Pooling;
+use crate::y_encoder::{DenseConfig, YEncoderConfig};
 
-/// What the files of a sentence-transformers folder say, weights aside.
+/// What the files of a sentence-transformers folder say, the weights aside.
 #[derive(Clone, Debug)]
 pub struct SentenceFolder {
     /// The encoder with its pooling, heads and longest text. The prompt is the folder's default one.
@@ -86,19 +88,15 @@ fn fail<T>(what: String) -> Result<T> {
 }
 
 impl SentenceFolder {
-    /// Reads the folder through `read`, which gives the bytes of a file by its path below the folder, `None` where there is
-    /// none. A folder without `modules.json` is a bare encoder.
+    /// Reads what stands around the encoder of `config`, which the folder's `config.json` describes. `read` gives the
+    /// bytes of a file by its path below the folder, `None` where there is none. A folder without `modules.json` is a
+    /// bare encoder.
     ///
     /// # Errors
     /// [`ModelError::Config`] when a file is missing or not readable, and for modules that are not supported.
-    pub fn parse(read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self> {
-        let root = text(read, "config.json")?;
-        let Some(root) = root else { return fail("`config.json` is missing".into()) };
-        let mut folder = SentenceFolder {
-            config: YEncoderConfig::new(TextEncoderConfig::from_json(&root)?),
-            dense_folders: Vec::new(),
-            prompts: BTreeMap::new(),
-        };
+    pub fn parse(config: TextEncoderConfig, read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self> {
+        let mut folder =
+            SentenceFolder { config: YEncoderConfig::new(config), dense_folders: Vec::new(), prompts: BTreeMap::new() };
         let modules: Option<Vec<Module>> = json(read, "modules.json")?;
         let transformer = |m: &Module| m.kind.rsplit('.').next() == Some("Transformer");
         if modules.as_ref().is_some_and(|modules| !modules.first().is_some_and(transformer)) {
@@ -115,7 +113,7 @@ impl SentenceFolder {
         let config = &mut folder.config;
         let limit: LimitFile = json(read, "sentence_bert_config.json")?.unwrap_or_default();
         let tokenizer: TokenizerFile = json(read, "tokenizer_config.json")?.unwrap_or_default();
-        // Files of tokenizers without a limit say 10^30; a cast saturates.
+        // The file of a tokenizer without a limit says 10^30; the cast saturates.
         let tokenizer = tokenizer.model_max_length.filter(|n| *n >= 1.0).map(|n| n as usize);
         if let Some(limit) = limit.max_seq_length.or(tokenizer) {
             config.max_target_tokens = limit.min(config.config.max_position_embeddings());
@@ -158,7 +156,7 @@ impl SentenceFolder {
                 // The reference's default is tanh.
                 let activation = dense.activation_function.as_deref().unwrap_or("Tanh");
                 if activation.rsplit('.').next() != Some("Identity") || dense.use_residual {
-                    return fail(format!("`{file}`: activation {activation}, supported: Identity without a residual"));
+                    return fail(format!("`{file}`: activation {activation}, supported: Identity without residual"));
                 }
                 self.config.dense.push(DenseConfig {
                     in_features: dense.in_features,

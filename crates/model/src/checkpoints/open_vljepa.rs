@@ -1,15 +1,19 @@
 //! Checkpoints of open-vljepa (`github.com/dion-jy/open-vljepa`) as our model folder.
 //!
-//! Such a file holds `model_state_dict` and the run's `config` (`scripts/train.py`). The X-Encoder is left out, being
-//! frozen; the models that training started from give their configurations. What the run's `config` says about data
-//! becomes our preprocessing: that project scales the short side to `image_size` itself and cuts the centre.
+//! Such a file holds `model_state_dict` and the run's `config` (`scripts/train.py`). It lacks the X-Encoder, which is
+//! frozen, and the configurations of the models that training started from; these come from those models. What the
+//! run's `config` says about data becomes our preprocessing: that project scales the short side to `image_size` and
+//! cuts the centre.
 
-use super::remap::missing;
-use super::{Dtype, PtFile, PtValue, Remapped, TextKind, WeightSource, read_f32};
-use crate::config::{LlamaConfig, PositionGrid, Vjepa2Config};
-use crate::error::{ModelError, Result};
-use serde_json::json;
 use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use crate::architectures::{TextKind, YEncoderKind};
+use crate::error::{ModelError, Result};
+use crate::formats::{Dtype, PtFile, PtValue, Remapped, WeightSource, missing, read_f32};
+use crate::llama::LlamaConfig;
+use crate::vjepa2::{PositionGrid, Vjepa2Config};
 
 /// Temperature of that project's loss where its configuration names none.
 const TEMPERATURE: f64 = 0.07;
@@ -17,22 +21,22 @@ const TEMPERATURE: f64 = 0.07;
 const QUERY: &str = "Describe the video.";
 /// The query that it trains with on CC3M, whose pictures have no other.
 const PICTURE_QUERY: &str = "Describe the image.";
-/// What `scripts/eval.py` takes where the run's configuration says nothing.
+/// What `scripts/eval.py` uses where the run's configuration says nothing.
 const FRAMES: usize = 16;
 const IMAGE_SIZE: usize = 256;
 const TEXT_TOKENS: usize = 512;
-/// Elements of a vision projection; that of ViT-g into Llama-3.1-405B has 23 million.
+/// Most elements of a vision projection; that of ViT-g into Llama-3.1-405B has 23 million.
 const MAX_PROJECTION: usize = 1 << 28;
 
 /// The `config.json` of the three models that training started from.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenVlJepaParts<'a> {
     /// V-JEPA 2.
-    pub vjepa2: &'a str,
+    pub vjepa2: &'a Value,
     /// Llama, whose last layers are the Predictor.
-    pub llama: &'a str,
+    pub llama: &'a Value,
     /// The Y-Encoder, EmbeddingGemma in that project.
-    pub text: &'a str,
+    pub text: &'a Value,
 }
 
 fn fail<T>(what: String) -> Result<T> {
@@ -64,11 +68,12 @@ fn temperature(file: &PtFile<'_>) -> f64 {
     number(file, "training.temperature").filter(|t| *t > 0.0).unwrap_or(TEMPERATURE)
 }
 
-/// The tensors of a checkpoint under the names of our model folder. Where it holds no X-Encoder, `vjepa2` gives it (names
-/// of `VJEPA2Model`, as [`super::bare_vjepa2`] makes them). `text` is the architecture of the Y-Encoder.
+/// The tensors of a checkpoint under the names of our model folder. Where it holds no X-Encoder, `vjepa2` gives it
+/// (names of `VJEPA2Model`, as [`bare_vjepa2`](crate::weights::bare_vjepa2) makes them). `text` is the architecture of
+/// the Y-Encoder.
 ///
 /// # Errors
-/// When it is no such checkpoint, or holds tensors that our model has no place for.
+/// When it is not such a checkpoint, or holds tensors that our model has no place for.
 pub fn open_vljepa<'a>(file: &'a PtFile<'_>, vjepa2: &'a Remapped<'_>, text: TextKind) -> Result<Remapped<'a>> {
     let mut out = Remapped::new();
     let folded = folded_projection(file)?;
@@ -175,22 +180,20 @@ fn our_name(name: &str, text: TextKind) -> Result<Option<String>> {
 /// The text of our `config.json` for a checkpoint.
 ///
 /// # Errors
-/// When a configuration is not valid, the Y-Encoder is none, or the checkpoint's shapes say something else.
+/// When a configuration is not valid, the Y-Encoder's is that of a Llama, or the checkpoint's shapes do not fit them.
 pub fn open_vljepa_config(file: &PtFile<'_>, parts: &OpenVlJepaParts<'_>) -> Result<String> {
-    let mut x_encoder = Vjepa2Config::from_json(parts.vjepa2)?;
+    let mut x_encoder = Vjepa2Config::from_value(parts.vjepa2)?;
     // That project runs V-JEPA 2 through transformers.
     x_encoder.position_grid = PositionGrid::Config;
-    let llama = LlamaConfig::from_json(parts.llama)?;
-    let Some(kind) = TextKind::of_config(parts.text)?.y_encoder_kind() else {
+    let llama = LlamaConfig::from_value(parts.llama)?;
+    let Some(kind) = TextKind::of_config(parts.text)?.y_encoder() else {
         return fail("the Y-Encoder's configuration is that of a Llama".into());
     };
-    let mut y_config: serde_json::Value = match serde_json::from_str(parts.text) {
-        Ok(value) => value,
-        Err(e) => return fail(format!("the Y-Encoder's configuration is not readable: {e}")),
-    };
-    // Gemma multiplies embeddings by √width rounded to the type that it is loaded in: bf16 here, whatever was published.
+    let mut y_config = parts.text.clone();
+    // Gemma multiplies embeddings by √width rounded to the type that it is loaded in: bf16 here, whatever was
+    // published.
     let table = file.tensor(&format!("{STATE}y_encoder.model.embed_tokens.weight"));
-    if let (Some(table), "gemma3", Some(keys)) = (table, kind, y_config.as_object_mut()) {
+    if let (Some(table), YEncoderKind::Gemma3, Some(keys)) = (table, kind, y_config.as_object_mut()) {
         let dtype = match table.dtype {
             Dtype::Bf16 => "bfloat16",
             Dtype::F16 => "float16",
@@ -205,7 +208,9 @@ pub fn open_vljepa_config(file: &PtFile<'_>, parts: &OpenVlJepaParts<'_>) -> Res
     let layers = (0..).take_while(|&i| file.tensor(&layer(i)).is_some()).count();
     if layers == 0 || layers > llama.num_hidden_layers {
         let have = llama.num_hidden_layers;
-        return fail(format!("{layers} predictor layers, the Llama has {have}; is it the one that was trained from?"));
+        return fail(format!(
+            "{layers} predictor layers, the Llama has {have}; is it the one that training started from?"
+        ));
     }
     let causal = file.values().get("config.predictor.disable_causal_mask") == Some(&PtValue::Bool(false));
     let size = count(file, "data.image_size").unwrap_or(IMAGE_SIZE);

@@ -1,11 +1,20 @@
-//! Configuration of the Gemma 3 text model, the backbone of EmbeddingGemma.
+//! Gemma 3, the backbone of EmbeddingGemma, as a Y-Encoder.
 
-use super::decoder::{DecoderLayerSpec, DecoderSpec};
-use super::rope::RawRope;
-use super::{Check, MAX_LAYERS, Rope, TensorSpec, parameter_count, parse};
-use crate::error::{ModelError, Result};
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use vljepa_tensor::{Activation, ops::NormWeight};
+use serde_json::Value;
+use vljepa_tensor::ops::NormWeight;
+use vljepa_tensor::{Activation, Device};
+
+use crate::decoder::{DecoderLayerSpec, DecoderSpec};
+use crate::decoder_encoder::{DecoderEncoder, DecoderSizes};
+use crate::error::{ModelError, Result};
+use crate::param::{Builder, ParamSource};
+use crate::rope::{RawRope, Rope};
+use crate::spec::{Check, MAX_LAYERS, TensorSpec, parameter_count, parse, parse_value};
+use crate::text_encoder::{Architecture, Facts, Pooling, TextEncoder};
+use crate::tokenizer::SpecialTokens;
 
 /// How far a layer sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +27,9 @@ pub enum AttentionKind {
     Full,
 }
 
-/// `config.json` of `Gemma3TextModel`. A key that is absent takes the reference's default; others are ignored. The rotary
-/// settings are read from either spelling (`rope_theta` with `rope_local_base_freq`, or `rope_parameters` by kind of
-/// layer) and written as `rope_parameters`.
+/// `config.json` of `Gemma3TextModel`. A key that is absent takes the reference's default; others are ignored. The
+/// rotary settings are read from either spelling (`rope_theta` with `rope_local_base_freq`, or `rope_parameters` by
+/// kind of layer) and written as `rope_parameters`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawGemma3", into = "RawGemma3")]
 pub struct Gemma3Config {
@@ -244,9 +253,23 @@ impl Gemma3Config {
         }
     }
 
-    /// Parse a `config.json` and [`validate`](Self::validate) it.
+    /// Parses a `config.json` and [`validate`](Self::validate)s it.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`], with line and column where the JSON is at fault.
     pub fn from_json(json: &str) -> Result<Self> {
-        let raw: RawGemma3 = parse("gemma3", json)?;
+        Self::of_raw(parse("gemma3", json)?)
+    }
+
+    /// [`from_json`](Self::from_json) of JSON that is parsed already.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`].
+    pub fn from_value(json: &Value) -> Result<Self> {
+        Self::of_raw(parse_value("gemma3", json)?)
+    }
+
+    fn of_raw(raw: RawGemma3) -> Result<Self> {
         let config = Self::try_from(raw)?;
         config.validate()?;
         Ok(config)
@@ -255,8 +278,8 @@ impl Gemma3Config {
     /// Exclusive distance at which a token of a sliding layer is seen: token i sees j where |i − j| is below it.
     ///
     /// Under bidirectional attention the file's number is the whole width, of which half lies on each side: 512 → 257.
-    /// transformers writes the width, which then is even; an odd number was written by versions that saved what they had
-    /// already halved, and stays as it is: 257 → 257.
+    /// transformers writes the width, which then is even; an odd number was written by versions that saved what they
+    /// had already halved, and stays as it is: 257 → 257.
     pub fn attention_window(&self) -> usize {
         match self.use_bidirectional_attention && self.sliding_window.is_multiple_of(2) {
             true => self.sliding_window / 2 + 1,
@@ -264,8 +287,8 @@ impl Gemma3Config {
         }
     }
 
-    /// What token embeddings are multiplied by: √width, rounded to [`dtype`](Self::dtype) as the reference does (√768 is
-    /// 27.7128 in f32 and 27.75 in bf16).
+    /// What token embeddings are multiplied by: √width, rounded to [`dtype`](Self::dtype) as the reference does (√768
+    /// is 27.7128 in f32 and 27.75 in bf16).
     pub fn embedding_scale(&self) -> f32 {
         let scale = (self.hidden_size as f64).sqrt();
         match self.dtype.as_deref() {
@@ -275,7 +298,10 @@ impl Gemma3Config {
         }
     }
 
-    /// Check sizes, divisibility and that nothing unsupported is asked for.
+    /// Checks sizes, divisibility and that nothing unsupported is asked for.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] with the key at fault.
     pub fn validate(&self) -> Result<()> {
         let c = Check("gemma3");
         c.size("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS)?;
@@ -309,7 +335,7 @@ impl Gemma3Config {
         parameter_count(&self.tensors())
     }
 
-    pub(crate) fn decoder(&self) -> DecoderSpec {
+    fn decoder(&self) -> DecoderSpec {
         let layer = |kind: &AttentionKind| match kind {
             AttentionKind::Sliding => DecoderLayerSpec { rope: self.rope_local, window: Some(self.attention_window()) },
             AttentionKind::Full => DecoderLayerSpec { rope: self.rope_global, window: None },
@@ -329,5 +355,95 @@ impl Gemma3Config {
             causal: !self.use_bidirectional_attention,
             layers: self.layer_types.iter().map(layer).collect(),
         }
+    }
+
+    /// The encoder, from parameters named `{prefix}embed_tokens.weight`, `{prefix}layers.{i}.…`, `{prefix}norm.weight`.
+    fn encoder(&self, b: &mut Builder<'_>, prefix: &str) -> Result<DecoderEncoder> {
+        let sizes = DecoderSizes {
+            vocab_size: self.vocab_size,
+            max_tokens: self.max_position_embeddings,
+            embedding_scale: self.embedding_scale(),
+        };
+        DecoderEncoder::new(b, prefix, self.decoder(), sizes)
+    }
+}
+
+impl Architecture for Gemma3Config {
+    fn facts() -> &'static Facts {
+        &Facts {
+            title: "Gemma 3",
+            model_type: "gemma3_text",
+            pooling: Pooling::Mean,
+            // As EmbeddingGemma frames; files of the language models add `<bos>` alone.
+            special_tokens: SpecialTokens::Around { before: &["<bos>"], after: &["<eos>"] },
+            token_embedding: "embed_tokens.weight",
+            prefix: "model.",
+            ignored: &["lm_head."],
+        }
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn num_hidden_layers(&self) -> usize {
+        self.num_hidden_layers
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn max_position_embeddings(&self) -> usize {
+        self.max_position_embeddings
+    }
+
+    fn attention_width(&self) -> usize {
+        self.num_attention_heads * self.head_dim
+    }
+
+    fn pad_token_id(&self) -> u32 {
+        self.pad_token_id
+    }
+
+    fn tensors(&self) -> Vec<TensorSpec> {
+        self.tensors()
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.validate()
+    }
+
+    fn build(&self, b: &mut Builder<'_>, prefix: &str) -> Result<Arc<dyn TextEncoder>> {
+        Ok(Arc::new(self.encoder(b, prefix)?))
+    }
+}
+
+/// Prompts of EmbeddingGemma by task: what its authors put before a text.
+pub const EMBEDDING_GEMMA_PROMPTS: &[(&str, &str)] = &[
+    ("query", "task: search result | query: "),
+    ("document", "title: none | text: "),
+    ("question answering", "task: question answering | query: "),
+    ("fact checking", "task: fact checking | query: "),
+    ("classification", "task: classification | query: "),
+    ("clustering", "task: clustering | query: "),
+    ("sentence similarity", "task: sentence similarity | query: "),
+    ("code retrieval", "task: code retrieval | query: "),
+];
+
+impl DecoderEncoder {
+    /// Gemma 3 alone, from parameters named `{prefix}embed_tokens.weight` and so on;
+    /// [`checkpoint_prefix`](crate::checkpoint_prefix) finds the prefix of a published file.
+    ///
+    /// # Errors
+    /// An invalid configuration, and what the source reports.
+    pub fn load_gemma3(
+        device: &Device,
+        config: &Gemma3Config,
+        source: &mut dyn ParamSource,
+        prefix: &str,
+    ) -> Result<Self> {
+        config.validate()?;
+        config.encoder(&mut Builder::new(device, source), prefix)
     }
 }
