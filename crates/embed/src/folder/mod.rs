@@ -122,7 +122,7 @@ impl AnyFolder {
             Self::Text(folder) => {
                 let reason = format!(
                     "is a text encoder ({}): it sees no pictures, so it cannot {what}",
-                    folder.config().config.kind().title()
+                    format_args!("{:?}", folder.config().config.kind())
                 );
                 let error = |instead: &str| Error::content(folder.file(names::CONFIG), format!("{reason}{instead}"));
                 match purpose {
