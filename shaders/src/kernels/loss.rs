@@ -1,9 +1,8 @@
 //! `loss/`: cross-entropy and contrastive losses.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {

@@ -1,8 +1,10 @@
 //! Gradients of pointwise arithmetic.
 
-use super::{Var, record};
+use super::tape::{Var, record};
+use crate::error::Result;
 use crate::ops::{self, UnaryOp};
-use crate::{Activation, Result, Tensor};
+use crate::tensor::Tensor;
+use vljepa_shaders::Activation;
 
 /// Sums a gradient over the axes along which an operand was repeated.
 fn unrepeat(grad: Tensor, shape: &[usize]) -> Result<Tensor> {

@@ -1,8 +1,9 @@
 //! Gradients of moving and dropping elements.
 
-use super::{Var, record};
+use super::tape::{Var, record};
+use crate::error::Result;
 use crate::ops::{self, Dropout};
-use crate::{Result, Tensor};
+use crate::tensor::Tensor;
 
 /// Differentiable [`ops::gather_rows`] of an f32 table.
 ///

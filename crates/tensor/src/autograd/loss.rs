@@ -1,8 +1,11 @@
 //! Gradients of softmax and losses.
 
-use super::{Var, l2_normalize, matmul, record};
+use super::matmul::matmul;
+use super::norm::l2_normalize;
+use super::tape::{Var, record};
+use crate::error::Result;
 use crate::ops::{self, Contrast, CrossEntropy, Duplicates, Layout};
-use crate::{Result, Tensor};
+use crate::tensor::Tensor;
 
 /// Differentiable [`ops::softmax`].
 ///

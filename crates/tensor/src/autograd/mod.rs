@@ -23,5 +23,4 @@ pub use norm::{l2_normalize, layer_norm, rms_norm};
 pub use patch::{conv2d_patches, tubelet_patches};
 pub use reduce::{masked_mean, mean, mean_cols, sum, sum_cols};
 pub use rope::{rope_3d, rope_half};
-pub(crate) use tape::record;
 pub use tape::{Gradients, Tape, Var, checkpoint};

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::{Error, Result, Tensor, ops};
+use crate::error::{Error, Result};
+use crate::ops;
+use crate::tensor::Tensor;
 
 /// Gradient of each input, `None` where it is not needed. Receives the gradient of the output and which inputs need one.
 type Backward = Box<dyn FnOnce(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>>>;

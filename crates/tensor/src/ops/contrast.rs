@@ -5,9 +5,11 @@ use vljepa_shaders::kernels::loss::{
 };
 
 use super::elementwise::need_f32;
+use super::reduce::{dot, mean};
 use super::rows::choose_lanes;
-use super::{dot, mean};
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 const OP: &str = "contrast";
 
@@ -152,7 +154,7 @@ pub fn contrast(cosine: &Tensor, log_scale: &Tensor, options: &Contrast<'_>) -> 
     let run = |params: &ContrastParams, lanes: u32| {
         let bindings =
             [Some(cosine), Some(log_scale), options.targets, options.used_keys(), Some(&stats), Some(&losses)];
-        Launch::new(&CONTRAST, bindings)
+        Launch::op(&CONTRAST, bindings)
             .overrides(&options.overrides())
             .overrides(&[("LANES", lanes)])
             .work(20 * cosine.len() as u64)
@@ -197,7 +199,7 @@ pub fn contrast_backward(
     };
     let bindings =
         [Some(grad), Some(cosine), Some(log_scale), options.targets, options.used_keys(), Some(stats), Some(&dcosine)];
-    Launch::new(&CONTRAST_GRAD, bindings)
+    Launch::op(&CONTRAST_GRAD, bindings)
         .overrides(&options.overrides())
         .overrides(&[("BOTH", options.bidirectional.into())])
         .work(30 * cosine.len() as u64)
@@ -208,7 +210,7 @@ pub fn contrast_backward(
     // s = exp(log_scale) * cosine, so that d s / d log_scale = s: the scale already stands in dcosine.
     let d = dot(&dcosine, cosine)?;
     let dy = Tensor::empty(device, log_scale.shape(), Dtype::F32)?;
-    Launch::new(&LOG_SCALE_GRAD, [Some(&d), Some(log_scale), Some(&dy)]).record(
+    Launch::op(&LOG_SCALE_GRAD, [Some(&d), Some(log_scale), Some(&dy)]).record(
         device,
         &LogScaleGradParams { max_log_scale: options.max_log_scale() },
         1,

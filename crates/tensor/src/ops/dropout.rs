@@ -3,7 +3,9 @@
 use vljepa_shaders::kernels::elementwise::{DROPOUT, DropoutParams};
 
 use super::elementwise::need_f32;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 /// Options of [`dropout`]. The same numbers drop the same elements, on every adapter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +48,6 @@ pub fn dropout(x: &Tensor, options: &Dropout) -> Result<Tensor> {
         threshold: (options.p * 4_294_967_296.0) as u32,
         scale: (1.0 / (1.0 - options.p)) as f32,
     };
-    Launch::new(&DROPOUT, [Some(x), Some(&y)]).record_elements(x.device(), &params, x.len() as u64)?;
+    Launch::op(&DROPOUT, [Some(x), Some(&y)]).record_elements(x.device(), &params, x.len() as u64)?;
     Ok(y)
 }

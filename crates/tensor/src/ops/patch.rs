@@ -5,8 +5,11 @@ use vljepa_shaders::kernels::patch::{
 };
 
 use super::elementwise::need_f32;
+use crate::caps::Capabilities;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
 use crate::tensor::element_count;
-use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
+use crate::tensor::{Dtype, Tensor};
 
 /// How many neighbours one invocation copies of a run of `run` neighbours: one where neighbouring invocations should
 /// touch neighbouring memory, the whole run on software adapters, where finding the run costs more than copying it.
@@ -91,7 +94,7 @@ pub fn conv2d_patches(x: &Tensor, options: &Conv2dPatches) -> Result<Tensor> {
     let chunk = choose_patch_chunk(x.device().capabilities(), kw * channels);
     let chunks = y.len() / (kw * channels) * (kw * channels).div_ceil(chunk);
     (params.chunk, params.chunks) = (chunk as u32, chunks as u32);
-    Launch::new(&CONV2D_PATCHES, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
+    Launch::op(&CONV2D_PATCHES, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
     Ok(y)
 }
 
@@ -116,7 +119,7 @@ pub fn conv2d_patches_backward(dy: &Tensor, x_shape: [usize; 4], options: &Conv2
     let chunk = choose_patch_chunk(dy.device().capabilities(), channels);
     let chunks = dx.len() / chunk;
     (params.chunk, params.chunks) = (chunk as u32, chunks as u32);
-    Launch::new(&CONV2D_PATCHES_BACKWARD, [Some(dy), Some(&dx)]).work(dy.len() as u64).record_elements(
+    Launch::op(&CONV2D_PATCHES_BACKWARD, [Some(dy), Some(&dx)]).work(dy.len() as u64).record_elements(
         dy.device(),
         &params,
         chunks as u64,
@@ -162,7 +165,7 @@ fn move_tubelets(from: &Tensor, to: &Tensor, mut params: TubeletPatchesParams, i
     let chunk = choose_patch_chunk(from.device().capabilities(), run);
     let chunks = from.len() / run * run.div_ceil(chunk);
     (params.chunk, params.chunks) = (chunk as u32, chunks as u32);
-    Launch::new(&TUBELET_PATCHES, [Some(from), Some(to)]).overrides(&[("INVERSE", inverse.into())]).record_elements(
+    Launch::op(&TUBELET_PATCHES, [Some(from), Some(to)]).overrides(&[("INVERSE", inverse.into())]).record_elements(
         from.device(),
         &params,
         chunks as u64,

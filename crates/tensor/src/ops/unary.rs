@@ -3,7 +3,9 @@
 use vljepa_shaders::kernels::elementwise::{UNARY, UnaryParams};
 
 use super::elementwise::need_f32;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 /// What [`unary`] computes of `z = alpha * x + beta`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,7 +50,7 @@ fn launch(op: UnaryOp, x: &Tensor, dy: Option<&Tensor>, alpha: f32, beta: f32) -
     };
     let y = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
     let params = UnaryParams { len: x.len() as u32, alpha, beta, low, high };
-    Launch::new(&UNARY, [Some(x), dy, Some(&y)])
+    Launch::op(&UNARY, [Some(x), dy, Some(&y)])
         .overrides(&[("OP", op.code()), ("GRAD", dy.is_some().into())])
         .record_elements(x.device(), &params, x.len() as u64)?;
     Ok(y)

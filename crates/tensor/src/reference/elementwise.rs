@@ -3,7 +3,7 @@
 use half::f16;
 use vljepa_shaders::Activation;
 
-use super::{activate, activate_grad};
+use super::activation::{activate, activate_grad};
 use crate::ops::{BinaryOp, UnaryOp};
 
 /// `alpha * a OP beta * b`, with `b` repeated.

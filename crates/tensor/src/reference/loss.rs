@@ -1,6 +1,6 @@
 //! Softmax, cross-entropy and InfoNCE, in f64 throughout so that finite differences can be taken of them.
 
-use super::{Norm, norm, norm_backward};
+use super::norm::{Norm, norm, norm_backward};
 use crate::ops::Duplicates;
 
 fn log_sum_exp(x: impl Iterator<Item = f64> + Clone) -> f64 {

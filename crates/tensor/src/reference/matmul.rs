@@ -1,5 +1,6 @@
 //! Matrix product.
 
+use super::activation::activate;
 use crate::ops::Layout;
 use vljepa_shaders::Activation;
 
@@ -25,7 +26,7 @@ pub fn matmul(
                 sum += f64::from(x) * f64::from(y);
             }
             let mut v = f64::from(alpha) * sum + bias.map_or(0.0, |b| f64::from(b[j]));
-            v = super::activate(v, activation);
+            v = activate(v, activation);
             v += residual.map_or(0.0, |r| f64::from(r[i * n + j]));
             c.push(v as f32);
         }

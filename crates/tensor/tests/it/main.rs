@@ -10,6 +10,7 @@ mod loss;
 mod matmul;
 mod norm;
 mod optim;
+mod own_kernel;
 mod patch;
 mod reduce;
 mod rope;
