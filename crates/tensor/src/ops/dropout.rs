@@ -7,24 +7,7 @@ use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::tensor::{Dtype, Tensor};
 
-/// Options of [`dropout`]. The same numbers drop the same elements, on every adapter.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Dropout {
-    /// Probability of an element to become zero, in `[0, 1)`.
-    pub p: f64,
-    /// Seed of the run, different for each place in a model that drops.
-    pub seed: u64,
-    /// Number of the step, so that each step drops other elements.
-    pub step: u32,
-}
-
-impl Dropout {
-    /// Drops with probability `p`.
-    pub fn new(p: f64, seed: u64, step: u32) -> Self {
-        Dropout { p, seed, step }
-    }
-}
+pub use crate::reference::dropout::Dropout;
 
 /// Sets elements to zero at random and scales the others by `1 / (1 - p)`, f32. Its gradient is the same map of the
 /// gradient with the same options.

@@ -7,22 +7,7 @@ use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::tensor::{Dtype, Tensor};
 
-/// What [`binary`] computes from `alpha * a` and `beta * b`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-#[non_exhaustive]
-pub enum BinaryOp {
-    /// Sum.
-    Add = 0,
-    /// Product.
-    Mul = 1,
-    /// Quotient.
-    Div = 2,
-    /// Larger.
-    Max = 3,
-    /// Smaller.
-    Min = 4,
-}
+pub use crate::reference::elementwise::BinaryOp;
 
 pub(crate) fn need_f32(op: &'static str, tensors: &[&Tensor]) -> Result<()> {
     match tensors.iter().find(|t| t.dtype() != Dtype::F32) {

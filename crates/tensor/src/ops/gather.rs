@@ -8,8 +8,7 @@ use super::layout::choose_chunk;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::launch::Launch;
-use crate::tensor::element_count;
-use crate::tensor::{Dtype, Tensor};
+use crate::tensor::{Dtype, Tensor, element_count};
 
 fn need_ids(op: &'static str, ids: &Tensor) -> Result<()> {
     match ids.dtype() {

@@ -5,8 +5,7 @@ use vljepa_shaders::kernels::gather::{COPY_LINES, CopyLinesParams, PERMUTE, Perm
 use crate::caps::Capabilities;
 use crate::error::{Error, Result};
 use crate::launch::Launch;
-use crate::tensor::element_count;
-use crate::tensor::{Dtype, Tensor};
+use crate::tensor::{Dtype, Tensor, element_count};
 
 /// How many neighbours of a line of `width` elements one invocation moves: one where neighbouring invocations should
 /// touch neighbouring memory, several on software adapters, where finding the place costs more than moving.

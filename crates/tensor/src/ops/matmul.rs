@@ -9,18 +9,7 @@ use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::tensor::{Dtype, Tensor};
 
-/// Which operand is stored transposed; the discriminants are `LAYOUT` of `matmul/matmul_tile4.wgsl`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum Layout {
-    /// `a [m, k] · b [k, n]`
-    #[default]
-    Nn = 0,
-    /// `a [m, k] · b [n, k]ᵀ`: a linear layer with weights `[out, in]`.
-    Nt = 1,
-    /// `a [k, m]ᵀ · b [k, n]`: the gradient of such weights.
-    Tn = 2,
-}
+pub use crate::reference::matmul::Layout;
 
 /// Options of [`matmul`].
 #[derive(Clone, Debug, Default)]

@@ -7,12 +7,7 @@ use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::tensor::{Dtype, Tensor};
 
-/// Frequencies of [`rope_3d`] for one head dimension: `s / 2` values `10000^(-k / (s / 2))` with
-/// `s = 2 * floor(floor(head_dim / 3) / 2)`, to be uploaded once and shared by every layer.
-pub fn rope_3d_frequencies(head_dim: usize) -> Vec<f32> {
-    let count = head_dim / 3 / 2;
-    (0..count).map(|k| 10_000f64.powf(-(k as f64) / count as f64) as f32).collect()
-}
+pub use crate::reference::rope::rope_3d_frequencies;
 
 /// Llama 3's stretching of rotary frequencies to long contexts (`rope_scaling` of type `llama3` in `config.json`).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,8 +1,20 @@
 //! Matrix product.
 
 use super::activation::activate;
-use crate::ops::Layout;
 use vljepa_shaders::Activation;
+
+/// Which operand is stored transposed; the discriminants are `LAYOUT` of `matmul/matmul_tile4.wgsl`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Layout {
+    /// `a [m, k] · b [k, n]`
+    #[default]
+    Nn = 0,
+    /// `a [m, k] · b [n, k]ᵀ`: a linear layer with weights `[out, in]`.
+    Nt = 1,
+    /// `a [k, m]ᵀ · b [k, n]`: the gradient of such weights.
+    Tn = 2,
+}
 
 /// `act(alpha * a · b + bias) + residual` for one pair of matrices: `m`, `n`, `k` as in [`crate::ops::matmul`].
 #[allow(clippy::too_many_arguments)]

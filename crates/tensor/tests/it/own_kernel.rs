@@ -107,6 +107,18 @@ fn indices_out_of_bounds_touch_no_neighbour() {
     }
 }
 
+/// Drivers may clamp what is bound; only compiled-in checks hold arrays of the text and give what WGSL says of a division
+/// by zero.
+#[test]
+fn checks_are_compiled_in_whatever_the_device_was_opened_with() {
+    let device = unchecked();
+    let local = text("var a = array<f32, 4>(1.0, 2.0, 3.0, 4.0); y[id.x] = a[(id.x + 1u) * 1000u + params.at];");
+    let got = run_on(&device, &OWN, &local, &[0.0; 64]).unwrap();
+    assert!(got.iter().all(|v| [0.0, 1.0, 2.0, 3.0, 4.0].contains(v)), "{got:?}");
+    let divide = text("y[id.x] = f32(params.len / params.at) + f32(params.len % params.at);");
+    assert_eq!(run_on(&device, &OWN, &divide, &[0.0; 64]).unwrap(), [64.0; 64]);
+}
+
 #[test]
 fn our_kernels_with_sizes_from_outside_touch_no_neighbour() {
     // By the table itself, and by a description of one's own that names a file of ours.
