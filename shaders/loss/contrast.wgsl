@@ -1,8 +1,9 @@
 // One direction of InfoNCE over a matrix of cosines, with s = exp(min(log_scale, max_log_scale)) * cosine:
-//   losses[first + r] = log sum_c exp(s[r, c]) - mean over positives of s[r, c]
+//   losses[first + r] = shares[r] * (log sum_c exp(s[r, c]) - mean over positives of s[r, c])
 //   stats[first + r] = (log sum_c exp(s[r, c]), 1 / number of positives)
 // cosine: element (r, c) at r * row_stride + c * col_stride, so that columns may play the rows   log_scale: [1]
-// targets: [rows]   keys: [cols] (loss/contrast_pairs.wgsl)   stats: [.., 2]   losses: [..]
+// targets: [rows]   keys: [cols]   shares: [rows], absent by override: all are 1 (loss/contrast_pairs.wgsl)
+// stats: [.., 2]   losses: [..]
 // A target beyond the columns gives `invalid`, a NaN. LANES invocations share a row (shared/reduce.wgsl); grid folded.
 //#include "shared/index.wgsl"
 //#include "shared/reduce.wgsl"
@@ -22,9 +23,10 @@ struct ContrastParams {
 @group(0) @binding(1) var<storage, read> log_scale: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read> keys: array<u32>;
-@group(0) @binding(4) var<storage, read_write> stats: array<f32>;
-@group(0) @binding(5) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(6) var<uniform> params: ContrastParams;
+@group(0) @binding(4) var<storage, read> shares: array<f32>;
+@group(0) @binding(5) var<storage, read_write> stats: array<f32>;
+@group(0) @binding(6) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(7) var<uniform> params: ContrastParams;
 
 @compute @workgroup_size(64)
 fn main(
@@ -72,8 +74,8 @@ fn main(
     if !inside || lane != 0u {
         return;
     }
-    let share = 1.0 / max(hits, 1.0);
+    let each = 1.0 / max(hits, 1.0);
     stats[2u * (params.first + row)] = scale * top + log(sum);
-    stats[2u * (params.first + row) + 1u] = share;
-    losses[params.first + row] = select(log(sum) - along * share, params.invalid, own >= cols);
+    stats[2u * (params.first + row) + 1u] = each;
+    losses[params.first + row] = shared_out(select(log(sum) - along * each, params.invalid, own >= cols), row);
 }

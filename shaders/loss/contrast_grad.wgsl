@@ -1,7 +1,8 @@
 // Gradient of the mean of contrast.wgsl's losses with respect to the cosines, with s = scale * cosine:
-//   dcosine[r, c] = factor * grad * scale * (exp(s[r, c] - lse[r]) - [positive] / positives[r]
-//                                            + the same of column c, by override BOTH)
+//   dcosine[r, c] = factor * grad * scale * (shares[r] * (exp(s[r, c] - lse[r]) - [positive] / positives[r])
+//                                            + the same of column c with shares[c], by override BOTH)
 // cosine, dcosine: [rows, cols]   log_scale, grad: [1]   targets: [rows]   keys: [cols]
+// shares: [rows], absent by override: all are 1 (loss/contrast_pairs.wgsl)
 // stats: [rows, 2], with BOTH [rows + cols, 2]: log-sum-exp and 1 / positives of rows, then of columns
 // One invocation per element; grid folded (shared/index.wgsl).
 //#include "shared/index.wgsl"
@@ -19,9 +20,10 @@ struct ContrastGradParams {
 @group(0) @binding(2) var<storage, read> log_scale: array<f32>;
 @group(0) @binding(3) var<storage, read> targets: array<u32>;
 @group(0) @binding(4) var<storage, read> keys: array<u32>;
-@group(0) @binding(5) var<storage, read> stats: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dcosine: array<f32>;
-@group(0) @binding(7) var<uniform> params: ContrastGradParams;
+@group(0) @binding(5) var<storage, read> shares: array<f32>;
+@group(0) @binding(6) var<storage, read> stats: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dcosine: array<f32>;
+@group(0) @binding(8) var<uniform> params: ContrastGradParams;
 
 override BOTH: u32 = 0u;
 
@@ -49,10 +51,10 @@ fn main(
     if DUPLICATES == 2u {
         hit = is_twin(c, own_key(own, params.cols));
     }
-    var d = exp(s - stats[2u * r]) - select(0.0, stats[2u * r + 1u], hit);
+    var d = shared_out(exp(s - stats[2u * r]) - select(0.0, stats[2u * r + 1u], hit), r);
     if BOTH != 0u {
         let at = 2u * (params.rows + c);
-        d += exp(s - stats[at]) - select(0.0, stats[at + 1u], hit);
+        d += shared_out(exp(s - stats[at]) - select(0.0, stats[at + 1u], hit), c);
     }
     dcosine[i] = params.factor * grad[0] * scale * select(d, 0.0, left_out);
 }

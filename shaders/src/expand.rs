@@ -69,7 +69,31 @@ fn append_text(text: &str, path: &str, seen: &mut Vec<String>, out: &mut String)
     Ok(())
 }
 
-pub(crate) fn expand(
+impl Kernel {
+    /// The WGSL text of one permutation.
+    ///
+    /// # Errors
+    /// When an include cannot be found or includes itself.
+    pub fn source(&self, elem: Option<Elem>, consts: &[Const], target: Target) -> Result<String, ExpandError> {
+        expand(self, None, elem, consts, target)
+    }
+
+    /// As [`Kernel::source`], from a text that is not in this package; its includes are looked up here.
+    ///
+    /// # Errors
+    /// As [`Kernel::source`].
+    pub fn source_of(
+        &self,
+        text: &str,
+        elem: Option<Elem>,
+        consts: &[Const],
+        target: Target,
+    ) -> Result<String, ExpandError> {
+        expand(self, Some(text), elem, consts, target)
+    }
+}
+
+fn expand(
     kernel: &Kernel,
     own_text: Option<&str>,
     elem: Option<Elem>,

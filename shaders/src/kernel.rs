@@ -1,7 +1,5 @@
 //! What the host must know of a kernel: bindings, parameters, permutations.
 
-use crate::expand::{self, ExpandError, Target};
-
 /// Element type of the storage buffers that a kernel declares as `array<store4>`; arithmetic is always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -53,7 +51,7 @@ pub enum Activation {
 }
 
 /// One field of a parameter struct, as reflection sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamField {
     /// Field name in both languages.
     pub name: &'static str,
@@ -64,7 +62,7 @@ pub struct ParamField {
 }
 
 /// Name, size and fields of a kernel's uniform parameter struct.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamsLayout {
     /// Struct name in both languages.
     pub name: &'static str,
@@ -112,7 +110,7 @@ pub type Const = (&'static str, u32);
 ///
 /// Convention: group 0 holds the storage buffers in the order of [`Kernel::bindings`], then the uniform parameter
 /// struct with a dynamic offset; the entry point is `main`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
     /// Name used in labels, errors and `shaders --dump`.
     pub name: &'static str,
@@ -141,28 +139,6 @@ impl Kernel {
         params: ParamsLayout,
     ) -> Self {
         Kernel { name, file, bindings, params, elems: &[], consts: &[], subgroup: false, workgroup_size: 64 }
-    }
-
-    /// The WGSL text of one permutation.
-    ///
-    /// # Errors
-    /// When an include cannot be found or includes itself.
-    pub fn source(&self, elem: Option<Elem>, consts: &[Const], target: Target) -> Result<String, ExpandError> {
-        expand::expand(self, None, elem, consts, target)
-    }
-
-    /// As [`Kernel::source`], from a text that is not in this package; its includes are looked up here.
-    ///
-    /// # Errors
-    /// As [`Kernel::source`].
-    pub fn source_of(
-        &self,
-        text: &str,
-        elem: Option<Elem>,
-        consts: &[Const],
-        target: Target,
-    ) -> Result<String, ExpandError> {
-        expand::expand(self, Some(text), elem, consts, target)
     }
 
     /// Every permutation that the tests build: `(name, elem, consts)`.

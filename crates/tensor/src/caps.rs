@@ -1,6 +1,6 @@
-//! What the adapter can do, what of it is switched off, and what follows from it.
+//! What an adapter can do, and which of it is switched off.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Optional abilities that kernels may use. Every one can be forced off by `VLJEPA_DISABLE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub struct Capabilities {
     pub immediates: bool,
     /// Compiled pipelines can be kept on disk by the driver.
     pub pipeline_cache: bool,
-    /// The adapter is a processor running shaders in software, which turns the cost model round: see `choose` in `ops`.
+    /// The adapter is a processor that runs shaders in software. Loads and barriers are dear there and arithmetic is cheap,
+    /// so operators choose other kernels.
     pub software: bool,
 }
 

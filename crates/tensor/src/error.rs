@@ -30,10 +30,12 @@ pub enum Error {
         /// Largest value allowed.
         limit: u64,
     },
-    /// The device has no memory left for a buffer.
-    #[error("out of device memory: {requested} bytes requested with {in_use} bytes in use")]
+    /// The device has no memory left.
+    #[error("out of device memory for {what}: {requested} bytes requested with {in_use} bytes in use")]
     OutOfMemory {
-        /// Bytes of the failed allocation.
+        /// What the memory was for, with the operators concerned.
+        what: String,
+        /// Bytes of the failed allocation; for submissions, those of the parameters of their kernels.
         requested: u64,
         /// Bytes that live tensors hold.
         in_use: u64,
@@ -52,7 +54,7 @@ pub enum Error {
     /// The driver or wgpu's validation refused something.
     #[error("GPU error in {label}: {message}")]
     Gpu {
-        /// The command or object concerned.
+        /// The object concerned, or the submission with its first and last operator.
         label: String,
         /// The driver's words.
         message: String,
@@ -60,6 +62,22 @@ pub enum Error {
     /// A shader permutation does not exist.
     #[error(transparent)]
     Shader(#[from] vljepa_shaders::ExpandError),
+    /// The WGSL text of a kernel does not compile.
+    #[error("kernel {kernel} does not compile: {message}")]
+    Wgsl {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// The compiler's words, with the line.
+        message: String,
+    },
+    /// A kernel's text, its description ([`vljepa_shaders::Kernel`]) and what it was launched with do not fit together.
+    #[error("kernel {kernel}: {what}")]
+    Interface {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// What does not fit.
+        what: String,
+    },
     /// Tensors of two devices met in one operator.
     #[error("{op}: tensors live on different devices")]
     DeviceMismatch {

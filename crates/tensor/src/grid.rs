@@ -1,6 +1,6 @@
 //! Folding of long grids: one dimension holds at most 65,535 workgroups.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Folds `groups` workgroups into `(x, y, z)` with every dimension at most `limit` and as few surplus groups as a
 /// near-square fold gives. Kernels linearise with `shared/index.wgsl` and guard their tail.

@@ -1,10 +1,11 @@
 //! Device memory by size classes.
 //!
 //! Freed buffers go to a free list at once: commands run in the order they were recorded, so a later command may
-//! reuse a buffer that an earlier one still reads. Only host writes can overtake commands, and the recorder submits
-//! what is pending before one (see [`crate::recorder`]).
+//! reuse a buffer that an earlier one still reads. Only a host write can overtake commands: whoever records commands must
+//! submit those that touch a buffer before the host writes into it.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 /// Smallest size class in bytes; also keeps every binding non-empty.
 const MIN_CLASS: u64 = 256;
@@ -37,60 +38,53 @@ pub struct PoolStats {
 pub(crate) struct PooledBuffer {
     pub(crate) raw: Option<wgpu::Buffer>,
     pub(crate) size: u64,
-    pub(crate) pool: std::sync::Weak<Pool>,
+    pub(crate) pool: Weak<Pool>,
 }
 
-pub(crate) mod parking {
-    use super::{BTreeMap, PoolStats};
-    use std::sync::Mutex;
-
-    /// Free lists behind a lock.
-    #[derive(Debug, Default)]
-    pub(crate) struct Pool {
-        pub(crate) inner: Mutex<Inner>,
-    }
-
-    #[derive(Debug, Default)]
-    pub(crate) struct Inner {
-        pub(crate) free: BTreeMap<u64, Vec<wgpu::Buffer>>,
-        pub(crate) stats: PoolStats,
-    }
+/// Free buffers by size class, behind a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    lists: Mutex<Lists>,
 }
 
-use parking::Pool;
+#[derive(Debug, Default)]
+struct Lists {
+    free: BTreeMap<u64, Vec<wgpu::Buffer>>,
+    stats: PoolStats,
+}
 
 impl Pool {
-    fn lock(&self) -> std::sync::MutexGuard<'_, parking::Inner> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A free buffer of the class, else the next larger one that is at most half as large again, with its size: models ask
-    /// for many sizes in turn, and a list of free buffers for each would add up.
+    /// A free buffer of the class, else of the next larger one that is at most half as large again, with its size. Models ask
+    /// for many sizes in turn, and free buffers of every size would add up.
     pub(crate) fn take(&self, class: u64) -> Option<(wgpu::Buffer, u64)> {
-        let mut inner = self.lock();
-        let (&size, list) = inner.free.range_mut(class..=class.saturating_add(class / 2)).next()?;
+        let mut lists = self.lock();
+        let (&size, list) = lists.free.range_mut(class..=class.saturating_add(class / 2)).next()?;
         let buffer = list.pop()?;
         if list.is_empty() {
-            inner.free.remove(&size);
+            lists.free.remove(&size);
         }
-        inner.stats.free -= size;
-        inner.stats.in_use += size;
-        inner.stats.reuses += 1;
+        lists.stats.free -= size;
+        lists.stats.in_use += size;
+        lists.stats.reuses += 1;
         Some((buffer, size))
     }
 
     pub(crate) fn made(&self, class: u64) {
-        let mut inner = self.lock();
-        inner.stats.in_use += class;
-        inner.stats.allocations += 1;
-        inner.stats.peak = inner.stats.peak.max(inner.stats.in_use + inner.stats.free);
+        let mut lists = self.lock();
+        lists.stats.in_use += class;
+        lists.stats.allocations += 1;
+        lists.stats.peak = lists.stats.peak.max(lists.stats.in_use + lists.stats.free);
     }
 
     fn give(&self, class: u64, buffer: wgpu::Buffer) {
-        let mut inner = self.lock();
-        inner.stats.in_use -= class;
-        inner.stats.free += class;
-        inner.free.entry(class).or_default().push(buffer);
+        let mut lists = self.lock();
+        lists.stats.in_use -= class;
+        lists.stats.free += class;
+        lists.free.entry(class).or_default().push(buffer);
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
@@ -99,11 +93,9 @@ impl Pool {
 
     /// Lets go of every free buffer; wgpu frees it when the device has finished with it.
     pub(crate) fn trim(&self) -> u64 {
-        let mut inner = self.lock();
-        let freed = inner.stats.free;
-        inner.free.clear();
-        inner.stats.free = 0;
-        freed
+        let mut lists = self.lock();
+        lists.free.clear();
+        std::mem::take(&mut lists.stats.free)
     }
 }
 

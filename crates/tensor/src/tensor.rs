@@ -1,13 +1,12 @@
 //! Dense, contiguous, row-major tensors on a device.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
 
 use half::f16;
 
 use crate::device::Device;
+use crate::error::{Error, Result};
 use crate::pool::PooledBuffer;
-use crate::{Error, Result};
 
 /// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +105,7 @@ impl Tensor {
     /// [`Error::Shape`], [`Error::Limit`] or [`Error::OutOfMemory`].
     pub fn zeros(device: &Device, shape: &[usize], dtype: Dtype) -> Result<Self> {
         let tensor = Self::empty(device, shape, dtype)?;
-        device.recorder().clear(tensor.raw(), tensor.byte_len().next_multiple_of(4));
+        device.clear(tensor.raw(), tensor.byte_len().next_multiple_of(4));
         Ok(tensor)
     }
 
@@ -178,7 +177,7 @@ impl Tensor {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.device.recorder().write(&self.device.0, self.raw(), bytes)
+        self.device.write(self.raw(), bytes)
     }
 
     /// Device of the tensor.
@@ -219,7 +218,7 @@ impl Tensor {
 
     pub(crate) fn raw(&self) -> &wgpu::Buffer {
         // The buffer leaves its owner only in `drop`.
-        self.buffer.raw.as_ref().unwrap_or(&self.device.0.placeholder)
+        self.buffer.raw.as_ref().unwrap_or(self.device.placeholder())
     }
 
     /// The wgpu buffer, at least as long as the tensor, for commands of your own.
@@ -263,62 +262,63 @@ impl Tensor {
             return Err(Error::DeviceMismatch { op: "copy" });
         }
         if !self.is_empty() && source.raw() != self.raw() {
-            let bytes = self.byte_len().next_multiple_of(4);
-            self.device.recorder().copy((source.raw(), 0), (self.raw(), 0), bytes);
+            self.device.copy(source.raw(), self.raw(), self.byte_len().next_multiple_of(4));
         }
         Ok(())
     }
 
-    /// Reads the contents back; resolves when the GPU has run every command recorded so far.
+    /// Reads the contents back. Resolves when the GPU has run every command that was recorded before the first poll.
+    ///
+    /// The future never blocks its thread: while the GPU works it is pending, and it is woken when the bytes are there. A
+    /// thread of the device's own waits meanwhile; in a browser the event loop does.
     ///
     /// # Errors
     /// Whatever the GPU reported, [`Error::DeviceLost`] included.
     pub async fn read_bytes(&self) -> Result<Vec<u8>> {
-        let len = self.byte_len();
-        if len == 0 {
-            return Ok(Vec::new());
+        match self.byte_len() {
+            0 => Ok(Vec::new()),
+            len => self.device.read(self.raw(), len).await,
         }
-        let padded = len.next_multiple_of(4);
-        let inner = &self.device.0;
-        let staging = inner.raw.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read-back"),
-            size: padded,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.device.recorder().copy((self.raw(), 0), (&staging, 0), padded);
-        self.device.flush()?;
-        let state = Arc::new(Mutex::new((None::<Result<(), wgpu::BufferAsyncError>>, None::<Waker>)));
-        let shared = state.clone();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            state.0 = Some(result);
-            if let Some(waker) = state.1.take() {
-                waker.wake();
+    }
+
+    /// Blocking form of [`Tensor::read_bytes`].
+    ///
+    /// # Errors
+    /// As [`Tensor::read_bytes`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        match self.byte_len() {
+            0 => Ok(Vec::new()),
+            len => self.device.read_now(self.raw(), len),
+        }
+    }
+
+    fn has_floats(&self) -> Result<()> {
+        match self.dtype {
+            Dtype::F32 | Dtype::F16 | Dtype::I8 => Ok(()),
+            Dtype::U32 => Err(Error::Dtype { op: "read_f32", what: "the tensor is U32".into() }),
+        }
+    }
+
+    fn has_words(&self) -> Result<()> {
+        if self.dtype == Dtype::U32 {
+            return Ok(());
+        }
+        Err(Error::Dtype { op: "read_u32", what: format!("the tensor is {:?}", self.dtype) })
+    }
+
+    /// The numbers that `bytes` of this tensor stand for.
+    fn floats(&self, bytes: &[u8]) -> Vec<f32> {
+        match self.dtype {
+            Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).into_iter().map(f16::to_f32).collect(),
+            Dtype::I8 => {
+                let (rows, cols) = self.rows_cols();
+                let scales = bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[(rows * cols).next_multiple_of(4)..]);
+                let rows = bytes.chunks_exact(cols.max(1)).zip(scales);
+                rows.flat_map(|(row, scale)| row.iter().map(move |b| scale * f32::from(b.cast_signed()))).collect()
             }
-        });
-        #[cfg(not(target_arch = "wasm32"))]
-        inner
-            .raw
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|e| Error::Gpu { label: "read-back".into(), message: e.to_string() })?;
-        std::future::poll_fn(|context| {
-            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            match state.0.take() {
-                Some(result) => Poll::Ready(result),
-                None => {
-                    state.1 = Some(context.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
-        .map_err(|e| Error::Gpu { label: "read-back".into(), message: e.to_string() })?;
-        self.device.check()?;
-        let view = staging
-            .get_mapped_range(..)
-            .map_err(|e| Error::Gpu { label: "read-back".into(), message: e.to_string() })?;
-        Ok(view[..len as usize].to_vec())
+            _ => bytemuck::pod_collect_to_vec(bytes),
+        }
     }
 
     /// Reads an f32, f16 or i8 tensor back as f32.
@@ -326,20 +326,8 @@ impl Tensor {
     /// # Errors
     /// [`Error::Dtype`] for integers, and as [`Tensor::read_bytes`].
     pub async fn read_f32(&self) -> Result<Vec<f32>> {
-        let bytes = match self.dtype {
-            Dtype::F32 | Dtype::F16 | Dtype::I8 => self.read_bytes().await?,
-            Dtype::U32 => return Err(Error::Dtype { op: "read_f32", what: "the tensor is U32".into() }),
-        };
-        Ok(match self.dtype {
-            Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(&bytes).into_iter().map(f16::to_f32).collect(),
-            Dtype::I8 => {
-                let (rows, cols) = self.rows_cols();
-                let scales = bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[(rows * cols).next_multiple_of(4)..]);
-                let rows = bytes.chunks_exact(cols.max(1)).zip(scales);
-                rows.flat_map(|(row, scale)| row.iter().map(move |b| scale * f32::from(b.cast_signed()))).collect()
-            }
-            _ => bytemuck::pod_collect_to_vec(&bytes),
-        })
+        self.has_floats()?;
+        Ok(self.floats(&self.read_bytes().await?))
     }
 
     /// Reads a u32 tensor back.
@@ -347,9 +335,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::Dtype`] for other types, and as [`Tensor::read_bytes`].
     pub async fn read_u32(&self) -> Result<Vec<u32>> {
-        if self.dtype != Dtype::U32 {
-            return Err(Error::Dtype { op: "read_u32", what: format!("the tensor is {:?}", self.dtype) });
-        }
+        self.has_words()?;
         Ok(bytemuck::pod_collect_to_vec(&self.read_bytes().await?))
     }
 
@@ -359,7 +345,8 @@ impl Tensor {
     /// As [`Tensor::read_f32`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_f32(&self) -> Result<Vec<f32>> {
-        pollster::block_on(self.read_f32())
+        self.has_floats()?;
+        Ok(self.floats(&self.to_bytes()?))
     }
 
     /// Blocking form of [`Tensor::read_u32`].
@@ -368,7 +355,8 @@ impl Tensor {
     /// As [`Tensor::read_u32`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn to_u32(&self) -> Result<Vec<u32>> {
-        pollster::block_on(self.read_u32())
+        self.has_words()?;
+        Ok(bytemuck::pod_collect_to_vec(&self.to_bytes()?))
     }
 }
 

@@ -1,9 +1,8 @@
 //! `attention/`: scaled dot-product attention and its gradients.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Const, Elem, Kernel, Params,
+    Const, Elem, Kernel, Params, params,
 };
 
 params! {

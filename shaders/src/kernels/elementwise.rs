@@ -1,9 +1,8 @@
 //! `elementwise/`: one output element per invocation.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {

@@ -1,10 +1,9 @@
 //! `gather/`: moving elements.
 
 use super::elementwise::LenParams;
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {

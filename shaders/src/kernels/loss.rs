@@ -1,9 +1,8 @@
 //! `loss/`: cross-entropy and contrastive losses.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {
@@ -47,7 +46,7 @@ pub const WEIGHTED_MEAN: Kernel = Kernel {
 pub const CONTRAST: Kernel = Kernel::plain(
     "contrast",
     "loss/contrast.wgsl",
-    &[Read, Read, Read, Read, ReadWrite, ReadWrite],
+    &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
     ContrastParams::LAYOUT,
 );
 
@@ -55,7 +54,7 @@ pub const CONTRAST: Kernel = Kernel::plain(
 pub const CONTRAST_GRAD: Kernel = Kernel::plain(
     "contrast_grad",
     "loss/contrast_grad.wgsl",
-    &[Read, Read, Read, Read, Read, Read, ReadWrite],
+    &[Read, Read, Read, Read, Read, Read, Read, ReadWrite],
     ContrastGradParams::LAYOUT,
 );
 

@@ -1,9 +1,8 @@
 //! `matmul/`: matrix products.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Elem, Kernel, Params,
+    Elem, Kernel, Params, params,
 };
 
 params! {

@@ -1,6 +1,6 @@
 //! The permutation manifest: one module per shader family.
 
-use crate::Kernel;
+use crate::kernel::Kernel;
 
 pub mod attention;
 pub mod elementwise;

@@ -1,9 +1,8 @@
 //! `norm/`: layer norm, RMS norm and L2 normalisation of rows.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {

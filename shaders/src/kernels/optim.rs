@@ -1,9 +1,8 @@
 //! `optim/`: what a training step does to parameters, in place.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {

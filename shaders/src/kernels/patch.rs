@@ -1,9 +1,8 @@
 //! `patch/`: pictures and clips as rows of patches.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {

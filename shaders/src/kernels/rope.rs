@@ -1,9 +1,8 @@
 //! `rope/`: rotary position embeddings.
 
-use crate::kernel::params;
-use crate::{
+use crate::kernel::{
     Access::{Read, ReadWrite},
-    Kernel, Params,
+    Kernel, Params, params,
 };
 
 params! {

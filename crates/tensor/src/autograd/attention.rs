@@ -1,7 +1,7 @@
 //! Gradients of attention.
 
-use super::{Var, record};
-use crate::Result;
+use super::tape::{Var, record};
+use crate::error::Result;
 use crate::ops::{self, Attention};
 
 /// Differentiable [`ops::attention`]; keeps the result and the log-sum-exp, not the scores.

@@ -1,8 +1,9 @@
-//! Gradients of pointwise arithmetic.
+//! Gradients of pointwise arithmetic of two operands.
 
-use super::{Var, record};
-use crate::ops::{self, UnaryOp};
-use crate::{Activation, Result, Tensor};
+use super::tape::{Var, record};
+use crate::error::Result;
+use crate::ops;
+use crate::tensor::Tensor;
 
 /// Sums a gradient over the axes along which an operand was repeated.
 fn unrepeat(grad: Tensor, shape: &[usize]) -> Result<Tensor> {
@@ -54,72 +55,5 @@ pub fn mul(a: &Var, b: &Var) -> Result<Var> {
         let da = needs[0].then(|| ops::mul(&grad, &bt));
         let db = needs[1].then(|| unrepeat(ops::mul(&grad, &at)?, bt.shape()));
         Ok(vec![da.transpose()?, db.transpose()?])
-    }))
-}
-
-/// Differentiable [`ops::unary`].
-///
-/// # Errors
-/// As [`ops::unary`].
-pub fn unary(op: UnaryOp, x: &Var, alpha: f32, beta: f32) -> Result<Var> {
-    let value = ops::unary(op, x.value(), alpha, beta)?;
-    // The gradient of an affine map needs no x, which then may leave memory.
-    let kept = (op != UnaryOp::Affine).then(|| x.value().clone());
-    Ok(record(&[x], value, move |grad, _| {
-        let dx = match &kept {
-            Some(x) => ops::unary_backward(op, x, grad, alpha, beta)?,
-            None => ops::scale(grad, alpha)?,
-        };
-        Ok(vec![Some(dx)])
-    }))
-}
-
-/// `alpha * x`.
-///
-/// # Errors
-/// As [`ops::unary`].
-pub fn scale(x: &Var, alpha: f32) -> Result<Var> {
-    unary(UnaryOp::Affine, x, alpha, 0.0)
-}
-
-/// `exp(x)`.
-///
-/// # Errors
-/// As [`ops::unary`].
-pub fn exp(x: &Var) -> Result<Var> {
-    unary(UnaryOp::Exp, x, 1.0, 0.0)
-}
-
-/// `x` clamped to `[low, high]`.
-///
-/// # Errors
-/// As [`ops::unary`].
-pub fn clamp(x: &Var, low: f32, high: f32) -> Result<Var> {
-    unary(UnaryOp::Clamp { low, high }, x, 1.0, 0.0)
-}
-
-/// Differentiable [`ops::activate`].
-///
-/// # Errors
-/// As [`ops::activate`].
-pub fn activate(x: &Var, activation: Activation) -> Result<Var> {
-    if activation == Activation::None {
-        return Ok(x.clone());
-    }
-    let value = ops::activate(x.value(), activation)?;
-    let kept = x.value().clone();
-    Ok(record(&[x], value, move |grad, _| Ok(vec![Some(ops::activate_backward(&kept, grad, activation)?)])))
-}
-
-/// Differentiable [`ops::gated`].
-///
-/// # Errors
-/// As [`ops::gated`].
-pub fn gated(gate: &Var, up: &Var, activation: Activation) -> Result<Var> {
-    let value = ops::gated(gate.value(), up.value(), activation)?;
-    let (gt, ut) = (gate.value().clone(), up.value().clone());
-    Ok(record(&[gate, up], value, move |grad, _| {
-        let (dgate, dup) = ops::gated_backward(&gt, &ut, grad, activation)?;
-        Ok(vec![Some(dgate), Some(dup)])
     }))
 }

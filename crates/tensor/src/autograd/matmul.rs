@@ -1,8 +1,9 @@
 //! Gradients of matrix products.
 
-use super::{Var, record};
+use super::tape::{Var, record};
+use crate::error::{Error, Result};
 use crate::ops::{self, Layout, Matmul};
-use crate::{Error, Result};
+use crate::tensor::Tensor;
 
 /// Differentiable [`ops::matmul`] without epilogue.
 ///
@@ -21,8 +22,7 @@ pub fn matmul(a: &Var, b: &Var, layout: Layout) -> Result<Var> {
     let (at, bt) = (a.value().clone(), b.value().clone());
     Ok(record(&[a, b], value, move |grad, needs| {
         // A shared b sees every row of the batch: flatten a and the gradient to two axes.
-        let flat =
-            |t: &crate::Tensor| if shared { t.reshape(&[t.rows_cols().0, t.rows_cols().1]) } else { Ok(t.clone()) };
+        let flat = |t: &Tensor| if shared { t.reshape(&[t.rows_cols().0, t.rows_cols().1]) } else { Ok(t.clone()) };
         let (a2, g2) = (flat(&at)?, flat(grad)?);
         let da = needs[0].then(|| -> Result<_> {
             let d = match layout {
@@ -51,7 +51,7 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     Ok(record(&inputs, value, move |grad, needs| {
-        let flat = |t: &crate::Tensor| t.reshape(&[t.rows_cols().0, t.rows_cols().1]);
+        let flat = |t: &Tensor| t.reshape(&[t.rows_cols().0, t.rows_cols().1]);
         let (x2, g2) = (flat(&xt)?, flat(grad)?);
         let dx = needs[0].then(|| ops::matmul(&g2, &wt, &Matmul::nn()).and_then(|d| d.reshape(xt.shape())));
         let dw = needs[1].then(|| ops::matmul(&g2, &x2, &Matmul::tn()));

@@ -1,7 +1,7 @@
 //! Gradients of normalisations.
 
-use super::{Var, record};
-use crate::Result;
+use super::tape::{Var, record};
+use crate::error::Result;
 use crate::ops::{self, RmsNorm};
 
 /// Differentiable [`ops::layer_norm`].

@@ -1,8 +1,8 @@
 //! Gradients of patches.
 
-use super::{Var, record};
+use super::tape::{Var, record};
+use crate::error::{Error, Result};
 use crate::ops::{self, Conv2dPatches};
-use crate::{Error, Result};
 
 /// Differentiable [`ops::conv2d_patches`].
 ///

@@ -1,7 +1,9 @@
 //! Gradients of sums and means.
 
-use super::{Var, record};
-use crate::{Result, Tensor, ops};
+use super::tape::{Var, record};
+use crate::error::Result;
+use crate::ops;
+use crate::tensor::Tensor;
 
 /// Differentiable [`ops::sum`].
 ///

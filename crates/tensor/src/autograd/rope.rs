@@ -1,7 +1,7 @@
 //! Gradients of rotary position embeddings.
 
-use super::{Var, record};
-use crate::Result;
+use super::tape::{Var, record};
+use crate::error::Result;
 use crate::ops::{self, Rope3d, RopeHalf};
 
 /// Differentiable [`ops::rope_3d`].

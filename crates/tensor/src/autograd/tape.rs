@@ -1,13 +1,14 @@
 //! The tape, its variables and gradient checkpointing.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Error, Result, Tensor, ops};
+use crate::error::{Error, Result};
+use crate::ops;
+use crate::tensor::Tensor;
 
 /// Gradient of each input, `None` where it is not needed. Receives the gradient of the output and which inputs need one.
-type Backward = Box<dyn FnOnce(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>>>;
+type Backward = Box<dyn FnOnce(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>> + Send>;
 
 struct Node {
     /// Per input: the node it comes from, if it stands on the tape.
@@ -21,13 +22,14 @@ struct Inner {
     grads: HashMap<usize, Tensor>,
 }
 
-/// Records operators for [`Tape::backward`]. Single-threaded; cloning shares the tape.
+/// Records operators for [`Tape::backward`]. Cloning shares the tape. A tape may move between threads, but its nodes stand
+/// in one order: at any time one thread records on it or runs it backwards.
 #[derive(Clone, Default)]
-pub struct Tape(Rc<RefCell<Inner>>);
+pub struct Tape(Arc<Mutex<Inner>>);
 
 impl std::fmt::Debug for Tape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tape").field("nodes", &self.0.borrow().nodes.len()).finish()
+        f.debug_struct("Tape").field("nodes", &self.len()).finish()
     }
 }
 
@@ -101,7 +103,7 @@ impl Gradients {
 pub(crate) fn record(
     inputs: &[&Var],
     value: Tensor,
-    backward: impl FnOnce(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>> + 'static,
+    backward: impl FnOnce(&Tensor, &[bool]) -> Result<Vec<Option<Tensor>>> + Send + 'static,
 ) -> Var {
     let Some(tape) = inputs.iter().find_map(|v| v.node.as_ref().map(|(tape, _)| tape.clone())) else {
         return Var::constant(value);
@@ -120,8 +122,23 @@ impl Tape {
         Self::default()
     }
 
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn len(&self) -> usize {
+        self.lock().nodes.len()
+    }
+
+    /// Takes the nodes from `first` on off the tape; the caller drops them, with the tensors they hold, outside of the lock.
+    fn cut(&self, first: usize) -> Vec<Node> {
+        let mut inner = self.lock();
+        let first = first.min(inner.nodes.len());
+        inner.nodes.split_off(first)
+    }
+
     fn push(&self, node: Node) -> usize {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.nodes.push(node);
         inner.nodes.len() - 1
     }
@@ -139,15 +156,14 @@ impl Tape {
     /// [`Error::Shape`] when the seed has another size than the output, and what the backward operators report.
     pub fn backward(&self, output: &Var, seed: Option<Tensor>) -> Result<Gradients> {
         let result = self.backward_to(output, seed, 0);
-        let mut inner = self.0.borrow_mut();
-        inner.nodes.clear();
-        let grads = std::mem::take(&mut inner.grads);
+        drop(self.cut(0));
+        let grads = std::mem::take(&mut self.lock().grads);
         result.map(|()| Gradients(grads))
     }
 
     /// Runs the nodes `first..` backwards. Gradients of leaves and of nodes before `first` stay in the tape's table.
     fn backward_to(&self, output: &Var, seed: Option<Tensor>, first: usize) -> Result<()> {
-        let Some((_, id)) = output.node.as_ref().filter(|(tape, _)| Rc::ptr_eq(&tape.0, &self.0)) else {
+        let Some((_, id)) = output.node.as_ref().filter(|(tape, _)| Arc::ptr_eq(&tape.0, &self.0)) else {
             return Ok(());
         };
         let seed = match seed {
@@ -160,10 +176,15 @@ impl Tape {
         self.accumulate(*id, seed)?;
         for i in (first..=*id).rev() {
             let (inputs, backward, grad) = {
-                let mut inner = self.0.borrow_mut();
-                let Some(backward) = inner.nodes[i].backward.take() else { continue };
-                let Some(grad) = inner.grads.remove(&i) else { continue };
-                (std::mem::take(&mut inner.nodes[i].inputs), backward, grad)
+                let mut inner = self.lock();
+                let Some(node) = inner.nodes.get_mut(i) else { continue };
+                let Some(backward) = node.backward.take() else { continue };
+                let inputs = std::mem::take(&mut node.inputs);
+                let Some(grad) = inner.grads.remove(&i) else {
+                    drop(inner);
+                    continue;
+                };
+                (inputs, backward, grad)
             };
             let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
             let grads = backward(&grad, &needs)?;
@@ -177,12 +198,12 @@ impl Tape {
     }
 
     fn accumulate(&self, node: usize, grad: Tensor) -> Result<()> {
-        let earlier = self.0.borrow_mut().grads.remove(&node);
+        let earlier = self.lock().grads.remove(&node);
         let sum = match earlier {
             Some(earlier) => ops::add(&earlier, &grad)?,
             None => grad,
         };
-        self.0.borrow_mut().grads.insert(node, sum);
+        self.lock().grads.insert(node, sum);
         Ok(())
     }
 }
@@ -192,20 +213,20 @@ impl Tape {
 ///
 /// # Errors
 /// What `body` reports.
-pub fn checkpoint(inputs: &[&Var], body: impl Fn(&[Var]) -> Result<Var> + 'static) -> Result<Var> {
+pub fn checkpoint(inputs: &[&Var], body: impl Fn(&[Var]) -> Result<Var> + Send + 'static) -> Result<Var> {
     let Some(tape) = inputs.iter().find_map(|v| v.node.as_ref().map(|(tape, _)| tape.clone())) else {
         let inputs: Vec<Var> = inputs.iter().map(|&v| v.clone()).collect();
         return body(&inputs);
     };
-    let start = tape.0.borrow().nodes.len();
+    let start = tape.len();
     let detached: Vec<Var> = inputs.iter().map(|v| v.detach()).collect();
     let value = body(&detached)?.value;
     // Leaves that `body` captured put nodes on the tape; their closures hold the tensors to be let go.
-    tape.0.borrow_mut().nodes.truncate(start);
+    drop(tape.cut(start));
     let values: Vec<Tensor> = inputs.iter().map(|v| v.value.clone()).collect();
     let shared = tape.clone();
     Ok(record(inputs, value, move |grad, needs| {
-        let start = shared.0.borrow().nodes.len();
+        let start = shared.len();
         let again: Vec<Var> = values
             .iter()
             .zip(needs)
@@ -213,9 +234,11 @@ pub fn checkpoint(inputs: &[&Var], body: impl Fn(&[Var]) -> Result<Var> + 'stati
             .collect();
         let output = body(&again)?;
         shared.backward_to(&output, Some(grad.clone()), start)?;
-        let mut inner = shared.0.borrow_mut();
-        let grads = again.iter().map(|v| v.node.as_ref().and_then(|(_, id)| inner.grads.remove(id))).collect();
-        inner.nodes.truncate(start);
+        let grads = {
+            let mut inner = shared.lock();
+            again.iter().map(|v| v.node.as_ref().and_then(|(_, id)| inner.grads.remove(id))).collect()
+        };
+        drop(shared.cut(start));
         Ok(grads)
     }))
 }

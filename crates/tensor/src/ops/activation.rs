@@ -4,7 +4,9 @@ use vljepa_shaders::Activation;
 use vljepa_shaders::kernels::elementwise::{ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, LenParams};
 
 use super::elementwise::need_f32;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 fn same_len(op: &'static str, tensors: &[&Tensor]) -> Result<LenParams> {
     need_f32(op, tensors)?;
@@ -22,7 +24,7 @@ fn same_len(op: &'static str, tensors: &[&Tensor]) -> Result<LenParams> {
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     let params = same_len("activate", &[x])?;
     let y = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
-    Launch::new(&ACTIVATION, [Some(x), Some(&y)]).overrides(&[("ACT", activation as u32)]).record_elements(
+    Launch::op(&ACTIVATION, [Some(x), Some(&y)]).overrides(&[("ACT", activation as u32)]).record_elements(
         x.device(),
         &params,
         x.len() as u64,
@@ -37,7 +39,7 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 pub fn activate_backward(x: &Tensor, dy: &Tensor, activation: Activation) -> Result<Tensor> {
     let params = same_len("activate_backward", &[x, dy])?;
     let dx = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
-    Launch::new(&ACTIVATION_BACKWARD, [Some(x), Some(dy), Some(&dx)])
+    Launch::op(&ACTIVATION_BACKWARD, [Some(x), Some(dy), Some(&dx)])
         .overrides(&[("ACT", activation as u32)])
         .record_elements(x.device(), &params, x.len() as u64)?;
     Ok(dx)
@@ -50,7 +52,7 @@ pub fn activate_backward(x: &Tensor, dy: &Tensor, activation: Activation) -> Res
 pub fn gated(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
     let params = same_len("gated", &[gate, up])?;
     let y = Tensor::empty(gate.device(), gate.shape(), Dtype::F32)?;
-    Launch::new(&GATED, [Some(gate), Some(up), Some(&y)]).overrides(&[("ACT", activation as u32)]).record_elements(
+    Launch::op(&GATED, [Some(gate), Some(up), Some(&y)]).overrides(&[("ACT", activation as u32)]).record_elements(
         gate.device(),
         &params,
         gate.len() as u64,
@@ -66,7 +68,7 @@ pub fn gated_backward(gate: &Tensor, up: &Tensor, dy: &Tensor, activation: Activ
     let params = same_len("gated_backward", &[gate, up, dy])?;
     let dgate = Tensor::empty(gate.device(), gate.shape(), Dtype::F32)?;
     let dup = Tensor::empty(gate.device(), up.shape(), Dtype::F32)?;
-    Launch::new(&GATED_BACKWARD, [Some(gate), Some(up), Some(dy), Some(&dgate), Some(&dup)])
+    Launch::op(&GATED_BACKWARD, [Some(gate), Some(up), Some(dy), Some(&dgate), Some(&dup)])
         .overrides(&[("ACT", activation as u32)])
         .record_elements(gate.device(), &params, gate.len() as u64)?;
     Ok((dgate, dup))

@@ -8,7 +8,11 @@ use vljepa_shaders::kernels::attention::{
 };
 
 use super::elementwise::need_f32;
-use crate::{Capabilities, Dtype, Error, Launch, Override, Result, Tensor};
+use crate::caps::Capabilities;
+use crate::device::pipelines::Override;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 const OP: &str = "attention";
 
@@ -225,7 +229,7 @@ pub fn attention_with_lse(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attentio
         AttentionVariant::Subgroup4 => (&ATTENTION_SUBGROUP4, s.tiles(p.heads, p.nq, 32)),
         AttentionVariant::Tile => (&ATTENTION_TILE, s.tiles(p.heads, p.nq, 32)),
     };
-    Launch::new(kernel, [Some(q), Some(k), Some(v), options.key_mask, Some(&o), Some(&lse)])
+    Launch::op(kernel, [Some(q), Some(k), Some(v), options.key_mask, Some(&o), Some(&lse)])
         .consts(s.consts())
         .overrides(&s.overrides)
         .work(s.work(2))
@@ -258,7 +262,7 @@ pub fn attention_backward(
     let device = q.device();
     let stats = Tensor::empty(device, &[rows, 2], Dtype::F32)?;
     let stat_params = AttentionStatsParams { batch: p.batch, heads: p.heads, nq: p.nq, head_dim: p.head_dim };
-    Launch::new(&ATTENTION_STATS, [Some(grad), Some(o), Some(lse), Some(&stats)]).record_elements(
+    Launch::op(&ATTENTION_STATS, [Some(grad), Some(o), Some(lse), Some(&stats)]).record_elements(
         device,
         &stat_params,
         rows as u64,
@@ -279,12 +283,12 @@ pub fn attention_backward(
             ((&ATTENTION_TILE_DQ, s.tiles(p.heads, p.nq, 32)), (&ATTENTION_TILE_DKV, s.tiles(p.kv_heads, p.nk, 32)))
         }
     };
-    Launch::new(queries.0, inputs.into_iter().chain([Some(&dq)]))
+    Launch::op(queries.0, inputs.into_iter().chain([Some(&dq)]))
         .consts(s.consts())
         .overrides(&s.overrides)
         .work(s.work(3))
         .record(device, p, queries.1)?;
-    Launch::new(keys.0, inputs.into_iter().chain([Some(&dk), Some(&dv)]))
+    Launch::op(keys.0, inputs.into_iter().chain([Some(&dk), Some(&dv)]))
         .consts(s.consts())
         .overrides(&s.overrides)
         .work(s.work(4))

@@ -3,7 +3,9 @@
 use vljepa_shaders::kernels::elementwise::{CAST, DEQUANTIZE, DequantizeParams, LenParams};
 
 use super::layout::choose_chunk;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 /// `x` with elements of type `to`; a tensor that has the type already is shared, not copied.
 ///
@@ -24,7 +26,7 @@ pub fn cast(x: &Tensor, to: Dtype) -> Result<Tensor> {
     };
     let y = Tensor::empty(x.device(), x.shape(), to)?;
     let params = LenParams { len: x.len() as u32 };
-    Launch::new(&CAST, [Some(x), Some(&y)]).overrides(&[("MODE", mode)]).record_elements(
+    Launch::op(&CAST, [Some(x), Some(&y)]).overrides(&[("MODE", mode)]).record_elements(
         x.device(),
         &params,
         x.len().div_ceil(2) as u64,
@@ -38,6 +40,6 @@ fn dequantize(x: &Tensor) -> Result<Tensor> {
     let chunk = choose_chunk(x.device().capabilities(), cols);
     let params = DequantizeParams { rows: rows as u32, cols: cols as u32, chunk: chunk as u32 };
     let chunks = rows * cols.div_ceil(chunk);
-    Launch::new(&DEQUANTIZE, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
+    Launch::op(&DEQUANTIZE, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
     Ok(y)
 }

@@ -4,25 +4,17 @@ use vljepa_shaders::kernels::loss::{
     CONTRAST, CONTRAST_GRAD, ContrastGradParams, ContrastParams, LOG_SCALE_GRAD, LogScaleGradParams,
 };
 
-use super::elementwise::need_f32;
+use super::elementwise::{BinaryOp, binary, need_f32};
+use super::reduce::{dot, mean, sum};
 use super::rows::choose_lanes;
-use super::{dot, mean};
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use super::unary::clamp;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
+
+pub use crate::reference::contrast::Duplicates;
 
 const OP: &str = "contrast";
-
-/// What other columns with the key of a row's own column are: two samples of a batch with the same text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum Duplicates {
-    /// Negatives like any other, false ones.
-    #[default]
-    Negatives = 0,
-    /// Neither positives nor negatives: left out of the loss.
-    LeftOut = 1,
-    /// Positives, all of equal weight.
-    Positives = 2,
-}
 
 /// Options of [`contrast`].
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +30,21 @@ pub struct Contrast<'a> {
     pub duplicates: Duplicates,
     /// Cap of the scale 1/τ.
     pub max_scale: f32,
+    /// Weight of each sample, f32 `[rows]`, none below zero: the loss is the weighted mean over rows, and with both
+    /// directions over columns with the same weights. Without it all count the same.
+    pub weights: Option<&'a Tensor>,
 }
 
 impl Default for Contrast<'_> {
     fn default() -> Self {
-        Contrast { bidirectional: true, targets: None, keys: None, duplicates: Duplicates::Negatives, max_scale: 100.0 }
+        Contrast {
+            bidirectional: true,
+            targets: None,
+            keys: None,
+            duplicates: Duplicates::Negatives,
+            max_scale: 100.0,
+            weights: None,
+        }
     }
 }
 
@@ -69,13 +71,32 @@ impl<'a> Contrast<'a> {
         self
     }
 
+    /// Weighs the samples, `[rows]`. A sample of weight zero has no loss of its own and stays a negative of the others; where
+    /// all weights are zero the loss is zero.
+    pub fn weights(mut self, weights: &'a Tensor) -> Self {
+        self.weights = Some(weights);
+        self
+    }
+
     /// The keys that the kernels read.
     fn used_keys(&self) -> Option<&'a Tensor> {
         self.keys.filter(|_| self.duplicates != Duplicates::Negatives)
     }
 
-    fn overrides(&self) -> [(&'static str, u32); 2] {
-        [("HAS_TARGETS", self.targets.is_some().into()), ("DUPLICATES", self.duplicates as u32)]
+    fn overrides(&self) -> [(&'static str, u32); 3] {
+        [
+            ("HAS_TARGETS", self.targets.is_some().into()),
+            ("DUPLICATES", self.duplicates as u32),
+            ("HAS_SHARES", self.weights.is_some().into()),
+        ]
+    }
+
+    /// Each sample's share of the loss, so that the shares of all `total` losses add up to one.
+    fn shares(&self, rows: usize, total: usize) -> Result<Option<Tensor>> {
+        let Some(weights) = self.weights else { return Ok(None) };
+        // Zero over the least number is zero.
+        let sum = clamp(&sum(weights)?, f32::MIN_POSITIVE, f32::MAX)?;
+        Ok(Some(binary(BinaryOp::Div, weights, &sum, 1.0, (total / rows) as f32)?))
     }
 
     fn check(&self, cosine: &Tensor, log_scale: &Tensor) -> Result<(usize, usize)> {
@@ -104,6 +125,13 @@ impl<'a> Contrast<'a> {
                 return Err(Error::shape(OP, what));
             }
         }
+        if let Some(weights) = self.weights {
+            need_f32(OP, &[weights])?;
+            if weights.len() != rows {
+                let what = format!("weights {:?} for cosines {:?}", weights.shape(), cosine.shape());
+                return Err(Error::shape(OP, what));
+            }
+        }
         if self.duplicates != Duplicates::Negatives && self.keys.is_none() {
             return Err(Error::Invalid(format!("{OP}: {:?} needs keys", self.duplicates)));
         }
@@ -121,14 +149,15 @@ impl<'a> Contrast<'a> {
 /// A loss with what its gradient needs.
 #[derive(Clone, Debug)]
 pub struct ContrastLoss {
-    /// Mean over rows, and over columns with both directions, `[1]`.
+    /// Mean over rows, and over columns with both directions, `[1]`; weighted where there are weights.
     pub value: Tensor,
     /// Log-sum-exp and 1 / positives of rows, then of columns, `[rows (+ cols), 2]`.
     pub stats: Tensor,
 }
 
 /// InfoNCE of cosines `[rows, cols]` times `exp(min(log_scale, ln max_scale))`, `log_scale` f32 `[1]`:
-/// `mean_i(logsumexp_j s_ij - s_i,own(i))`, averaged with the same of the columns when bidirectional.
+/// `mean_i(logsumexp_j s_ij - s_i,own(i))`, averaged with the same of the columns when bidirectional. The weights, if any,
+/// are constants: they get no gradient.
 ///
 /// A target beyond the columns makes the loss NaN.
 ///
@@ -149,10 +178,18 @@ pub fn contrast(cosine: &Tensor, log_scale: &Tensor, options: &Contrast<'_>) -> 
         max_log_scale: options.max_log_scale(),
         invalid: f32::NAN,
     };
+    let shares = options.shares(rows, total)?;
     let run = |params: &ContrastParams, lanes: u32| {
-        let bindings =
-            [Some(cosine), Some(log_scale), options.targets, options.used_keys(), Some(&stats), Some(&losses)];
-        Launch::new(&CONTRAST, bindings)
+        let bindings = [
+            Some(cosine),
+            Some(log_scale),
+            options.targets,
+            options.used_keys(),
+            shares.as_ref(),
+            Some(&stats),
+            Some(&losses),
+        ];
+        Launch::op(&CONTRAST, bindings)
             .overrides(&options.overrides())
             .overrides(&[("LANES", lanes)])
             .work(20 * cosine.len() as u64)
@@ -164,7 +201,8 @@ pub fn contrast(cosine: &Tensor, log_scale: &Tensor, options: &Contrast<'_>) -> 
         // With one invocation per column neighbours read neighbours.
         run(&params, 1)?;
     }
-    Ok(ContrastLoss { value: mean(&losses)?, stats })
+    let value = if shares.is_some() { sum(&losses)? } else { mean(&losses)? };
+    Ok(ContrastLoss { value, stats })
 }
 
 /// Gradients of [`contrast`] with respect to the cosines and, where `needs` says so, the log-scale. At the cap the
@@ -192,12 +230,21 @@ pub fn contrast_backward(
     let params = ContrastGradParams {
         rows: rows as u32,
         cols: cols as u32,
-        factor: 1.0 / total as f32,
+        factor: if options.weights.is_some() { 1.0 } else { 1.0 / total as f32 },
         max_log_scale: options.max_log_scale(),
     };
-    let bindings =
-        [Some(grad), Some(cosine), Some(log_scale), options.targets, options.used_keys(), Some(stats), Some(&dcosine)];
-    Launch::new(&CONTRAST_GRAD, bindings)
+    let shares = options.shares(rows, total)?;
+    let bindings = [
+        Some(grad),
+        Some(cosine),
+        Some(log_scale),
+        options.targets,
+        options.used_keys(),
+        shares.as_ref(),
+        Some(stats),
+        Some(&dcosine),
+    ];
+    Launch::op(&CONTRAST_GRAD, bindings)
         .overrides(&options.overrides())
         .overrides(&[("BOTH", options.bidirectional.into())])
         .work(30 * cosine.len() as u64)
@@ -208,7 +255,7 @@ pub fn contrast_backward(
     // s = exp(log_scale) * cosine, so that d s / d log_scale = s: the scale already stands in dcosine.
     let d = dot(&dcosine, cosine)?;
     let dy = Tensor::empty(device, log_scale.shape(), Dtype::F32)?;
-    Launch::new(&LOG_SCALE_GRAD, [Some(&d), Some(log_scale), Some(&dy)]).record(
+    Launch::op(&LOG_SCALE_GRAD, [Some(&d), Some(log_scale), Some(&dy)]).record(
         device,
         &LogScaleGradParams { max_log_scale: options.max_log_scale() },
         1,

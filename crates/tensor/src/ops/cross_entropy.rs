@@ -5,9 +5,11 @@ use vljepa_shaders::kernels::loss::{
 };
 
 use super::elementwise::need_f32;
+use super::reduce::sum_rows;
 use super::rows::{choose_lanes, rows_cols};
-use super::sum_rows;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 const OP: &str = "cross_entropy";
 
@@ -90,7 +92,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, options: &CrossEntropy) 
     let stats = Tensor::empty(device, &[rows, 2], Dtype::F32)?;
     let terms = Tensor::empty(device, &[rows, 2], Dtype::F32)?;
     let lanes = choose_lanes(device.capabilities(), cols);
-    Launch::new(&CROSS_ENTROPY, [Some(logits), Some(targets), Some(&stats), Some(&terms)])
+    Launch::op(&CROSS_ENTROPY, [Some(logits), Some(targets), Some(&stats), Some(&terms)])
         .overrides(&[
             ("LANES", lanes),
             ("HAS_IGNORE", options.ignore_index.is_some().into()),
@@ -100,7 +102,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, options: &CrossEntropy) 
         .record_elements(device, &options.params(rows, cols), rows as u64 * u64::from(lanes))?;
     let totals = sum_rows(&terms)?;
     let value = Tensor::empty(device, &[1], Dtype::F32)?;
-    Launch::new(&WEIGHTED_MEAN, [Some(&totals), Some(&value)]).record(device, &WeightedMeanParams::default(), 1)?;
+    Launch::op(&WEIGHTED_MEAN, [Some(&totals), Some(&value)]).record(device, &WeightedMeanParams::default(), 1)?;
     Ok(CrossEntropyLoss { value, stats, totals })
 }
 
@@ -124,7 +126,7 @@ pub fn cross_entropy_backward(
     let device = logits.device();
     let dlogits = Tensor::empty(device, logits.shape(), Dtype::F32)?;
     let lanes = choose_lanes(device.capabilities(), cols);
-    Launch::new(
+    Launch::op(
         &CROSS_ENTROPY_GRAD,
         [Some(grad), Some(logits), Some(targets), Some(&loss.stats), Some(&loss.totals), Some(&dlogits)],
     )

@@ -3,26 +3,11 @@
 use vljepa_shaders::kernels::elementwise::{DROPOUT, DropoutParams};
 
 use super::elementwise::need_f32;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
-/// Options of [`dropout`]. The same numbers drop the same elements, on every adapter.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Dropout {
-    /// Probability of an element to become zero, in `[0, 1)`.
-    pub p: f64,
-    /// Seed of the run, different for each place in a model that drops.
-    pub seed: u64,
-    /// Number of the step, so that each step drops other elements.
-    pub step: u32,
-}
-
-impl Dropout {
-    /// Drops with probability `p`.
-    pub fn new(p: f64, seed: u64, step: u32) -> Self {
-        Dropout { p, seed, step }
-    }
-}
+pub use crate::reference::dropout::Dropout;
 
 /// Sets elements to zero at random and scales the others by `1 / (1 - p)`, f32. Its gradient is the same map of the
 /// gradient with the same options.
@@ -46,6 +31,6 @@ pub fn dropout(x: &Tensor, options: &Dropout) -> Result<Tensor> {
         threshold: (options.p * 4_294_967_296.0) as u32,
         scale: (1.0 / (1.0 - options.p)) as f32,
     };
-    Launch::new(&DROPOUT, [Some(x), Some(&y)]).record_elements(x.device(), &params, x.len() as u64)?;
+    Launch::op(&DROPOUT, [Some(x), Some(&y)]).record_elements(x.device(), &params, x.len() as u64)?;
     Ok(y)
 }

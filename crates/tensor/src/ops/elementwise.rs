@@ -2,24 +2,12 @@
 
 use vljepa_shaders::kernels::elementwise::{BINARY, BinaryParams, FILL, FillParams};
 
-use crate::{Device, Dtype, Error, Launch, Result, Tensor};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
-/// What [`binary`] computes from `alpha * a` and `beta * b`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-#[non_exhaustive]
-pub enum BinaryOp {
-    /// Sum.
-    Add = 0,
-    /// Product.
-    Mul = 1,
-    /// Quotient.
-    Div = 2,
-    /// Larger.
-    Max = 3,
-    /// Smaller.
-    Min = 4,
-}
+pub use crate::reference::elementwise::BinaryOp;
 
 pub(crate) fn need_f32(op: &'static str, tensors: &[&Tensor]) -> Result<()> {
     match tensors.iter().find(|t| t.dtype() != Dtype::F32) {
@@ -39,7 +27,7 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, alpha: f32, beta: f32) -> Re
     }
     let y = Tensor::empty(a.device(), a.shape(), Dtype::F32)?;
     let params = BinaryParams { len: a.len() as u32, b_len: b.len().max(1) as u32, alpha, beta };
-    Launch::new(&BINARY, [Some(a), Some(b), Some(&y)])
+    Launch::op(&BINARY, [Some(a), Some(b), Some(&y)])
         .overrides(&[("OP", op as u32), ("SAME_LEN", (a.len() == b.len()).into())])
         .record_elements(a.device(), &params, a.len() as u64)?;
     Ok(y)
@@ -76,6 +64,6 @@ pub fn mul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 pub fn full(device: &Device, shape: &[usize], value: f32) -> Result<Tensor> {
     let y = Tensor::empty(device, shape, Dtype::F32)?;
     let params = FillParams { len: y.len() as u32, bits: value.to_bits() };
-    Launch::new(&FILL, [Some(&y)]).record_elements(device, &params, y.len() as u64)?;
+    Launch::op(&FILL, [Some(&y)]).record_elements(device, &params, y.len() as u64)?;
     Ok(y)
 }

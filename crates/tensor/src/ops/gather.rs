@@ -5,8 +5,10 @@ use vljepa_shaders::kernels::gather::{GATHER_ROWS, GatherRowsParams, ID_CHAINS, 
 
 use super::elementwise::need_f32;
 use super::layout::choose_chunk;
-use crate::tensor::element_count;
-use crate::{Device, Dtype, Error, Launch, Result, Tensor};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor, element_count};
 
 fn need_ids(op: &'static str, ids: &Tensor) -> Result<()> {
     match ids.dtype() {
@@ -93,9 +95,11 @@ pub fn gather_rows_of_parts(parts: &[&Tensor], ids: &Tensor) -> Result<Tensor> {
             part_rows,
             chunk: chunk as u32,
         };
-        Launch::new(&GATHER_ROWS, [Some(*part), Some(ids), Some(&y)])
-            .overrides(&[("FORMAT", format)])
-            .record_elements(part.device(), &params, (ids.len() * cols.div_ceil(chunk)) as u64)?;
+        Launch::op(&GATHER_ROWS, [Some(*part), Some(ids), Some(&y)]).overrides(&[("FORMAT", format)]).record_elements(
+            part.device(),
+            &params,
+            (ids.len() * cols.div_ceil(chunk)) as u64,
+        )?;
         first_row += part_rows;
     }
     Ok(y)
@@ -120,13 +124,13 @@ pub fn scatter_add(x: &Tensor, ids: &Tensor, table_rows: usize) -> Result<Tensor
         return Ok(y);
     }
     let chains = Tensor::empty(x.device(), &[rows, 2], Dtype::U32)?;
-    Launch::new(&ID_CHAINS, [Some(ids), Some(&chains)]).work((rows * rows) as u64).record_elements(
+    Launch::op(&ID_CHAINS, [Some(ids), Some(&chains)]).work((rows * rows) as u64).record_elements(
         x.device(),
         &LenParams { len: rows as u32 },
         rows as u64,
     )?;
     let params = ScatterAddParams { rows: rows as u32, cols: cols as u32, table_rows: table_rows as u32 };
-    Launch::new(&SCATTER_ADD, [Some(x), Some(ids), Some(&chains), Some(&y)]).work(x.len() as u64).record_elements(
+    Launch::op(&SCATTER_ADD, [Some(x), Some(ids), Some(&chains), Some(&y)]).work(x.len() as u64).record_elements(
         x.device(),
         &params,
         x.len() as u64,

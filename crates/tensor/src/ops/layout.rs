@@ -2,8 +2,10 @@
 
 use vljepa_shaders::kernels::gather::{COPY_LINES, CopyLinesParams, PERMUTE, PermuteParams};
 
-use crate::tensor::element_count;
-use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
+use crate::caps::Capabilities;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor, element_count};
 
 /// How many neighbours of a line of `width` elements one invocation moves: one where neighbouring invocations should
 /// touch neighbouring memory, several on software adapters, where finding the place costs more than moving.
@@ -47,7 +49,7 @@ fn copy_lines(
         chunk: chunk as u32,
     };
     let chunks = lines * width.div_ceil(chunk);
-    Launch::new(&COPY_LINES, [Some(x), Some(y)]).record_elements(x.device(), &params, chunks as u64)
+    Launch::op(&COPY_LINES, [Some(x), Some(y)]).record_elements(x.device(), &params, chunks as u64)
 }
 
 /// Elements `start .. start + len` along `axis`, in memory of their own; f32 or u32.
@@ -158,7 +160,7 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
         chunk: chunk as u32,
     };
     let chunks = lines * sizes[3].div_ceil(chunk);
-    Launch::new(&PERMUTE, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
+    Launch::op(&PERMUTE, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
     Ok(y)
 }
 

@@ -3,20 +3,13 @@
 use vljepa_shaders::kernels::matmul::{MATMUL_SUBGROUP, MATMUL_SUBGROUP4, MATMUL_TILE, MATMUL_TILE4, MatmulParams};
 use vljepa_shaders::{Activation, Elem};
 
-use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
+use super::cast::cast;
+use crate::caps::Capabilities;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
-/// Which operand is stored transposed; the discriminants are `LAYOUT` of `matmul/matmul_tile4.wgsl`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum Layout {
-    /// `a [m, k] · b [k, n]`
-    #[default]
-    Nn = 0,
-    /// `a [m, k] · b [n, k]ᵀ`: a linear layer with weights `[out, in]`.
-    Nt = 1,
-    /// `a [k, m]ᵀ · b [k, n]`: the gradient of such weights.
-    Tn = 2,
-}
+pub use crate::reference::matmul::Layout;
 
 /// Options of [`matmul`].
 #[derive(Clone, Debug, Default)]
@@ -188,7 +181,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, options: &Matmul<'_>) -> Result<Tensor> {
     if as_it_is {
         run(variant, a, b, options, &c, &params)?;
     } else {
-        run(variant, a, &super::cast(b, Dtype::F32)?, options, &c, &params)?;
+        run(variant, a, &cast(b, Dtype::F32)?, options, &c, &params)?;
     }
     Ok(c)
 }
@@ -208,7 +201,7 @@ fn run(
     };
     let work = 2 * u64::from(params.batch) * u64::from(params.m) * u64::from(params.n) * u64::from(params.k);
     match variant {
-        MatmulVariant::Tile => Launch::new(&MATMUL_TILE, bindings)
+        MatmulVariant::Tile => Launch::op(&MATMUL_TILE, bindings)
             .overrides(&activation)
             .overrides(&[("A_ALONG_K", (params.a_col == 1).into()), ("B_ALONG_K", (params.b_row == 1).into())])
             .work(work)
@@ -220,7 +213,7 @@ fn run(
                 Dtype::I8 => Elem::I8,
                 _ => Elem::F32,
             };
-            Launch::new(&MATMUL_TILE4, bindings)
+            Launch::op(&MATMUL_TILE4, bindings)
                 .elem(elem)
                 .overrides(&activation)
                 .overrides(&[("LAYOUT", options.layout as u32)])
@@ -230,9 +223,9 @@ fn run(
         MatmulVariant::Subgroup | MatmulVariant::Subgroup4 => {
             let wide = wide_tiles(params);
             let launch = match variant {
-                MatmulVariant::Subgroup4 => Launch::new(&MATMUL_SUBGROUP4, bindings)
+                MatmulVariant::Subgroup4 => Launch::op(&MATMUL_SUBGROUP4, bindings)
                     .overrides(&[("LAYOUT", options.layout as u32), ("WIDE", wide.into())]),
-                _ => Launch::new(&MATMUL_SUBGROUP, bindings).overrides(&[("WIDE", wide.into())]),
+                _ => Launch::op(&MATMUL_SUBGROUP, bindings).overrides(&[("WIDE", wide.into())]),
             };
             launch.overrides(&activation).work(work).record(a.device(), params, tiles(32, if wide { 64 } else { 32 }))
         }

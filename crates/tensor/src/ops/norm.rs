@@ -3,10 +3,11 @@
 use vljepa_shaders::kernels::norm::{NORM, NORM_GRAD_WEIGHT, NORM_GRAD_X, NormGradWeightParams, NormParams};
 
 use super::elementwise::need_f32;
-use super::reduce::STRETCH;
+use super::reduce::{STRETCH, sum_rows};
 use super::rows::{choose_lanes, rows_cols, same_shape};
-use super::sum_rows;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 /// What an RMS norm multiplies by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -89,7 +90,7 @@ fn forward(spec: &Spec<'_>, x: &Tensor, bias: Option<&Tensor>) -> Result<Normali
     let stats = Tensor::empty(x.device(), &[rows, 2], Dtype::F32)?;
     let lanes = choose_lanes(x.device().capabilities(), cols);
     let params = NormParams { rows: rows as u32, cols: cols as u32, eps: spec.eps };
-    Launch::new(&NORM, [Some(x), spec.weight, bias, Some(&value), Some(&stats)])
+    Launch::op(&NORM, [Some(x), spec.weight, bias, Some(&value), Some(&stats)])
         .overrides(&[
             ("MODE", spec.mode as u32),
             ("WEIGHT", spec.weight_code()),
@@ -111,7 +112,7 @@ fn grad_x(spec: &Spec<'_>, grad: &Tensor, x: &Tensor, stats: &Tensor) -> Result<
     let dx = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
     let lanes = choose_lanes(x.device().capabilities(), cols);
     let params = NormParams { rows: rows as u32, cols: cols as u32, eps: spec.eps };
-    Launch::new(&NORM_GRAD_X, [Some(grad), Some(x), spec.weight, Some(stats), Some(&dx)])
+    Launch::op(&NORM_GRAD_X, [Some(grad), Some(x), spec.weight, Some(stats), Some(&dx)])
         .overrides(&[("MODE", spec.mode as u32), ("WEIGHT", spec.weight_code()), ("LANES", lanes)])
         .work(12 * x.len() as u64)
         .record_elements(x.device(), &params, rows as u64 * u64::from(lanes))?;
@@ -129,7 +130,7 @@ fn grad_weight(op: &'static str, grad: &Tensor, x: &Tensor, stats: &Tensor) -> R
         stretch: STRETCH as u32,
         stretches: stretches as u32,
     };
-    Launch::new(&NORM_GRAD_WEIGHT, [Some(grad), Some(x), Some(stats), Some(&partial)])
+    Launch::op(&NORM_GRAD_WEIGHT, [Some(grad), Some(x), Some(stats), Some(&partial)])
         .work(4 * x.len() as u64)
         .record_elements(x.device(), &params, partial.len() as u64)?;
     if stretches == 1 { partial.reshape(&[cols]) } else { sum_rows(&partial) }

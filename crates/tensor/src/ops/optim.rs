@@ -5,47 +5,14 @@ use vljepa_shaders::kernels::optim::{
 };
 
 use super::elementwise::need_f32;
+use super::reduce::sum_cols;
 use super::rows::choose_lanes;
-use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
+use crate::caps::Capabilities;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
-/// Hyperparameters of [`adamw_assign`]; the defaults are PyTorch's, but for `lr`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct AdamW {
-    /// Learning rate of this step.
-    pub lr: f64,
-    /// Decay of the first and the second moment.
-    pub betas: (f64, f64),
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay: the parameter shrinks by `lr * weight_decay`.
-    pub weight_decay: f64,
-}
-
-impl AdamW {
-    /// Default moments and weight decay with this learning rate.
-    pub fn new(lr: f64) -> Self {
-        AdamW { lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 }
-    }
-
-    /// Sets the decoupled weight decay.
-    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.weight_decay = weight_decay;
-        self
-    }
-
-    /// Sets the decays of the moments.
-    pub fn betas(mut self, first: f64, second: f64) -> Self {
-        self.betas = (first, second);
-        self
-    }
-
-    /// Sets what is added to the root of the second moment.
-    pub fn eps(mut self, eps: f64) -> Self {
-        self.eps = eps;
-        self
-    }
-}
+pub use crate::reference::optim::AdamW;
 
 fn same_len(op: &'static str, y: &Tensor, others: &[&Tensor]) -> Result<()> {
     need_f32(op, &[y])?;
@@ -100,7 +67,7 @@ pub fn adamw_assign(
         step_size: (options.lr / (1.0 - beta1.powi(power))) as f32,
         root_correction: (1.0 - beta2.powi(power)).sqrt() as f32,
     };
-    Launch::new(&ADAMW, [Some(grad), factor, Some(param), Some(m), Some(v)])
+    Launch::op(&ADAMW, [Some(grad), factor, Some(param), Some(m), Some(v)])
         .overrides(&[("HAS_FACTOR", factor.is_some().into())])
         .record_elements(param.device(), &params, param.len() as u64)
 }
@@ -116,7 +83,7 @@ fn assign(
     same_len(op, y, x.as_slice())?;
     check_factor(op, factor)?;
     let params = AssignParams { len: y.len() as u32, alpha: alpha as f32, beta: beta as f32 };
-    Launch::new(&ASSIGN, [x, factor, Some(y)])
+    Launch::op(&ASSIGN, [x, factor, Some(y)])
         .overrides(&[("HAS_X", x.is_some().into()), ("HAS_FACTOR", factor.is_some().into())])
         .record_elements(y.device(), &params, y.len() as u64)
 }
@@ -162,13 +129,13 @@ pub fn square_sums(tensors: &[&Tensor]) -> Result<Tensor> {
     let y = Tensor::empty(device, &[tensors.len(), partials], Dtype::F32)?;
     for (i, x) in tensors.iter().enumerate() {
         let params = SquareSumsParams { len: x.len() as u32, partials: partials as u32, offset: (i * partials) as u32 };
-        Launch::new(&SQUARE_SUMS, [Some(*x), Some(&y)]).work(2 * x.len() as u64).record_elements(
+        Launch::op(&SQUARE_SUMS, [Some(*x), Some(&y)]).work(2 * x.len() as u64).record_elements(
             device,
             &params,
             partials as u64,
         )?;
     }
-    super::sum_cols(&y)
+    sum_cols(&y)
 }
 
 /// Gradient clipping by global norm from the sums of squares of [`square_sums`]: f32 `[2]` of the factor
@@ -184,7 +151,7 @@ pub fn clip_scale(squares: &Tensor, max_norm: f32) -> Result<Tensor> {
     let y = Tensor::empty(squares.device(), &[2], Dtype::F32)?;
     let lanes = choose_lanes(squares.device().capabilities(), squares.len());
     let params = ClipScaleParams { len: squares.len() as u32, max_norm };
-    Launch::new(&CLIP_SCALE, [Some(squares), Some(&y)]).overrides(&[("LANES", lanes)]).record(
+    Launch::op(&CLIP_SCALE, [Some(squares), Some(&y)]).overrides(&[("LANES", lanes)]).record(
         squares.device(),
         &params,
         1,

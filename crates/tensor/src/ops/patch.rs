@@ -5,8 +5,13 @@ use vljepa_shaders::kernels::patch::{
 };
 
 use super::elementwise::need_f32;
-use crate::tensor::element_count;
-use crate::{Capabilities, Dtype, Error, Launch, Result, Tensor};
+use crate::caps::Capabilities;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+
+use crate::tensor::{Dtype, Tensor, element_count};
+
+pub use crate::reference::patch::Conv2dPatches;
 
 /// How many neighbours one invocation copies of a run of `run` neighbours: one where neighbouring invocations should
 /// touch neighbouring memory, the whole run on software adapters, where finding the run costs more than copying it.
@@ -14,58 +19,23 @@ pub fn choose_patch_chunk(caps: &Capabilities, run: usize) -> usize {
     if caps.software { run.max(1) } else { 1 }
 }
 
-/// Options of [`conv2d_patches`]: pairs of rows (y) and columns (x).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Conv2dPatches {
-    /// Height and width of a patch.
-    pub kernel: [usize; 2],
-    /// Step between patches.
-    pub stride: [usize; 2],
-    /// Zeros around the picture, on each side.
-    pub padding: [usize; 2],
-}
-
-impl Conv2dPatches {
-    /// Square patches.
-    pub fn new(kernel: usize, stride: usize, padding: usize) -> Self {
-        Conv2dPatches { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
-    }
-
-    /// Number of patches along y and x of a picture of this height and width.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for an empty kernel, a stride of zero, or a padded picture smaller than the kernel.
-    pub fn grid(&self, height: usize, width: usize) -> Result<[usize; 2]> {
-        let bad = || Error::shape("conv2d_patches", format!("{self:?} over a picture of {height} x {width}"));
-        let one = |size: usize, i: usize| {
-            let padded = self.padding[i].checked_mul(2).and_then(|p| p.checked_add(size)).ok_or_else(bad)?;
-            if self.kernel[i] == 0 || self.stride[i] == 0 || self.padding[i] >= self.kernel[i] || size == 0 {
-                return Err(bad());
-            }
-            padded.checked_sub(self.kernel[i]).map(|rest| rest / self.stride[i] + 1).ok_or_else(bad)
-        };
-        Ok([one(height, 0)?, one(width, 1)?])
-    }
-
-    fn params(&self, [height, width, channels]: [usize; 3]) -> Result<Conv2dPatchesParams> {
-        let [out_h, out_w] = self.grid(height, width)?;
-        Ok(Conv2dPatchesParams {
-            chunks: 0,
-            chunk: 1,
-            height: height as u32,
-            width: width as u32,
-            channels: channels as u32,
-            out_h: out_h as u32,
-            out_w: out_w as u32,
-            kernel_h: self.kernel[0] as u32,
-            kernel_w: self.kernel[1] as u32,
-            stride_y: self.stride[0] as u32,
-            stride_x: self.stride[1] as u32,
-            pad_y: self.padding[0] as u32,
-            pad_x: self.padding[1] as u32,
-        })
-    }
+fn conv2d_params(options: &Conv2dPatches, [height, width, channels]: [usize; 3]) -> Result<Conv2dPatchesParams> {
+    let [out_h, out_w] = options.grid(height, width)?;
+    Ok(Conv2dPatchesParams {
+        chunks: 0,
+        chunk: 1,
+        height: height as u32,
+        width: width as u32,
+        channels: channels as u32,
+        out_h: out_h as u32,
+        out_w: out_w as u32,
+        kernel_h: options.kernel[0] as u32,
+        kernel_w: options.kernel[1] as u32,
+        stride_y: options.stride[0] as u32,
+        stride_x: options.stride[1] as u32,
+        pad_y: options.padding[0] as u32,
+        pad_x: options.padding[1] as u32,
+    })
 }
 
 /// Patches of channels-last pictures: `[batch, height, width, channels]` → `[batch, out_h, out_w, kh * kw * channels]`,
@@ -80,7 +50,7 @@ pub fn conv2d_patches(x: &Tensor, options: &Conv2dPatches) -> Result<Tensor> {
     let &[batch, height, width, channels] = x.shape() else {
         return Err(Error::shape(OP, format!("{:?} is not [batch, height, width, channels]", x.shape())));
     };
-    let mut params = options.params([height, width, channels])?;
+    let mut params = conv2d_params(options, [height, width, channels])?;
     let [kh, kw] = options.kernel;
     let shape = [batch, params.out_h as usize, params.out_w as usize, kh * kw * channels];
     element_count(OP, &shape)?;
@@ -91,7 +61,7 @@ pub fn conv2d_patches(x: &Tensor, options: &Conv2dPatches) -> Result<Tensor> {
     let chunk = choose_patch_chunk(x.device().capabilities(), kw * channels);
     let chunks = y.len() / (kw * channels) * (kw * channels).div_ceil(chunk);
     (params.chunk, params.chunks) = (chunk as u32, chunks as u32);
-    Launch::new(&CONV2D_PATCHES, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
+    Launch::op(&CONV2D_PATCHES, [Some(x), Some(&y)]).record_elements(x.device(), &params, chunks as u64)?;
     Ok(y)
 }
 
@@ -103,7 +73,7 @@ pub fn conv2d_patches_backward(dy: &Tensor, x_shape: [usize; 4], options: &Conv2
     const OP: &str = "conv2d_patches_backward";
     need_f32(OP, &[dy])?;
     let [batch, height, width, channels] = x_shape;
-    let mut params = options.params([height, width, channels])?;
+    let mut params = conv2d_params(options, [height, width, channels])?;
     let [kh, kw] = options.kernel;
     let patches = element_count(OP, &[batch, params.out_h as usize, params.out_w as usize, kh * kw * channels])?;
     if patches != dy.len() {
@@ -116,7 +86,7 @@ pub fn conv2d_patches_backward(dy: &Tensor, x_shape: [usize; 4], options: &Conv2
     let chunk = choose_patch_chunk(dy.device().capabilities(), channels);
     let chunks = dx.len() / chunk;
     (params.chunk, params.chunks) = (chunk as u32, chunks as u32);
-    Launch::new(&CONV2D_PATCHES_BACKWARD, [Some(dy), Some(&dx)]).work(dy.len() as u64).record_elements(
+    Launch::op(&CONV2D_PATCHES_BACKWARD, [Some(dy), Some(&dx)]).work(dy.len() as u64).record_elements(
         dy.device(),
         &params,
         chunks as u64,
@@ -162,7 +132,7 @@ fn move_tubelets(from: &Tensor, to: &Tensor, mut params: TubeletPatchesParams, i
     let chunk = choose_patch_chunk(from.device().capabilities(), run);
     let chunks = from.len() / run * run.div_ceil(chunk);
     (params.chunk, params.chunks) = (chunk as u32, chunks as u32);
-    Launch::new(&TUBELET_PATCHES, [Some(from), Some(to)]).overrides(&[("INVERSE", inverse.into())]).record_elements(
+    Launch::op(&TUBELET_PATCHES, [Some(from), Some(to)]).overrides(&[("INVERSE", inverse.into())]).record_elements(
         from.device(),
         &params,
         chunks as u64,

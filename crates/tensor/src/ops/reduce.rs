@@ -7,7 +7,10 @@ use vljepa_shaders::kernels::reduce::{
 
 use super::elementwise::need_f32;
 use super::rows::{choose_lanes, rows_cols, same_shape};
-use crate::{Device, Dtype, Error, Launch, Result, Tensor};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 /// Rows that one invocation adds up. Short enough that many invocations share a long column.
 pub(super) const STRETCH: usize = 64;
@@ -44,7 +47,7 @@ pub fn sum_rows(x: &Tensor) -> Result<Tensor> {
             stretch: STRETCH as u32,
             stretches: stretches as u32,
         };
-        Launch::new(&SUM_ROWS, [Some(&x), Some(&y)]).record_elements(x.device(), &params, y.len() as u64)?;
+        Launch::op(&SUM_ROWS, [Some(&x), Some(&y)]).record_elements(x.device(), &params, y.len() as u64)?;
         if stretches == 1 {
             return y.reshape(&[cols]);
         }
@@ -66,7 +69,7 @@ fn reduce_into(
     let lanes = choose_lanes(x.device().capabilities(), cols.min(x.len()));
     let params =
         ReduceRowsParams { rows: rows as u32, cols: cols as u32, len: x.len() as u32, first: first as u32, factor };
-    Launch::new(&REDUCE_ROWS, [Some(x), b, Some(y)])
+    Launch::op(&REDUCE_ROWS, [Some(x), b, Some(y)])
         .overrides(&[("OP", op as u32), ("LANES", lanes)])
         .work(2 * x.len() as u64)
         .record_elements(x.device(), &params, rows as u64 * u64::from(lanes))
@@ -181,7 +184,7 @@ pub fn count_non_finite(tensors: &[&Tensor]) -> Result<Tensor> {
         let rows = x.len().div_ceil(CHUNK);
         let params =
             CountNonFiniteParams { rows: rows as u32, cols: CHUNK as u32, len: x.len() as u32, first: first as u32 };
-        Launch::new(&COUNT_NON_FINITE, [Some(x), Some(y)]).overrides(&[("SUM", sum.into())]).record_elements(
+        Launch::op(&COUNT_NON_FINITE, [Some(x), Some(y)]).overrides(&[("SUM", sum.into())]).record_elements(
             device,
             &params,
             rows as u64,
@@ -216,7 +219,7 @@ pub fn spread_rows(x: &Tensor, shape: &[usize], factor: f32) -> Result<Tensor> {
         return Err(Error::shape("spread_rows", format!("{:?} over {shape:?}", x.shape())));
     }
     let params = SpreadRowsParams { len: y.len() as u32, cols: (y.len() / x.len()) as u32, factor };
-    Launch::new(&SPREAD_ROWS, [Some(x), Some(&y)]).record_elements(x.device(), &params, y.len() as u64)?;
+    Launch::op(&SPREAD_ROWS, [Some(x), Some(&y)]).record_elements(x.device(), &params, y.len() as u64)?;
     Ok(y)
 }
 
@@ -258,7 +261,7 @@ pub fn masked_mean(x: &Tensor, mask: Option<&Tensor>) -> Result<MaskedMean> {
     let (batch, cols) = (params.batch as usize, params.cols as usize);
     let value = Tensor::empty(x.device(), &[batch, cols], Dtype::F32)?;
     let factor = Tensor::empty(x.device(), &[batch], Dtype::F32)?;
-    Launch::new(&MASKED_MEAN, [Some(x), mask, Some(&value), Some(&factor)])
+    Launch::op(&MASKED_MEAN, [Some(x), mask, Some(&value), Some(&factor)])
         .overrides(&[("HAS_MASK", mask.is_some().into())])
         .work(x.len() as u64)
         .record_elements(x.device(), &params, value.len() as u64)?;
@@ -276,7 +279,7 @@ pub fn masked_mean_backward(grad: &Tensor, mask: Option<&Tensor>, factor: &Tenso
         return Err(Error::shape("masked_mean", format!("gradient {:?} of a mean over {shape:?}", grad.shape())));
     }
     let dx = Tensor::empty(grad.device(), shape, Dtype::F32)?;
-    Launch::new(&MASKED_MEAN_GRAD, [Some(grad), mask, Some(factor), Some(&dx)])
+    Launch::op(&MASKED_MEAN_GRAD, [Some(grad), mask, Some(factor), Some(&dx)])
         .overrides(&[("HAS_MASK", mask.is_some().into())])
         .record_elements(grad.device(), &params, dx.len() as u64)?;
     Ok(dx)

@@ -3,14 +3,11 @@
 use vljepa_shaders::kernels::rope::{ROPE_3D, ROPE_HALF, Rope3dParams, RopeHalfParams};
 
 use super::elementwise::need_f32;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
-/// Frequencies of [`rope_3d`] for one head dimension: `s / 2` values `10000^(-k / (s / 2))` with
-/// `s = 2 * floor(floor(head_dim / 3) / 2)`, to be uploaded once and shared by every layer.
-pub fn rope_3d_frequencies(head_dim: usize) -> Vec<f32> {
-    let count = head_dim / 3 / 2;
-    (0..count).map(|k| 10_000f64.powf(-(k as f64) / count as f64) as f32).collect()
-}
+pub use crate::reference::rope::rope_3d_frequencies;
 
 /// Llama 3's stretching of rotary frequencies to long contexts (`rope_scaling` of type `llama3` in `config.json`).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,7 +152,7 @@ fn run_3d(x: &Tensor, options: &Rope3d<'_>, backward: bool) -> Result<Tensor> {
         grid_cols: cols as u32,
         grid_area: (rows * cols) as u32,
     };
-    Launch::new(&ROPE_3D, [Some(x), Some(options.inv_freq), options.ids, Some(&y)])
+    Launch::op(&ROPE_3D, [Some(x), Some(options.inv_freq), options.ids, Some(&y)])
         .overrides(&[("HAS_IDS", options.ids.is_some().into()), ("BACKWARD", backward.into())])
         .record_elements(x.device(), &params, (tokens * head_dim / 2) as u64)?;
     Ok(y)
@@ -196,7 +193,7 @@ fn run_half(x: &Tensor, options: &RopeHalf<'_>, backward: bool) -> Result<Tensor
         ids_len: ids_len as u32,
         offset: options.offset as u32,
     };
-    Launch::new(&ROPE_HALF, [Some(x), Some(options.inv_freq), options.positions, Some(&y)])
+    Launch::op(&ROPE_HALF, [Some(x), Some(options.inv_freq), options.positions, Some(&y)])
         .overrides(&[("HAS_IDS", options.positions.is_some().into()), ("BACKWARD", backward.into())])
         .record_elements(x.device(), &params, (tokens * head_dim / 2) as u64)?;
     Ok(y)

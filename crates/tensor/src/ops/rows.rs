@@ -1,6 +1,8 @@
 //! What the row-wise operators share: how many invocations work on one row.
 
-use crate::{Capabilities, Error, Result, Tensor};
+use crate::caps::Capabilities;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
 
 /// How many neighbouring invocations of a workgroup of 64 share one row of `cols` elements in the kernels over
 /// `shared/reduce.wgsl`.

@@ -4,7 +4,9 @@ use vljepa_shaders::kernels::softmax::{SOFTMAX, SOFTMAX_GRAD, SoftmaxParams};
 
 use super::elementwise::need_f32;
 use super::rows::{choose_lanes, rows_cols, same_shape};
-use crate::{Dtype, Launch, Result, Tensor};
+use crate::error::Result;
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
 const OP: &str = "softmax";
 
@@ -17,7 +19,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let (rows, cols) = rows_cols(OP, x)?;
     let y = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
     let lanes = choose_lanes(x.device().capabilities(), cols);
-    Launch::new(&SOFTMAX, [Some(x), Some(&y)])
+    Launch::op(&SOFTMAX, [Some(x), Some(&y)])
         .overrides(&[("LANES", lanes)])
         .work(20 * x.len() as u64)
         .record_elements(
@@ -38,7 +40,7 @@ pub fn softmax_backward(grad: &Tensor, y: &Tensor) -> Result<Tensor> {
     let (rows, cols) = rows_cols(OP, y)?;
     let dx = Tensor::empty(y.device(), y.shape(), Dtype::F32)?;
     let lanes = choose_lanes(y.device().capabilities(), cols);
-    Launch::new(&SOFTMAX_GRAD, [Some(grad), Some(y), Some(&dx)])
+    Launch::op(&SOFTMAX_GRAD, [Some(grad), Some(y), Some(&dx)])
         .overrides(&[("LANES", lanes)])
         .work(6 * y.len() as u64)
         .record_elements(

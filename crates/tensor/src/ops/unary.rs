@@ -3,38 +3,20 @@
 use vljepa_shaders::kernels::elementwise::{UNARY, UnaryParams};
 
 use super::elementwise::need_f32;
-use crate::{Dtype, Error, Launch, Result, Tensor};
+use crate::error::{Error, Result};
+use crate::launch::Launch;
+use crate::tensor::{Dtype, Tensor};
 
-/// What [`unary`] computes of `z = alpha * x + beta`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum UnaryOp {
-    /// `z` itself.
-    Affine,
-    /// Exponential.
-    Exp,
-    /// Natural logarithm.
-    Log,
-    /// Square root.
-    Sqrt,
-    /// Clamped to `[low, high]`; its gradient is 1 inside and on the bounds, 0 outside.
-    Clamp {
-        /// Lower bound.
-        low: f32,
-        /// Upper bound.
-        high: f32,
-    },
-}
+pub use crate::reference::unary::UnaryOp;
 
-impl UnaryOp {
-    fn code(self) -> u32 {
-        match self {
-            UnaryOp::Affine => 0,
-            UnaryOp::Exp => 1,
-            UnaryOp::Log => 2,
-            UnaryOp::Sqrt => 3,
-            UnaryOp::Clamp { .. } => 4,
-        }
+/// `OP` of `elementwise/unary.wgsl`.
+fn code(op: UnaryOp) -> u32 {
+    match op {
+        UnaryOp::Affine => 0,
+        UnaryOp::Exp => 1,
+        UnaryOp::Log => 2,
+        UnaryOp::Sqrt => 3,
+        UnaryOp::Clamp { .. } => 4,
     }
 }
 
@@ -48,8 +30,8 @@ fn launch(op: UnaryOp, x: &Tensor, dy: Option<&Tensor>, alpha: f32, beta: f32) -
     };
     let y = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
     let params = UnaryParams { len: x.len() as u32, alpha, beta, low, high };
-    Launch::new(&UNARY, [Some(x), dy, Some(&y)])
-        .overrides(&[("OP", op.code()), ("GRAD", dy.is_some().into())])
+    Launch::op(&UNARY, [Some(x), dy, Some(&y)])
+        .overrides(&[("OP", code(op)), ("GRAD", dy.is_some().into())])
         .record_elements(x.device(), &params, x.len() as u64)?;
     Ok(y)
 }

@@ -1,4 +1,4 @@
-//! Activations and their derivatives in f64.
+//! Activations, gated units and their derivatives, in f64.
 
 use vljepa_shaders::Activation;
 
@@ -55,6 +55,20 @@ pub fn activate_grad(x: f64, activation: Activation) -> f64 {
         }
         Activation::Silu => sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))),
     }
+}
+
+/// `activation(gate) * up`.
+pub fn gated(gate: &[f32], up: &[f32], activation: Activation) -> Vec<f32> {
+    gate.iter().zip(up).map(|(&g, &u)| (activate(g.into(), activation) * f64::from(u)) as f32).collect()
+}
+
+/// Gradients of [`gated`] with respect to `gate` and `up`.
+pub fn gated_backward(gate: &[f32], up: &[f32], dy: &[f32], activation: Activation) -> (Vec<f32>, Vec<f32>) {
+    let one = |i: usize| {
+        let (g, u, d) = (f64::from(gate[i]), f64::from(up[i]), f64::from(dy[i]));
+        ((d * u * activate_grad(g, activation)) as f32, (d * activate(g, activation)) as f32)
+    };
+    (0..gate.len()).map(one).unzip()
 }
 
 #[cfg(test)]

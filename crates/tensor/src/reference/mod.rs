@@ -1,25 +1,42 @@
 //! CPU twins: plain loops with f64 sums, the specification that kernels are tested against.
+//!
+//! The options that have a meaning without a device stand here, beside the loops that define it; [`crate::ops`] gives them
+//! out under its own name.
 
 mod activation;
 mod attention;
-mod elementwise;
+mod cast;
+pub(crate) mod contrast;
+mod cross_entropy;
+#[cfg(test)]
+mod differences;
+pub(crate) mod dropout;
+pub(crate) mod elementwise;
 mod gather;
-mod loss;
-mod matmul;
+mod layout;
+pub(crate) mod matmul;
 mod norm;
-mod optim;
-mod patch;
+pub(crate) mod optim;
+pub(crate) mod patch;
 mod reduce;
-mod rope;
+pub(crate) mod rope;
+mod softmax;
+pub(crate) mod unary;
 
-pub use activation::{activate, activate_grad, erf};
+pub use activation::{activate, activate_grad, erf, gated, gated_backward};
 pub use attention::{AttentionSpec, attention, attention_backward};
-pub use elementwise::{binary, gated, gated_backward, round_f16, round_i8, unary, unary_at, unary_backward};
-pub use gather::{dropout, gather_rows, permute, random4, scatter_add};
-pub use loss::{InfoNceGrads, Pairs, cross_entropy, info_nce, softmax, softmax_backward};
+pub use cast::{round_f16, round_i8};
+pub use contrast::{InfoNceGrads, Pairs, info_nce};
+pub use cross_entropy::cross_entropy;
+pub use dropout::{dropout, random4};
+pub use elementwise::binary;
+pub use gather::{gather_rows, scatter_add};
+pub use layout::permute;
 pub use matmul::matmul;
 pub use norm::{Norm, NormGrads, norm, norm_backward};
 pub use optim::{adamw, clip_scale};
 pub use patch::{conv2d_patches, conv2d_patches_backward, tubelet_patches};
 pub use reduce::{masked_mean, sum_rows};
 pub use rope::{rope_3d, rope_half};
+pub use softmax::{softmax, softmax_backward};
+pub use unary::{unary, unary_at, unary_backward};

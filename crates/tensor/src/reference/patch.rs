@@ -1,6 +1,41 @@
 //! Patches of pictures and clips.
 
-use crate::ops::Conv2dPatches;
+use crate::error::{Error, Result};
+
+/// Options of [`conv2d_patches`]: pairs of rows (y) and columns (x).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Conv2dPatches {
+    /// Height and width of a patch.
+    pub kernel: [usize; 2],
+    /// Step between patches.
+    pub stride: [usize; 2],
+    /// Zeros around the picture, on each side.
+    pub padding: [usize; 2],
+}
+
+impl Conv2dPatches {
+    /// Square patches.
+    pub fn new(kernel: usize, stride: usize, padding: usize) -> Self {
+        Conv2dPatches { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
+    }
+
+    /// Number of patches along y and x of a picture of this height and width.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty kernel, a stride of zero, or a padded picture smaller than the kernel.
+    pub fn grid(&self, height: usize, width: usize) -> Result<[usize; 2]> {
+        let bad = || Error::shape("conv2d_patches", format!("{self:?} over a picture of {height} x {width}"));
+        let one = |size: usize, i: usize| {
+            let padded = self.padding[i].checked_mul(2).and_then(|p| p.checked_add(size)).ok_or_else(bad)?;
+            if self.kernel[i] == 0 || self.stride[i] == 0 || self.padding[i] >= self.kernel[i] || size == 0 {
+                return Err(bad());
+            }
+            padded.checked_sub(self.kernel[i]).map(|rest| rest / self.stride[i] + 1).ok_or_else(bad)
+        };
+        Ok([one(height, 0)?, one(width, 1)?])
+    }
+}
 
 /// Calls `f(patch element, picture element)` for every pair inside the picture. `grid` is the number of patches in y, x.
 fn each_pair(shape: [usize; 4], grid: [usize; 2], options: &Conv2dPatches, mut f: impl FnMut(usize, usize)) {

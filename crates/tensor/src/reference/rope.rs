@@ -1,5 +1,12 @@
 //! Rotary position embeddings.
 
+/// Frequencies of [`rope_3d`] for one head dimension: `s / 2` values `10000^(-k / (s / 2))` with
+/// `s = 2 * floor(floor(head_dim / 3) / 2)`, to be uploaded once and shared by every layer.
+pub fn rope_3d_frequencies(head_dim: usize) -> Vec<f32> {
+    let count = head_dim / 3 / 2;
+    (0..count).map(|k| 10_000f64.powf(-(k as f64) / count as f64) as f32).collect()
+}
+
 /// [`crate::ops::rope_3d`] of `x: [tokens, heads, head_dim]` with one flat id per token; `transpose` applies the
 /// transposed map, which the gradient needs. Angles are rounded to f32, as the definition says.
 pub fn rope_3d(
@@ -73,7 +80,7 @@ mod tests {
             -0.127223, 0.166526, 0.083622, 0.449303, 0.453410, 0.614728, 0.690396, 0.803319, 0.898106, 1.000678,
             -1.258336, 1.464136, 0.514946, 1.619601, 1.375287, 1.644273, 1.678381, 1.808063, 1.896211, 2.001431,
         ];
-        let inv_freq = crate::ops::rope_3d_frequencies(60);
+        let inv_freq = rope_3d_frequencies(60);
         let y = rope_3d(&x, (1, 60), (1, 1), &inv_freq, &[3], false);
         assert!(y.iter().zip(want).all(|(y, w)| (y - w).abs() < 1e-6), "{y:?}");
         // Row and column are zero, so their channels stay.

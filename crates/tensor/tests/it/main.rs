@@ -3,15 +3,24 @@
 // Helpers outside of test functions are not covered by clippy.toml's exemption.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod activation;
 mod attention;
+mod cast;
+mod contrast;
+mod cross_entropy;
+mod dropout;
 mod elementwise;
 mod gather;
-mod loss;
+mod layout;
 mod matmul;
 mod norm;
 mod optim;
+mod own_kernel;
 mod patch;
 mod reduce;
 mod rope;
 mod runtime;
+mod softmax;
 mod support;
+mod threads;
+mod unary;

@@ -1,9 +1,10 @@
 use vljepa_tensor::autograd::{self, Tape, Var};
 use vljepa_tensor::ops::{self, Layout};
-use vljepa_tensor::{Error, Tensor, reference};
+use vljepa_tensor::{Dtype, Error, Tensor, reference};
 
 use crate::support::{
-    assert_close, device, devices, differences, matmul64, narrow, noise, row_devices, sum_tolerance, upload, widen,
+    assert_close, device, devices, differences, matmul64, narrow, noise, row_devices, sum_tolerance, two_devices,
+    upload, widen,
 };
 
 #[test]
@@ -174,4 +175,19 @@ fn masks_and_shapes_that_do_not_fit_are_refused() {
     assert!(ops::max_cols(&none).is_err());
     assert_eq!(ops::sum_cols(&none).unwrap().to_f32().unwrap(), [0.0; 2]);
     assert!(ops::sum(&mask).is_err());
+}
+
+#[test]
+fn column_sums_equal_the_twin_over_long_columns() {
+    for (name, device) in two_devices() {
+        for (rows, cols) in [(1, 1), (1, 7), (63, 3), (64, 5), (65, 2), (4097, 3), (70_001, 1)] {
+            let x = noise(rows as u64, rows * cols);
+            let got = ops::sum_rows(&upload(&device, &[rows, cols], &x)).unwrap();
+            let want: Vec<f32> = reference::sum_rows(&x, cols);
+            let tolerance = f32::EPSILON * 4.0 * (rows as f32).sqrt();
+            assert_close(&format!("{name} {rows}x{cols}"), &got.to_f32().unwrap(), &want, tolerance, 1e-6);
+        }
+        let none = ops::sum_rows(&Tensor::zeros(&device, &[0, 3], Dtype::F32).unwrap()).unwrap();
+        assert_eq!(none.to_f32().unwrap(), [0.0; 3]);
+    }
 }

@@ -154,19 +154,72 @@ fn checked_and_unchecked_shaders_give_the_same_bits() {
     assert_eq!(run(true), run(false));
 }
 
-#[test]
-fn column_sums_equal_the_twin_over_long_columns() {
-    for (name, device) in two_devices() {
-        for (rows, cols) in [(1, 1), (1, 7), (63, 3), (64, 5), (65, 2), (4097, 3), (70_001, 1)] {
-            let x = noise(rows as u64, rows * cols);
-            let got = ops::sum_rows(&upload(&device, &[rows, cols], &x)).unwrap();
-            let want: Vec<f32> = vljepa_tensor::reference::sum_rows(&x, cols);
-            let tolerance = f32::EPSILON * 4.0 * (rows as f32).sqrt();
-            assert_close(&format!("{name} {rows}x{cols}"), &got.to_f32().unwrap(), &want, tolerance, 1e-6);
-        }
-        let none = ops::sum_rows(&Tensor::zeros(&device, &[0, 3], Dtype::F32).unwrap()).unwrap();
-        assert_eq!(none.to_f32().unwrap(), [0.0; 3]);
+/// A future's first poll, by hand.
+fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> std::task::Poll<T> {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+/// Work for the GPU that takes much longer than recording it, and its result's first element.
+fn long_work(device: &Device) -> (Tensor, Vec<f32>) {
+    let len = 384;
+    let x = upload(device, &[len, len], &vec![1.0 / len as f32; len * len]);
+    let mut y = x.clone();
+    for _ in 0..60 {
+        y = ops::matmul(&y, &x, &ops::Matmul::nn()).unwrap();
     }
+    (y, vec![1.0 / len as f32; len * len])
+}
+
+#[test]
+fn reading_yields_while_the_gpu_works() {
+    let device = Device::open(DeviceOptions::default()).unwrap();
+    let (warm, _) = long_work(&device);
+    device.synchronize().unwrap();
+    let started = std::time::Instant::now();
+    let (again, _) = long_work(&device);
+    let recorded = started.elapsed();
+    again.to_f32().unwrap();
+    let whole = started.elapsed();
+    drop(warm);
+
+    let (y, want) = long_work(&device);
+    let started = std::time::Instant::now();
+    let mut read = std::pin::pin!(y.read_f32());
+    let first = poll_once(read.as_mut());
+    let polled = started.elapsed();
+    assert!(first.is_pending(), "work of {whole:?} was finished at once");
+    // The rest of the time is the GPU's: half of it leaves room for a busy machine.
+    assert!(
+        polled < whole.saturating_sub(recorded) / 2 + recorded,
+        "polled {polled:?}, recorded {recorded:?}, {whole:?}"
+    );
+    // Polling again neither blocks nor loses the bytes, and neither does somebody else who waits.
+    let _ = poll_once(read.as_mut());
+    let other = y.to_f32().unwrap();
+    let got = pollster::block_on(read).unwrap();
+    assert_close("bytes", &got, &want, 1e-6, 1e-4);
+    assert_eq!(got, other);
+}
+
+#[test]
+fn many_reads_are_pending_at_once_and_each_gets_its_bytes() {
+    let device = Device::open(DeviceOptions::default()).unwrap();
+    let tensors: Vec<Tensor> = (0..40).map(|i| ops::full(&device, &[33], i as f32).unwrap()).collect();
+    let mut reads: Vec<_> = tensors.iter().map(|t| Box::pin(t.read_f32())).collect();
+    let first: Vec<bool> = reads.iter_mut().map(|r| poll_once(r.as_mut()).is_pending()).collect();
+    assert_eq!(first.len(), 40);
+    // Some are given up, the others are awaited in the wrong order, from two threads.
+    let kept: Vec<_> = reads.into_iter().zip(first).enumerate().filter(|(i, _)| i % 3 != 0).collect();
+    std::thread::scope(|threads| {
+        for (i, (read, pending)) in kept.into_iter().rev() {
+            threads.spawn(move || {
+                if pending {
+                    assert_eq!(pollster::block_on(read).unwrap(), [i as f32; 33]);
+                }
+            });
+        }
+    });
+    device.synchronize().unwrap();
 }
 
 /// Two layers with a shared weight, so that gradients add up.

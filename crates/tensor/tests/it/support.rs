@@ -55,6 +55,16 @@ pub fn noise(seed: u64, len: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Logits of size ten around an offset that overflows exp when nothing is subtracted.
+pub fn logits(seed: u64, len: usize) -> Vec<f32> {
+    noise(seed, len).into_iter().map(|v| 10.0 * v + 300.0).collect()
+}
+
+/// `len` numbers from `low` to `high`, evenly spaced.
+pub fn grid(low: f32, high: f32, len: usize) -> Vec<f32> {
+    (0..len).map(|i| low + (high - low) * i as f32 / (len - 1) as f32).collect()
+}
+
 pub fn upload(device: &Device, shape: &[usize], data: &[f32]) -> Tensor {
     Tensor::from_f32(device, shape, data).expect("upload")
 }

@@ -1,30 +1,11 @@
-//! Gradients of softmax and losses.
+//! Gradients of InfoNCE.
 
-use super::{Var, l2_normalize, matmul, record};
-use crate::ops::{self, Contrast, CrossEntropy, Duplicates, Layout};
-use crate::{Result, Tensor};
-
-/// Differentiable [`ops::softmax`].
-///
-/// # Errors
-/// As [`ops::softmax`].
-pub fn softmax(x: &Var) -> Result<Var> {
-    let y = ops::softmax(x.value())?;
-    let kept = y.clone();
-    Ok(record(&[x], y, move |grad, _| Ok(vec![Some(ops::softmax_backward(grad, &kept)?)])))
-}
-
-/// Differentiable [`ops::cross_entropy`].
-///
-/// # Errors
-/// As [`ops::cross_entropy`].
-pub fn cross_entropy(logits: &Var, targets: &Tensor, options: CrossEntropy) -> Result<Var> {
-    let loss = ops::cross_entropy(logits.value(), targets, &options)?;
-    let (x, targets) = (logits.value().clone(), targets.clone());
-    Ok(record(&[logits], loss.value.clone(), move |grad, _| {
-        Ok(vec![Some(ops::cross_entropy_backward(grad, &x, &targets, &loss, &options)?)])
-    }))
-}
+use super::matmul::matmul;
+use super::norm::l2_normalize;
+use super::tape::{Var, record};
+use crate::error::Result;
+use crate::ops::{self, Contrast, Duplicates, Layout};
+use crate::tensor::Tensor;
 
 /// Differentiable [`ops::contrast`].
 ///
@@ -33,9 +14,11 @@ pub fn cross_entropy(logits: &Var, targets: &Tensor, options: CrossEntropy) -> R
 pub fn contrast(cosine: &Var, log_scale: &Var, options: &Contrast<'_>) -> Result<Var> {
     let loss = ops::contrast(cosine.value(), log_scale.value(), options)?;
     let (x, scale, stats) = (cosine.value().clone(), log_scale.value().clone(), loss.stats);
-    let (targets, keys, options) = (options.targets.cloned(), options.keys.cloned(), without_tensors(options));
+    let [targets, keys, weights] = [options.targets, options.keys, options.weights].map(|t| t.cloned());
+    let options = without_tensors(options);
     Ok(record(&[cosine, log_scale], loss.value, move |grad, needs| {
-        let options = Contrast { targets: targets.as_ref(), keys: keys.as_ref(), ..options };
+        let (targets, keys, weights) = (targets.as_ref(), keys.as_ref(), weights.as_ref());
+        let options = Contrast { targets, keys, weights, ..options };
         let (dx, dscale) = ops::contrast_backward(grad, &x, &scale, &stats, &options, needs[1])?;
         Ok(vec![Some(dx), dscale])
     }))
@@ -43,24 +26,26 @@ pub fn contrast(cosine: &Var, log_scale: &Var, options: &Contrast<'_>) -> Result
 
 fn without_tensors(options: &Contrast<'_>) -> Contrast<'static> {
     let &Contrast { bidirectional, duplicates, max_scale, .. } = options;
-    Contrast { bidirectional, targets: None, keys: None, duplicates, max_scale }
+    Contrast { bidirectional, duplicates, max_scale, targets: None, keys: None, weights: None }
 }
 
 /// Options of [`info_nce`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct InfoNce<'a> {
-    /// Whether both operands are L2-normalised first.
+    /// Whether predictions are L2-normalised first, and targets as well.
     pub normalise: bool,
-    /// Smallest norm that is divided by.
+    /// Whether the targets' rows are of unit length already, so that only predictions are normalised.
+    pub targets_normalised: bool,
+    /// Smallest norm that is divided by (the default is that of PyTorch's `normalize`, 1e-12).
     pub eps: f32,
-    /// Directions, targets, duplicates and the cap of the scale.
+    /// Directions, targets, duplicates, weights and the cap of the scale.
     pub contrast: Contrast<'a>,
 }
 
 impl Default for InfoNce<'_> {
     fn default() -> Self {
-        InfoNce { normalise: true, eps: 1e-6, contrast: Contrast::default() }
+        InfoNce { normalise: true, targets_normalised: false, eps: 1e-12, contrast: Contrast::default() }
     }
 }
 
@@ -87,9 +72,21 @@ impl<'a> InfoNce<'a> {
         self
     }
 
-    /// Takes operands whose rows are normalised already.
+    /// Takes operands whose rows are all of unit length already.
     pub fn normalised(mut self) -> Self {
         self.normalise = false;
+        self
+    }
+
+    /// Takes targets whose rows are of unit length already, and normalises the predictions.
+    pub fn targets_normalised(mut self) -> Self {
+        self.targets_normalised = true;
+        self
+    }
+
+    /// Weighs the samples, f32 `[rows]`, as [`Contrast::weights`] does.
+    pub fn weights(mut self, weights: &'a Tensor) -> Self {
+        self.contrast = self.contrast.weights(weights);
         self
     }
 }
@@ -101,6 +98,10 @@ pub struct InfoNceLoss {
     pub loss: Var,
     /// Cosines, rows are predictions and columns targets: for retrieval accuracy during training.
     pub cosine: Var,
+    /// Predictions as they entered the cosines, `[B, D]`: of unit length unless [`InfoNce::normalised`] was said.
+    pub prediction: Var,
+    /// Targets as they entered the cosines, `[M, D]`.
+    pub target: Var,
 }
 
 /// InfoNCE of predictions `p [B, D]` and targets `y [M, D]` (VL-JEPA §2): cosines times `exp(log_scale)`, that is 1/τ,
@@ -112,10 +113,10 @@ pub struct InfoNceLoss {
 /// # Errors
 /// As [`ops::l2_normalize`], [`ops::matmul`] and [`ops::contrast`].
 pub fn info_nce(p: &Var, y: &Var, log_scale: &Var, options: &InfoNce<'_>) -> Result<InfoNceLoss> {
-    let cosine = if options.normalise {
-        matmul(&l2_normalize(p, options.eps)?, &l2_normalize(y, options.eps)?, Layout::Nt)?
-    } else {
-        matmul(p, y, Layout::Nt)?
-    };
-    Ok(InfoNceLoss { loss: contrast(&cosine, log_scale, &options.contrast)?, cosine })
+    let unit = |x: &Var, already: bool| if already { Ok(x.clone()) } else { l2_normalize(x, options.eps) };
+    let prediction = unit(p, !options.normalise)?;
+    let target = unit(y, !options.normalise || options.targets_normalised)?;
+    let cosine = matmul(&prediction, &target, Layout::Nt)?;
+    let loss = contrast(&cosine, log_scale, &options.contrast)?;
+    Ok(InfoNceLoss { loss, cosine, prediction, target })
 }
