@@ -291,13 +291,13 @@ impl Bert {
                 "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
                 _ => Activation::Gelu,
             },
-            word_embeddings: b.matrix(format!("{name}.word_embeddings.weight"), &[c.vocab_size, d])?.as_table(),
+            word_embeddings: b.matrix(format!("{name}.word_embeddings.weight"), &[c.vocab_size, d])?.into_table(),
             position_embeddings: b
                 .param(format!("{name}.position_embeddings.weight"), &[c.max_position_embeddings, d])?
-                .as_table(),
+                .into_table(),
             token_type_embeddings: b
                 .param(format!("{name}.token_type_embeddings.weight"), &[c.type_vocab_size, d])?
-                .as_table(),
+                .into_table(),
             embeddings_norm: LayerNorm::new(b, &format!("{name}.LayerNorm"), d, c.layer_norm_eps)?,
             layer: (0..c.num_hidden_layers)
                 .map(|i| Layer::new(b, &format!("{prefix}encoder.layer.{i}"), c))

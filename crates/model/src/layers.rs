@@ -94,7 +94,7 @@ impl EmbeddingTable {
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let most = (limit / b.matrix_bytes(&[1, width]).max(1)) as usize;
         let place = if rows <= most {
-            Place::Whole(b.matrix(name.as_str(), &[rows, width])?.as_table())
+            Place::Whole(b.matrix(name.as_str(), &[rows, width])?.into_table())
         } else {
             let starts = (0..rows).step_by(most.max(1));
             let part = |first: usize| -> Result<Tensor> {

@@ -25,7 +25,7 @@ impl Param {
     }
 
     /// The same parameter as a table ([`Param::is_table`]).
-    pub(crate) fn as_table(mut self) -> Self {
+    pub(crate) fn into_table(mut self) -> Self {
         self.table = true;
         self
     }

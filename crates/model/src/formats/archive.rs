@@ -45,7 +45,7 @@ fn directory(data: &[u8]) -> Result<usize, String> {
     }
     for (at, signature) in directory.windows(4).enumerate() {
         match signature {
-            b"PK\x05\x06" if start + at != end => return Err("the zip archive has several directories".into()),
+            b"PK\x05\x06" if start + at != end => return Err("a zip archive with several directories".into()),
             b"PK\x06\x06" if at + END_64 <= directory.len() => {
                 let files = number(start + at + 32, 8).unwrap_or(u64::MAX);
                 if files > (directory.len() / ENTRY) as u64 {
@@ -114,8 +114,8 @@ impl<'a> Archive<'a> {
                 let prefix = prefix.to_string();
                 Ok(Archive { data, zip, names, prefix })
             }
-            (Some(_), Some(_)) => Err("the zip archive has several `data.pkl`; torch.save writes one".into()),
-            _ => Err("the zip archive has no `data.pkl` in its folder; is this a file that torch.save wrote?".into()),
+            (Some(_), Some(_)) => Err("a zip archive with several `data.pkl`; torch.save writes one".into()),
+            _ => Err("a zip archive without `data.pkl` in its folder; is this a file that torch.save wrote?".into()),
         }
     }
 

@@ -65,7 +65,7 @@ impl Vjepa2Predictor {
         Ok(Vjepa2Predictor {
             mask_tokens: b
                 .param(format!("{embeddings}.mask_tokens"), &[config.pred_num_mask_tokens, 1, 1, p])?
-                .as_table(),
+                .into_table(),
             predictor_embeddings: Linear::new(b, &format!("{embeddings}.predictor_embeddings"), d, p, true)?,
             layer: (0..config.pred_num_hidden_layers)
                 .map(|i| Block::new(b, &format!("{prefix}.layer.{i}"), &sizes))

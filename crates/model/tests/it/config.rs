@@ -182,6 +182,34 @@ fn bad_configurations_are_refused_with_the_key() {
     }
 }
 
+/// JSON that is parsed already is read and validated as text is.
+#[test]
+fn a_parsed_configuration_is_read_and_checked_alike() {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let [vljepa, vjepa2, llama, bert] =
+        ["vljepa", "vjepa2_d64", "llama", "bert"].map(|folder| fixtures::text(&format!("{folder}/config.json")));
+    assert_eq!(VlJepaConfig::from_value(&value(&vljepa)).unwrap(), VlJepaConfig::from_json(&vljepa).unwrap());
+    assert_eq!(Vjepa2Config::from_value(&value(&vjepa2)).unwrap(), Vjepa2Config::from_json(&vjepa2).unwrap());
+    assert_eq!(LlamaConfig::from_value(&value(&llama)).unwrap(), LlamaConfig::from_json(&llama).unwrap());
+    assert_eq!(BertConfig::from_value(&value(&bert)).unwrap(), BertConfig::from_json(&bert).unwrap());
+
+    let line = |error: ModelError| error.to_string();
+    let written = vljepa.replace("\"format_version\": 1", "\"format_version\": 2");
+    let version = line(VlJepaConfig::from_value(&value(&written)).unwrap_err());
+    assert_eq!(version, line(VlJepaConfig::from_json(&written).unwrap_err()));
+    assert!(version.contains("`format_version` is 2"), "{version}");
+    let key = line(VlJepaConfig::from_value(&value(&vljepa.replace("\"temperature\"", "\"temprature\""))).unwrap_err());
+    assert!(key.contains("not readable") && key.contains("temprature"), "{key}");
+    for bad in [r#"{"hidden_size": 1000}"#, r#"{"model_type": "vit"}"#, r#"{"hidden_size": 0}"#] {
+        let (parsed, text) = (Vjepa2Config::from_value(&value(bad)), Vjepa2Config::from_json(bad));
+        assert_eq!(line(parsed.unwrap_err()), line(text.unwrap_err()));
+    }
+    assert!(
+        line(LlamaConfig::from_value(&value(r#"{"attention_bias": true}"#)).unwrap_err()).contains("`attention_bias`")
+    );
+    assert!(line(Vjepa2Config::from_json("{\n  \"hidden_size\": -4}").unwrap_err()).contains("line 2 column"));
+}
+
 #[test]
 fn a_vljepa_whose_parts_do_not_fit_is_refused() {
     let good = VlJepaConfig::from_json(&fixtures::text("vljepa/config.json")).unwrap();
