@@ -17,6 +17,7 @@ mod parity;
 mod parts;
 mod precision;
 mod pt;
+mod send;
 mod sentence;
 mod synthetic;
 mod tables;

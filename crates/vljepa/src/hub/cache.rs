@@ -211,7 +211,7 @@ fn copy(blob: &Path, folder: &Path, place: &Path) -> std::io::Result<()> {
 }
 
 fn create(folder: &Path) -> Result<()> {
-    Ok(std::fs::create_dir_all(folder).map_err(HubError::cache(folder, "creating"))?)
+    std::fs::create_dir_all(folder).map_err(HubError::cache(folder, "creating"))
 }
 
 #[cfg(unix)]

@@ -143,8 +143,7 @@ impl Patience {
                     HubError::Exhausted { what: what.to_owned(), reason, tries: self.tries }
                 }
                 None => HubError::Exhausted { what: what.to_owned(), reason, tries: self.tries },
-            }
-            .into());
+            });
         }
         on_event(PullEvent::Retrying { what, reason: &reason, wait });
         std::thread::sleep(wait);

@@ -60,7 +60,7 @@ impl Blob<'_> {
                     drop(file);
                     remove(&path)?;
                     if !std::mem::take(&mut from_before) {
-                        return Err(self.mismatch(found).into());
+                        return Err(self.mismatch(found));
                     }
                     // What an earlier run left may be the part that is wrong.
                     on_event(PullEvent::Restarting { name: self.name.as_str() });
@@ -222,7 +222,7 @@ fn digest(mut hash: impl Digest, file: &mut File) -> std::io::Result<String> {
 
 fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(HubError::cache(path, "removing")(e).into()),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(HubError::cache(path, "removing")(e)),
         _ => Ok(()),
     }
 }
