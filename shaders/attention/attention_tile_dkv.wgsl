@@ -7,6 +7,8 @@
 //#include "shared/index.wgsl"
 //#include "attention/common.wgsl"
 //#include "attention/tile.wgsl"
+//#include "attention/stage.wgsl"
+//#include "attention/stage_dout.wgsl"
 
 @group(0) @binding(0) var<storage, read> q: array<store4>;
 @group(0) @binding(1) var<storage, read> k: array<store4>;
@@ -17,58 +19,6 @@
 @group(0) @binding(6) var<storage, read_write> dk: array<store4>;
 @group(0) @binding(7) var<storage, read_write> dv: array<store4>;
 @group(0) @binding(8) var<uniform> params: AttentionParams;
-
-// Rows row0 .. row0 + 31 of q, `width` vectors from channel 4 first on; zeros beyond `end`.
-fn stage_q(to: u32, pitch: u32, width: u32, first: u32, b: u32, head: u32, row0: u32, end: u32, local: u32) {
-    for (var e = local; e < TILE * width; e += 64u) {
-        let at = row0 + e / width;
-        let c = first + e % width;
-        var value = vec4<f32>();
-        if at < end && c < D4 {
-            value = unpack4(q[query_address(b, at, head) / 4u + c]);
-        }
-        stage[to + e / width * pitch + e % width] = value;
-    }
-}
-
-// Rows row0 .. row0 + 31 of dout, `width` vectors from channel 4 first on; zeros beyond `end`.
-fn stage_dout(to: u32, pitch: u32, width: u32, first: u32, b: u32, head: u32, row0: u32, end: u32, local: u32) {
-    for (var e = local; e < TILE * width; e += 64u) {
-        let at = row0 + e / width;
-        let c = first + e % width;
-        var value = vec4<f32>();
-        if at < end && c < D4 {
-            value = unpack4(dout[query_address(b, at, head) / 4u + c]);
-        }
-        stage[to + e / width * pitch + e % width] = value;
-    }
-}
-
-// Rows row0 .. row0 + 31 of k, `width` vectors from channel 4 first on; zeros beyond `end` and for hidden keys.
-fn stage_k(to: u32, pitch: u32, width: u32, first: u32, b: u32, head: u32, row0: u32, end: u32, local: u32) {
-    for (var e = local; e < TILE * width; e += 64u) {
-        let at = row0 + e / width;
-        let c = first + e % width;
-        var value = vec4<f32>();
-        if at < end && c < D4 && key_is_real(b, at) {
-            value = unpack4(k[key_address(b, at, head) / 4u + c]);
-        }
-        stage[to + e / width * pitch + e % width] = value;
-    }
-}
-
-// Rows row0 .. row0 + 31 of v, `width` vectors from channel 4 first on; zeros beyond `end` and for hidden keys.
-fn stage_v(to: u32, pitch: u32, width: u32, first: u32, b: u32, head: u32, row0: u32, end: u32, local: u32) {
-    for (var e = local; e < TILE * width; e += 64u) {
-        let at = row0 + e / width;
-        let c = first + e % width;
-        var value = vec4<f32>();
-        if at < end && c < D4 && key_is_real(b, at) {
-            value = unpack4(v[key_address(b, at, head) / 4u + c]);
-        }
-        stage[to + e / width * pitch + e % width] = value;
-    }
-}
 
 @compute @workgroup_size(64)
 fn main(

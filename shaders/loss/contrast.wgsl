@@ -4,9 +4,8 @@
 // cosine: element (r, c) at r * row_stride + c * col_stride, so that columns may play the rows   log_scale: [1]
 // targets: [rows]   keys: [cols]   shares: [rows], absent by override: all are 1 (loss/contrast_pairs.wgsl)
 // stats: [.., 2]   losses: [..]
-// A target beyond the columns gives `invalid`, a NaN. LANES invocations share a row (shared/reduce.wgsl); grid folded.
-//#include "shared/index.wgsl"
-//#include "shared/reduce.wgsl"
+// A target beyond the columns gives `invalid`, a NaN. LANES invocations share a row (shared/rows.wgsl); grid folded.
+//#include "shared/rows.wgsl"
 //#include "loss/contrast_pairs.wgsl"
 
 struct ContrastParams {
@@ -34,11 +33,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let item = linear_invocation(group, groups, local, REDUCE_GROUP);
-    // Surplus invocations redo the last row and store nothing, so that all meet at the barriers.
-    let inside = item / LANES < params.rows;
-    let row = min(item / LANES, params.rows - 1u);
-    let lane = item % LANES;
+    let place = own_row(group, groups, local, params.rows);
+    let row = place.index;
+    let lane = place.lane;
     let cols = params.cols;
     let start = row * params.row_stride;
     let scale = exp(min(log_scale[0], params.max_log_scale));
@@ -71,7 +68,7 @@ fn main(
     sum = reduce_sum(sum, local);
     hits = reduce_sum(hits, local);
     along = reduce_sum(along, local);
-    if !inside || lane != 0u {
+    if !place.inside || lane != 0u {
         return;
     }
     let each = 1.0 / max(hits, 1.0);

@@ -3,9 +3,8 @@
 //   terms[r] = (loss, 1), loss = top + rest - (1 - smoothing) * logits[r, target] - smoothing * mean_c logits[r, c]
 // Rows whose target is `ignore` (by override) give (0, 0) whatever their logits; targets beyond the classes give
 // `invalid`, a NaN. logits: [rows, cols]   targets: [rows]   stats, terms: [rows, 2], summed further by sum_rows
-// LANES invocations share a row (shared/reduce.wgsl); grid folded.
-//#include "shared/index.wgsl"
-//#include "shared/reduce.wgsl"
+// LANES invocations share a row (shared/rows.wgsl); grid folded.
+//#include "shared/rows.wgsl"
 
 struct CrossEntropyParams {
     rows: u32,
@@ -30,11 +29,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let item = linear_invocation(group, groups, local, REDUCE_GROUP);
-    // Surplus invocations redo the last row and store nothing, so that all meet at the barriers.
-    let inside = item / LANES < params.rows;
-    let row = min(item / LANES, params.rows - 1u);
-    let lane = item % LANES;
+    let place = own_row(group, groups, local, params.rows);
+    let row = place.index;
+    let lane = place.lane;
     let cols = params.cols;
     let start = row * cols;
 
@@ -56,7 +53,7 @@ fn main(
     if SMOOTH != 0u {
         below = reduce_sum(below, local);
     }
-    if !inside || lane != 0u {
+    if !place.inside || lane != 0u {
         return;
     }
     let wanted = targets[row];

@@ -4,10 +4,9 @@
 //   2 L2          y = x * scale                      scale = 1 / max(sqrt(sum(x^2)), eps)
 // x, y: [rows, cols]   weight, bias: [cols]   stats: [rows, 2], mean (0 but in mode 0) and scale
 // WEIGHT by override: 0 none, 1 w = weight, 2 w = 1 + weight.
-// LANES invocations share a row (shared/reduce.wgsl); grid folded. The variance is taken around the mean in a pass of
+// LANES invocations share a row (shared/rows.wgsl); grid folded. The variance is taken around the mean in a pass of
 // its own: rows with a large mean keep their digits.
-//#include "shared/index.wgsl"
-//#include "shared/reduce.wgsl"
+//#include "shared/rows.wgsl"
 
 struct NormParams {
     rows: u32,
@@ -32,11 +31,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let item = linear_invocation(group, groups, local, REDUCE_GROUP);
-    // Surplus invocations redo the last row and store nothing, so that all meet at the barriers.
-    let inside = item / LANES < params.rows;
-    let row = min(item / LANES, params.rows - 1u);
-    let lane = item % LANES;
+    let place = own_row(group, groups, local, params.rows);
+    let row = place.index;
+    let lane = place.lane;
     let cols = params.cols;
     let start = row * cols;
 
@@ -58,7 +55,7 @@ fn main(
     if MODE == 2u {
         scale = 1.0 / max(sqrt(squares), params.eps);
     }
-    if !inside {
+    if !place.inside {
         return;
     }
     for (var c = lane; c < cols; c += LANES) {

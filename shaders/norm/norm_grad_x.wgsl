@@ -3,9 +3,8 @@
 //   1 RMS norm    dx = scale * (h - n * mean(h * n))
 //   2 L2          dx = scale * (h - n * sum(h * n)), and scale * h where the norm was below eps
 // grad, x, dx: [rows, cols]   weight: [cols]   stats: [rows, 2], mean and scale
-// LANES invocations share a row (shared/reduce.wgsl); grid folded.
-//#include "shared/index.wgsl"
-//#include "shared/reduce.wgsl"
+// LANES invocations share a row (shared/rows.wgsl); grid folded.
+//#include "shared/rows.wgsl"
 
 struct NormParams {
     rows: u32,
@@ -40,11 +39,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let item = linear_invocation(group, groups, local, REDUCE_GROUP);
-    // Surplus invocations redo the last row and store nothing, so that all meet at the barriers.
-    let inside = item / LANES < params.rows;
-    let row = min(item / LANES, params.rows - 1u);
-    let lane = item % LANES;
+    let place = own_row(group, groups, local, params.rows);
+    let row = place.index;
+    let lane = place.lane;
     let cols = params.cols;
     let start = row * cols;
     let mean = stats[2u * row];
@@ -68,7 +65,7 @@ fn main(
     } else if scale * params.eps > 0.999999 {
         along = 0.0;
     }
-    if !inside {
+    if !place.inside {
         return;
     }
     for (var c = lane; c < cols; c += LANES) {

@@ -1,9 +1,8 @@
 // One number from each row. OP by override: 0 sum, 1 maximum, 2 sum of products with b
 //   y[first + r] = factor * reduce_c f(x[r, c])        the maximum takes no factor
 // x, b: [len], seen as rows of cols of which the last may be short   y: first + rows elements or more
-// LANES invocations share a row (shared/reduce.wgsl); grid folded. f32 sums by a tree that depends on sizes and LANES.
-//#include "shared/index.wgsl"
-//#include "shared/reduce.wgsl"
+// LANES invocations share a row (shared/rows.wgsl); grid folded. f32 sums by a tree that depends on sizes and LANES.
+//#include "shared/rows.wgsl"
 
 struct ReduceRowsParams {
     rows: u32,
@@ -26,11 +25,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let item = linear_invocation(group, groups, local, REDUCE_GROUP);
-    // Surplus invocations redo the last row and store nothing, so that all meet at the barriers.
-    let inside = item / LANES < params.rows;
-    let row = min(item / LANES, params.rows - 1u);
-    let lane = item % LANES;
+    let place = own_row(group, groups, local, params.rows);
+    let row = place.index;
+    let lane = place.lane;
     let start = row * params.cols;
     let count = min(params.cols, params.len - start);
 
@@ -56,7 +53,7 @@ fn main(
     } else {
         total = params.factor * reduce_sum(total, local);
     }
-    if inside && lane == 0u {
+    if place.inside && lane == 0u {
         y[params.first + row] = total;
     }
 }

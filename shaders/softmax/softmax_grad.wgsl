@@ -1,9 +1,8 @@
 // Gradient of softmax.wgsl from its result.
 //   dx[r, c] = y[r, c] * (grad[r, c] - sum_j grad[r, j] * y[r, j])
 // grad, y, dx: [rows, cols]
-// LANES invocations share a row (shared/reduce.wgsl); grid folded.
-//#include "shared/index.wgsl"
-//#include "shared/reduce.wgsl"
+// LANES invocations share a row (shared/rows.wgsl); grid folded.
+//#include "shared/rows.wgsl"
 
 struct SoftmaxParams {
     rows: u32,
@@ -21,11 +20,9 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let item = linear_invocation(group, groups, local, REDUCE_GROUP);
-    // Surplus invocations redo the last row and store nothing, so that all meet at the barriers.
-    let inside = item / LANES < params.rows;
-    let row = min(item / LANES, params.rows - 1u);
-    let lane = item % LANES;
+    let place = own_row(group, groups, local, params.rows);
+    let row = place.index;
+    let lane = place.lane;
     let cols = params.cols;
     let start = row * cols;
 
@@ -34,7 +31,7 @@ fn main(
         along = fma(grad[start + c], y[start + c], along);
     }
     along = reduce_sum(along, local);
-    if !inside {
+    if !place.inside {
         return;
     }
     for (var c = lane; c < cols; c += LANES) {

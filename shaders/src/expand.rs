@@ -7,7 +7,7 @@ static SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs
 /// Who compiles the text: browsers want directives that naga refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// naga: subgroup operations need no directive.
+    /// naga, for Vulkan, Metal and DX12: subgroup operations need no directive.
     Native,
     /// WebGPU in a browser (and `tint`): subgroup operations need `enable subgroups;`.
     Web,
@@ -16,7 +16,7 @@ pub enum Target {
 /// Why a kernel's text could not be put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpandError {
-    /// No file of this path in the package; the second field is the file that asked for it.
+    /// The package has no file of this path; the second field is the file that includes it.
     Missing(String, String),
     /// The permutation asks for an element type or constant that the kernel does not have.
     NotAPermutation(String),
@@ -73,7 +73,7 @@ impl Kernel {
     /// The WGSL text of one permutation.
     ///
     /// # Errors
-    /// When an include cannot be found or includes itself.
+    /// When an include cannot be found, or the kernel has no such permutation.
     pub fn source(&self, elem: Option<Elem>, consts: &[Const], target: Target) -> Result<String, ExpandError> {
         expand(self, None, elem, consts, target)
     }

@@ -211,7 +211,7 @@ impl Tensor {
         (self.shape.iter().rev().skip(1).product(), cols)
     }
 
-    /// Bytes that it takes on the device, what the allocator adds aside.
+    /// Bytes of its elements on the device, without what the allocator rounds up.
     pub fn byte_len(&self) -> u64 {
         self.dtype.bytes(&self.shape)
     }

@@ -98,7 +98,7 @@ pub struct InfoNceLoss {
     pub loss: Var,
     /// Cosines, rows are predictions and columns targets: for retrieval accuracy during training.
     pub cosine: Var,
-    /// Predictions as they entered the cosines, `[B, D]`: of unit length unless [`InfoNce::normalised`] was said.
+    /// Predictions as they entered the cosines, `[B, D]`: of unit length unless [`InfoNce::normalised`] was chosen.
     pub prediction: Var,
     /// Targets as they entered the cosines, `[M, D]`.
     pub target: Var,

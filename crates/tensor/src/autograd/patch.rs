@@ -27,5 +27,5 @@ pub fn tubelet_patches(clip: &Var, tubelet: usize, patch: usize) -> Result<Var> 
 }
 
 fn axes<const N: usize>(op: &'static str, x: &Var) -> Result<[usize; N]> {
-    x.shape().try_into().map_err(|_| Error::shape(op, format!("{:?} has not {N} axes", x.shape())))
+    x.shape().try_into().map_err(|_| Error::shape(op, format!("{:?} does not have {N} axes", x.shape())))
 }

@@ -78,7 +78,7 @@ impl<'a> Attention<'a> {
 pub enum AttentionVariant {
     /// One invocation per query (backward: also one per key); any head size, nothing shared.
     Row,
-    /// One subgroup of 8 per tile of 8 queries (backward: also per tile of 8 keys), loads handed round by broadcast.
+    /// One subgroup of 8 per tile of 8 queries (backward: also per tile of 8 keys), which share their loads by broadcast.
     Subgroup,
     /// One subgroup of 8 per tile of 32 queries, with vector loads; backward as [`AttentionVariant::Subgroup`].
     Subgroup4,
@@ -89,8 +89,9 @@ pub enum AttentionVariant {
 /// Largest head of [`AttentionVariant::Tile`], whose running sums must stay in registers.
 const MAX_TILE_HEAD_DIM: usize = 256;
 
-/// Which kernels run. Software adapters pay for loads and barriers: lanes of a known subgroup share their loads, else
-/// every query goes alone (a fifth of the speed). Everything else has workgroup memory that is worth its barriers.
+/// Which kernels run. On software adapters loads and barriers are dear: where the size of the subgroup is known, its lanes
+/// share their loads; otherwise each query goes alone, at a fifth of the speed. Other adapters get tiles in workgroup
+/// memory, as long as a head fits the registers.
 pub fn choose_attention(caps: &Capabilities, head_dim: usize) -> AttentionVariant {
     if caps.software {
         return match caps.fixed_subgroup() {

@@ -40,7 +40,7 @@ pub fn upload_ids(device: &Device, shape: &[usize], ids: &[u32], table_rows: usi
 /// An id out of range gives a row of NaN; [`upload_ids`] refuses it beforehand.
 ///
 /// # Errors
-/// [`Error::Shape`] when the table has not two axes, [`Error::Dtype`] for other types.
+/// [`Error::Shape`] when the table does not have two axes, [`Error::Dtype`] for other types.
 pub fn gather_rows(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     gather_rows_of_parts(&[table], ids)
 }
@@ -109,7 +109,7 @@ pub fn gather_rows_of_parts(parts: &[&Tensor], ids: &Tensor) -> Result<Tensor> {
 /// [`gather_rows`]. Rows that share an id are added in their order; ids out of range are left out.
 ///
 /// # Errors
-/// [`Error::Shape`] when `x` has not a row for each id, [`Error::Dtype`] for other types than f32.
+/// [`Error::Shape`] when `x` does not have a row for each id, [`Error::Dtype`] for other types than f32.
 pub fn scatter_add(x: &Tensor, ids: &Tensor, table_rows: usize) -> Result<Tensor> {
     const OP: &str = "scatter_add";
     need_ids(OP, ids)?;

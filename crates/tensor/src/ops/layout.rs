@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::tensor::{Dtype, Tensor, element_count};
 
-/// How many neighbours of a line of `width` elements one invocation moves: one where neighbouring invocations should
-/// touch neighbouring memory, several on software adapters, where finding the place costs more than moving.
+/// How many neighbouring elements of a line of `width` one invocation moves. One on GPUs, so that neighbouring invocations
+/// touch neighbouring memory; up to 32 on software adapters, where finding the place costs more than moving.
 pub fn choose_chunk(caps: &Capabilities, width: usize) -> usize {
     if caps.software { width.clamp(1, 32) } else { 1 }
 }
@@ -171,7 +171,7 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
 pub fn transpose(x: &Tensor) -> Result<Tensor> {
     let n = x.shape().len();
     if n < 2 {
-        return Err(Error::shape("transpose", format!("{:?} has no two axes", x.shape())));
+        return Err(Error::shape("transpose", format!("{:?} has fewer than two axes", x.shape())));
     }
     let mut axes: Vec<usize> = (0..n).collect();
     axes.swap(n - 2, n - 1);

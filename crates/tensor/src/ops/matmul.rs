@@ -74,7 +74,7 @@ impl<'a> Matmul<'a> {
 pub enum MatmulVariant {
     /// Workgroup tiles, any size.
     Tile,
-    /// Workgroup tiles with vector loads: sizes along memory divisible by 4, f16 and i8 second operands read as they are.
+    /// Workgroup tiles with vector loads: the size along memory is divisible by 4; second operands in f16 and i8 are read as they are.
     Tile4,
     /// Broadcast register tiles of 32 rows and 32 or 64 columns on subgroups of 8, any size.
     Subgroup,
@@ -84,8 +84,8 @@ pub enum MatmulVariant {
 
 /// Which kernel computes a product of sizes `m`, `n`, `k` with a second operand of type `b`.
 ///
-/// Software adapters pay for loads, not arithmetic, and want big register tiles without workgroup memory; everything
-/// else wants workgroup tiles, with vector loads where the sizes allow them. Only [`MatmulVariant::Tile4`] reads f16, and i8 of
+/// On software adapters loads are dear and arithmetic is cheap: big tiles in registers, without workgroup memory. Other
+/// adapters get tiles in workgroup memory, with vector loads where the sizes allow them. Only [`MatmulVariant::Tile4`] reads f16, and i8 of
 /// [`Layout::Nt`]: for the others [`matmul`] casts the second operand first.
 pub fn choose_matmul(caps: &Capabilities, layout: Layout, [m, n, k]: [usize; 3], b: Dtype) -> MatmulVariant {
     if caps.software && caps.fixed_subgroup() == Some(8) {
@@ -98,8 +98,8 @@ pub fn choose_matmul(caps: &Capabilities, layout: Layout, [m, n, k]: [usize; 3],
     if vectors { MatmulVariant::Tile4 } else { MatmulVariant::Tile }
 }
 
-/// Whether tiles of 64 columns compute a product sooner than tiles of 32, which need more loads for each multiplication
-/// but leave less of the last tile empty, and which software drivers compile in a third of the time (benches/README.md).
+/// Whether tiles of 64 columns are faster than tiles of 32. The smaller ones need more loads for each multiplication, but
+/// leave less of the last tile empty, and software drivers compile them in a third of the time (benches/README.md).
 fn wide_tiles(p: &MatmulParams) -> bool {
     let products = u64::from(p.batch) * u64::from(p.m) * u64::from(p.n) * u64::from(p.k);
     products >= 1 << 24 && 3 * p.n.next_multiple_of(64) <= 4 * p.n.next_multiple_of(32)

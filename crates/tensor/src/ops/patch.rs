@@ -13,8 +13,8 @@ use crate::tensor::{Dtype, Tensor, element_count};
 
 pub use crate::reference::patch::Conv2dPatches;
 
-/// How many neighbours one invocation copies of a run of `run` neighbours: one where neighbouring invocations should
-/// touch neighbouring memory, the whole run on software adapters, where finding the run costs more than copying it.
+/// How many of a run of `run` neighbouring elements one invocation copies. One on GPUs, so that neighbouring invocations
+/// touch neighbouring memory; the whole run on software adapters, where finding it costs more than copying it.
 pub fn choose_patch_chunk(caps: &Capabilities, run: usize) -> usize {
     if caps.software { run.max(1) } else { 1 }
 }
@@ -42,7 +42,7 @@ fn conv2d_params(options: &Conv2dPatches, [height, width, channels]: [usize; 3])
 /// zero outside of the picture. A convolution is [`super::matmul`] of them with weights `[out, kh * kw * channels]`.
 ///
 /// # Errors
-/// [`Error::Shape`] when `x` has not four axes or no patch fits (the padding must be smaller than the kernel),
+/// [`Error::Shape`] when `x` does not have four axes or no patch fits (the padding must be smaller than the kernel),
 /// [`Error::Dtype`] for other types than f32.
 pub fn conv2d_patches(x: &Tensor, options: &Conv2dPatches) -> Result<Tensor> {
     const OP: &str = "conv2d_patches";
@@ -68,7 +68,7 @@ pub fn conv2d_patches(x: &Tensor, options: &Conv2dPatches) -> Result<Tensor> {
 /// Gradient of [`conv2d_patches`] with respect to `x` of shape `x_shape`, given that of the patches.
 ///
 /// # Errors
-/// [`Error::Shape`] when `dy` has not the size that these options give, [`Error::Dtype`] for other types than f32.
+/// [`Error::Shape`] when `dy` does not have the size that these options give, [`Error::Dtype`] for other types than f32.
 pub fn conv2d_patches_backward(dy: &Tensor, x_shape: [usize; 4], options: &Conv2dPatches) -> Result<Tensor> {
     const OP: &str = "conv2d_patches_backward";
     need_f32(OP, &[dy])?;
@@ -161,7 +161,7 @@ pub fn tubelet_patches(clip: &Tensor, tubelet: usize, patch: usize) -> Result<Te
 /// Gradient of [`tubelet_patches`] (and its inverse): tokens back into a clip of shape `clip_shape`.
 ///
 /// # Errors
-/// [`Error::Shape`] when `dy` has not the clip's size, [`Error::Dtype`] for other types than f32.
+/// [`Error::Shape`] when `dy` does not have the clip's size, [`Error::Dtype`] for other types than f32.
 pub fn tubelet_patches_backward(dy: &Tensor, clip_shape: [usize; 5], tubelet: usize, patch: usize) -> Result<Tensor> {
     const OP: &str = "tubelet_patches_backward";
     need_f32(OP, &[dy])?;

@@ -15,7 +15,7 @@ use crate::tensor::{Dtype, Tensor};
 /// Rows that one invocation adds up. Short enough that many invocations share a long column.
 pub(super) const STRETCH: usize = 64;
 
-/// Elements that become one in each step of a reduction of a whole tensor.
+/// How many elements become one in each step, when a whole tensor is reduced.
 const CHUNK: usize = 1024;
 
 /// `OP` of `reduce/reduce_rows.wgsl`.

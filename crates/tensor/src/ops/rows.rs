@@ -7,8 +7,8 @@ use crate::tensor::Tensor;
 /// How many neighbouring invocations of a workgroup of 64 share one row of `cols` elements in the kernels over
 /// `shared/reduce.wgsl`.
 ///
-/// Software adapters pay dearly for workgroup barriers and nothing for strided loads: one invocation per row. GPUs want
-/// neighbours to read neighbours; short rows share a workgroup.
+/// On software adapters workgroup barriers are dear and strided loads cost nothing: one invocation per row. On GPUs
+/// neighbouring invocations should read neighbouring elements; short rows share a workgroup.
 pub fn choose_lanes(caps: &Capabilities, cols: usize) -> u32 {
     match cols {
         _ if caps.software => 1,

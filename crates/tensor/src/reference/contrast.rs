@@ -3,16 +3,16 @@
 use super::norm::{Norm, norm, norm_backward};
 use super::softmax::log_sum_exp;
 
-/// What other columns with the key of a row's own column are: two samples of a batch with the same text.
+/// What a column is to a row whose own column has the same key: two samples of a batch may have the same text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Duplicates {
-    /// Negatives like any other, false ones.
+    /// A negative like any other, though a false one.
     #[default]
     Negatives = 0,
-    /// Neither positives nor negatives: left out of the loss.
+    /// Neither a positive nor a negative: left out of the row's loss.
     LeftOut = 1,
-    /// Positives, all of equal weight.
+    /// A positive, of the same weight as the own column.
     Positives = 2,
 }
 
@@ -34,7 +34,7 @@ pub struct Pairs<'a> {
 }
 
 impl Pairs<'_> {
-    /// Weight of the pair among the positives of its row, unnormalised.
+    /// Whether the column is a positive of the row.
     fn positive(&self, row: usize, col: usize) -> bool {
         let own = self.targets[row] as usize;
         own == col || (self.duplicates == Duplicates::Positives && self.keys[own] == self.keys[col])

@@ -1,7 +1,7 @@
 //! CPU twins: plain loops with f64 sums, the specification that kernels are tested against.
 //!
-//! The options that have a meaning without a device stand here, beside the loops that define it; [`crate::ops`] gives them
-//! out under its own name.
+//! Options that have a meaning without a device are declared here, beside the loops that define it, and re-exported by
+//! `ops`.
 
 mod activation;
 mod attention;

@@ -1,6 +1,6 @@
 //! Optimiser steps.
 
-/// Hyperparameters of [`adamw_assign`]; the defaults are PyTorch's, but for `lr`.
+/// Hyperparameters of AdamW; the defaults are PyTorch's, except for `lr`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AdamW {
