@@ -98,6 +98,9 @@ impl Harness {
             Work::Bytes(amount) => {
                 group.throughput(Throughput::Bytes(amount as u64));
             }
+            Work::Items(amount) => {
+                group.throughput(Throughput::Elements(amount as u64));
+            }
             Work::Time => {}
         }
         // Criterion calls the closure for warming up and again for every sample; operands and samples outlive that.

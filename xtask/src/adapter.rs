@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{Result, failed, process, setup, workspace};
+use crate::verb::{Result, failed};
+use crate::{process, setup, workspace};
 
 /// Builds the `vljepa` command (progress on stderr) and gives its path.
 pub fn build_command(release: bool) -> Result<PathBuf> {

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Failure, Result, Verb, failed, process, setup, workspace};
+use crate::verb::{Failure, Result, Verb, failed};
+use crate::{process, setup, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Failure, Result, failed};
+use crate::verb::{Failure, Result, failed};
 
 /// The command as one would type it.
 pub fn shown(command: &Command) -> String {

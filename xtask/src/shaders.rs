@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Failure, Result, Verb, failed, process, workspace};
+use crate::verb::{Failure, Result, Verb, failed};
+use crate::{process, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {
