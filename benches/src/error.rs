@@ -1,6 +1,6 @@
 //! What stops a bench.
 
-/// Whatever stops a bench.
+/// Why a bench failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,4 +1,4 @@
-//! Rates, the printed table, and the lines of JSON behind it.
+//! Rates, the printed table, and the same as lines of JSON.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct Row {
     pub work: Work,
     /// Median seconds of one run.
     pub seconds: f64,
-    /// Samples behind the median.
+    /// Samples that the median is of.
     pub samples: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What one run of a case does, which gives its rate and the roof that it is held against.
+//! What one run of a case does, from which its rate follows and the roof that it is compared with.
 
 /// What one run of a case does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,7 +9,7 @@ pub enum Work {
     Bytes(f64),
     /// Things, such as pictures; there is no roof for them.
     Items(f64),
-    /// Nothing that a rate would describe.
+    /// Something without a rate.
     Time,
 }
 

@@ -1,4 +1,4 @@
-//! The adapter that programs will get, asked of `vljepa` itself: a driver that is installed may still not work.
+//! The adapters that `vljepa` itself finds: a driver that is installed may still not work.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -49,7 +49,7 @@ fn main(mut args: lexopt::Parser) -> Result {
 /// Removes what cargo keeps of packages of an earlier run: their versions are the same, so it would build those again
 /// instead of the fresh ones. Registries without a host, which these come from, have folders that begin with a dash.
 fn forget_earlier(packages: &[&Package], target: &Path) -> Result {
-    // What was built from them counts as fresh too: cargo looks at versions, not at contents, of what is no path.
+    // What was built from them would count as fresh, too: of packages from a registry cargo compares versions, not contents.
     for entry in std::fs::read_dir(target.join("debug/.fingerprint")).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let ours =
@@ -134,15 +134,15 @@ fn examples(workspace: &Workspace, packages: &[&Package]) -> Result {
     let built = EXAMPLES.iter().try_for_each(|(package, names)| {
         let mut command = workspace::cargo(&["build", "-p", package, "--manifest-path"]);
         command.arg(&manifest).arg("--target-dir").arg(&workspace.target);
-        names.iter().for_each(|name| drop(command.args(["--example", name])));
+        command.args(names.iter().flat_map(|name| ["--example", name]));
         process::run(&mut command)
     });
-    // Left there, it would be taken for the root of the packages by whoever builds one of them by hand.
+    // Left there, it would be the workspace of a package that is built by hand.
     let removed = std::fs::remove_file(&manifest);
     built.and(removed.map_err(|e| failed(format!("cannot remove {}: {e}", manifest.display()))))
 }
 
-/// A workspace of the packages in whose place the registry's are never taken.
+/// The manifest of a workspace of the packages, with each patched in for the registry's package of its name.
 fn manifest_of(packages: &[&Package]) -> String {
     let folder = |package: &Package| format!("{}-{}", package.name, package.version);
     let members: Vec<String> = packages.iter().map(|package| format!("    {:?},\n", folder(package))).collect();
@@ -170,7 +170,7 @@ fn in_order(packages: &[Package]) -> Vec<&Package> {
                 .iter()
                 .any(|dep| dep.kind.is_none() && left.iter().any(|p| p.name == dep.name && p.name != package.name))
         };
-        // Cargo refuses cycles, so something is always ready; the first stands in if it were not.
+        // Cargo refuses cycles, so one is always ready.
         let at = left.iter().position(|p| !waits(p)).unwrap_or(0);
         ordered.push(left.remove(at));
     }

@@ -7,7 +7,7 @@ pub enum Failure {
     Usage(String),
     /// Something failed, in one line: exit 1.
     Failed(String),
-    /// A program whose exit status is passed on has already said why.
+    /// A program failed and has already said why; its exit status is passed on.
     Exit(u8),
 }
 

@@ -34,15 +34,15 @@ pub fn run() -> Result {
         return Ok(());
     }
     let mut command = workspace::cargo(&["check", "--lib", "--target", TARGET]);
-    PACKAGES.iter().for_each(|package| drop(command.args(["-p", package])));
-    // Nothing of ours draws random numbers there; where `getrandom` is to take them from is for the page's own crate to say.
+    command.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
+    // The crate of a page chooses the source of random numbers of `getrandom`; these libraries draw none.
     command.env("RUSTFLAGS", "--cfg getrandom_backend=\"unsupported\"");
     process::run(&mut command)?;
     println!("wasm     {} compile for {TARGET}", PACKAGES.join(", "));
     Ok(())
 }
 
-/// Whether the compiler has the target's standard library, whoever installed it.
+/// Whether the compiler has the target's standard library, by rustup or otherwise.
 fn is_installed() -> bool {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "target-libdir", "--target", TARGET]).current_dir(workspace::root());

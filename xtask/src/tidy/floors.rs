@@ -1,5 +1,5 @@
-//! The floors of packages: a module imports only from floors below its own. And what needs no table: no two files import
-//! each other, by whatever way round.
+//! The floors of packages: a module imports only from floors below its own. And without any table: no files import each
+//! other in a circle.
 //!
 //! The tables are in `xtask/tidy-floors.txt`. A heading is a folder; each line below it is a floor, the lowest first, with
 //! the names of the modules on it. `self` stands for the folder's own file (`lib.rs`, `mod.rs`), where that declares things
@@ -179,8 +179,8 @@ mod tests {
 
     /// Failures of a package `a` with these files and these tables.
     fn failures(table: &str, files: &[(&str, &str)]) -> Vec<String> {
-        let mut tree = Tree::default();
-        tree.texts = files.iter().map(|(path, text)| (format!("a/src/{path}"), (*text).to_owned())).collect();
+        let texts = files.iter().map(|(path, text)| (format!("a/src/{path}"), (*text).to_owned()));
+        let mut tree = Tree { texts: texts.collect(), ..Tree::default() };
         tree.texts.insert(TABLES.to_owned(), table.to_owned());
         let mut report = Report::default();
         check(&tree, &["a".to_owned()], &mut report);
@@ -287,7 +287,7 @@ mod tests {
             failures(table, &[lib, parent, child]),
             ["a/src/ops.rs:2: files import each other: a/src/ops.rs → a/src/ops/norm.rs → a/src/ops.rs"]
         );
-        // Declaring a child is no import, and re-exports lead to whoever declares the thing.
+        // Declaring a child is no import, and a re-export leads to the file that declares the thing.
         let quiet = ("ops.rs", "pub mod norm;\npub struct Options;\n");
         assert!(failures(table, &[lib, quiet, child]).is_empty());
         let only = ("ops.rs", "mod norm;\nmod options;\npub use norm::norm;\npub use options::Options;\n");

@@ -203,8 +203,8 @@ mod tests {
     use super::*;
 
     fn modules(files: &[(&str, &str)]) -> Modules {
-        let mut tree = Tree::default();
-        tree.texts = files.iter().map(|(path, text)| (format!("a/src/{path}"), (*text).to_owned())).collect();
+        let texts = files.iter().map(|(path, text)| (format!("a/src/{path}"), (*text).to_owned()));
+        let tree = Tree { texts: texts.collect(), ..Tree::default() };
         Modules::read(&tree, "a/src")
     }
 

@@ -70,7 +70,7 @@ pub fn parse(source: &str) -> Parsed {
     block(&tokens(&code), 0).0
 }
 
-/// Reads from `at` to the brace that closes the block; returns the place behind it too.
+/// Reads from `at` to the brace that closes the block; also returns the place after it.
 fn block(tokens: &[Token<'_>], mut at: usize) -> (Parsed, usize) {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text);
     let mut parsed = Parsed::default();
@@ -122,7 +122,7 @@ fn block(tokens: &[Token<'_>], mut at: usize) -> (Parsed, usize) {
     (parsed, at)
 }
 
-/// Reads the tree of a `use` from `at` on, to the `;`, `,` or `}` behind it; returns the place of that.
+/// Reads the tree of a `use` from `at` to the `;`, `,` or `}` that ends it; returns the place of that.
 fn use_tree(tokens: &[Token<'_>], mut at: usize, path: &mut Vec<String>, uses: &mut Vec<Use>) -> usize {
     let text = |at: usize| tokens.get(at).map_or(";", |token| token.text);
     let line = |at: usize| tokens.get(at).map_or(0, |token| token.line);
@@ -141,7 +141,7 @@ fn use_tree(tokens: &[Token<'_>], mut at: usize, path: &mut Vec<String>, uses: &
                     at = use_tree(tokens, at, path, uses);
                     at += usize::from(text(at) == ",");
                 }
-                // Behind the brace that closes the group.
+                // Over the brace that closes the group.
                 at += usize::from(text(at) == "}");
                 continue;
             }
