@@ -1,4 +1,4 @@
-//! Row-wise operators: bytes that must cross memory against the copy roof.
+//! Row-wise operators: bytes that must cross memory, compared with the rate of a copy.
 
 use std::process::ExitCode;
 

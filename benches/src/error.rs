@@ -1,6 +1,6 @@
 //! What stops a bench.
 
-/// Whatever stops a bench.
+/// Why a bench failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -10,6 +10,15 @@ pub enum Error {
     /// A model could not be built or run.
     #[error(transparent)]
     Model(#[from] vljepa_model::ModelError),
+    /// A trainer could not be prepared or stepped.
+    #[error(transparent)]
+    Train(#[from] vljepa_train::TrainError),
+    /// Files could not be embedded.
+    #[error(transparent)]
+    Embed(#[from] vljepa::Error),
+    /// Pictures could not be made.
+    #[error(transparent)]
+    Data(#[from] vljepa_data::DataError),
     /// The numbers could not be written.
     #[error("cannot write {path}: {source}")]
     Write {

@@ -98,9 +98,12 @@ impl Harness {
             Work::Bytes(amount) => {
                 group.throughput(Throughput::Bytes(amount as u64));
             }
+            Work::Items(amount) => {
+                group.throughput(Throughput::Elements(amount as u64));
+            }
             Work::Time => {}
         }
-        // Criterion calls the closure for warming up and again for every sample; operands and samples outlive that.
+        // Criterion calls the closure for warming up and again for every sample; operands and samples outlive the calls.
         let prepared = OnceCell::new();
         let samples = RefCell::new(Vec::new());
         let next = Cell::new(0);
@@ -136,7 +139,7 @@ impl Harness {
         self.criterion = criterion;
     }
 
-    /// Keeps the first failure for the end of the program, where it can be returned.
+    /// Keeps the first failure, which the program returns at its end.
     fn guard<T>(&self, action: impl FnOnce() -> Result<T>) -> Option<T> {
         match action() {
             Ok(value) => Some(value),

@@ -1,4 +1,4 @@
-//! Rates, the printed table, and the lines of JSON behind it.
+//! Rates, the printed table, and the same as lines of JSON.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct Row {
     pub work: Work,
     /// Median seconds of one run.
     pub seconds: f64,
-    /// Samples behind the median.
+    /// Samples that the median is of.
     pub samples: usize,
 }
 
@@ -35,7 +35,8 @@ pub fn table(adapter: &str, roof: &Roofline, rows: &[Row]) -> String {
             (Some(rate), Some(share)) => {
                 format!("{rate:>10.2} {:<7} {:>5.1} % of the roof", row.work.unit(), 100.0 * share)
             }
-            _ => String::new(),
+            (Some(rate), None) => format!("{rate:>10.2} {}", row.work.unit()),
+            (None, _) => String::new(),
         };
         let ms = 1e3 * row.seconds;
         text += format!("{:<name$}  {:<shape$}  {ms:>10.3} ms {rate}", row.name, row.shape).trim_end();
@@ -58,12 +59,15 @@ pub fn lines(adapter: &str, driver: &str, roof: &Roofline, rows: &[Row]) -> Stri
             });
             if let (Some(rate), Value::Object(fields)) = (row.work.rate(row.seconds), &mut line) {
                 let (unit, roof_rate) = match row.work {
-                    Work::Bytes(_) => ("gbps", roof.gbps),
-                    _ => ("gflops", roof.gflops),
+                    Work::Flops(_) => ("gflops", Some(roof.gflops)),
+                    Work::Bytes(_) => ("gbps", Some(roof.gbps)),
+                    Work::Items(_) | Work::Time => ("per_second", None),
                 };
                 fields.insert(unit.into(), json!(rate));
-                fields.insert("roof".into(), json!(roof_rate));
-                fields.insert("fraction".into(), json!(rate / roof_rate));
+                if let Some(roof_rate) = roof_rate {
+                    fields.insert("roof".into(), json!(roof_rate));
+                    fields.insert("fraction".into(), json!(rate / roof_rate));
+                }
             }
             format!("{line}\n")
         })
@@ -104,6 +108,7 @@ mod tests {
             row("matmul/square", Work::Flops(2e9), 0.1),
             row("norm/layer", Work::Bytes(1e9), 0.5),
             row("startup/open", Work::Time, 0.25),
+            row("embed/files", Work::Items(32.0), 0.5),
         ]
     }
 
@@ -114,7 +119,9 @@ mod tests {
         let table = table("llvmpipe", &ROOF, &rows());
         assert!(table.contains("llvmpipe") && table.contains("20.00 GFLOP/s  10.0 % of the roof"), "{table}");
         assert!(table.contains("2.00 GB/s     50.0 % of the roof"), "{table}");
-        assert!(table.lines().last().unwrap().ends_with("250.000 ms"), "{table}");
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[4].ends_with("250.000 ms"), "{table}");
+        assert!(lines[5].ends_with("64.00 /s"), "{table}");
     }
 
     #[test]
@@ -124,11 +131,13 @@ mod tests {
         assert_eq!(parsed[0]["gflops"], 20.0);
         assert_eq!(parsed[1]["fraction"], 0.5);
         assert!(parsed[2].get("gflops").is_none());
+        assert_eq!(parsed[3]["per_second"], 64.0);
+        assert!(parsed[3].get("roof").is_none());
         let folder = std::env::temp_dir().join(format!("vljepa-benches-{}", std::process::id()));
         let file = folder.join("deep").join("rates.jsonl");
         append(&file, "{}\n").unwrap();
         append(&file, &text).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 5);
         assert!(append(&file.join("below"), "").unwrap_err().to_string().contains("rates.jsonl"));
         std::fs::remove_dir_all(folder).unwrap();
     }

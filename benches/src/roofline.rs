@@ -60,7 +60,7 @@ impl Roofline {
         match work {
             Work::Flops(_) => Some(rate / self.gflops),
             Work::Bytes(_) => Some(rate / self.gbps),
-            Work::Time => None,
+            Work::Items(_) | Work::Time => None,
         }
     }
 }
@@ -107,5 +107,6 @@ mod tests {
         assert_eq!(roof.fraction(Work::Flops(50e9), 1.0), Some(0.5));
         assert_eq!(roof.fraction(Work::Bytes(5e9), 0.5), Some(1.0));
         assert_eq!(roof.fraction(Work::Time, 1.0), None);
+        assert_eq!(roof.fraction(Work::Items(5.0), 1.0), None);
     }
 }

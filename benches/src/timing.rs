@@ -1,4 +1,4 @@
-//! Wall-clock time over enough launches that submitting and waiting disappear in it.
+//! Wall-clock time over so many launches that submitting and waiting are negligible.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ pub fn runs_per_stretch(
     Ok(count)
 }
 
-/// At least double, at most ten times, else what the last time promises with a tenth to spare.
+/// At least double and at most ten times `count`, else a tenth more than the last time predicts.
 fn next_count(count: usize, took: Duration, shortest: Duration) -> usize {
     let wanted = count as f64 * 1.1 * shortest.as_secs_f64() / took.as_secs_f64().max(1e-9);
     (wanted as usize).clamp(2 * count, 10 * count)

@@ -1,4 +1,4 @@
-//! What one run of a case does, which gives its rate and the roof that it is held against.
+//! What one run of a case does, from which its rate follows and the roof that it is compared with.
 
 /// What one run of a case does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -7,15 +7,18 @@ pub enum Work {
     Flops(f64),
     /// Bytes that must cross memory at least once.
     Bytes(f64),
-    /// Nothing that a rate would describe.
+    /// Things, such as pictures; there is no roof for them.
+    Items(f64),
+    /// Something without a rate.
     Time,
 }
 
 impl Work {
-    /// GFLOP/s or GB/s.
+    /// GFLOP/s, GB/s or items a second.
     pub fn rate(self, seconds: f64) -> Option<f64> {
         match self {
             Work::Flops(amount) | Work::Bytes(amount) => Some(amount / seconds * 1e-9),
+            Work::Items(amount) => Some(amount / seconds),
             Work::Time => None,
         }
     }
@@ -25,6 +28,7 @@ impl Work {
         match self {
             Work::Flops(_) => "GFLOP/s",
             Work::Bytes(_) => "GB/s",
+            Work::Items(_) => "/s",
             Work::Time => "",
         }
     }

@@ -1,11 +1,12 @@
-//! The adapter that programs will get, asked of `vljepa` itself: a driver that is installed may still not work.
+//! The adapters that `vljepa` itself finds: a driver that is installed may still not work.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{Result, failed, process, setup, workspace};
+use crate::verb::{Result, failed};
+use crate::{process, setup, workspace};
 
 /// Builds the `vljepa` command (progress on stderr) and gives its path.
 pub fn build_command(release: bool) -> Result<PathBuf> {

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::{Result, Verb, adapter, failed, process, setup, workspace};
+use crate::verb::{Result, Verb, failed};
+use crate::{adapter, process, setup, workspace};
 
 /// The verb.
 pub const VERB: Verb =

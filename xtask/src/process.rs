@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Failure, Result, failed};
+use crate::verb::{Failure, Result, failed};
 
 /// The command as one would type it.
 pub fn shown(command: &Command) -> String {
@@ -20,7 +20,7 @@ pub fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Runs to the end with our stdin, stdout and stderr; anything but success is a failure.
+/// Runs to the end with our stdin, stdout and stderr; an exit status other than 0 is a failure.
 pub fn run(command: &mut Command) -> Result {
     match status(command)? {
         0 => Ok(()),

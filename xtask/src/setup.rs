@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::process::Command;
 
+use crate::process;
+use crate::verb::{Result, Verb, failed, no_options};
 use crate::vulkan::{Found, Search};
-use crate::{Result, Verb, failed, no_options, process};
 
 /// The verb.
 pub const VERB: Verb = Verb {

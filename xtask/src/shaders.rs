@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Failure, Result, Verb, failed, process, workspace};
+use crate::verb::{Failure, Result, Verb, failed};
+use crate::{process, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {
@@ -39,7 +40,7 @@ fn main(mut args: lexopt::Parser) -> Result {
 pub fn run(dump: Option<&str>) -> Result {
     if let Some(name) = dump {
         let mut command = workspace::cargo(&["run", "--quiet", "-p", "vljepa-shaders", "--example", "dump", "--"]);
-        // Nothing but the text on stdout; the program says itself what is wrong with a name.
+        // Only the text goes to stdout; the program itself says what is wrong with a name.
         return match process::quiet_status(command.arg(name))? {
             0 => Ok(()),
             code => Err(Failure::Exit(code)),
@@ -62,7 +63,7 @@ pub fn run(dump: Option<&str>) -> Result {
 /// A program that checks a WGSL file.
 struct Tool {
     name: &'static str,
-    /// Who the text is expanded for.
+    /// The target that the text is expanded for.
     target: &'static str,
     args: &'static [&'static str],
 }

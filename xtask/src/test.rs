@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use crate::{Result, Verb, adapter, data, process, setup, workspace};
+use crate::verb::{Result, Verb};
+use crate::{adapter, data, process, setup, workspace};
 
 /// The verb.
 pub const VERB: Verb = Verb {

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{Result, failed, process};
+use crate::process;
+use crate::verb::{Result, failed};
 
 /// The root of the workspace: the parent of this package's folder.
 pub fn root() -> PathBuf {

@@ -1,4 +1,5 @@
-//! Files that are written whole or not at all, whatever stops the program: beside their place, to the disk, then moved.
+//! Files that are written whole or not at all, even when the program is stopped: into a temporary file beside their place,
+//! flushed to the disk, then moved.
 
 use std::collections::BTreeSet;
 #[cfg(unix)]
@@ -9,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::DataError;
 
-/// For `map_err`. The system's words for a folder that is not there are of a missing file, which one being written is
-/// before it is there.
+/// For `map_err`. Where the folder is missing the system says "no such file", which says nothing about a file that is only
+/// about to be written.
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
     move |source| match source.kind() {
         std::io::ErrorKind::NotFound => {
@@ -20,10 +21,10 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
     }
 }
 
-/// Where a path really is, once links are followed, and its folder.
+/// The path with links followed, and its folder.
 ///
 /// # Errors
-/// When there is what a file cannot replace, or no folder to write into.
+/// A folder, a device or a link to nothing in the file's place, and a folder that is missing.
 pub fn destination(path: &Path) -> Result<(PathBuf, PathBuf), DataError> {
     let real = match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => {
@@ -55,7 +56,7 @@ pub fn destination(path: &Path) -> Result<(PathBuf, PathBuf), DataError> {
     }
 }
 
-/// What is wrong with a link that leads nowhere: what is written would take its place, or lie where nobody looks for it.
+/// What is wrong with a link to nothing: writing would replace the link, or put the file where nobody expects it.
 pub fn dangling(what: &str) -> String {
     format!("is a link that leads to nothing, so it is not replaced; remove it or name another {what}")
 }
@@ -63,12 +64,12 @@ pub fn dangling(what: &str) -> String {
 /// Temporary files and folders of writes under way, for [`remove_unfinished`].
 static UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// A temporary path while it is under way.
+/// Registers a temporary path until it is dropped.
 #[derive(Debug)]
 pub struct UnderWay(PathBuf);
 
 impl UnderWay {
-    /// From now until it is dropped.
+    /// Registers `path`.
     pub fn new(path: &Path) -> Self {
         UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
         UnderWay(path.to_path_buf())
@@ -81,26 +82,26 @@ impl Drop for UnderWay {
     }
 }
 
-/// Removes what writes under way have put beside their places, and lets no other begin: for a process that is about to
-/// end by a signal, where nothing is dropped.
+/// Removes the temporary files and folders of unfinished writes, and blocks new ones: for a process that is about to end by a
+/// signal, where nothing is dropped.
 pub fn remove_unfinished() {
     let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     for path in under_way.iter() {
-        // One of the two fits; there is nobody left to tell of a failure.
+        // It is a file or a folder, so one of the two fails; nothing can be reported any more.
         let _ = std::fs::remove_file(path);
         let _ = std::fs::remove_dir_all(path);
     }
     std::mem::forget(under_way);
 }
 
-/// Unique names for what is not yet in its place.
+/// Unique names for temporary files and folders.
 pub fn temporary_names() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".vljepa-").suffix(".tmp");
     builder
 }
 
-/// A file to be moved to a place in `dir`, which is removed when it is dropped before.
+/// A temporary file in `dir`; dropping it before it was moved into its place removes it.
 ///
 /// # Errors
 /// The operating system's.
@@ -109,7 +110,7 @@ pub fn temporary_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Less the process's mask, as for any new file.
+        // Reduced by the process's umask, as for any new file.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(dir)
@@ -119,7 +120,7 @@ fn temporary(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile, DataErr
     temporary_in(dir).map_err(failed(path))
 }
 
-/// Checks that `path` can be written, so that long work does not end in a refusal. Leaves nothing behind.
+/// Checks that `path` can be written, before long work begins. Leaves no file.
 ///
 /// # Errors
 /// As [`write_atomically`].
@@ -142,7 +143,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     stream_atomically(path, |out| out.write_all(bytes).map_err(failed(path)))
 }
 
-/// [`write_atomically`], part by part.
+/// As [`write_atomically`], with contents that `fill` writes.
 ///
 /// # Errors
 /// As [`write_atomically`], and those of `fill`.
@@ -163,8 +164,8 @@ pub fn stream_atomically<E: From<DataError>>(
     Ok(())
 }
 
-/// Puts the name of a file or folder that was just moved to `path` on the disk: a name is there once its folder is. Where
-/// that cannot be asked for, it is the system's turn.
+/// Flushes the folder of `path` to the disk, so that the name of what was just moved there survives a loss of power. Does
+/// nothing where the system has no such call.
 pub fn sync_folder_of(path: &Path) {
     #[cfg(unix)]
     if let Some(parent) = path.parent() {

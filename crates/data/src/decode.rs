@@ -28,7 +28,7 @@ impl Default for Limits {
 
 /// Decodes a PNG, JPEG, GIF (first frame) or WebP (first frame) file, upright by its EXIF orientation.
 ///
-/// The format is told by the content, not by the name. Errors name the file.
+/// The format is recognised by the content, not by the name. Errors name the file.
 pub fn decode_file(path: impl AsRef<Path>, limits: &Limits) -> Result<Rgba8Image, DataError> {
     decode_open(&OpenFile::regular(path.as_ref(), "opening")?, limits)
 }
@@ -95,7 +95,7 @@ fn decode(
     Rgba8Image::new(width, height, pixels.into_raw())
 }
 
-/// Decoders' messages may span lines; ours may not.
+/// A decoder's message, which may span lines, on one line.
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -11,7 +11,7 @@ pub enum DataError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried, a noun: "reading", "writing".
+        /// What was tried: "reading", "writing".
         action: &'static str,
         /// The operating system's answer.
         source: std::io::Error,
@@ -25,7 +25,7 @@ pub enum DataError {
     /// Neither the content nor the name is that of a picture this build reads.
     #[error("{0}: not a picture (expected PNG, JPEG, GIF or WebP)")]
     NotAPicture(String),
-    /// A video in a format that this crate leaves to the program `ffmpeg`, which is not there.
+    /// A video in a format that this crate leaves to the program `ffmpeg`, which is not installed.
     #[error(
         "{path}: {why}; MP4 and MOV with H.264, GIF, WebP, APNG, Y4M and folders of pictures are read without help, for this \
          install ffmpeg 5.1 or later (apt install ffmpeg, brew install ffmpeg, winget install ffmpeg)",
@@ -34,7 +34,7 @@ pub enum DataError {
     NeedsFfmpeg {
         /// The file.
         path: PathBuf,
-        /// What is special about it.
+        /// Why this crate cannot read it itself.
         why: String,
     },
     /// The picture starts well and then breaks.
@@ -71,12 +71,12 @@ pub enum DataError {
         /// Limit on the decoded size.
         max_bytes: u64,
     },
-    /// A size, a rectangle or a buffer that cannot be.
+    /// An impossible size, rectangle or buffer.
     #[error("{what}: {reason}")]
     Shape {
         /// The operation.
         what: &'static str,
-        /// Why it cannot be, with the numbers.
+        /// Why it is impossible, with the numbers.
         reason: String,
     },
     /// A file has the right kind and the wrong content.

@@ -26,7 +26,8 @@ pub(crate) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens a regular file; a folder, a pipe and a device are no pictures. `action` is what an error calls the asking.
+    /// Opens a regular file; a folder, a pipe and a device are no pictures. Errors of asking for its
+    /// metadata name `action`.
     pub fn regular(path: &Path, action: &'static str) -> Result<Self, DataError> {
         // Asked before opening, because opening a pipe waits for its writer.
         let meta = std::fs::metadata(path).map_err(DataError::io(path, action))?;
@@ -84,7 +85,7 @@ thread_local! {
     pub(crate) static OPENED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// The same file from its start. Whoever else reads from `file` loses its place.
+/// The same file from its start. Other readers of `file` lose their place.
 pub(crate) fn from_start(file: &Arc<File>, path: &Path) -> Result<Arc<File>, DataError> {
     let mut file = Arc::clone(file);
     file.rewind().map_err(DataError::io(path, "reading"))?;

@@ -1,4 +1,4 @@
-//! The one place that tells what a file is by its first bytes.
+//! What a file is, by its first bytes: the one place where that is decided.
 
 use image::ImageFormat;
 
@@ -64,7 +64,7 @@ impl Animation {
         if webp && head.get(20).is_some_and(|flags| flags & 2 != 0) {
             return Some(Self::WebP);
         }
-        // The chunk acTL stands before the first IDAT, as a rule right after IHDR.
+        // The chunk acTL stands before the first IDAT, usually right after IHDR.
         let png = head.starts_with(b"\x89PNG\r\n\x1a\n");
         let find = |kind: &[u8]| head.windows(4).position(|bytes| bytes == kind);
         let first = |at: usize| find(b"IDAT").is_none_or(|data| at < data);

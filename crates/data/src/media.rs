@@ -48,7 +48,7 @@ impl Media {
         (self.0.bytes, self.0.changed)
     }
 
-    /// Whether it holds moving pictures, as [`crate::video::is_video`] tells.
+    /// Whether it holds moving pictures, as [`crate::video::is_video`] decides.
     pub fn is_video(&self) -> bool {
         self.0.is_video()
     }

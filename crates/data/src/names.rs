@@ -1,4 +1,4 @@
-//! What names of files tell: extensions of pictures and videos, and the order in which people expect names.
+//! Names of files: extensions of pictures and videos, and the order in which people expect names.
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::path::Path;
 /// File name extensions of the formats that [`crate::decode_file`] reads, lower case.
 pub const PICTURE_EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
 
-/// Extensions of video files that are looked for in folders, lower case. A file named one by one is told by its content.
+/// Extensions of video files that are looked for in folders, lower case. A file that is
+/// named itself is recognised by its content.
 pub const VIDEO_EXTENSIONS: [&str; 8] = ["avi", "m4v", "mkv", "mov", "mp4", "mpg", "webm", "y4m"];
 
 pub(crate) fn is_picture_name(path: &Path) -> bool {
@@ -28,7 +29,7 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 }
 
 /// Orders names as people count: runs of digits by their value, so that `f9` stands before `f10`; all else by characters.
-/// Names that differ in leading zeros only stand in plain order.
+/// Names that differ only in leading zeros are ordered byte by byte.
 pub fn natural_cmp(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {

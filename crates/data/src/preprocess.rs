@@ -67,13 +67,13 @@ pub struct Preprocess {
     pub filter: Filter,
     /// Subtracted from values scaled to 0..1.
     pub mean: [f32; 3],
-    /// Then divided by.
+    /// By which they are divided then.
     pub std: [f32; 3],
     /// Where the crop of [`ResizeRule::ShortestSide`] begins.
     #[serde(default)]
     pub crop_start: CropStart,
-    /// Whether the frames of a clip ([`Self::clip`]) keep fractions of a level when they are scaled by
-    /// [`ResizeRule::ShortestSide`], as torchvision's do that are tensors by then.
+    /// Whether the frames of a clip ([`Self::clip`]) are scaled by [`ResizeRule::ShortestSide`] without rounding to bytes, as
+    /// torchvision scales tensors.
     #[serde(default)]
     pub fractions: bool,
     /// Order of the result.
@@ -89,7 +89,7 @@ fn white() -> [u8; 3] {
 }
 
 impl Preprocess {
-    /// Pictures squashed to `size`, values in -1..1, white behind: what the compact models take.
+    /// Pictures squashed to `size`, values in -1..1, on white: what the compact models take.
     pub fn square(size: u32) -> Self {
         Self {
             size,

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::{DataError, Filter, IMAGENET, Preprocess, ResizeRule};
 
-/// Such a file has a page of text.
+/// Such files have some hundred bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Preprocess {
     /// Reads a processor's configuration.
     ///
     /// # Errors
-    /// A file that is missing, is no JSON, or asks for what squares in RGB cannot hold; the message names the field.
+    /// A file that is missing or no JSON, and settings that give no RGB squares; the message names the field.
     pub fn from_processor_file(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
@@ -36,7 +36,7 @@ impl Preprocess {
     /// As [`Self::from_processor_file`].
     pub fn from_processor_json(origin: &str, text: &str) -> Result<Self, DataError> {
         let root: Value = serde_json::from_str(text).map_err(|e| DataError::content(origin, e.to_string()))?;
-        // Processors of several modalities keep each part under its name.
+        // Processors of several modalities hold the image processor under its name.
         let part = ["video_processor", "image_processor"].iter().find_map(|name| root.get(name));
         let config = part.filter(|part| part.is_object()).unwrap_or(&root);
         if !config.is_object() {
@@ -153,7 +153,7 @@ fn parse(config: &Fields<'_>) -> Result<Preprocess, String> {
     Ok(Preprocess { resize, filter, mean, std, ..Preprocess::square(size) })
 }
 
-/// Mean and standard deviation for values of 0..1, whatever the steps of the processor are.
+/// Mean and standard deviation for values of 0..1 that have the effect of the processor's rescaling and normalisation.
 fn normalisation(config: &Fields<'_>) -> Result<([f32; 3], [f32; 3]), String> {
     let factor = match config.get("rescale_factor") {
         _ if !config.flag("do_rescale", true)? => 1.0,

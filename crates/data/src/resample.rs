@@ -55,7 +55,7 @@ struct Taps<W> {
     weights: Vec<W>,
 }
 
-/// `rounded` is how a weight is kept; those of one output index add up to 1 before.
+/// `rounded` converts each weight; before that, the weights of one output index add up to 1.
 fn taps<W>(source: u32, target: u32, filter: Filter, rounded: impl Fn(f64) -> W) -> Taps<W> {
     let scale = f64::from(source) / f64::from(target);
     let stretch = scale.max(1.0);

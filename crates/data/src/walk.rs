@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::DataError;
 use crate::names::{is_hidden, is_picture_name, is_video_name};
 
-/// All picture files under `root`, told by their extension, sorted by path; or `root` itself when it is a file.
+/// All picture files under `root`, found by their extension, sorted by path; or `root` itself when it is a file.
 ///
 /// Folders are searched recursively and symbolic links followed, each folder once, so that loops end. Names that begin
 /// with a dot are skipped. A link to nothing that is named as a picture is in the list, and so is a folder below `root` that
@@ -45,13 +45,13 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
         let mut entries = match listed {
             Ok(entries) => entries,
             Err(e) if dir == root => return Err(DataError::io(&dir, "listing")(e)),
-            // Its reader reports why, as for a link to nothing.
+            // Reading it reports why, as for a link to nothing.
             Err(_) => {
                 found.push(dir);
                 continue;
             }
         };
-        // The order in which links to one folder are met decides its path, so it must not be the file system's.
+        // The first link to a folder decides its path, so the order must not depend on the file system.
         entries.sort_unstable_by(|a, b| b.cmp(a));
         for path in entries {
             if is_hidden(&path) {

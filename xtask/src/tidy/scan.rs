@@ -1,49 +1,95 @@
 //! A scanner that knows just enough Rust: what is code, what is comment or string, what is a test.
 
-/// The source with the inside of comments, strings and character literals blanked; lines and columns stay.
-pub fn blank(source: &str) -> String {
+use std::ops::Range;
+
+/// What a stretch of the source that is no code is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A comment that is no documentation.
+    Comment,
+    /// A documentation comment.
+    Doc,
+    /// A string literal.
+    Text,
+    /// A character literal.
+    Char,
+}
+
+/// The comments, strings and character literals of a source, in order.
+pub fn spans(source: &str) -> Vec<(Range<usize>, Kind)> {
     let bytes = source.as_bytes();
-    let mut out = bytes.to_vec();
+    let mut spans = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let end = match bytes[at] {
-            b'/' if bytes[at..].starts_with(b"//") => line_end(bytes, at),
-            b'/' if bytes[at..].starts_with(b"/*") => block_comment_end(bytes, at),
-            b'"' => string_end(bytes, at),
-            b'r' if !follows_name(bytes, at) => raw_string_end(bytes, at).unwrap_or(at),
+        let rest = &bytes[at..];
+        let found = match bytes[at] {
+            b'/' if rest.starts_with(b"//") => Some((line_end(bytes, at), comment(rest))),
+            b'/' if rest.starts_with(b"/*") => Some((block_comment_end(bytes, at), comment(rest))),
+            b'"' => Some((string_end(bytes, at), Kind::Text)),
+            b'r' if !follows_name(bytes, at) => raw_string_end(bytes, at).map(|end| (end, Kind::Text)),
             b'b' | b'c' if !follows_name(bytes, at) && bytes.get(at + 1) == Some(&b'r') => {
-                raw_string_end(bytes, at + 1).unwrap_or(at)
+                raw_string_end(bytes, at + 1).map(|end| (end, Kind::Text))
             }
-            b'\'' => char_end(bytes, at).unwrap_or(at),
-            _ => at,
+            b'\'' => char_end(bytes, at).map(|end| (end, Kind::Char)),
+            _ => None,
         };
-        if end == at {
-            at += 1;
-            continue;
+        match found {
+            Some((end, kind)) => {
+                spans.push((at..end, kind));
+                at = end;
+            }
+            None => at += 1,
         }
-        for byte in &mut out[at..end] {
+    }
+    spans
+}
+
+fn comment(bytes: &[u8]) -> Kind {
+    let doc = match bytes.get(2) {
+        Some(b'!') => true,
+        Some(b'/') => bytes.get(3) != Some(&b'/'),
+        Some(b'*') => bytes[1] == b'*' && !matches!(bytes.get(3), Some(b'*' | b'/')),
+        _ => false,
+    };
+    if doc { Kind::Doc } else { Kind::Comment }
+}
+
+/// The source with the inside of comments, strings and character literals blanked; lines and columns stay.
+pub fn blank(source: &str) -> String {
+    let mut out = source.as_bytes().to_vec();
+    for (range, _) in spans(source) {
+        for byte in &mut out[range] {
             if *byte != b'\n' {
                 *byte = b' ';
             }
         }
-        at = end;
     }
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Blanked source with test code blanked as well: items under `#[cfg(test)]` and functions under `#[test]`.
-pub fn without_tests(blanked: &str) -> String {
-    let mut out = blanked.as_bytes().to_vec();
+/// Where test code stands in blanked source: items under `#[cfg(test)]` and functions under `#[test]`.
+pub fn tests(blanked: &str) -> Vec<Range<usize>> {
+    let bytes = blanked.as_bytes();
+    let mut ranges = Vec::new();
     for mark in ["#[cfg(test)]", "#[test]"] {
         let mut from = 0;
-        while let Some(found) = find(&out, from, mark.as_bytes()) {
-            let end = item_end(&out, found + mark.len());
-            for byte in &mut out[found..end] {
-                if *byte != b'\n' {
-                    *byte = b' ';
-                }
-            }
+        while let Some(found) = find(bytes, from, mark.as_bytes()) {
+            let end = item_end(bytes, found + mark.len());
+            ranges.push(found..end);
             from = end;
+        }
+    }
+    ranges
+}
+
+/// Blanked source with [`tests`] blanked as well.
+pub fn without_tests(blanked: &str) -> String {
+    let mut out = blanked.as_bytes().to_vec();
+    for range in tests(blanked) {
+        for byte in &mut out[range] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
         }
     }
     String::from_utf8_lossy(&out).into_owned()
@@ -195,6 +241,14 @@ mod tests {
             assert!(!left.contains(gone), "{gone} is left");
         }
         assert_eq!(left.lines().count(), source.lines().count());
+    }
+
+    #[test]
+    fn comments_are_told_apart() {
+        let kinds = |source: &str| spans(source).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
+        assert_eq!(kinds("/// a\n//! b\n// c\n//// d\n"), [Kind::Doc, Kind::Doc, Kind::Comment, Kind::Comment]);
+        assert_eq!(kinds("/** a */ /*! b */ /* c */ /**/"), [Kind::Doc, Kind::Doc, Kind::Comment, Kind::Comment]);
+        assert_eq!(kinds("f(\"/// a\", 'b', r\"c\")"), [Kind::Text, Kind::Char, Kind::Text]);
     }
 
     #[test]

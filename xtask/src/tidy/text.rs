@@ -1,6 +1,7 @@
 //! Rules for one file of text.
 
-use super::{Allowed, Finding, Report, scan};
+use super::report::{Allowed, Finding, Report};
+use super::scan;
 
 const WARN_LINES: usize = 500;
 const FAIL_LINES: usize = 800;

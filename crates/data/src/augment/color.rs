@@ -28,7 +28,7 @@ impl ColorMatrix {
         }
     }
 
-    /// `bound` keeps what a colour's name means: no far hues, no grey, no swaps, no negative.
+    /// With `bound`, colours keep their names: no far hues, no grey, no swaps, no negative.
     pub fn draw(options: &AugmentOptions, bound: bool, dice: &mut Dice) -> Self {
         let mut all = Self { matrix: IDENTITY, offset: [0.0; 3] };
         let small = dice.bell(options.hue);

@@ -4,7 +4,7 @@ use super::dice::Dice;
 use super::options::AugmentOptions;
 use super::warp::Plane;
 
-/// Light that falls off across the drawing, and a soft highlight: flat drawings come to look modelled.
+/// Light that falls off across the drawing, and a soft highlight: makes flat drawings look shaded.
 pub(super) fn shade(plane: &mut Plane, size: usize, options: &AugmentOptions, dice: &mut Dice) {
     let (sin, cos) = (dice.unit() * std::f32::consts::TAU).sin_cos();
     let slope = dice.between(0.1, 1.0) * options.shade_depth;
@@ -78,7 +78,7 @@ pub(super) fn ink(plane: &mut Plane, size: usize, dice: &mut Dice) {
     }
 }
 
-/// A rectangle of the drawing is missing.
+/// Removes a rectangle of the drawing.
 pub(super) fn hole(plane: &mut Plane, size: usize, options: &AugmentOptions, dice: &mut Dice) {
     let side =
         |dice: &mut Dice| ((dice.between(0.1, options.hole_side.max(0.1)) * size as f32) as usize).clamp(1, size);

@@ -47,7 +47,7 @@ impl EmojiVendors {
         }
     }
 
-    /// Reads `concepts.json` in `dir` and checks it against itself. Sheets are read by [`Self::picture`].
+    /// Reads `concepts.json` in `dir` and checks that it is consistent. Sheets are read by [`Self::picture`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, DataError> {
         let dir = dir.as_ref().to_path_buf();
         let path = dir.join(FILE);
@@ -163,7 +163,7 @@ impl EmojiVendors {
     }
 }
 
-/// Every index must point at something, or a later lookup would be wrong without a word.
+/// Every index must be valid, or a later lookup would silently be wrong.
 fn check(path: &Path, manifest: &Manifest) -> Result<(), DataError> {
     let fail = |reason: String| Err(DataError::content(path, reason));
     let count = manifest.concepts.len();
@@ -211,7 +211,7 @@ impl Concept {
             && !self.train_texts().any(|text| sided(&text.to_lowercase().replace('\u{2019}', "")))
     }
 
-    /// Whether its name tells a colour, as "red heart" does: then its drawings may not change theirs.
+    /// Whether its name holds a colour, as "red heart" does: then its drawings must keep their colours.
     pub fn color_bound(&self) -> bool {
         const COLORS: [&str; 14] = [
             "red", "orange", "yellow", "green", "blue", "purple", "brown", "black", "white", "pink", "grey", "gray",

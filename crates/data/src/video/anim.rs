@@ -35,7 +35,7 @@ impl Animation {
         DataError::Corrupt { origin: self.file.origin(), format: self.format.name(), reason }
     }
 
-    /// Takes a frame, and lets the clock go on by its delay.
+    /// Takes a frame, and moves the clock on by its delay.
     fn advance(&mut self) -> Result<Option<image::Frame>, DataError> {
         let Some(frame) = self.frames.next() else {
             return Ok(None);

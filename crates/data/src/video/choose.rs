@@ -1,6 +1,6 @@
-//! Which frames of a video a model sees.
+//! The choice of a video's frames: evenly spread, at a steady rate, in windows.
 
-/// How a place between two frames goes to one of them.
+/// How a place between two frames is rounded to one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rounding {
     /// To the nearest, halves to the even one: `np.linspace(0, total - 1, count).round()`.

@@ -26,7 +26,7 @@ pub(super) struct Ffmpeg {
     at: u64,
 }
 
-/// What a line of the listing, or of complaints between, says.
+/// A line of the listing, or an error message between its lines.
 #[derive(Debug, PartialEq)]
 enum Line {
     Size(u32, u32),
@@ -170,7 +170,7 @@ fn read_lines(stderr: ChildStderr, mut send: impl FnMut(Line) -> bool) {
 }
 
 impl Ffmpeg {
-    /// `why` says why the file needs the program, for when it is not there.
+    /// `why` says why the file needs the program, for the error where it is not installed.
     pub fn open(path: &Path, program: Option<&Path>, why: &str, limits: &Limits) -> Result<Self, DataError> {
         let missing = || DataError::NeedsFfmpeg { path: path.to_owned(), why: why.to_owned() };
         let program = program.ok_or_else(missing)?;
@@ -235,7 +235,7 @@ impl Source for Ffmpeg {
     }
 
     fn seek(&mut self, index: u64) -> Result<(), DataError> {
-        // A few frames are read sooner than the program starts.
+        // Reading on over a few frames is quicker than starting the program again.
         if index < self.at || index - self.at > 16 {
             self.run = self.restart(index, true)?;
             self.at = index;

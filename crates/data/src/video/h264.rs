@@ -49,7 +49,7 @@ pub(super) struct H264 {
     building: Option<u32>,
     /// Samples before this one have given their frames, if they have any.
     passed: u32,
-    /// Frames before this rank refer to what lies before the sync sample, so they may be missing or broken.
+    /// Frames before this rank may refer to frames before the sync sample, so they may be missing or broken.
     sound_from: u32,
     /// Decoded and not shown yet, by rank.
     waiting: BTreeMap<u32, (Frame, Colour)>,
@@ -142,7 +142,7 @@ impl H264 {
         }
     }
 
-    /// Begins anew at a sync sample where that is needed, or shorter than going on.
+    /// Restarts at a sync sample where that is needed, or quicker than decoding on.
     fn approach(&mut self, sample: u32, rank: u32) {
         let starts = |i: &usize| self.track.samples[*i].sync && self.ranks[*i] <= rank;
         let behind = self.passed > sample && !self.waiting.contains_key(&rank);
@@ -177,7 +177,7 @@ impl H264 {
         let outcome = self.decode(index, sample.description, &buffer, rank < wanted);
         self.buffer = buffer;
         match outcome {
-            // Frames before the sync sample where decoding began are not wanted, and may lack what they refer to.
+            // Frames shown before the sync sample where decoding began are not asked for, and may refer to missing frames.
             Err(_) if leading => {
                 self.building = None;
                 Ok(())
@@ -223,7 +223,7 @@ impl H264 {
 
     fn nal(&mut self, index: usize, nal: &NalUnit) -> Result<(), DataError> {
         if nal.nal_unit_type == NalUnitType::Sps {
-            // Asked before the decoder allocates by it.
+            // Checked before the decoder allocates by it.
             let info = sps_info(&self.origin, nal, &self.limits)?;
             self.colour = Colour { matrix: info.matrix, full_range: info.full_range };
             self.progressive &= info.progressive;
@@ -240,7 +240,7 @@ impl H264 {
         Ok(())
     }
 
-    /// Puts a frame by, under the sample whose first slice began it.
+    /// Keeps a frame until it is shown, under the sample whose first slice began it.
     fn keep(&mut self, frame: Option<Frame>) {
         let Some(frame) = frame else { return };
         if let Some(sample) = self.building.take() {
@@ -251,7 +251,7 @@ impl H264 {
         }
     }
 
-    /// Runs the decoder. Should a broken stream make it panic, that is an error of the stream like any other.
+    /// Runs the decoder. A panic of it on a broken stream is an error of the stream.
     fn guarded<T>(
         &mut self,
         index: usize,

@@ -194,7 +194,7 @@ impl Movie {
         }
         let mut samples = builder.samples;
         let total = samples.len();
-        // What lies behind the first frame that is cut off depends on it.
+        // Frames after the first one that is cut off depend on it.
         let whole = |s: &Sample| s.offset.checked_add(u64::from(s.size)).is_some_and(|end| end <= file_len);
         samples.truncate(samples.iter().position(|s| !whole(s)).unwrap_or(total));
         let mut order: Vec<u32> = (0..samples.len() as u32).collect();
@@ -205,12 +205,12 @@ impl Movie {
             [.., before, _] => last.saturating_sub(samples[*before as usize].cts),
             _ => 1,
         };
-        // A last frame that outlasts the frame before it is only known from the duration of the whole track.
+        // How long the last frame stays is known only from the duration of the whole track.
         let track_end = if self.fragments.is_none() && total == samples.len() { self.duration } else { 0 };
         let media_end = last.saturating_add(step).max(i64::try_from(track_end).unwrap_or(0));
         let (mut shown, end) = self.apply_edits(&samples, &order, media_end);
         let end = if shown.is_empty() && !samples.is_empty() {
-            // An edit list that shows nothing at all is no reason to see nothing.
+            // An edit list that hides every frame is ignored.
             shown = order.iter().map(|&sample| Shown { sample, pts: samples[sample as usize].cts }).collect();
             media_end
         } else {
@@ -246,7 +246,7 @@ impl Movie {
                 empty = empty.saturating_add(duration);
                 continue;
             }
-            // Fragments come after the index was written, so its lengths do not hold for them.
+            // Fragments are written after the index, so its lengths do not cover them.
             let open = self.fragments.is_some() || (edit.duration == 0 && index + 1 == self.edits.len());
             let stop = if open { i64::MAX } else { edit.media_time.saturating_add(duration) };
             let start = if self.fragments.is_some() { i64::MIN } else { edit.media_time };
@@ -259,7 +259,7 @@ impl Movie {
             end = place(media_end.min(stop));
             clock = if open { end } else { clock.saturating_add(duration) };
         }
-        // An edit that begins within a frame shows nothing until the next one, were it not that, as in FFmpeg, all moves up.
+        // An edit that begins between two frames would show nothing until the second; as in FFmpeg, all frames move up.
         let late = shown.iter().map(|frame| frame.pts).min().unwrap_or(0).saturating_sub(empty).max(0);
         shown.iter_mut().for_each(|frame| frame.pts -= late);
         (shown, end.saturating_sub(late))

@@ -1,4 +1,4 @@
-//! Frames without compression, one after the other: raw RGB or YUV from a file or a pipe, and what Y4M shares with them.
+//! Frames without compression, one after the other: raw RGB or YUV from a file or a pipe. Y4M reads its stream as well.
 
 use std::io::{BufReader, Read};
 
@@ -16,7 +16,7 @@ pub enum RawPixels {
     Yuv420p,
 }
 
-/// What raw frames do not say of themselves.
+/// Size, pixels and rate of raw frames, which their bytes do not state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RawFormat {
     /// Columns.
@@ -29,7 +29,7 @@ pub struct RawFormat {
     pub fps: f64,
 }
 
-/// Makes a stream from its start, again and again.
+/// Reads the stream again from its start.
 pub(super) type Reopen = Box<dyn FnMut() -> Result<Box<dyn Read>, DataError>>;
 
 /// Bytes that are read once, or again from the start where they come from a file.

@@ -36,7 +36,7 @@ pub struct VideoOptions {
     pub limits: Limits,
     /// Pictures a second of a folder.
     pub folder_fps: f64,
-    /// The program for all that this crate does not read itself: a path, or a name on the PATH; `None` never runs one.
+    /// The program for formats that this crate does not read itself: a path, or a name on the PATH; `None` never runs one.
     pub ffmpeg: Option<PathBuf>,
 }
 
@@ -65,7 +65,7 @@ pub struct VideoReader {
     source: Box<dyn Source>,
     /// Number of the next frame.
     at: u64,
-    /// Kept once the whole stream was scanned.
+    /// The times of all frames, once they were asked for.
     times: Option<Vec<f64>>,
 }
 
@@ -76,7 +76,7 @@ impl std::fmt::Debug for VideoReader {
 }
 
 impl VideoReader {
-    /// Opens a file or a folder of pictures, told by its content, with [`VideoOptions::default`].
+    /// Opens a file, whose format is recognised by its content, or a folder of pictures, with [`VideoOptions::default`].
     ///
     /// # Errors
     /// A missing, empty or broken file, a folder without pictures, frames beyond the limits, and a format that needs
@@ -181,7 +181,7 @@ impl VideoReader {
     ///
     /// # Errors
     /// A broken stream: the frames before the break were given. Of a cut-off MP4 the whole frames are given, and
-    /// [`Facts::missing_frames`] tells of the others.
+    /// [`Facts::missing_frames`] counts the others.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DataError> {
         let Some(raw) = self.source.next()? else {
             return Ok(None);

@@ -18,7 +18,7 @@ pub(super) struct Sample {
     pub sync: bool,
 }
 
-/// What holds for samples of fragments that do not say otherwise.
+/// Values of fragments' samples where the fragment states none.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Defaults {
     pub description: u32,
@@ -184,7 +184,7 @@ impl Builder {
     }
 }
 
-/// From 1 in the file.
+/// From 0; the file counts from 1.
 fn description_index(number: u32) -> u16 {
     u16::try_from(number.saturating_sub(1)).unwrap_or(u16::MAX)
 }

@@ -49,7 +49,7 @@ pub(super) trait Source {
     /// Makes frame `index` the next one, or the end where there is none.
     fn seek(&mut self, index: u64) -> Result<(), DataError>;
 
-    /// Times of all frames in seconds. The place afterwards is not defined.
+    /// Times of all frames in seconds. Which frame is next afterwards is not defined.
     fn scan(&mut self) -> Result<Vec<f64>, DataError> {
         self.seek(0)?;
         let mut times = Vec::new();

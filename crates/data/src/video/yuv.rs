@@ -8,11 +8,11 @@ use rayon::prelude::*;
 
 use crate::{DataError, Rgb8Image};
 
-/// Which luma and chroma make which colour.
+/// How luma and chroma stand for colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour {
     /// `matrix_coefficients` of ITU-T H.273. 1 is BT.709, 9 BT.2020, 7 SMPTE 240M; 5, 6, 2 (unspecified) and all others are
-    /// taken for BT.601, whatever the size of the picture, as FFmpeg's converter takes them.
+    /// treated as BT.601 at every size of the picture, as FFmpeg's converter treats them.
     pub matrix: u8,
     /// Samples use all values, not 16..=235 and 16..=240 of 8 bits.
     pub full_range: bool,

@@ -199,7 +199,7 @@ fn cut_off_files_give_their_whole_frames() {
 }
 
 #[test]
-fn a_video_without_frames_is_told() {
+fn a_video_without_frames_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("zero.mp4");
     // The first part of a fragmented recording: an index without samples.

@@ -34,7 +34,7 @@ fn loops_of_links_end() {
     std::os::unix::fs::symlink(root.join("nowhere"), root.join("dead.png")).unwrap();
     std::os::unix::fs::symlink(root.join("nowhere"), root.join("dead.txt")).unwrap();
     std::os::unix::fs::symlink(root.join("nowhere"), root.join(".dead.png")).unwrap();
-    // A link to nothing that is named as a picture is for its reader to complain of.
+    // A link to nothing that is named as a picture is listed, so that reading it reports the fault.
     let dead = root.join("dead.png");
     assert_eq!(find_pictures(root).unwrap(), [root.join("a/one.png"), dead.clone()]);
     let error = vljepa_data::decode_file(&dead, &vljepa_data::Limits::default()).unwrap_err().to_string();

@@ -85,7 +85,7 @@ impl Packages {
     }
 
     fn archive(&self, package: &Package) -> Result<PathBuf, DataError> {
-        // npm's own naming: the scope's `@` goes and its slash becomes a dash.
+        // As npm names it: without the scope's `@`, a dash for its slash.
         let stem = package.name.trim_start_matches('@').replace('/', "-");
         let path = self.cache.join(format!("{stem}-{}.tgz", package.version));
         if path.is_file() {

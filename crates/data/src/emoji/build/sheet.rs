@@ -37,7 +37,7 @@ pub(super) fn lossy(drawings: &Drawings, quality: f32) -> Result<Vec<u8>, DataEr
     let mut config = webp::WebPConfig::new().map_err(|()| fail("no default configuration".to_owned()))?;
     config.quality = quality;
     config.method = 6;
-    // Small drawings live on sharp colour edges, which plain chroma subsampling smears.
+    // Small drawings need sharp colour edges, which plain chroma subsampling smears.
     config.use_sharp_yuv = 1;
     config.alpha_compression = 1;
     config.alpha_quality = 60;

@@ -98,7 +98,7 @@ pub(super) fn concepts(packages: &Packages) -> Result<Vec<Concept>, DataError> {
 
 /// Fills `heldout` from the two sets that training never reads.
 fn hold_out(packages: &Packages, concepts: &mut [Concept]) -> Result<(), DataError> {
-    // A string that trains any concept, of whatever split, is out: stricter than the training split alone.
+    // A string that is a training text of any concept is left out, also where that concept is in another split.
     let trained: HashSet<String> = concepts
         .iter()
         .flat_map(|c| std::iter::once(&c.label).chain(&c.names).chain(&c.tags))

@@ -16,7 +16,7 @@ pub(super) type Drawings = BTreeMap<u32, Rgba8Image>;
 
 /// How a package holds its drawings.
 enum Layout {
-    /// `icons.json` with vector bodies; names tell the concept, through `chars.json` where it is filled.
+    /// `icons.json` with vector bodies; the concept follows from the name, through `chars.json` where it is filled.
     Iconify,
     /// One file per concept in `folder`, named by its code points.
     Files { folder: &'static str, extension: &'static str },
