@@ -112,7 +112,7 @@ pub type Const = (&'static str, u32);
 /// struct with a dynamic offset; the entry point is `main`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
-    /// Name used in labels, errors and `shaders --dump`.
+    /// Name used in labels, errors and dumps of the expanded text.
     pub name: &'static str,
     /// Path inside this package.
     pub file: &'static str,
