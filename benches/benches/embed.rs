@@ -21,7 +21,7 @@ impl Files {
         let model = Model::load(device, &ModelFolder::find(None)?)?;
         let folder = tempfile::tempdir().map_err(written)?;
         let files = (0..count).map(|number| {
-            let path = folder.path().join(format!("{number}.{}", if number % 2 == 0 { "png" } else { "jpg" }));
+            let path = folder.path().join(format!("{number}.{}", ["png", "jpg"][number % 2]));
             std::fs::write(&path, picture(number, side)?).map_err(written)?;
             Ok(path)
         });
@@ -46,13 +46,12 @@ fn picture(number: usize, side: u32) -> Result<Vec<u8>> {
         (127.5 + 127.5 * coarse[cell]) as u8
     };
     let pixels = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
-    Ok(if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let data = pixels.flat_map(|(x, y)| [value(x, y, 0), value(x, y, 1), value(x, y, 2), 255]).collect();
-        encode_png(&Rgba8Image::new(side, side, data)?)?
-    } else {
-        let data = pixels.flat_map(|(x, y)| [value(x, y, 0), value(x, y, 1), value(x, y, 2)]).collect();
-        encode_jpeg(&Rgb8Image::new(side, side, data)?, 90)?
-    })
+        return Ok(encode_png(&Rgba8Image::new(side, side, data)?)?);
+    }
+    let data = pixels.flat_map(|(x, y)| [value(x, y, 0), value(x, y, 1), value(x, y, 2)]).collect();
+    Ok(encode_jpeg(&Rgb8Image::new(side, side, data)?, 90)?)
 }
 
 fn main() -> ExitCode {

@@ -100,7 +100,7 @@ fn floors(table: &Table, prefix: &[&str], modules: &Modules, imports: &[Import],
             found.push(Finding::new(TABLES, *line, format!("{} has no module {name}", table.folder)));
         }
     }
-    // One finding for each pair of files: the first line.
+    // One finding for each file and each module that it may not import: the first line.
     let mut seen = BTreeSet::new();
     let mut imports: Vec<&Import> = imports.iter().collect();
     imports.sort_by_key(|import| import.line);
@@ -120,7 +120,7 @@ fn floors(table: &Table, prefix: &[&str], modules: &Modules, imports: &[Import],
             None if b == OWN => format!("`{path}` is declared in {}, which stands on no floor", to.file),
             None => continue,
         };
-        if seen.insert((import.from, import.to)) {
+        if seen.insert((import.from, b)) {
             found.push(Finding::new(&from.file, import.line, message));
         }
     }
