@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use vljepa::{Model, ModelFolder};
+use vljepa::embed::Model;
 use vljepa_benches::harness::noise;
 use vljepa_benches::{Case, Error, Harness, Result, Work, shapes};
 use vljepa_data::{Rgb8Image, Rgba8Image, encode_jpeg, encode_png};
@@ -18,7 +18,7 @@ struct Files {
 
 impl Files {
     fn new(device: &Device, count: usize, side: u32) -> Result<Self> {
-        let model = Model::load(device, &ModelFolder::find(None)?)?;
+        let model = Model::load(device, &vljepa::compact()?).map_err(vljepa::Error::from)?;
         let folder = tempfile::tempdir().map_err(written)?;
         let files = (0..count).map(|number| {
             let path = folder.path().join(format!("{number}.{}", ["png", "jpg"][number % 2]));
@@ -29,7 +29,7 @@ impl Files {
     }
 
     fn embed(&self) -> Result<()> {
-        self.model.embed_files(&self.files, None, |_| ())?;
+        self.model.embed_files(&self.files, None).map_err(vljepa::Error::from)?;
         Ok(())
     }
 }
