@@ -269,8 +269,8 @@ impl Tensor {
 
     /// Reads the contents back. Resolves when the GPU has run every command that was recorded before the first poll.
     ///
-    /// The future never blocks its thread: while the GPU works it is pending, and it is woken when the bytes are there. A
-    /// thread of the device's own waits meanwhile; in a browser the event loop does.
+    /// The future never waits for the GPU in its own thread: it is pending, and woken when the bytes are there. A thread of
+    /// the device's own waits meanwhile; in a browser the event loop does.
     ///
     /// # Errors
     /// Whatever the GPU reported, [`Error::DeviceLost`] included.

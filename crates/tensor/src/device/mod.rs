@@ -22,7 +22,7 @@ use gpu::Gpu;
 use pipelines::{Pipeline, Pipelines, Request};
 use profile::Profile;
 use read_back::ReadBack;
-use recorder::{Dispatch, Recorder};
+use recorder::{Beyond, Dispatch, Recorder};
 
 /// A shared handle of one GPU device with its memory pool, pipelines and pending commands. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -130,7 +130,8 @@ impl Device {
     /// # Errors
     /// The first failure that the GPU reported since the last call.
     pub fn flush(&self) -> Result<()> {
-        self.recorder().flush(&self.0.gpu)?;
+        let beyond = self.recorder().flush(&self.0.gpu);
+        self.hold(beyond)?;
         self.check()
     }
 
@@ -196,8 +197,8 @@ impl Device {
 
     /// Records a dispatch, and submits what is pending where that is much.
     pub(crate) fn dispatch(&self, dispatch: Dispatch) -> Result<()> {
-        let submitted = self.recorder().dispatch(&self.0.gpu, dispatch)?;
-        if submitted { self.check() } else { Ok(()) }
+        let due = self.recorder().dispatch(dispatch);
+        if due { self.flush() } else { Ok(()) }
     }
 
     /// Records zeros over the first `bytes` of a buffer.
@@ -212,7 +213,13 @@ impl Device {
 
     /// Writes host bytes, the last word filled with zeros, after every command recorded so far and before every later one.
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
-        self.recorder().write(&self.0.gpu, buffer, bytes)
+        let beyond = self.recorder().write(&self.0.gpu, buffer, bytes)?;
+        self.hold(beyond)
+    }
+
+    /// Keeps the number of submissions in flight within bounds; not to be called with the recorder locked.
+    fn hold(&self, beyond: Beyond) -> Result<()> {
+        if beyond.is_some() { self.0.gpu.wait(beyond) } else { Ok(()) }
     }
 
     /// The first `len` bytes of a buffer after every command recorded so far; never blocks.

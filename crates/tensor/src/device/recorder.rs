@@ -56,6 +56,9 @@ impl Default for SubmitPolicy {
     }
 }
 
+/// A submission to wait for, if any.
+pub(crate) type Beyond = Option<wgpu::SubmissionIndex>;
+
 /// The highest number of a submission known to be finished.
 #[derive(Clone, Debug, Default)]
 struct Finished(Arc<AtomicU64>);
@@ -104,16 +107,13 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Records a dispatch and submits what is pending where that is much. Returns whether it did.
-    pub(crate) fn dispatch(&mut self, gpu: &Gpu, dispatch: Dispatch) -> Result<bool> {
+    /// Records a dispatch. Returns whether what is pending is now enough for a submission: then [`Recorder::flush`] is due.
+    #[must_use]
+    pub(crate) fn dispatch(&mut self, dispatch: Dispatch) -> bool {
         self.work = self.work.saturating_add(dispatch.work);
         self.last = dispatch.label;
         self.commands.push(Command::Dispatch(dispatch));
-        let full = self.commands.len() >= self.policy.commands || self.work >= self.policy.work;
-        if full {
-            self.flush(gpu)?;
-        }
-        Ok(full)
+        self.commands.len() >= self.policy.commands || self.work >= self.policy.work
     }
 
     /// The last operator recorded; nothing before the first.
@@ -144,10 +144,9 @@ impl Recorder {
     }
 
     /// Writes host bytes, the last word filled with zeros, after every command recorded so far and before every later one.
-    pub(crate) fn write(&mut self, gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
-        if self.touches(buffer) {
-            self.flush(gpu)?;
-        }
+    /// Returns what to wait for, as [`Recorder::flush`] does.
+    pub(crate) fn write(&mut self, gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<Beyond> {
+        let mut beyond = if self.touches(buffer) { self.flush(gpu) } else { None };
         let part = self.policy.uploads as usize;
         for (i, bytes) in bytes.chunks(part).enumerate() {
             let (at, whole) = (i * part, bytes.len() / 4 * 4);
@@ -160,26 +159,24 @@ impl Recorder {
             }
             self.uploaded += bytes.len() as u64;
             if self.uploaded >= self.policy.uploads {
-                self.flush(gpu)?;
+                self.submit(gpu);
                 let last = gpu.queue.submit([]);
                 self.submitted.clear();
                 gpu.wait(Some(last))?;
-                self.uploaded = 0;
+                (self.uploaded, beyond) = (0, None);
             }
         }
-        Ok(())
+        Ok(beyond)
     }
 
-    /// Submits what is pending, and waits while more submissions are in flight than the policy allows.
-    pub(crate) fn flush(&mut self, gpu: &Gpu) -> Result<()> {
+    /// Submits what is pending. Returns the submission to wait for where more are in flight than the policy allows; the
+    /// caller lets go of the recorder first, so that others need not wait with it.
+    #[must_use]
+    pub(crate) fn flush(&mut self, gpu: &Gpu) -> Beyond {
         self.submit(gpu);
         self.forget_finished();
-        while self.submitted.len() > self.policy.in_flight {
-            if let Some((_, oldest)) = self.submitted.pop_front() {
-                gpu.wait(Some(oldest))?;
-            }
-        }
-        Ok(())
+        let beyond = self.submitted.len().saturating_sub(self.policy.in_flight);
+        self.submitted.drain(..beyond).next_back().map(|(_, submission)| submission)
     }
 
     /// Submits a copy of the first `bytes` of `buffer`, after every command recorded so far, into a new buffer that the host
