@@ -1,4 +1,5 @@
-//! Weights on disk, whatever their format: one safetensors file, shards with an index, a PyTorch checkpoint, a folder.
+//! Weights on disk in any format: a safetensors file, shards with an index, a PyTorch checkpoint, or a folder with one
+//! of them.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -9,15 +10,15 @@ use crate::error::{Error, Result};
 use crate::files::{self, MAX_JSON, Mapped};
 use crate::names;
 
-/// The weights of a folder, the first that is there.
+/// File names of the weights in a folder, in order of preference.
 const WEIGHTS: [&str; 3] = [names::WEIGHTS, names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS];
 
-/// Opened files, before their headers are read.
+/// Opened weight files whose headers are not parsed yet.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// The file that names or holds the weights.
+    /// The file with the weights, or the index that names the shards.
     path: PathBuf,
-    /// Where `config.json` and tokenizers are.
+    /// The folder with `config.json` and the tokenizers.
     dir: PathBuf,
     files: Files,
 }
@@ -28,12 +29,12 @@ enum Files {
     Shards(ShardFiles<Mapped>),
 }
 
-/// Weights with their headers read.
+/// Weights with parsed headers.
 #[derive(Debug)]
 pub enum Source<'a> {
     /// One safetensors file.
     SafeTensors(SafeTensors<'a>),
-    /// Safetensors files behind an index.
+    /// Safetensors shards that an index names.
     Shards(Shards<'a>),
     /// A PyTorch checkpoint.
     Pt(PtFile<'a>),
@@ -58,10 +59,10 @@ impl WeightSource for Source<'_> {
 }
 
 impl Checkpoint {
-    /// Opens a file with weights, an index of shards, or a folder with one of them in it.
+    /// Opens a file with weights, an index of shards, or a folder that contains one of them.
     ///
     /// # Errors
-    /// Missing, empty or unreadable files, a folder without weights, an index that is none.
+    /// Missing, empty or unreadable files, a folder without weights, an invalid index.
     pub fn open(path: &Path) -> Result<Self> {
         let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
         if meta.is_dir() {
@@ -88,36 +89,36 @@ impl Checkpoint {
         Ok(Self { path: path.to_path_buf(), dir: dir.to_path_buf(), files })
     }
 
-    /// The file that names or holds the weights.
+    /// The file with the weights, or the index that names the shards.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder of the weights, where `config.json` and tokenizers are.
+    /// The folder with the weights, `config.json` and the tokenizers.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// A file beside the weights.
+    /// The path of a file in the folder of the weights.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// The text of the `config.json` beside the weights, where there is one.
+    /// The text of the `config.json` in the folder of the weights; `None` where there is no such file.
     ///
     /// # Errors
-    /// A file that is there and cannot be read.
+    /// A file that exists but cannot be read.
     pub fn config(&self) -> Result<Option<String>> {
         let path = self.beside(names::CONFIG);
         if path.exists() { files::read_text(&path, MAX_JSON).map(Some) } else { Ok(None) }
     }
 
-    /// Bytes on disk.
+    /// Size of the weight files in bytes.
     pub fn bytes(&self) -> u64 {
         self.slices().iter().map(|s| s.len() as u64).sum()
     }
 
-    /// The contents of the files with weights.
+    /// The contents of the weight files.
     pub fn slices(&self) -> Vec<&[u8]> {
         match &self.files {
             Files::One(map) => vec![map],
@@ -125,17 +126,17 @@ impl Checkpoint {
         }
     }
 
-    /// Reads the headers.
+    /// Parses the headers.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Files that are damaged or of another format.
     pub fn source(&self) -> Result<Source<'_>> {
         let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let named = Error::model(self.path.display());
+        let fault = Error::model(self.path.display());
         match &self.files {
-            // Zip archives, and the pickles of older versions of PyTorch.
+            // A zip archive, or the pickle of an older version of PyTorch.
             Files::One(map) if map.starts_with(b"PK") || map.starts_with(b"\x80\x02") => {
-                PtFile::parse(&name, map).map(Source::Pt).map_err(named)
+                PtFile::parse(&name, map).map(Source::Pt).map_err(fault)
             }
             Files::One(map) => match SafeTensors::parse(&name, map) {
                 Ok(file) => Ok(Source::SafeTensors(file)),
@@ -143,9 +144,9 @@ impl Checkpoint {
                     let reason = "is neither a PyTorch checkpoint nor a safetensors file; get the file again";
                     Err(Error::content(&self.path, reason))
                 }
-                Err(error) => Err(named(error)),
+                Err(error) => Err(fault(error)),
             },
-            Files::Shards(shards) => shards.source().map(Source::Shards).map_err(named),
+            Files::Shards(shards) => shards.source().map(Source::Shards).map_err(fault),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The crate's one error type, and what a caller may change after one.
+//! The crate's error type, and hints that tell a caller what to change.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What went wrong between a model folder, files and rows. Every message is one line.
+/// A failure to read a model folder or a file, to compute rows, or to write them. Every message is one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,12 +12,12 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried, a noun: "reading", "writing".
+        /// The operation that failed, a noun: "reading", "writing".
         action: &'static str,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// No such file.
+    /// A file or folder that does not exist.
     #[error("{path}: no such file or folder", path = .0.display())]
     Missing(PathBuf),
     /// A file has the wrong content.
@@ -25,18 +25,18 @@ pub enum Error {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong, where, and what is expected.
+        /// What is wrong, where in the file, and what is expected.
         reason: String,
     },
     /// A value that a caller gave cannot be used.
     #[error("{name}: {reason}")]
     Argument {
-        /// What the value is called.
+        /// The name of the value.
         name: &'static str,
         /// The value, the rule that it breaks, and what to do.
         reason: String,
     },
-    /// A request that cannot be met: what and why.
+    /// A request that cannot be fulfilled: what was asked for, and why it fails.
     #[error("{0}")]
     Invalid(String),
     /// A model could not be read, or its forward pass failed.
@@ -47,66 +47,67 @@ pub enum Error {
         /// What is wrong with it.
         source: vljepa_model::ModelError,
     },
-    /// Pictures, videos, and files that are written.
+    /// A picture or video that cannot be read, or a file that cannot be written.
     #[error(transparent)]
     Data(#[from] vljepa_data::DataError),
-    /// The device: none found, a limit, out of memory, lost.
+    /// A failure of the device: no adapter, a limit exceeded, out of memory, device lost.
     #[error(transparent)]
     Tensor(#[from] vljepa_tensor::Error),
-    /// An unfinished file that another run has begun is in the way.
+    /// The output file was begun by another run, which has not finished it.
     #[error(
         "{journal}: an unfinished run of {run} has begun this file; run that one again to finish it, write to another \
          file, or remove this file and {data} to begin anew",
         journal = .journal.display()
     )]
     Begun {
-        /// What is done of the file.
+        /// The journal of the unfinished run: the list of the batches that are done.
         journal: PathBuf,
-        /// The name of the file of rows beside it.
+        /// The name of the unfinished file of rows, in the same folder.
         data: String,
-        /// Whose it is.
+        /// The run that began the file.
         run: OtherRun,
     },
-    /// An error with what a caller may change to get further.
+    /// An error together with a hint.
     #[error("{error}; {hint}")]
     Hinted {
         /// The error.
         error: Box<Error>,
-        /// What may help.
+        /// What the caller can change.
         hint: Hint,
     },
 }
 
-/// What a caller may change to get further. `Display` says it in words of this library; a program can say it in its own.
+/// What a caller can change after an error. `Display` gives the advice in terms of this library; a program can word it
+/// for its own users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hint {
-    /// Files that cannot be read can be left out ([`crate::visuals::Broken::Skip`]).
+    /// Leave out the files that cannot be read ([`crate::visuals::Broken::Skip`]).
     SkipBroken,
-    /// A model folder is needed, fetched or converted.
+    /// Get a model folder: fetch one or convert a checkpoint.
     GetModel,
-    /// The model was trained without queries.
+    /// Leave the query out: the model was trained without queries.
     NoQuery,
-    /// Results that make no sense may come from the driver.
+    /// Try another adapter: the driver may compute wrong results.
     OtherAdapter,
-    /// Only classifier checkpoints have an attentive pooler.
+    /// Choose another pooling: only classifier checkpoints have an attentive pooler.
     OtherPool,
-    /// Files of rows are told by their extension.
+    /// Give the file of rows an extension that names its format.
     RowExtension,
-    /// A V-JEPA 2 gives vectors of pictures, in no space of texts.
+    /// The model is a V-JEPA 2: it embeds pictures, but not in a space shared with texts.
     PicturesAlone,
-    /// A text encoder gives vectors of texts, in no space of pictures.
+    /// The model is a text encoder: it embeds texts, but not in a space shared with pictures.
     TextsAlone,
 }
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SkipBroken => "files that cannot be read can be left out",
+            Self::SkipBroken => "leave out the files that cannot be read",
             Self::GetModel => "fetch a model from a hub or convert a checkpoint",
             Self::NoQuery => "leave the query out",
             Self::OtherAdapter => "try another adapter, such as a software one",
-            Self::OtherPool => "only classifier checkpoints have one: take all tokens, their mean, or the last",
+            Self::OtherPool => "only classifier checkpoints have one: use all tokens, their mean, or the last token",
             Self::RowExtension => "give a name that ends in .npy or .safetensors",
             Self::PicturesAlone => "use a VL-JEPA, or take vectors of pictures alone",
             Self::TextsAlone => "use a VL-JEPA, or take vectors of texts alone",
@@ -114,17 +115,17 @@ impl fmt::Display for Hint {
     }
 }
 
-/// The run that has begun a file.
+/// The run that began an unfinished file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherRun {
-    /// Another task than this one, such as `index build`.
+    /// A run of another task, such as `index build`.
     Task(String),
-    /// The same task, whose rows depend on other values of these names.
+    /// A run of the same task in which the settings of these names have other values.
     Differs(Vec<String>),
     /// A run of another version of this program.
     Version,
-    /// Which one was not looked at.
+    /// An unknown run: the journal was not read.
     Unknown,
 }
 
@@ -143,38 +144,38 @@ impl fmt::Display for OtherRun {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// For `map_err` on file operations. `action` is a noun: "reading", "mapping", "writing".
+    /// Makes the error of a file operation, for `map_err`. `action` is a noun: "reading", "mapping", "writing".
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| {
             let reads = matches!(action, "reading" | "mapping");
             match source.kind() {
                 std::io::ErrorKind::NotFound if reads => Self::Missing(path.to_path_buf()),
-                // The system's words are of a missing file, which one being written is before it is there.
+                // A file that is being written does not exist yet, so "no such file" would mislead here.
                 std::io::ErrorKind::NotFound => {
-                    Self::content(path, format!("{action} failed: its folder is not there or takes no new files"))
+                    Self::content(path, format!("{action} failed: its folder does not exist or takes no new files"))
                 }
                 _ => Self::Io { path: path.to_path_buf(), action, source },
             }
         }
     }
 
-    /// [`Error::Content`].
+    /// Makes [`Error::Content`].
     pub fn content(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::Content { path: path.into(), reason: reason.into() }
     }
 
-    /// [`Error::Argument`].
+    /// Makes [`Error::Argument`].
     pub fn argument(name: &'static str, reason: impl Into<String>) -> Self {
         Self::Argument { name, reason: reason.into() }
     }
 
-    /// For `map_err` on what a model reports. `origin` is the model's folder, or one of its files.
+    /// Makes [`Error::Model`], for `map_err`. `origin` is the model's folder, or one of its files.
     pub fn model(origin: impl fmt::Display) -> impl FnOnce(vljepa_model::ModelError) -> Self {
         let origin = origin.to_string();
         move |source| Self::Model { origin, source }
     }
 
-    /// This error with what may help.
+    /// Adds a hint to this error.
     #[must_use]
     pub fn hint(self, hint: Hint) -> Self {
         Self::Hinted { error: Box::new(self), hint }

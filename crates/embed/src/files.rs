@@ -1,5 +1,5 @@
-//! Reading files with limits, mapping large ones, and writing folders so that no half-written one is ever seen; files are
-//! written by `vljepa_data::atomic`.
+//! Files and folders: reading with a size limit, memory mapping, file locks, and folders that appear only when
+//! complete. Single files are written by `vljepa_data::atomic`.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
@@ -16,12 +16,12 @@ pub use vljepa_data::atomic::{
 
 use crate::error::{Error, Result};
 
-/// Most bytes of a configuration or an index: they are small, more is not one of them.
+/// Size limit in bytes of a JSON file such as a configuration or an index of shards; a larger file is something else.
 pub const MAX_JSON: u64 = 64 << 20;
-/// Most bytes of a tokenizer; the largest in use have some 35 MB.
+/// Size limit in bytes of a `tokenizer.json`; the largest in use have about 35 MB.
 pub const MAX_TOKENIZER: u64 = 256 << 20;
 
-/// The bytes of a file, mapped where that is possible.
+/// The bytes of a memory-mapped file.
 #[derive(Debug)]
 pub struct Mapped(memmap2::Mmap);
 
@@ -34,7 +34,7 @@ impl std::ops::Deref for Mapped {
 }
 
 fn open(path: &Path) -> Result<(File, u64)> {
-    // Asked before opening, because opening a pipe waits for its writer.
+    // Before opening: opening a pipe would wait for its writer.
     let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
     if meta.is_dir() {
         return Err(Error::content(path, "is a folder; name a file"));
@@ -48,14 +48,14 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((File::open(path).map_err(Error::io(path, "reading"))?, meta.len()))
 }
 
-/// Maps a non-empty file.
+/// Maps a non-empty regular file into memory.
 ///
 /// # Errors
-/// What is no regular file with content, and what the system reports.
+/// Anything but a regular file with content, and errors of the operating system.
 pub fn map(path: &Path) -> Result<Mapped> {
     let (file, _) = open(path)?;
-    // SAFETY: the mapping is read-only and private to us. Should another program shorten the file meanwhile, the system
-    // stops this one; that risk is taken, as by every reader of large checkpoints, for not copying gigabytes.
+    // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
+    // this process; readers of large checkpoints accept that risk to avoid copying gigabytes.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
     Ok(Mapped(map))
 }
@@ -63,7 +63,7 @@ pub fn map(path: &Path) -> Result<Mapped> {
 /// Reads a whole non-empty file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`map`], and a longer file.
+/// As [`map`]; also a file longer than `limit`.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, len) = open(path)?;
     if len > limit {
@@ -80,7 +80,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// Reads a whole UTF-8 file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read`], and bytes that are no text.
+/// As [`read`]; also bytes that are not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String> {
     String::from_utf8(read(path, limit)?).map_err(|e| {
         Error::content(
@@ -93,7 +93,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String> {
 /// [`atomic::check_writable`] with this crate's error.
 ///
 /// # Errors
-/// What a file cannot replace, and a folder that takes none.
+/// A path at which no file can be put, such as a folder or a device, and a folder that is missing or read-only.
 pub fn check_writable(path: &Path) -> Result<()> {
     Ok(atomic::check_writable(path)?)
 }
@@ -101,21 +101,21 @@ pub fn check_writable(path: &Path) -> Result<()> {
 /// [`atomic::write_atomically`] with this crate's error.
 ///
 /// # Errors
-/// What writing reports; nothing is left then.
+/// Errors of writing; no partial file is left behind.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(atomic::write_atomically(path, bytes)?)
 }
 
-/// What came of asking for the lock of a file.
+/// The outcome of an attempt to lock a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locked {
     /// This process holds it.
     Ours,
     /// Another process holds it.
     Theirs,
-    /// The file system has no locks; work goes on without. There are many ways to say so: ENOTSUP, and ENOLCK of a
-    /// network file system whose server has no lock daemon.
-    Nobodys,
+    /// The file system does not support locks; work goes on without one. Systems report this with several codes, among
+    /// them ENOTSUP, and ENOLCK for a network file system whose server has no lock daemon.
+    Unsupported,
 }
 
 impl From<std::result::Result<(), TryLockError>> for Locked {
@@ -123,31 +123,33 @@ impl From<std::result::Result<(), TryLockError>> for Locked {
         match tried {
             Ok(()) => Self::Ours,
             Err(TryLockError::WouldBlock) => Self::Theirs,
-            Err(TryLockError::Error(_)) => Self::Nobodys,
+            Err(TryLockError::Error(_)) => Self::Unsupported,
         }
     }
 }
 
-/// Whether an open file is still the one at `path`.
+/// Whether `path` still leads to the open file `file`.
 pub fn same_file(file: &File, path: &Path) -> bool {
     let open = file.try_clone().and_then(Handle::from_file);
-    matches!((open, Handle::from_path(path)), (Ok(open), Ok(there)) if open == there)
+    matches!((open, Handle::from_path(path)), (Ok(open), Ok(named)) if open == named)
 }
 
-/// Size in bytes and time of the last change in milliseconds since 1970: whether a file is still the one it was.
+/// Size in bytes and time of the last change in milliseconds since 1970. A different stamp means that the file has
+/// changed.
 pub type Stamp = (u64, u64);
 
-/// The stamp of a file.
+/// The stamp of a file; the time is 0 where the system does not tell it.
 ///
 /// # Errors
-/// What the system reports.
+/// Errors of the operating system.
 pub fn stamp(path: &Path) -> std::io::Result<Stamp> {
     let meta = std::fs::metadata(path)?;
     let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     Ok((meta.len(), modified.map_or(0, |d| d.as_millis() as u64)))
 }
 
-/// A folder being written: beside its place, and moved there when it is whole. Dropped before, it leaves nothing.
+/// A folder that is being written. Its files go into a temporary folder next to the target, which
+/// [`OutFolder::persist`] moves into place. Dropped before that, it leaves nothing behind.
 #[derive(Debug)]
 pub struct OutFolder {
     temporary: tempfile::TempDir,
@@ -156,10 +158,10 @@ pub struct OutFolder {
 }
 
 impl OutFolder {
-    /// A folder to be at `dir`, which must not exist or be an empty folder.
+    /// Begins a folder whose target is `dir`, which must be an empty folder or not exist.
     ///
     /// # Errors
-    /// When there is something at `dir`, or its parent is missing or cannot be written.
+    /// When `dir` is a file, a folder with content, or a link to nothing, or when its parent is missing or read-only.
     pub fn new(dir: &Path) -> Result<Self> {
         let place = match std::fs::metadata(dir) {
             Ok(meta) if meta.is_dir() => {
@@ -174,7 +176,7 @@ impl OutFolder {
             Err(e) => return Err(Error::io(dir, "writing")(e)),
         };
         if place.file_name().is_none() {
-            return Err(Error::content(dir, "is not the name of a folder; give one"));
+            return Err(Error::content(dir, "is not the name of a folder; name one"));
         }
         let parent = match place.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -191,18 +193,18 @@ impl OutFolder {
         Ok(Self { temporary, place, _under_way })
     }
 
-    /// Writes a file of it. `name` may lead into folders below, which are made.
+    /// Writes one file. `name` may contain subfolders, which are created.
     ///
     /// # Errors
-    /// What writing reports.
+    /// Errors of writing.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.stream(name, |out| out.write_all(bytes).map_err(Error::io(&self.place.join(name), "writing")))
     }
 
-    /// Writes a file of it part by part.
+    /// Writes one file; `fill` writes its content.
     ///
     /// # Errors
-    /// What `fill` and writing report.
+    /// Errors of `fill` and of writing.
     pub fn stream(&self, name: &str, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         let shown = self.place.join(name);
         let path = self.temporary.path().join(name);
@@ -218,12 +220,12 @@ impl OutFolder {
         Ok(())
     }
 
-    /// Moves the folder to its place.
+    /// Moves the folder to its target.
     ///
     /// # Errors
-    /// When something has come to be there meanwhile.
+    /// When the target has been created or filled meanwhile, and errors of the operating system.
     pub fn persist(self) -> Result<()> {
-        // Unix replaces an empty folder itself.
+        // On Unix, renaming replaces an empty folder.
         if cfg!(not(unix)) && self.place.exists() {
             std::fs::remove_dir(&self.place).map_err(Error::io(&self.place, "replacing"))?;
         }
@@ -265,7 +267,7 @@ mod tests {
         assert!(OutFolder::new(&full).unwrap_err().to_string().contains("is a file"));
         assert!(OutFolder::new(&dir.path().join("no/such")).is_err());
         assert!(OutFolder::new(Path::new("/")).is_err());
-        // Filled while it was being written: what is there stays.
+        // The target was filled meanwhile: its content stays.
         let late = dir.path().join("late");
         let folder = OutFolder::new(&late).unwrap();
         std::fs::create_dir(&late).unwrap();
@@ -287,7 +289,7 @@ mod tests {
         // ENOLCK, ENOSYS, EIO of Linux.
         for code in [37, 38, 5] {
             let error = std::io::Error::from_raw_os_error(code);
-            assert_eq!(Locked::from(Err(TryLockError::Error(error))), Locked::Nobodys, "{code}");
+            assert_eq!(Locked::from(Err(TryLockError::Error(error))), Locked::Unsupported, "{code}");
         }
     }
 
@@ -344,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_signal_leaves_nothing_of_what_is_under_way() {
-        // The lock stays taken afterwards, so in a process of its own.
+        // In a separate process: `remove_unfinished` bars all later writes of the process.
         const DIR: &str = "VLJEPA_TEST_UNDER_WAY";
         if let Some(dir) = std::env::var_os(DIR) {
             let dir = Path::new(&dir);

@@ -1,8 +1,8 @@
-//! Fingerprints of what embeddings depend on.
+//! SHA-256 fingerprints of models and inputs.
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of parts, each with its length before it. Hexadecimal.
+/// SHA-256 of several parts, each preceded by its length in 8 bytes. Hexadecimal.
 pub fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in parts {

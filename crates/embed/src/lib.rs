@@ -1,4 +1,4 @@
-//! Models on a device: a folder with a model, pictures, clips and texts in, unit rows out.
+//! Embeddings of pictures, clips and texts: loads a model folder onto a device and returns one vector per input.
 //!
 //! ```no_run
 //! use vljepa_embed::folder::ModelFolder;

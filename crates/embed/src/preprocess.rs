@@ -1,9 +1,9 @@
-//! How pictures become what a VL-JEPA sees.
+//! The preprocessing of pictures and frames for a VL-JEPA.
 
 use vljepa_data::{Filter, Preprocess, ResizeRule};
 use vljepa_model::config::{CropStart, VlJepaConfig};
 
-/// The preprocessing of a model's pictures and frames, as its configuration says.
+/// The preprocessing that a model's configuration asks for.
 pub fn preprocess(config: &VlJepaConfig) -> Preprocess {
     let p = &config.preprocessing;
     Preprocess {
@@ -20,7 +20,8 @@ pub fn preprocess(config: &VlJepaConfig) -> Preprocess {
     }
 }
 
-/// The same preprocessing at another size: the short side keeps its proportion to the crop.
+/// The same preprocessing for inputs of `size` pixels a side: the short side before cropping keeps its ratio to the
+/// crop.
 pub fn at_size(preprocess: &Preprocess, size: u32) -> Preprocess {
     let resize = match preprocess.resize {
         ResizeRule::ShortestSide(side) => {

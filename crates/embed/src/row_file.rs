@@ -1,4 +1,4 @@
-//! Rows of any number of files in one file.
+//! Files of rows (NumPy or safetensors), and embedding many files into one of them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,35 +13,35 @@ use crate::partial::{Partial, Resumed, RowEvent, Task, check_unbegun};
 use crate::rows::{Embeddings, npy_header};
 use crate::visuals::{Broken, Skipped, VisualEncoder, without_skipped};
 
-/// Formats of files with rows.
+/// The format of a file of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowFormat {
-    /// NumPy's.
+    /// A NumPy file.
     Npy,
     /// A safetensors file with the tensor `embeddings`, and the names of the rows in its header.
     SafeTensors,
 }
 
 impl RowFormat {
-    /// The format that a file's name asks for.
+    /// The format that the extension of `path` names: `npy` or `safetensors`.
     ///
     /// # Errors
-    /// Another extension.
+    /// Any other extension.
     pub fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|e| e.to_str()) {
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::SafeTensors),
-            _ => Err(Error::content(path, "is no name of a file of rows").hint(Hint::RowExtension)),
+            _ => Err(Error::content(path, "is not the name of a file of rows").hint(Hint::RowExtension)),
         }
     }
 
-    /// Writes a file with the rows that `bytes` holds. `key` is what the header calls their `names`.
+    /// Writes a file with the rows in `bytes`. `key` is the metadata key of their `names` in a safetensors header.
     fn write(self, path: &Path, shape: &[usize], bytes: &[u8], key: &str, names: &[String]) -> Result<()> {
         let (rows, row) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
         stream_atomically(path, |out| match self {
             Self::Npy => {
-                let whole = out.write_all(&npy_header(rows, row)).and_then(|()| out.write_all(bytes));
-                whole.map_err(Error::io(path, "writing"))
+                let written = out.write_all(&npy_header(rows, row)).and_then(|()| out.write_all(bytes));
+                written.map_err(Error::io(path, "writing"))
             }
             Self::SafeTensors => {
                 let metadata = [(key.to_owned(), json!(names).to_string())].into();
@@ -51,10 +51,11 @@ impl RowFormat {
     }
 }
 
-/// Writes a safetensors file with the tensor `embeddings` of `shape`, whose f32 values are `bytes`.
+/// Writes a safetensors file with the f32 tensor `embeddings` of shape `shape` and values `bytes`. `path` is for
+/// messages only.
 ///
 /// # Errors
-/// What writing reports.
+/// Errors of writing.
 pub fn write_embeddings(
     path: &Path,
     shape: &[usize],
@@ -68,7 +69,7 @@ pub fn write_embeddings(
     write_safetensors(&tensors, metadata, out, |_, _| ()).map_err(Error::model(path.display()))
 }
 
-/// Checks that a file with rows can be written, so that long work does not end in a refusal. Leaves nothing behind.
+/// Checks before long work that a file of rows can be written. Leaves nothing behind.
 ///
 /// # Errors
 /// As [`write_rows`].
@@ -78,10 +79,10 @@ pub fn check_rows(path: &Path) -> Result<()> {
     check_writable(path)
 }
 
-/// Writes rows that are in memory. `key` is what the header of a safetensors file calls their `names`.
+/// Writes rows that are in memory. `key` is the metadata key of their `names` in a safetensors header.
 ///
 /// # Errors
-/// An extension of no format, a file that an unfinished run of [`embed_to_file`] has begun, and when it cannot be written.
+/// An unknown extension, a file that an unfinished run of [`embed_to_file`] has begun, and errors of writing.
 pub fn write_rows(path: &Path, rows: &Embeddings, key: &str, names: &[String]) -> Result<()> {
     let format = RowFormat::of(path)?;
     check_unbegun(path)?;
@@ -90,27 +91,28 @@ pub fn write_rows(path: &Path, rows: &Embeddings, key: &str, names: &[String]) -
     format.write(path, &shape, &bytes, key, names)
 }
 
-/// A file with rows that was written.
+/// A file of rows that was written.
 #[derive(Debug)]
 pub struct RowFile {
-    /// Number of rows, and shape of one.
+    /// Number of rows, followed by the shape of one row.
     pub shape: Vec<usize>,
     /// The names of the rows.
     pub names: Vec<String>,
-    /// Files left out.
+    /// The files that were left out.
     pub skipped: Vec<Skipped>,
-    /// What of an earlier run counted.
+    /// What was reused of an earlier run.
     pub resumed: Resumed,
 }
 
-/// Embeds `files`, which were found at `inputs`, into `out`, going on where an earlier run with the same inputs and the same
-/// `identity` (an object: all else that the rows depend on) was stopped. The rows are those of a run that nothing stopped: of
-/// the earlier run counts each batch whose files are unchanged and still go through the model together, and whose rows match
-/// their checksum. Only one batch is in memory at a time.
+/// Embeds `files`, which were found at `inputs`, into the file `out`. It resumes an earlier run that was stopped, if
+/// that run had the same inputs and the same `identity` (a JSON object with everything else that the rows depend on).
+/// The rows are the same as without a stop: a batch of the earlier run is reused only if its files are unchanged, they
+/// form one batch again, and its rows match their checksum. Only one batch is in memory at a time.
 ///
 /// # Errors
-/// As [`embed_files`](crate::visuals::embed_files), also for a file that an earlier run left out; an unfinished file of another
-/// identity, or of a run that is under way; what writing reports. What is done by then stays, for the next run.
+/// As [`embed_files`](crate::visuals::embed_files), also for a file that an earlier run left out; an unfinished file of
+/// a run with another identity, or of a run in progress; errors of writing. After an error, the rows so far stay for
+/// the next run.
 pub fn embed_to_file(
     encoder: &dyn VisualEncoder,
     inputs: &[PathBuf],
@@ -138,7 +140,7 @@ mod tests {
     use crate::partial::is_begun;
     use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 
-    /// Rows that tell with how many others they were made; those of clips are shorter.
+    /// Gives rows that depend on the size of their batch; the rows of clips are shorter.
     struct Counting(Preprocess, usize);
 
     impl VisualEncoder for Counting {
@@ -186,7 +188,7 @@ mod tests {
         embed_to_file(encoder, &[], files, out, &json!({}), Broken::Skip, on_event)
     }
 
-    /// Stops behind the last batch: a folder takes the place of the file.
+    /// Stops after the last batch: a folder takes the place of the output file.
     fn stop(encoder: &Counting, files: &[PathBuf], out: &Path) {
         let end = |n| {
             if n == files.len() {
@@ -233,18 +235,18 @@ mod tests {
             part();
             touch();
             ends_as_whole(&files[..10], Resumed { taken: 4, changed: 1, regrouped: 3, ..known });
-            // What was done anew counts the next time.
+            // Rows that were computed again are reused the next time.
             part();
             touch();
             part();
             ends_as_whole(&files[..10], Resumed { taken: 8, ..known });
-            // One more, and one less, at the front: no batch has the files that it had.
+            // With one file more or less at the front, every batch has other files than before.
             part();
             let more: Vec<_> = std::iter::once(&late).chain(&files[..10]).cloned().collect();
             ends_as_whole(&more, Resumed { regrouped: 8, ..known });
             part();
             ends_as_whole(&files[1..10], Resumed { regrouped: 7, gone: 1, ..known });
-            // A batch that has gone is no reason to do the others anew.
+            // If the files of a batch are gone, the other batches are still reused.
             part();
             ends_as_whole(&files[4..10], Resumed { taken: 4, gone: 4, ..known });
         }
@@ -271,13 +273,13 @@ mod tests {
             ("no first line", rows.clone(), lines[..ends[0] - 3].to_owned(), [0, 0, 0]),
             ("no lines", rows.clone(), String::new(), [0, 0, 0]),
             ("half a row more", [&rows[..], b"half a row"].concat(), lines.clone(), [8, 0, 0]),
-            // Rows that did not reach the disk, or that it has damaged.
+            // Rows that are missing or damaged on the disk.
             ("rows cut", rows[..25_000].to_vec(), lines.clone(), [4, 4, 0]),
             ("no rows", Vec::new(), lines.clone(), [0, 8, 0]),
             ("NaN in the second batch", with(20_000, &f32::NAN.to_le_bytes()), lines.clone(), [4, 4, 0]),
             ("a bit of the first batch", with(5, &[rows[5] ^ 1]), lines.clone(), [4, 4, 0]),
             ("garbage", vec![7; rows.len()], lines.clone(), [0, 8, 0]),
-            // Lines likewise.
+            // Damaged lines.
             ("a line of another", rows.clone(), [head, first, "{\"files\": 7}\n", second].concat(), [8, 0, 1]),
             ("a byte of a line", rows.clone(), [head, "x", &first[1..], second].concat(), [4, 0, 1]),
             ("an endless line", rows.clone(), [&lines[..], &"x".repeat(5 << 20)].concat(), [8, 0, 1]),
@@ -328,7 +330,7 @@ mod tests {
         let files = pictures(dir.path(), 6);
         let (encoder, whole, resumed) = (encoder(3), dir.path().join("whole.npy"), dir.path().join("resumed.npy"));
         run(&encoder, &files, &whole, |_| ()).unwrap();
-        // The same size and time, as when a right or a program was missing.
+        // The same size and time, as when a permission or a program was missing.
         let set = |bytes: &[u8]| {
             std::fs::write(&files[1], bytes).unwrap();
             let file = std::fs::File::options().write(true).open(&files[1]).unwrap();

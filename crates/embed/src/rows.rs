@@ -1,20 +1,20 @@
-//! Rows of numbers on the host: unit length, cosines, ranking, softmax.
+//! Embeddings in host memory, and functions on them: unit length, cosines, ranking, softmax.
 
 use serde::Serialize;
 
 use crate::error::{Error, Hint, Result};
 
-/// Embeddings: `rows()` vectors of `dim` numbers, one after the other. They are L2-normalised, but for token vectors, of
-/// which one row is a whole grid.
+/// Embeddings: `rows()` rows of `dim()` numbers, one after the other. Rows are L2-normalised vectors, except for token
+/// vectors: there one row is the whole grid of tokens, not normalised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embeddings {
-    /// Of one row.
+    /// Shape of one row.
     shape: Vec<usize>,
     dim: usize,
     data: Vec<f32>,
 }
 
-/// One candidate for a picture or a text.
+/// A ranked candidate for a picture or a text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Match {
     /// Index of the candidate.
@@ -24,59 +24,59 @@ pub struct Match {
 }
 
 impl Embeddings {
-    /// No rows yet.
+    /// Empty, for rows of `dim` numbers.
     pub fn new(dim: usize) -> Self {
         Self::of_shape(&[dim])
     }
 
-    /// No rows yet, each of which will have this shape.
+    /// Empty, for rows of the given shape.
     pub fn of_shape(shape: &[usize]) -> Self {
         Self { shape: shape.to_vec(), dim: shape.iter().product::<usize>().max(1), data: Vec::new() }
     }
 
-    /// Normalises rows and appends them. `name` says what row `i` of `rows` is, for messages.
+    /// Normalises rows and appends them. `name` gives the name of row `i` of `rows` for messages.
     ///
     /// # Errors
-    /// When a row is not finite or has no length: there is no direction to compare.
+    /// A row that is zero or not finite, which cannot be normalised.
     pub fn extend(&mut self, rows: &[f32], name: impl Fn(usize) -> String) -> Result<()> {
         for (i, row) in rows.chunks_exact(self.dim).enumerate() {
             let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
             if !norm.is_finite() || norm <= 0.0 {
-                return Err(nonsense(&name(i), if norm == 0.0 { "is zero" } else { "is not finite" }));
+                return Err(invalid_row(&name(i), if norm == 0.0 { "is zero" } else { "is not finite" }));
             }
             self.data.extend(row.iter().map(|&v| (f64::from(v) / norm) as f32));
         }
         Ok(())
     }
 
-    /// Appends rows as they are. `name` as in [`Self::extend`].
+    /// Appends rows without normalising them. `name` as in [`Self::extend`].
     ///
     /// # Errors
-    /// When a number is not finite.
+    /// A number that is not finite.
     pub fn extend_raw(&mut self, rows: &[f32], name: impl Fn(usize) -> String) -> Result<()> {
         if let Some(at) = rows.iter().position(|v| !v.is_finite()) {
-            return Err(nonsense(&name(at / self.dim), "is not finite"));
+            return Err(invalid_row(&name(at / self.dim), "is not finite"));
         }
         self.data.extend_from_slice(rows);
         Ok(())
     }
 
-    /// Appends the rows of another, which must have rows of the same length.
+    /// Appends the rows of `other`, which must have the same length.
     pub(crate) fn append(&mut self, other: &Self) {
         self.data.extend_from_slice(&other.data);
     }
 
-    /// Rows that are already of unit length, `[rows, dim]` row-major.
+    /// From rows that already have unit length, `[rows, dim]` row-major.
     pub fn from_unit_rows(dim: usize, data: Vec<f32>) -> Self {
         Self { data, ..Self::new(dim) }
     }
 
-    /// Shape of one row: `[dim]`, or `[tokens, width]`.
+    /// Shape of one row: `[dim]`, or `[tokens, width]` for token vectors.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Numbers in a row.
+    /// Length of a row.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -91,36 +91,36 @@ impl Embeddings {
         &self.data[i * self.dim..(i + 1) * self.dim]
     }
 
-    /// All numbers, row-major.
+    /// All values, row-major.
     pub fn as_slice(&self) -> &[f32] {
         &self.data
     }
 
-    /// All numbers, row-major.
+    /// All values, row-major.
     pub fn into_values(self) -> Vec<f32> {
         self.data
     }
 
-    /// Row `i` against every row of `candidates`: their cosines, in order.
+    /// The cosines of row `i` with every row of `candidates`, in order.
     pub fn cosines(&self, i: usize, candidates: &Embeddings) -> Vec<f32> {
         let a = self.row(i);
         let dot = |b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
         candidates.data.chunks_exact(candidates.dim).map(dot).collect()
     }
 
-    /// The rows in another order, or some of them.
+    /// The rows with the given indices, in that order.
     pub fn select(&self, rows: &[usize]) -> Self {
         let data = rows.iter().flat_map(|&i| self.row(i).iter().copied()).collect();
         Self { data, ..Self::of_shape(&self.shape) }
     }
 }
 
-fn nonsense(name: &str, what: &str) -> Error {
-    let reason = format!("{name}: its embedding {what}; the model or the driver computes nonsense");
+fn invalid_row(name: &str, what: &str) -> Error {
+    let reason = format!("{name}: its embedding {what}; the model or the driver gives invalid numbers");
     Error::Invalid(reason).hint(Hint::OtherAdapter)
 }
 
-/// The header of NumPy's format, version 1.0, for `rows` rows of `shape`, f32 in C order.
+/// The header of a NumPy file, format version 1.0, for `rows` rows of `shape`: f32, C order.
 pub(crate) fn npy_header(rows: usize, shape: &[usize]) -> Vec<u8> {
     let shape: String = shape.iter().map(|n| format!(", {n}")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}{shape}), }}");
@@ -134,7 +134,7 @@ pub(crate) fn npy_header(rows: usize, shape: &[usize]) -> Vec<u8> {
     out
 }
 
-/// The `k` best of `cosines`, best first; equal ones in their order.
+/// The `k` largest of `cosines`, largest first; equal cosines keep their order.
 pub fn best(cosines: &[f32], k: usize) -> Vec<Match> {
     let mut all: Vec<Match> = cosines.iter().enumerate().map(|(index, &cosine)| Match { index, cosine }).collect();
     all.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));

@@ -1,4 +1,4 @@
-//! Texts through a text encoder, batch by batch.
+//! Texts to rows: runs a text encoder in batches.
 
 use vljepa_model::{CutTexts, TextTokenizer, Tokens};
 use vljepa_tensor::Device;
@@ -7,42 +7,42 @@ use vljepa_tensor::autograd::Var;
 use crate::error::{Error, Result};
 use crate::rows::Embeddings;
 
-/// Texts of one batch where nothing else is asked for: texts are short.
+/// Default number of texts in a batch.
 pub const TEXT_BATCH: usize = 64;
 
-/// What a text goes through before an encoder, and how many go together.
+/// Turns texts into batches of tokens for an encoder.
 #[derive(Clone, Copy, Debug)]
 pub struct TextBatcher<'a> {
     /// The model's name in messages.
     pub origin: &'a str,
-    /// Where the encoder is.
+    /// The device of the encoder.
     pub device: &'a Device,
-    /// Its tokenizer.
+    /// The tokenizer of the encoder.
     pub tokenizer: &'a TextTokenizer,
-    /// Put before every text.
+    /// A prefix of every text.
     pub prompt: &'a str,
-    /// Token that fills short rows.
+    /// Id of the token that pads short rows.
     pub pad: u32,
-    /// Texts in a batch.
+    /// Largest number of texts in a batch.
     pub batch: usize,
 }
 
-/// Rows of texts.
+/// The rows that an encoder gives for texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextRows {
-    /// Numbers of a row.
+    /// Length of a row.
     pub width: usize,
     /// `[texts, width]` row-major, in the order of the texts, as the encoder gave them.
     pub values: Vec<f32>,
-    /// Which texts were cut to the encoder's longest.
+    /// The texts that were cut to the encoder's longest input, if any.
     pub cut: Option<CutTexts>,
 }
 
 impl TextRows {
-    /// The rows with unit length, and which texts were cut.
+    /// The rows scaled to unit length, and the texts that were cut.
     ///
     /// # Errors
-    /// A row that is zero or not finite, by its text.
+    /// A row that is zero or not finite; the error names its text.
     pub fn into_unit(self, texts: &[impl AsRef<str>]) -> Result<(Embeddings, Option<CutTexts>)> {
         let mut rows = Embeddings::new(self.width);
         rows.extend(&self.values, |i| format!("the text {:?}", texts[i].as_ref()))?;
@@ -51,7 +51,7 @@ impl TextRows {
 }
 
 impl TextBatcher<'_> {
-    /// Which texts are longer than the encoder takes, and so are embedded without their ends.
+    /// The texts that are longer than the encoder takes; they are embedded without their ends.
     ///
     /// # Errors
     /// Texts that cannot be split into tokens.
@@ -59,10 +59,11 @@ impl TextBatcher<'_> {
         Ok(self.tokenizer.encode_all(self.prompt, texts).map_err(Error::model(self.origin))?.1)
     }
 
-    /// Runs `encode` on batches of texts: ids to `[batch, width]`. `progress` is told how many texts are done.
+    /// Runs `encode` on batches of texts: ids to `[batch, width]`. `progress` receives the number of texts that are
+    /// done.
     ///
     /// # Errors
-    /// A text without tokens, or one that cannot be split into tokens, and what `encode` and the device report.
+    /// A text without tokens, a text that cannot be split into tokens, and errors of `encode` and of the device.
     pub fn run(
         &self,
         texts: &[impl AsRef<str>],
@@ -71,7 +72,7 @@ impl TextBatcher<'_> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<TextRows> {
         let (ids, cut) = self.tokenizer.encode_all(self.prompt, texts).map_err(Error::model(self.origin))?;
-        // Texts of like length go together, so that little is spent on padding.
+        // Texts of similar length share a batch, which keeps padding small.
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| ids[i].len());
         let mut values = vec![0.0; texts.len() * width];
@@ -94,10 +95,10 @@ impl TextBatcher<'_> {
     }
 }
 
-/// Refuses texts without a word, which would be ranked all the same. `name` is what the caller calls them.
+/// Refuses empty texts, which would be embedded and ranked like any other. `name` is the caller's name for the texts.
 ///
 /// # Errors
-/// The first text that is empty or white space.
+/// The first text that is empty or only white space.
 pub fn check_texts(name: &'static str, texts: &[String]) -> Result<()> {
     match texts.iter().position(|text| text.trim().is_empty()) {
         Some(i) => Err(Error::Invalid(format!("{name}: text {} of {} is empty; leave it out", i + 1, texts.len()))),

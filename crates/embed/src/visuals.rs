@@ -1,4 +1,4 @@
-//! Pictures and clips through an encoder, batch by batch, from files or from memory.
+//! Pictures and clips to rows: reads files or takes pixels from memory, and runs an encoder in batches.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,56 +11,57 @@ use crate::error::{Error, Hint, Result};
 use crate::files::{Stamp, stamp};
 use crate::rows::Embeddings;
 
-/// Vision tokens of one batch; enough to fill a GPU with a small model and little enough memory for a large one.
+/// Vision tokens in one batch: enough work for a GPU with a small model, and little enough memory with a large one.
 const BATCH_TOKENS: usize = 4096;
+/// Largest number of pictures or clips in a batch.
 const MAX_BATCH: usize = 64;
 
-/// What turns pictures and clips into rows of numbers.
+/// An encoder that turns pictures and clips into rows of numbers.
 pub trait VisualEncoder: Sync {
-    /// How a picture, or a frame, becomes what the model sees.
+    /// The preprocessing of a picture or a frame.
     fn preprocess(&self) -> &Preprocess;
 
-    /// Frames of a video, evenly spread from the first to the last. A picture is one frame.
+    /// Number of frames taken from a video, spread evenly from the first to the last. A picture is one frame.
     fn frames(&self) -> usize;
 
-    /// Vision tokens of a clip of so many frames.
+    /// Number of vision tokens of a clip with `frames` frames.
     fn tokens(&self, frames: usize) -> usize;
 
-    /// Shape of the row of a clip of so many frames.
+    /// Shape of one row for a clip with `frames` frames.
     fn shape(&self, frames: usize) -> Vec<usize>;
 
-    /// Whether rows get unit length.
+    /// Whether rows are scaled to unit length.
     fn unit(&self) -> bool;
 
-    /// `[count, frames, 3, size, size]` → `count` rows, one after the other.
+    /// Encodes `pixels` `[count, frames, 3, size, size]` into `count` rows, one after the other.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     fn encode(&self, pixels: &[f32], count: usize, frames: usize) -> Result<Vec<f32>>;
 
-    /// Clips of so many frames that go through the model together.
+    /// Number of clips with `frames` frames in one batch.
     fn batch(&self, frames: usize) -> usize {
         batch_of(self.tokens(frames))
     }
 }
 
-/// Clips of so many vision tokens that go through a model together.
+/// Number of clips with `tokens` vision tokens in one batch.
 pub(crate) fn batch_of(tokens: usize) -> usize {
     (BATCH_TOKENS / tokens.max(1)).clamp(1, MAX_BATCH)
 }
 
-/// What happens to a file that cannot be read.
+/// What to do about a file that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Broken {
-    /// It is the error, with [`Hint::SkipBroken`].
+    /// Stop with its error and [`Hint::SkipBroken`].
     #[default]
     Stop,
-    /// It is left out.
+    /// Leave the file out.
     Skip,
 }
 
 impl Broken {
-    /// [`Broken::Skip`] where `skip` says so.
+    /// [`Broken::Skip`] if `skip`, else [`Broken::Stop`].
     pub fn skip(skip: bool) -> Self {
         if skip { Self::Skip } else { Self::Stop }
     }
@@ -71,11 +72,11 @@ impl Broken {
 pub struct Skipped {
     /// The file.
     pub path: PathBuf,
-    /// Why, one line.
+    /// The reason, one line.
     pub error: String,
 }
 
-/// How files are gone through. The default stops at the first that cannot be read, and reports no progress.
+/// Options for embedding files. By default the first unreadable file is an error, and no progress is reported.
 #[derive(Default)]
 pub struct FileOptions<'a> {
     broken: Broken,
@@ -89,14 +90,14 @@ impl std::fmt::Debug for FileOptions<'_> {
 }
 
 impl<'a> FileOptions<'a> {
-    /// What happens to files that cannot be read.
+    /// Sets what to do about files that cannot be read.
     #[must_use]
     pub fn broken(mut self, broken: Broken) -> Self {
         self.broken = broken;
         self
     }
 
-    /// Calls `progress` with the number of files that are done, after each batch.
+    /// Calls `progress` after each batch, with the number of files that are done.
     #[must_use]
     pub fn on_progress(mut self, progress: &'a mut dyn FnMut(usize)) -> Self {
         self.progress = Some(progress);
@@ -104,25 +105,26 @@ impl<'a> FileOptions<'a> {
     }
 }
 
-/// A still or a clip in memory.
+/// A picture or a clip in memory.
 #[derive(Clone, Copy, Debug)]
 pub enum Visual<'a> {
     /// A picture.
     Still(&'a Rgba8Image),
-    /// Frames of a video, of which as many are taken as the encoder sees, evenly from the first to the last.
+    /// Frames of a video. The encoder sees a fixed number of them, spread evenly from the first to the last.
     Clip(&'a [Rgb8Image]),
 }
 
-/// Any number of pictures and clips, in an order.
+/// A list of pictures and clips, in files or in memory.
 pub(crate) trait Visuals: Sync {
-    /// One of them, looked into but not decoded.
+    /// A picture or clip that is opened but not decoded.
     type Opened: Opened;
 
     fn count(&self) -> usize;
 
     fn open(&self, i: usize) -> Self::Opened;
 
-    /// What an encoder takes of one: of a clip so many frames, `[frames, 3, size, size]`; else of a picture.
+    /// The pixels that an encoder takes: `[frames, 3, size, size]` of a clip, or `[3, size, size]` of a picture where
+    /// `frames` is `None`.
     fn pixels(
         &self,
         i: usize,
@@ -131,19 +133,20 @@ pub(crate) trait Visuals: Sync {
         frames: Option<usize>,
     ) -> Result<Vec<f32>>;
 
-    /// What messages call one.
+    /// The name of an item in messages.
     fn name(&self, i: usize) -> String;
 }
 
+/// A picture or clip that is opened but not decoded.
 pub(crate) trait Opened: Send {
-    /// Whether it moves; `None` where that cannot be told, because it cannot be read.
-    fn moves(&self) -> Option<bool>;
+    /// Whether it is a video rather than a picture; `None` if it cannot be read.
+    fn is_video(&self) -> Option<bool>;
 
-    /// Size and time before it was looked into; `None` where they could not be asked for.
+    /// Size and time of the file before it was opened; `None` if the system does not tell them.
     fn stamp(&self) -> Option<Stamp>;
 }
 
-/// Files, each opened once and told by its content.
+/// Files; each is opened once, and its content tells whether it is a picture or a video.
 pub(crate) struct Files<'a>(pub &'a [PathBuf]);
 
 pub(crate) struct OpenedFile {
@@ -152,7 +155,7 @@ pub(crate) struct OpenedFile {
 }
 
 impl Opened for OpenedFile {
-    fn moves(&self) -> Option<bool> {
+    fn is_video(&self) -> Option<bool> {
         self.media.as_ref().ok().map(Media::is_video)
     }
 
@@ -191,12 +194,12 @@ impl Visuals for Files<'_> {
 struct InMemory<'a>(&'a [Visual<'a>]);
 
 struct OpenedVisual {
-    moves: bool,
+    is_video: bool,
 }
 
 impl Opened for OpenedVisual {
-    fn moves(&self) -> Option<bool> {
-        Some(self.moves)
+    fn is_video(&self) -> Option<bool> {
+        Some(self.is_video)
     }
 
     fn stamp(&self) -> Option<Stamp> {
@@ -212,13 +215,13 @@ impl Visuals for InMemory<'_> {
     }
 
     fn open(&self, i: usize) -> OpenedVisual {
-        OpenedVisual { moves: matches!(self.0[i], Visual::Clip(_)) }
+        OpenedVisual { is_video: matches!(self.0[i], Visual::Clip(_)) }
     }
 
     fn pixels(&self, i: usize, _: OpenedVisual, preprocess: &Preprocess, frames: Option<usize>) -> Result<Vec<f32>> {
         match self.0[i] {
             Visual::Still(picture) => Ok(preprocess.run(picture)?),
-            Visual::Clip([]) => Err(Error::Invalid(format!("{}: the clip has no frames", self.name(i)))),
+            Visual::Clip([]) => Err(Error::Invalid(format!("{}: the clip has no frames; leave it out", self.name(i)))),
             Visual::Clip(clip) => {
                 let taken = uniform(clip.len(), frames.unwrap_or(1), Rounding::Down);
                 Ok(preprocess.clip(&taken.into_iter().map(|frame| clip[frame].clone()).collect::<Vec<_>>())?)
@@ -231,29 +234,29 @@ impl Visuals for InMemory<'_> {
     }
 }
 
-/// Pictures or clips that go through an encoder together.
+/// Pictures, or clips, that form one batch.
 pub(crate) struct Span<O> {
-    /// The number of the first that is not among them.
+    /// Index of the first item after the span.
     pub end: usize,
     pub opened: Vec<O>,
-    pub moves: bool,
+    /// Whether the items are videos.
+    pub is_video: bool,
 }
 
-/// Runs of pictures or of videos, one after the other. Where one ends depends on nothing before it, and on nothing behind the
-/// next one; work that goes on from its end gives the same bits as work that was never stopped, as long as it still ends
-/// there.
+/// Splits a list into spans of only pictures or only videos. The end of a span depends only on its own items and the
+/// next one. Work that resumes at the end of a span therefore gives the same bits as work without a stop.
 pub(crate) struct Spans<'a, V: Visuals> {
     encoder: &'a dyn VisualEncoder,
     visuals: &'a V,
-    run: Range<usize>,
-    /// The first of the next span, opened to see that it is none of the last one.
+    range: Range<usize>,
+    /// The first item of the next span; it was opened to find the end of the span before.
     ahead: Option<V::Opened>,
 }
 
 impl<'a, V: Visuals> Spans<'a, V> {
-    pub(crate) fn new(encoder: &'a dyn VisualEncoder, visuals: &'a V, run: Range<usize>) -> Self {
-        let end = run.end.min(visuals.count());
-        Self { encoder, visuals, run: run.start..end, ahead: None }
+    pub(crate) fn new(encoder: &'a dyn VisualEncoder, visuals: &'a V, range: Range<usize>) -> Self {
+        let end = range.end.min(visuals.count());
+        Self { encoder, visuals, range: range.start..end, ahead: None }
     }
 }
 
@@ -261,50 +264,51 @@ impl<V: Visuals> Iterator for Spans<'_, V> {
     type Item = Span<V::Opened>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (start, mut opened, mut moves) = (self.run.start, Vec::new(), None);
-        while self.run.start < self.run.end {
-            let next = self.ahead.take().unwrap_or_else(|| self.visuals.open(self.run.start));
-            let other = matches!((next.moves(), moves), (Some(this), Some(all)) if this != all);
-            moves = moves.or(if other { None } else { next.moves() });
-            let frames = if moves == Some(true) { self.encoder.frames() } else { 1 };
-            // A video behind unreadable files may take fewer of them than pictures do.
-            if other || (!opened.is_empty() && opened.len() >= self.encoder.batch(frames)) {
+        let (start, mut opened, mut is_video) = (self.range.start, Vec::new(), None);
+        while self.range.start < self.range.end {
+            let next = self.ahead.take().unwrap_or_else(|| self.visuals.open(self.range.start));
+            let differs = matches!((next.is_video(), is_video), (Some(next), Some(span)) if next != span);
+            is_video = is_video.or(if differs { None } else { next.is_video() });
+            let frames = if is_video == Some(true) { self.encoder.frames() } else { 1 };
+            // A video after unreadable files can end the span: a batch of videos is smaller than one of pictures.
+            if differs || (!opened.is_empty() && opened.len() >= self.encoder.batch(frames)) {
                 self.ahead = Some(next);
                 break;
             }
             opened.push(next);
-            self.run.start += 1;
+            self.range.start += 1;
         }
-        (self.run.start > start).then(|| Span { end: self.run.start, opened, moves: moves.unwrap_or(false) })
+        (self.range.start > start).then(|| Span { end: self.range.start, opened, is_video: is_video.unwrap_or(false) })
     }
 }
 
 /// One batch that is done.
 pub(crate) struct Batch {
-    /// Which of the pictures and clips.
+    /// The indices of its pictures or clips.
     pub range: Range<usize>,
-    /// Their sizes and times before they were read, for each of `range`; `None` where they could not be asked for.
+    /// Size and time of each file of `range` before it was read; `None` if the system does not tell them.
     pub stamps: Vec<Option<Stamp>>,
-    /// Rows of those that are not broken.
+    /// Rows of the items that could be read.
     pub rows: Embeddings,
-    /// Those left out: number among all, and why.
+    /// The items that could not be read: index among all, and error.
     pub broken: Vec<(usize, Error)>,
 }
 
-/// Encodes those of `visuals` whose numbers are in `run`, one [`Span`] after the other; `each` gets the batches in order.
+/// Encodes the items of `visuals` with indices in `range`, one [`Span`] after the other; `each` receives the batches in
+/// order.
 pub(crate) fn encode<V: Visuals>(
     encoder: &dyn VisualEncoder,
     visuals: &V,
-    run: Range<usize>,
+    range: Range<usize>,
     broken: Broken,
     each: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<()> {
-    let mut at = run.start;
-    for Span { end, opened, moves } in Spans::new(encoder, visuals, run) {
-        let frames = if moves { encoder.frames() } else { 1 };
+    let mut at = range.start;
+    for Span { end, opened, is_video } in Spans::new(encoder, visuals, range) {
+        let frames = if is_video { encoder.frames() } else { 1 };
         let stamps = opened.iter().map(Opened::stamp).collect();
         let read = |(i, opened): (usize, V::Opened)| {
-            (i, visuals.pixels(i, opened, encoder.preprocess(), moves.then_some(frames)))
+            (i, visuals.pixels(i, opened, encoder.preprocess(), is_video.then_some(frames)))
         };
         let decoded: Vec<_> = (at..end).zip(opened).collect::<Vec<_>>().into_par_iter().map(read).collect();
         let (mut numbers, mut all, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
@@ -331,11 +335,11 @@ pub(crate) fn encode<V: Visuals>(
     Ok(())
 }
 
-/// Rows of files, in their order, and the files left out.
+/// The rows of files, in their order, and the files that were left out.
 ///
 /// # Errors
-/// A file that is no picture and no video where such files are not left out, no file that can be read, rows of different
-/// shapes, and what the device reports.
+/// A file that is neither a picture nor a video unless such files are skipped, no readable file at all, rows of
+/// different shapes, and errors of the device.
 pub fn embed_files(
     encoder: &dyn VisualEncoder,
     files: &[PathBuf],
@@ -368,18 +372,18 @@ pub fn embed_files(
     }
 }
 
-/// Rows of pictures and clips in memory, in their order. `progress` is told how many are done.
+/// The rows of pictures and clips in memory, in their order. `progress` receives the number of items that are done.
 ///
 /// # Errors
-/// Pictures that cannot be resized, clips without frames, rows of different shapes, and what the device reports.
+/// Pictures that cannot be resized, clips without frames, rows of different shapes, and errors of the device.
 pub fn embed_visuals(
     encoder: &dyn VisualEncoder,
     visuals: &[Visual<'_>],
     progress: &mut dyn FnMut(usize),
 ) -> Result<Embeddings> {
     let mut all: Option<Embeddings> = None;
+    // The hint is about files, and there are none here.
     let unhinted = |error| match error {
-        // In memory there is no file to leave out.
         Error::Hinted { error, hint: Hint::SkipBroken } => *error,
         other => other,
     };
@@ -388,7 +392,7 @@ pub fn embed_visuals(
             Some(all) if all.shape() != batch.rows.shape() => {
                 let (before, now) = (all.shape(), batch.rows.shape());
                 return Err(Error::Invalid(format!(
-                    "picture {}: its row has the shape {now:?}, those before {before:?}: take pictures and clips apart",
+                    "picture {}: its row has the shape {now:?}, the rows before have {before:?}; keep pictures and clips apart",
                     batch.range.start
                 )));
             }
@@ -402,41 +406,42 @@ pub fn embed_visuals(
     Ok(all.unwrap_or_else(|| Embeddings::of_shape(&encoder.shape(1))))
 }
 
-/// Those of `files` that were not left out; `skipped` is in the order of `files`.
+/// The files without those in `skipped`, which must be in the order of `files`.
 pub fn without_skipped<'a>(files: &'a [PathBuf], skipped: &'a [Skipped]) -> impl Iterator<Item = &'a PathBuf> {
     let mut left_out = skipped.iter().map(|s| &s.path).peekable();
     files.iter().filter(move |file| left_out.next_if(|path| path == file).is_none())
 }
 
-/// All rows of one output have one shape.
+/// Checks that a row has the shape of the rows before it: an output file has one shape.
 pub(crate) fn same_shape(before: &[usize], now: &[usize], file: &Path) -> Result<()> {
     if before == now {
         return Ok(());
     }
     Err(Error::content(
         file,
-        format!("its row has the shape {now:?}, those of the files before {before:?}: take pictures and videos apart"),
+        format!("its row has the shape {now:?}, the rows before have {before:?}; keep pictures and videos apart"),
     ))
 }
 
+/// The error when every file was left out.
 pub(crate) fn nothing_left(skipped: &[Skipped]) -> Error {
-    let first = skipped.first().map_or_else(String::new, |s| format!("; the first: {}", s.error));
-    Error::Invalid(format!("none of the {} files can be read, name others{first}", skipped.len()))
+    let first = skipped.first().map_or_else(String::new, |s| format!("; the first error: {}", s.error));
+    Error::Invalid(format!("none of the {} files can be read; name other files{first}", skipped.len()))
 }
 
-/// Whether a file can be read now.
+/// Checks that a file can be read now.
 ///
 /// # Errors
-/// Why not.
+/// The error of reading it.
 pub(crate) fn check_readable(encoder: &dyn VisualEncoder, path: &Path) -> Result<()> {
     let files = [path.to_path_buf()];
     let files = Files(&files);
     let opened = files.open(0);
-    let frames = (opened.moves() == Some(true)).then(|| encoder.frames());
+    let frames = (opened.is_video() == Some(true)).then(|| encoder.frames());
     files.pixels(0, opened, encoder.preprocess(), frames).map(|_| ())
 }
 
-/// Frames of a video, scaled as they are decoded, so that only one is held at full size.
+/// The pixels of `frames` frames of a video. Each frame is scaled when it is decoded, so only one is held at full size.
 fn clip(preprocess: &Preprocess, mut reader: VideoReader, path: &Path, frames: usize) -> Result<Vec<f32>> {
     let total = reader.count()?;
     let mut pixels = Vec::new();
@@ -461,18 +466,19 @@ fn clip(preprocess: &Preprocess, mut reader: VideoReader, path: &Path, frames: u
     Ok(pixels)
 }
 
-/// The picture and video files that inputs name: files as they are, folders searched, in the order given.
+/// The picture and video files that `inputs` name, in the order given. Folders are searched; files are taken as they
+/// are.
 ///
 /// # Errors
-/// A path that does not exist, a folder without pictures, nothing at all.
+/// A path that does not exist, and a folder without pictures and videos.
 pub fn find_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for input in inputs {
-        let found = vljepa_data::find_media(input)?;
-        if found.is_empty() {
+        let media = vljepa_data::find_media(input)?;
+        if media.is_empty() {
             return Err(Error::content(input, no_pictures()));
         }
-        files.extend(found);
+        files.extend(media);
     }
     Ok(files)
 }

@@ -1,4 +1,4 @@
-//! Zero-shot classification: label lists, templates, ranked labels.
+//! Zero-shot classification: lists of labels, templates, ranking labels for a picture.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub struct Prediction {
     pub cosine: f32,
 }
 
-/// Labels ready to be compared with.
+/// Embedded labels, to be compared with pictures.
 #[derive(Debug)]
 pub struct Classifier {
     labels: Vec<String>,
@@ -51,11 +51,11 @@ fn from_list(list: &str, name: &'static str, what: &str) -> Result<Vec<String>> 
     if labels.is_empty() {
         return Err(Error::argument(name, format!("no {what}s; name some, separated by commas")));
     }
-    let mut first = HashMap::new();
+    let mut first_index = HashMap::new();
     for (i, label) in labels.iter().enumerate() {
-        if let Some(j) = first.insert(label, i) {
+        if let Some(j) = first_index.insert(label, i) {
             let reason = format!(
-                "{what} {} repeats \"{label}\" of {what} {}: every {what} must differ, leave one out",
+                "{what} {} repeats \"{label}\" of {what} {}: every {what} must differ; leave one out",
                 i + 1,
                 j + 1
             );
@@ -66,15 +66,15 @@ fn from_list(list: &str, name: &'static str, what: &str) -> Result<Vec<String>> 
 }
 
 impl Classifier {
-    /// Embeds `labels`, each put in the place of `{}` in `template`.
+    /// Embeds `labels`; each replaces `{}` in `template`.
     ///
     /// # Errors
-    /// A template without `{}`, and what embedding reports.
+    /// A template without `{}`, and errors of embedding.
     pub fn new(model: &Model, labels: Vec<String>, template: &str) -> Result<Self> {
         Self::new_with(model, labels, template, &mut |_| ())
     }
 
-    /// [`Self::new`]; `progress` is told how many labels are done.
+    /// [`Self::new`]; `progress` receives the number of labels that are done.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -85,7 +85,7 @@ impl Classifier {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Self> {
         if !template.contains("{}") {
-            let reason = format!("{template:?} has no {{}} where the label goes; put one in");
+            let reason = format!("{template:?} has no {{}} in the place of the label; add it");
             return Err(Error::argument("template", reason));
         }
         let texts: Vec<String> = labels.iter().map(|l| template.replace("{}", l)).collect();
@@ -93,7 +93,7 @@ impl Classifier {
         Ok(Self { labels, embeddings, scale: model.scale(), cut })
     }
 
-    /// The labels, in the template, that were cut to the model's longest text.
+    /// The labels, as put into the template, that were cut to the model's longest text.
     pub fn cut(&self) -> Option<&CutTexts> {
         self.cut.as_ref()
     }

@@ -1,4 +1,4 @@
-//! The compact model that the program carries, and finding one by a folder's name.
+//! The built-in compact model, and opening a model by its folder's name.
 
 use std::path::Path;
 
@@ -6,17 +6,17 @@ use vljepa_embed::folder::{AnyFolder, ModelFolder};
 
 use crate::error::Result;
 
-/// What messages call it.
+/// The model's name in messages.
 #[cfg(compact_model)]
 const ORIGIN: &str = "compact model";
 
-/// The compact model that the program carries.
+/// The compact model that is built into the program.
 ///
 /// # Errors
-/// When this build carries none.
+/// A build without a compact model.
 #[cfg(compact_model)]
 pub fn compact() -> Result<ModelFolder> {
-    // The frozen text encoder has a file of its own, so that training anew changes only the small one.
+    // The frozen text encoder has its own file, so that a new training run changes only the other one.
     const SHARDS: &[(&str, &[u8])] = &[
         ("model-00001-of-00002.safetensors", include_bytes!("../assets/compact/model-00001-of-00002.safetensors")),
         ("model-00002-of-00002.safetensors", include_bytes!("../assets/compact/model-00002-of-00002.safetensors")),
@@ -32,10 +32,10 @@ pub fn compact() -> Result<ModelFolder> {
     })?)
 }
 
-/// The compact model that the program carries.
+/// The compact model that is built into the program.
 ///
 /// # Errors
-/// When this build carries none.
+/// A build without a compact model.
 #[cfg(not(compact_model))]
 pub fn compact() -> Result<ModelFolder> {
     let error = vljepa_embed::Error::Invalid("this build carries no compact model".into());
@@ -47,10 +47,11 @@ pub const fn has_compact() -> bool {
     cfg!(compact_model)
 }
 
-/// The model at `dir`, of the kind that its configuration says, or the compact one.
+/// Opens the model folder `dir`, of any kind; without `dir`, the built-in compact model.
 ///
 /// # Errors
-/// What is wrong with the folder, one of its files, or its configuration; a build without a compact model.
+/// A path that is not a model folder, missing or damaged files, an invalid configuration; a build without a compact
+/// model.
 pub fn find(dir: Option<&Path>) -> Result<AnyFolder> {
     match dir {
         Some(dir) => Ok(AnyFolder::open(dir)?),

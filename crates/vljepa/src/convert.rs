@@ -1,4 +1,4 @@
-//! Checkpoints of other projects as folders that this program reads. A folder is written whole or not at all.
+//! Converts checkpoints of other projects into model folders. A folder is written completely or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -20,77 +20,78 @@ use vljepa_embed::names;
 use crate::error::{Error, Hint, Result};
 pub use crate::kind::Kind;
 
-/// Side of the square input of a V-JEPA 2 of its authors in pixels, where it is not said: all published ones but one have it.
+/// Default side in pixels of the square input of a V-JEPA 2 checkpoint of its authors; all published ones but one have
+/// it.
 pub const CROP_SIZE: usize = 256;
 
-/// Where a checkpoint comes from.
+/// The kind of a checkpoint, with the options of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConvertFrom<'a> {
-    /// V-JEPA 2 of the model hub, base model or classifier.
+    /// A V-JEPA 2 of the model hub, base model or classifier.
     Vjepa2,
-    /// V-JEPA 2 as its authors publish it.
+    /// A V-JEPA 2 as its authors publish it.
     Vjepa2Pt {
-        /// `encoder`, or `target_encoder` for its moving average, with which the authors evaluate.
+        /// The entry to convert: `encoder`, or `target_encoder` for its moving average, which the authors evaluate.
         entry: &'a str,
-        /// Side of the square input, pixels; [`CROP_SIZE`] where it is not said. No tensor's shape tells.
+        /// Side of the square input in pixels; [`CROP_SIZE`] if `None`. It cannot be derived from the tensors.
         crop_size: Option<usize>,
     },
     /// A text model of the model hub: BERT, Llama, Gemma 3, Qwen3.
     HfText,
-    /// A checkpoint of open-vljepa, with the folders of the models that its training started from.
+    /// A checkpoint of open-vljepa. It needs the folders of the models that its training started from.
     OpenVlJepa {
-        /// V-JEPA 2, whose encoder such checkpoints leave out.
+        /// Folder of the V-JEPA 2, whose encoder is not in the checkpoint.
         vjepa2: &'a Path,
-        /// Llama: configuration and tokenizer.
+        /// Folder of the Llama, for configuration and tokenizer.
         llama: &'a Path,
-        /// The Y-Encoder, EmbeddingGemma in that project: configuration and tokenizer.
+        /// Folder of the Y-Encoder (EmbeddingGemma in that project), for configuration and tokenizer.
         gemma: &'a Path,
     },
 }
 
-/// What is converted, and how.
+/// Options of a conversion.
 #[derive(Clone, Debug)]
 pub struct ConvertOptions<'a> {
-    /// Where it comes from.
+    /// The kind of the checkpoint.
     pub from: ConvertFrom<'a>,
-    /// Its `config.json`, where that is not beside it. A V-JEPA 2 of the authors needs none.
+    /// The `config.json` of the checkpoint, if it is not in the same folder. A V-JEPA 2 of its authors needs none.
     pub config: Option<&'a Path>,
-    /// Whether the checksums of a PyTorch checkpoint are held against its contents.
+    /// Whether to verify the checksums of a PyTorch checkpoint.
     pub checksums: bool,
 }
 
-/// What was written.
+/// The folder that was written.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Converted {
-    /// The folder.
+    /// The path of the folder.
     pub out: String,
-    /// What it holds, in words.
+    /// A description of the model.
     pub model: String,
-    /// Tensors in `model.safetensors`, and in those of Dense heads.
+    /// Number of tensors in `model.safetensors`, including those of Dense heads.
     pub tensors: usize,
-    /// Their elements together.
+    /// Number of elements of these tensors.
     pub parameters: u64,
-    /// Bytes of these files.
+    /// Size of these files in bytes.
     pub bytes: u64,
 }
 
-/// A file with weights that was written.
+/// A weight file that was written.
 struct Written {
     tensors: usize,
     parameters: u64,
     bytes: u64,
 }
 
-/// Converts the checkpoint at `source` into the folder `out`, which must not exist or be empty.
+/// Converts the checkpoint at `source` into the folder `out`, which must be empty or not exist.
 ///
 /// # Errors
-/// What is wrong with the source, its configuration or the folder; then nothing is written.
+/// A source, a configuration or a target folder that cannot be used; nothing is written then.
 pub fn convert(source: &Path, out: &Path, options: &ConvertOptions<'_>) -> Result<Converted> {
     convert_with(source, out, options, &mut |_, _| ())
 }
 
-/// [`convert`]; `progress` is told the bytes written and the bytes in all.
+/// [`convert`]; `progress` receives the number of bytes written and the total.
 ///
 /// # Errors
 /// As [`convert`].
@@ -102,19 +103,19 @@ pub fn convert_with(
 ) -> Result<Converted> {
     let folder = OutFolder::new(out)?;
     let checkpoint = Checkpoint::open(source)?;
-    let weights = opened(&checkpoint, options)?;
-    let job = Job { source, checkpoint: &checkpoint, weights: &weights, options, folder };
+    let weights = open_weights(&checkpoint, options)?;
+    let conversion = Conversion { source, checkpoint: &checkpoint, weights: &weights, options, folder };
     let done = match options.from {
-        ConvertFrom::Vjepa2 => job.vjepa2(progress),
-        ConvertFrom::Vjepa2Pt { entry, crop_size } => job.vjepa2_pt(entry, crop_size, progress),
-        ConvertFrom::HfText => job.hf_text(progress),
-        ConvertFrom::OpenVlJepa { vjepa2, llama, gemma } => job.open_vljepa(vjepa2, llama, gemma, progress),
+        ConvertFrom::Vjepa2 => conversion.vjepa2(progress),
+        ConvertFrom::Vjepa2Pt { entry, crop_size } => conversion.vjepa2_pt(entry, crop_size, progress),
+        ConvertFrom::HfText => conversion.hf_text(progress),
+        ConvertFrom::OpenVlJepa { vjepa2, llama, gemma } => conversion.open_vljepa(vjepa2, llama, gemma, progress),
     }?;
     Ok(Converted { out: out.display().to_string(), ..done })
 }
 
-/// The weights of a checkpoint, their checksums held against them where that is asked for.
-fn opened<'a>(checkpoint: &'a Checkpoint, options: &ConvertOptions<'_>) -> Result<Source<'a>> {
+/// The weights of a checkpoint, with checksums verified if `options` ask for it.
+fn open_weights<'a>(checkpoint: &'a Checkpoint, options: &ConvertOptions<'_>) -> Result<Source<'a>> {
     let weights = checkpoint.source()?;
     if let (Source::Pt(file), true) = (&weights, options.checksums) {
         file.verify().map_err(Error::model(checkpoint.path().display()))?;
@@ -122,7 +123,8 @@ fn opened<'a>(checkpoint: &'a Checkpoint, options: &ConvertOptions<'_>) -> Resul
     Ok(weights)
 }
 
-struct Job<'a> {
+/// A conversion in progress.
+struct Conversion<'a> {
     source: &'a Path,
     checkpoint: &'a Checkpoint,
     weights: &'a Source<'a>,
@@ -130,8 +132,8 @@ struct Job<'a> {
     folder: OutFolder,
 }
 
-impl<'a> Job<'a> {
-    /// The configuration that was named, else the one beside the weights.
+impl<'a> Conversion<'a> {
+    /// Text and path of the configuration: the one in the options, else the `config.json` in the folder of the weights.
     fn config(&self) -> Result<(String, PathBuf)> {
         let (text, path) = match self.options.config {
             Some(path) => (files::read_text(path, MAX_JSON)?, path.to_path_buf()),
@@ -139,7 +141,7 @@ impl<'a> Job<'a> {
                 Some(text) => (text, self.checkpoint.beside(names::CONFIG)),
                 None => {
                     let or_authors = matches!((self.options.from, self.weights), (ConvertFrom::Vjepa2, Source::Pt(_)));
-                    let error = Error::content(self.checkpoint.path(), "there is no config.json beside it");
+                    let error = Error::content(self.checkpoint.path(), "there is no config.json in its folder");
                     return Err(error.hint(Hint::GiveConfig { or_authors }));
                 }
             },
@@ -148,13 +150,13 @@ impl<'a> Job<'a> {
         Ok((text, path))
     }
 
-    /// Refuses a configuration that another kind of conversion reads, and names that.
+    /// Refuses a configuration that belongs to another kind of conversion; the error names that kind.
     fn check_model_type(&self, text: &str, path: &Path) -> Result<()> {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let found = value["model_type"].as_str().unwrap_or_default();
         let (what, hint) = match (found, self.options.from) {
             ("vjepa2", ConvertFrom::HfText) => ("a V-JEPA 2", Hint::ConvertAs(Kind::Vjepa2)),
-            (text, ConvertFrom::Vjepa2) if TextKind::model_types().any(|known| known == text) => {
+            (text, ConvertFrom::Vjepa2) if TextKind::model_types().any(|model_type| model_type == text) => {
                 ("a text model", Hint::ConvertAs(Kind::HfText))
             }
             ("vljepa", _) => ("a VL-JEPA, which is read as it is", Hint::UseAsModel),
@@ -163,18 +165,18 @@ impl<'a> Job<'a> {
         Err(Error::content(path, format!("`model_type` is \"{found}\": {what}")).hint(hint))
     }
 
-    /// The checkpoint as one of PyTorch; `what` is such a one.
+    /// The checkpoint as a PyTorch file; `what` describes the expected checkpoint in the error.
     fn pt(&self, what: &str) -> Result<&'a PtFile<'a>> {
         match self.weights {
             Source::Pt(file) => Ok(file),
             _ => {
-                let reason = format!("not a PyTorch checkpoint, which {what} is");
+                let reason = format!("not a PyTorch checkpoint, as {what} is");
                 Err(Error::content(self.checkpoint.path(), reason))
             }
         }
     }
 
-    /// Writes `weights` and moves the folder into its place.
+    /// Writes `weights` and moves the folder to its target.
     fn finish(self, weights: &impl WeightSource, model: String, progress: impl FnMut(u64, u64)) -> Result<Converted> {
         let Written { tensors, parameters, bytes } =
             self.write_weights(names::WEIGHTS, weights, self.source, progress)?;
@@ -182,7 +184,7 @@ impl<'a> Job<'a> {
         Ok(Converted { out: String::new(), model, tensors, parameters, bytes })
     }
 
-    /// Writes weights into the file `name` as they are; `origin` is where they come from.
+    /// Writes `weights` unchanged into the file `name`; `origin` names their source in messages.
     fn write_weights(
         &self,
         name: &str,
@@ -191,8 +193,8 @@ impl<'a> Job<'a> {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Written> {
         let names = weights.names();
-        let found = names.iter().filter_map(|n| weights.tensor(n));
-        let parameters = found.map(|t| (t.bytes.len() / t.dtype.size()) as u64).sum();
+        let tensors = names.iter().filter_map(|n| weights.tensor(n));
+        let parameters = tensors.map(|t| (t.bytes.len() / t.dtype.size()) as u64).sum();
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let mut bytes = 0;
         self.folder.stream(name, |out: &mut dyn Write| {
@@ -210,50 +212,53 @@ impl<'a> Job<'a> {
         let config = Vjepa2Config::from_json(&text).map_err(Error::model(path.display()))?;
         let (weights, parts) = bare_vjepa2(self.weights, &config).map_err(Error::model(self.source.display()))?;
         self.folder.write(names::CONFIG, text.as_bytes())?;
-        self.finish(&weights, described(&config, &parts), progress)
+        self.finish(&weights, describe(&config, &parts), progress)
     }
 
     fn vjepa2_pt(self, entry: &str, crop: Option<usize>, progress: impl FnMut(u64, u64)) -> Result<Converted> {
-        let named = || Error::model(self.source.display());
+        let fault = || Error::model(self.source.display());
         let file = self.pt("a V-JEPA 2 of its authors").map_err(|e| e.hint(Hint::ConvertAs(Kind::Vjepa2)))?;
         let names = file.names();
         let entries: BTreeSet<&str> = names.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
         if !entries.contains(entry) {
             let some = entries.iter().take(12).copied().collect::<Vec<_>>().join(", ");
-            let reason = format!("no entry `{entry}` with tensors, there are: {some}");
+            let reason = format!("no entry `{entry}` with tensors; the entries are: {some}");
             let error = |more: &str| Error::content(self.checkpoint.path(), format!("{reason}{more}"));
             return Err(match ["target_encoder", "encoder"].into_iter().find(|name| entries.contains(name)) {
                 Some(name) => error("").hint(Hint::Entry(name)),
                 None => error("; name the .pt file of a V-JEPA 2 as its authors publish it"),
             });
         }
-        let weights = official_vjepa2(file, entry).map_err(named())?;
+        let weights = official_vjepa2(file, entry).map_err(fault())?;
         let config = match self.options.config {
             Some(path) => {
                 let text = files::read_text(path, MAX_JSON)?;
                 let config = Vjepa2Config::from_json(&text).map_err(Error::model(path.display()))?;
                 match crop.filter(|&side| side != config.crop_size) {
                     Some(side) => {
-                        let is = config.crop_size;
-                        let reason = format!("{side} is given, and {} has {is}; leave it out", path.display());
+                        let reason = format!(
+                            "{side} contradicts {}, which has {}; leave it out",
+                            path.display(),
+                            config.crop_size
+                        );
                         return Err(Error::argument("crop_size", reason));
                     }
                     None => config,
                 }
             }
-            None => official_config(&weights, crop.unwrap_or(CROP_SIZE)).map_err(named())?,
+            None => official_config(&weights, crop.unwrap_or(CROP_SIZE)).map_err(fault())?,
         };
         let parts = Vjepa2Parts::of(&weights);
-        check(&weights, &parts.tensors(&config), &[]).map_err(named())?;
+        check(&weights, &parts.tensors(&config), &[]).map_err(fault())?;
         let text = serde_json::to_string_pretty(&config).map_err(|e| Error::content(self.source, e.to_string()))?;
         self.folder.write(names::CONFIG, (text + "\n").as_bytes())?;
-        self.finish(&weights, described(&config, &parts), progress)
+        self.finish(&weights, describe(&config, &parts), progress)
     }
 
     fn hf_text(self, progress: impl FnMut(u64, u64)) -> Result<Converted> {
         let (text, path) = self.config()?;
-        // Its own fault first: a configuration of another model would be blamed on the weights.
-        let value = parsed(&text, &path)?;
+        // Check the configuration before the weights: otherwise a wrong configuration would look like wrong weights.
+        let value = parse_json(&text, &path)?;
         let kind = TextKind::of_config(&value).map_err(Error::model(path.display()))?;
         let tensors = kind.tensors(&value).map_err(Error::model(path.display()))?;
         let weights = bare_text(self.weights, kind, &tensors).map_err(Error::model(self.source.display()))?;
@@ -261,18 +266,18 @@ impl<'a> Job<'a> {
         if kind == TextKind::Llama {
             let modules = self.checkpoint.beside(names::MODULES);
             if modules.exists() {
-                let reason = "modules of sentence-transformers behind a Llama are not read; \
+                let reason = "sentence-transformers modules of a Llama are not read; \
                               move the file away to convert the Llama alone";
                 return Err(Error::content(modules, reason));
             }
-            let tokenizer = self.tokenizer(|json| TextTokenizer::from_json(json, usize::MAX))?;
+            let tokenizer = self.read_tokenizer(|json| TextTokenizer::from_json(json, usize::MAX))?;
             self.folder.write(names::TOKENIZER, &tokenizer)?;
             return self.finish(&weights, format!("{kind:?} text model"), progress);
         }
         let encoder = TextEncoderConfig::from_value(&value).map_err(Error::model(path.display()))?;
         let sentence = SentenceFiles::read(self.checkpoint.dir(), encoder)?;
         let config = &sentence.folder.config;
-        let tokenizer = self.tokenizer(|json| TextTokenizer::for_targets(json, config))?;
+        let tokenizer = self.read_tokenizer(|json| TextTokenizer::for_targets(json, config))?;
         self.folder.write(names::TOKENIZER, &tokenizer)?;
         for (name, bytes) in &sentence.files {
             self.folder.write(name, bytes)?;
@@ -280,9 +285,9 @@ impl<'a> Job<'a> {
         let folders = &sentence.folder.dense_folders;
         let heads =
             folders.iter().map(|f| Checkpoint::open(&self.checkpoint.beside(f))).collect::<Result<Vec<_>, _>>()?;
-        let sources = heads.iter().map(|head| opened(head, self.options)).collect::<Result<Vec<_>>>()?;
-        let whole = SentenceWeights::new(&weights, sources.iter().map(|s| s as &dyn WeightSource).collect());
-        check(&whole, &config.tensors(), &[]).map_err(Error::model(self.source.display()))?;
+        let sources = heads.iter().map(|head| open_weights(head, self.options)).collect::<Result<Vec<_>>>()?;
+        let with_heads = SentenceWeights::new(&weights, sources.iter().map(|s| s as &dyn WeightSource).collect());
+        check(&with_heads, &config.tensors(), &[]).map_err(Error::model(self.source.display()))?;
         // A folder that two modules share is written once.
         let by_folder: BTreeMap<_, _> = folders.iter().zip(heads.iter().zip(&sources)).collect();
         let write = |(folder, (head, source)): (&String, (&Checkpoint, &Source<'_>))| {
@@ -303,9 +308,9 @@ impl<'a> Job<'a> {
         Ok(done)
     }
 
-    /// The `tokenizer.json` beside the weights; otherwise as [`tokenizer`].
-    fn tokenizer(&self, read: impl Fn(&[u8]) -> vljepa_model::Result<TextTokenizer>) -> Result<Vec<u8>> {
-        tokenizer(&self.checkpoint.beside(names::TOKENIZER), read)
+    /// The bytes of the `tokenizer.json` in the folder of the weights; otherwise as [`read_tokenizer`].
+    fn read_tokenizer(&self, read: impl Fn(&[u8]) -> vljepa_model::Result<TextTokenizer>) -> Result<Vec<u8>> {
+        read_tokenizer(&self.checkpoint.beside(names::TOKENIZER), read)
     }
 
     fn open_vljepa(
@@ -315,31 +320,31 @@ impl<'a> Job<'a> {
         gemma: &Path,
         progress: impl FnMut(u64, u64),
     ) -> Result<Converted> {
-        let named = || Error::model(self.source.display());
+        let fault = || Error::model(self.source.display());
         let file = self.pt("a checkpoint of open-vljepa")?;
         let read = |dir: &Path| files::read_text(&dir.join(names::CONFIG), MAX_JSON);
-        let (x_text, llama_text, y_text) = (read(vjepa2)?, read(llama)?, read(gemma)?);
-        let (x, y) = (parsed(&x_text, vjepa2)?, parsed(&y_text, gemma)?);
-        let l = parsed(&llama_text, llama)?;
-        let x_config = Vjepa2Config::from_value(&x).map_err(Error::model(vjepa2.display()))?;
-        let kind = TextKind::of_config(&y).map_err(Error::model(gemma.display()))?;
-        let llama_kind = TextKind::of_config(&l).map_err(Error::model(llama.display()))?;
+        let (vjepa2_text, llama_text, y_text) = (read(vjepa2)?, read(llama)?, read(gemma)?);
+        let (vjepa2_json, y_json) = (parse_json(&vjepa2_text, vjepa2)?, parse_json(&y_text, gemma)?);
+        let llama_json = parse_json(&llama_text, llama)?;
+        let x_config = Vjepa2Config::from_value(&vjepa2_json).map_err(Error::model(vjepa2.display()))?;
+        let kind = TextKind::of_config(&y_json).map_err(Error::model(gemma.display()))?;
+        let llama_kind = TextKind::of_config(&llama_json).map_err(Error::model(llama.display()))?;
         if llama_kind != TextKind::Llama {
-            let reason = format!("is of a {llama_kind:?}, a Llama is needed");
+            let reason = format!("is the configuration of a {llama_kind:?}; a Llama is needed");
             return Err(Error::content(llama.join(names::CONFIG), reason).hint(Hint::NameLlama));
         }
         let x_checkpoint = Checkpoint::open(vjepa2)?;
         let x_source = x_checkpoint.source()?;
         let (x_weights, _) = bare_vjepa2(&x_source, &x_config).map_err(Error::model(vjepa2.display()))?;
-        let parts = OpenVlJepaParts { vjepa2: &x, llama: &l, text: &y };
-        let text = open_vljepa_config(file, &parts).map_err(named())?;
-        let config = VlJepaConfig::from_json(&text).map_err(named())?;
-        let weights = open_vljepa(file, &x_weights, kind).map_err(named())?;
-        check(&weights, &config.tensors(), &[]).map_err(named())?;
+        let parts = OpenVlJepaParts { vjepa2: &vjepa2_json, llama: &llama_json, text: &y_json };
+        let text = open_vljepa_config(file, &parts).map_err(fault())?;
+        let config = VlJepaConfig::from_json(&text).map_err(fault())?;
+        let weights = open_vljepa(file, &x_weights, kind).map_err(fault())?;
+        check(&weights, &config.tensors(), &[]).map_err(fault())?;
         self.folder.write(names::CONFIG, text.as_bytes())?;
-        let queries = tokenizer(&llama.join(names::TOKENIZER), |json| TextTokenizer::for_queries(json, &config))?;
+        let queries = read_tokenizer(&llama.join(names::TOKENIZER), |json| TextTokenizer::for_queries(json, &config))?;
         let targets =
-            tokenizer(&gemma.join(names::TOKENIZER), |json| TextTokenizer::for_targets(json, &config.y_encoder))?;
+            read_tokenizer(&gemma.join(names::TOKENIZER), |json| TextTokenizer::for_targets(json, &config.y_encoder))?;
         self.folder.write(names::QUERY_TOKENIZER, &queries)?;
         self.folder.write(names::TARGET_TOKENIZER, &targets)?;
         self.folder.write(names::CARD, card(self.checkpoint.path(), &config).as_bytes())?;
@@ -347,19 +352,20 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The JSON of a `config.json`.
-fn parsed(text: &str, path: &Path) -> Result<Value> {
-    serde_json::from_str(text).map_err(|e| Error::content(path, format!("not readable: {e}")))
+/// The JSON value of a `config.json`.
+fn parse_json(text: &str, path: &Path) -> Result<Value> {
+    serde_json::from_str(text).map_err(|e| Error::content(path, format!("not readable: {e}; get the file again")))
 }
 
-/// A `tokenizer.json`, read to be sure that it is one of the model that it is for.
-fn tokenizer(path: &Path, read: impl Fn(&[u8]) -> vljepa_model::Result<TextTokenizer>) -> Result<Vec<u8>> {
+/// The bytes of a `tokenizer.json`; `read` checks that it is a tokenizer for the model.
+fn read_tokenizer(path: &Path, read: impl Fn(&[u8]) -> vljepa_model::Result<TextTokenizer>) -> Result<Vec<u8>> {
     let bytes = files::read(path, MAX_TOKENIZER)?;
     read(&bytes).map_err(Error::model(path.display()))?;
     Ok(bytes)
 }
 
-fn described(config: &Vjepa2Config, parts: &Vjepa2Parts) -> String {
+/// A description of a V-JEPA 2.
+fn describe(config: &Vjepa2Config, parts: &Vjepa2Parts) -> String {
     let mut out = format!("V-JEPA 2 of width {} and depth {}", config.hidden_size, config.num_hidden_layers);
     if parts.predictor {
         out += ", with its predictor";

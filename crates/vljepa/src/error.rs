@@ -1,4 +1,4 @@
-//! The crate's one error type, and what a caller may change after one.
+//! The crate's error type, and hints that tell a caller what to change.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,56 +6,57 @@ use std::path::{Path, PathBuf};
 use crate::hub::HubError;
 use crate::kind::Kind;
 
-/// What went wrong with a task, and where. Every message is one line.
+/// A failure of a task. Every message is one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Model folders, files, pictures, texts and rows; the device.
+    /// A failure with a model folder, a file, a picture, a text, rows, or the device.
     #[error(transparent)]
     Embed(#[from] vljepa_embed::Error),
-    /// Training and evaluation.
+    /// A failure of training or evaluation.
     #[error(transparent)]
     Train(#[from] vljepa_train::TrainError),
-    /// Fetching from a hub.
+    /// A failure to fetch from a hub.
     #[error(transparent)]
     Hub(#[from] HubError),
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Stdout(#[from] std::io::Error),
-    /// An error with what a caller may change to get further.
+    /// An error together with a hint.
     #[error("{error}; {hint}")]
     Hinted {
         /// The error.
         error: Box<Error>,
-        /// What may help.
+        /// What the caller can change.
         hint: Hint,
     },
 }
 
-/// What a caller may change to get further. `Display` says it in words of this library; a program can say it in its own.
+/// What a caller can change after an error. `Display` gives the advice in terms of this library; a program can word it
+/// for its own users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hint {
-    /// The program carries no model.
+    /// Name a model folder: this build has no built-in model.
     NameModel,
-    /// An index must be built again.
+    /// Build the index again.
     RebuildIndex,
-    /// The file is no index.
+    /// Name an index: the file is something else.
     NameIndex,
-    /// An index goes with the model that built it.
+    /// Use the model that the index was built with.
     ModelOfIndex,
-    /// The checkpoint is read by another kind of conversion.
+    /// Use another kind of conversion.
     ConvertAs(Kind),
-    /// What is to be converted is a model folder already.
+    /// Use the folder as a model: it needs no conversion.
     UseAsModel,
-    /// The checkpoint's configuration is not beside it.
+    /// Name the configuration of the checkpoint: its folder has none.
     GiveConfig {
-        /// Whether it may be one of the authors of V-JEPA 2, which needs none.
+        /// Whether the checkpoint may be one published by the authors of V-JEPA 2, which needs no configuration.
         or_authors: bool,
     },
-    /// Which entry of the checkpoint has an encoder.
+    /// Name this entry of the checkpoint, which has an encoder.
     Entry(&'static str),
-    /// The folder of a Llama is needed.
+    /// Name the folder of a Llama.
     NameLlama,
 }
 
@@ -64,7 +65,7 @@ impl fmt::Display for Hint {
         match self {
             Self::NameModel => f.write_str("name a model's folder"),
             Self::RebuildIndex => f.write_str("build it again"),
-            Self::NameIndex => f.write_str("name a file that was built as one"),
+            Self::NameIndex => f.write_str("name a file that was built as an index"),
             Self::ModelOfIndex => f.write_str("open it with that model, or build it again"),
             Self::ConvertAs(kind) => write!(f, "convert it as {kind}"),
             Self::UseAsModel => f.write_str("open the folder as it is"),
@@ -118,13 +119,13 @@ impl Error {
         move |source| failed(source).into()
     }
 
-    /// This error with what may help.
+    /// Adds a hint to this error.
     #[must_use]
     pub fn hint(self, hint: Hint) -> Self {
         Self::Hinted { error: Box::new(self), hint }
     }
 
-    /// Whether the reader of our output went away, which is no failure of ours.
+    /// Whether the reader of standard output has closed it, which is not a failure of the task.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Stdout(e) if e.kind() == std::io::ErrorKind::BrokenPipe)
     }

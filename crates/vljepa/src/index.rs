@@ -1,7 +1,7 @@
-//! Persistent indices: what pictures there are, where, and their embeddings.
+//! Persistent indices of picture folders: building, reading and searching them.
 //!
-//! An index is a safetensors file: the tensor `embeddings` `[N, D]` (f32, unit rows) and, in its header, the version, the
-//! hash of the model, the folder and the list of files as JSON. Any safetensors reader opens it.
+//! An index is a safetensors file with the tensor `embeddings` `[pictures, dim]` (f32, rows of unit length). Its header
+//! holds the version, the hash of the model, the folder, and the list of files as JSON.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -23,26 +23,26 @@ use crate::error::{Error, Hint, Result};
 const VERSION: &str = "1";
 const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
 
-/// An index that was built.
+/// The result of building an index.
 #[derive(Debug)]
 pub struct Indexed {
-    /// Number of pictures in it.
+    /// Number of pictures in the index.
     pub pictures: usize,
-    /// Files left out.
+    /// The files that were left out.
     pub skipped: Vec<Skipped>,
-    /// What of an earlier run counted.
+    /// What was reused of an earlier run.
     pub resumed: Resumed,
 }
 
-/// One picture of an index.
+/// A picture or video of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Path below the index's folder, with `/` between its parts.
+    /// Path relative to the index's folder, with `/` as separator.
     pub path: String,
     /// Size of the file in bytes.
     pub size: u64,
-    /// Time of its last change in milliseconds since 1970.
+    /// Time of the last change in milliseconds since 1970.
     pub modified: u64,
 }
 
@@ -54,7 +54,7 @@ pub struct Index {
     embeddings: Embeddings,
 }
 
-/// A folder to be indexed, searched for pictures and videos once.
+/// A folder to be indexed, with the pictures and videos found in it.
 #[derive(Debug)]
 pub struct PictureFolder {
     root: PathBuf,
@@ -62,13 +62,13 @@ pub struct PictureFolder {
 }
 
 impl PictureFolder {
-    /// Searches `dir`.
+    /// Searches the folder `dir` for pictures and videos.
     ///
     /// # Errors
-    /// No folder, no pictures, a name that an index cannot hold.
+    /// A path that is not a folder, a folder without pictures and videos, a path that is not UTF-8.
     pub fn open(dir: &Path) -> Result<Self> {
         if !std::fs::metadata(dir).map_err(Error::io(dir, "reading"))?.is_dir() {
-            return Err(Error::content(dir, "is a file; an index is built of a folder, name one"));
+            return Err(Error::content(dir, "is a file; name the folder to index"));
         }
         let root = dir.canonicalize().map_err(Error::io(dir, "reading"))?;
         if root.to_str().is_none() {
@@ -78,7 +78,7 @@ impl PictureFolder {
         Ok(Self { root, files })
     }
 
-    /// The pictures and videos in it.
+    /// The pictures and videos of the folder.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
@@ -99,9 +99,10 @@ impl Entry {
 }
 
 impl Index {
-    /// Embeds every picture of a folder into the index `out`, going on where an earlier run of the same folder, model and
-    /// `identity` (an object: all else that the rows depend on, as precision and device) was stopped. With `skip_broken` files that cannot be read, or
-    /// whose names an index cannot hold, are left out and returned, otherwise the first of them is the error.
+    /// Embeds every picture and video of a folder into the index `out`. It resumes an earlier run that was stopped, if
+    /// that run had the same folder, model and `identity` (a JSON object with everything else that the rows depend on,
+    /// such as precision and device). With `skip_broken`, files that cannot be read and files whose names are not UTF-8
+    /// are left out and returned; otherwise the first of them is an error.
     ///
     /// # Errors
     /// As [`embed_to_file`](vljepa_embed::row_file::embed_to_file).
@@ -117,8 +118,8 @@ impl Index {
         let broken = Broken::skip(skip_broken);
         let PictureFolder { root, mut files } = pictures;
         let mut skipped = Vec::new();
-        // Names first: they cost nothing to look at, and what is wrong with one should not be known after hours.
-        let mut unnamed = None;
+        // Check the names first: this costs nothing, and a bad name should not be found after hours of work.
+        let mut bad_name = None;
         files.retain(|path| match Entry::of(&root, path, (0, 0)) {
             Ok(_) => true,
             Err(e) if skip_broken => {
@@ -126,11 +127,11 @@ impl Index {
                 false
             }
             Err(e) => {
-                unnamed.get_or_insert(e);
+                bad_name.get_or_insert(e);
                 false
             }
         });
-        if let Some(e) = unnamed {
+        if let Some(e) = bad_name {
             return Err(vljepa_embed::Error::hint(e, EmbedHint::SkipBroken).into());
         }
         let mut depends = identity.as_object().cloned().unwrap_or_default();
@@ -140,10 +141,10 @@ impl Index {
         let task = Task { verb: "index build", inputs, files: &files, out, depends, broken };
         let partial = Partial::complete(&model.with_query(None)?, &task, on_event)?;
         let left_out = partial.left_out(&files);
-        let mut gone = left_out.iter().map(|s| &s.path).peekable();
-        let there = files.iter().zip(partial.stamps()).filter(|(path, _)| gone.next_if_eq(path).is_none());
+        let mut without = left_out.iter().map(|s| &s.path).peekable();
+        let indexed = files.iter().zip(partial.stamps()).filter(|(path, _)| without.next_if_eq(path).is_none());
         let entries: Vec<Entry> =
-            there.map(|(path, stamp)| Entry::of(&root, path, stamp.unwrap_or_default())).collect::<Result<_, _>>()?;
+            indexed.map(|(path, stamp)| Entry::of(&root, path, stamp.unwrap_or_default())).collect::<Result<_, _>>()?;
         let entries_json = serde_json::to_string(&entries).map_err(|e| Error::content(out, e.to_string()))?;
         let metadata = [
             ("vljepa_index", VERSION.to_owned()),
@@ -162,16 +163,17 @@ impl Index {
         Ok(Indexed { pictures: entries.len(), skipped, resumed })
     }
 
-    /// Reads an index and checks that it is whole and of the same model.
+    /// Reads an index and checks that it is complete and was built with the model `folder`.
     ///
     /// # Errors
-    /// Not an index, of another version or model, truncated, or saying things about itself that are not so.
+    /// A file that is not an index, an index of another version or model, and an index that is truncated or
+    /// inconsistent.
     pub fn open(path: &Path, folder: &ModelFolder) -> Result<Self> {
         let map = files::map(path)?;
         let fail = |reason: String| Error::content(path, reason);
         let broken = |reason: String| fail(format!("not a whole index: {reason}")).hint(Hint::RebuildIndex);
         if map.starts_with(b"\x93NUMPY") {
-            return Err(fail("a NumPy file, and no index of pictures".into()).hint(Hint::NameIndex));
+            return Err(fail("a NumPy file, but no index of pictures".into()).hint(Hint::NameIndex));
         }
         let file = SafeTensors::parse("index", &map).map_err(|e| broken(e.to_string()))?;
         let text = |key: &str| file.metadata().get(key).map(String::as_str);
@@ -183,17 +185,17 @@ impl Index {
             }
             None => return Err(fail("a safetensors file, but no index of pictures".into()).hint(Hint::NameIndex)),
         }
-        let need = |key: &str| text(key).ok_or_else(|| broken(format!("its header has no `{key}`")));
-        let model = need("model")?;
+        let required = |key: &str| text(key).ok_or_else(|| broken(format!("its header has no `{key}`")));
+        let model = required("model")?;
         if model != folder.hash() {
             let short = |hash: &str| hash.chars().take(12).collect::<String>();
             let reason =
                 format!("built with another model ({}, {} is {})", short(model), folder.origin(), short(folder.hash()));
             return Err(fail(reason).hint(Hint::ModelOfIndex));
         }
-        let root = PathBuf::from(need("root")?);
+        let root = PathBuf::from(required("root")?);
         let entries: Vec<Entry> =
-            serde_json::from_str(need("entries")?).map_err(|e| broken(format!("its list of files: {e}")))?;
+            serde_json::from_str(required("entries")?).map_err(|e| broken(format!("its list of files: {e}")))?;
         let dim = folder.config().embedding_dim;
         let shape = file.tensor("embeddings").map(|t| t.shape.to_vec());
         if shape != Some(vec![entries.len(), dim]) || file.names().len() != 1 {
@@ -228,22 +230,22 @@ impl Index {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether the index has no pictures.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The folder it was built of.
+    /// The folder that was indexed.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The `k` pictures nearest to row `i` of `texts`.
+    /// The `k` pictures with the largest cosine to row `i` of `texts`, best first.
     pub fn search(&self, texts: &Embeddings, i: usize, k: usize) -> Vec<Match> {
         best(&texts.cosines(i, &self.embeddings), k)
     }
 
-    /// Where a picture is, and whether the file is still the one that was embedded.
+    /// The path of a picture, and whether its file is unchanged since it was embedded; panics outside `0..len()`.
     pub fn picture(&self, index: usize) -> (PathBuf, bool) {
         let entry = &self.entries[index];
         let path = self.root.join(&entry.path);

@@ -1,4 +1,4 @@
-//! What this machine and this build offer: adapters, capabilities, limits, kernel variants, models.
+//! Facts about this machine and this build: adapters, capabilities, limits, kernel variants, models.
 
 use std::path::Path;
 
@@ -11,18 +11,18 @@ use vljepa_embed::folder::AnyFolder;
 use crate::compact;
 use crate::error::Result;
 
-/// One adapter.
+/// A graphics adapter.
 #[derive(Clone, Debug, Serialize)]
 pub struct Adapter {
-    /// Its place among the adapters, by which it can be asked for.
+    /// Index among the adapters; [`crate::open_device`] accepts it as a name.
     pub index: usize,
-    /// The driver's name of it.
+    /// The name that the driver reports.
     pub name: String,
     /// `vulkan`, `metal`, `dx12`.
     pub backend: String,
     /// `discrete-gpu`, `integrated-gpu`, `virtual-gpu`, `cpu`, `other`.
     pub device_type: String,
-    /// Driver and its version.
+    /// The driver and its version.
     pub driver: String,
 }
 
@@ -39,10 +39,10 @@ fn kebab(name: &str) -> String {
 }
 
 impl Adapter {
-    /// Every adapter, best first.
+    /// All adapters, best first.
     pub fn all() -> Vec<Self> {
-        let found = pollster::block_on(vljepa_tensor::adapters());
-        let all = found.into_iter().enumerate().map(|(index, info)| Self {
+        let adapters = pollster::block_on(vljepa_tensor::adapters());
+        let all = adapters.into_iter().enumerate().map(|(index, info)| Self {
             index,
             backend: info.backend.to_str().to_owned(),
             device_type: kebab(&format!("{:?}", info.device_type)),
@@ -53,13 +53,13 @@ impl Adapter {
     }
 }
 
-/// Name, backend and kind of a device's adapter, for people and for JSON.
+/// Name, backend and type of a device's adapter in one text.
 pub fn adapter_name(device: &Device) -> String {
     let info = device.info();
     format!("{} ({}, {})", info.name, info.backend.to_str(), kebab(&format!("{:?}", info.device_type)))
 }
 
-/// A device's capabilities, the limits that matter, and the kernels that will run.
+/// A device's capabilities, its limits that matter here, and the kernel variants that will run, as JSON.
 pub fn device(device: &Device) -> Value {
     let (caps, limits) = (device.capabilities(), device.limits());
     json!({
@@ -86,7 +86,7 @@ pub fn device(device: &Device) -> Value {
     })
 }
 
-/// The choices of each family at a shape that models use; the shape is part of the key.
+/// The variant that each kernel family chooses at a shape that models use; the shape is part of the key.
 fn variants(device: &Device) -> Value {
     let caps = device.capabilities();
     let matmul = |b| format!("{:?}", ops::choose_matmul(caps, ops::Layout::Nt, [256, 1024, 1024], b)).to_lowercase();
@@ -101,7 +101,7 @@ fn variants(device: &Device) -> Value {
     })
 }
 
-/// A model without a device.
+/// Kind, sizes and hash of a model, as JSON; needs no device.
 pub fn model(folder: &AnyFolder) -> Value {
     let mut out = match folder {
         AnyFolder::VlJepa(folder) => {
@@ -149,17 +149,17 @@ pub fn model(folder: &AnyFolder) -> Value {
     out
 }
 
-/// The models to be had: the carried one, and the one at `dir`.
+/// [`model`] of the built-in model, if there is one, and of the model folder `dir`, if given.
 ///
 /// # Errors
-/// When `dir` is given and holds no model.
+/// A `dir` that is not a model folder.
 pub fn models(dir: Option<&Path>) -> Result<Vec<Value>> {
-    let mut found = Vec::new();
+    let mut models = Vec::new();
     if compact::has_compact() {
-        found.push(model(&compact::find(None)?));
+        models.push(model(&compact::find(None)?));
     }
     if dir.is_some() {
-        found.push(model(&compact::find(dir)?));
+        models.push(model(&compact::find(dir)?));
     }
-    Ok(found)
+    Ok(models)
 }

@@ -1,4 +1,4 @@
-//! What a checkpoint, a model folder or an index holds.
+//! The content of a checkpoint, a model folder or an index: tensors, metadata, configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,39 +14,42 @@ use vljepa_embed::names;
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TensorInfo {
-    /// Its name in the file.
+    /// Name in the file.
     pub name: String,
-    /// Element type, as safetensors calls it.
+    /// Element type, in the notation of safetensors.
     pub dtype: &'static str,
     /// Shape, outermost first.
     pub shape: Vec<usize>,
-    /// Bytes of its elements.
+    /// Size of the elements in bytes.
     pub bytes: u64,
 }
 
-/// What a file or folder holds.
+/// The content of a file or folder.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
     /// The file or folder.
     pub path: String,
     /// `safetensors`, `safetensors shards`, `PyTorch checkpoint`, `model folder`, `index of pictures`.
     pub kind: &'static str,
-    /// Bytes on disk of the weights.
+    /// Size of the weight files in bytes.
     pub bytes: u64,
-    /// Elements of floating-point tensors and of int8 matrices with scales, without the scales; an index has none.
+    /// Number of elements of floating-point tensors and of int8 matrices with scales, not counting the scales; 0 for an
+    /// index.
     pub parameters: u64,
     /// Every tensor, by name.
     pub tensors: Vec<TensorInfo>,
-    /// What the file says beside tensors: the header's strings, a checkpoint's numbers and texts.
+    /// Metadata: the strings of a safetensors header, or the numbers and texts in a PyTorch checkpoint.
     pub metadata: BTreeMap<String, Value>,
-    /// The folder's `config.json`.
+    /// The `config.json` of a folder.
     pub config: Option<Value>,
-    /// What cannot be read, by name, and what Python would make of it. Nothing of a checkpoint is ever executed.
+    /// Entries of a PyTorch checkpoint that cannot be read: name, and the Python class or function that would make the
+    /// value. No code of a checkpoint is executed.
     pub unreadable: BTreeMap<String, String>,
 }
 
 impl Inspection {
-    /// Reads the headers of a file with weights, an index of shards, a folder with either, or an index of pictures.
+    /// Reads the headers of a file with weights, an index of shards, a folder with one of them, or an index of
+    /// pictures.
     ///
     /// # Errors
     /// Missing, empty, truncated or damaged files, and files of another kind.

@@ -1,8 +1,8 @@
-//! Kinds of conversion.
+//! The kinds of checkpoint that can be converted.
 
 use std::fmt;
 
-/// Kinds of conversion, by what is converted.
+/// A kind of conversion, named after the checkpoint that it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -17,7 +17,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name: `vjepa2`, `vjepa2-pt`, `hf-text`, `open-vljepa`.
+    /// The name of the kind: `vjepa2`, `vjepa2-pt`, `hf-text`, `open-vljepa`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Vjepa2 => "vjepa2",

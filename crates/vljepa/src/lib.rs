@@ -1,4 +1,5 @@
-//! The tasks of VL-JEPA on any GPU: classify, search, convert, fetch, measure, show. The command `vljepa` is a layer over them.
+//! Tasks with VL-JEPA models on any GPU: classify and search pictures, convert and fetch models, measure, demonstrate.
+//! The command `vljepa` is a thin layer over this library.
 //!
 //! ```no_run
 //! use vljepa::classify::Classifier;
@@ -31,10 +32,10 @@ pub use vljepa_embed as embed;
 
 use vljepa_tensor::{AdapterChoice, Device, DeviceOptions};
 
-/// A device by a name for people: `auto`, `cpu`, an index, or part of an adapter's name.
+/// Opens the device that `name` selects: `auto`, `cpu` (a software adapter), an index, or part of an adapter's name.
 ///
 /// # Errors
-/// When there is no such adapter, or the driver refuses it.
+/// No such adapter, or an adapter that the driver cannot open.
 pub fn open_device(name: &str) -> Result<Device> {
     let mut options = DeviceOptions::default();
     options.adapter = AdapterChoice::parse(name);

@@ -1,4 +1,4 @@
-//! The command `vljepa`: process set-up; the verbs are in `cli`.
+//! The command `vljepa`: sets up the process and reports failures. The verbs are in `cli`.
 
 mod cli;
 
@@ -6,45 +6,45 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    quiet_loader();
-    // A panic is a bug of ours and still deserves one line instead of a backtrace.
+    disable_device_selection_layer();
+    // A panic is a bug in this program; report it in one line instead of a backtrace.
     std::panic::set_hook(Box::new(|info| {
         let what = info.payload_as_str().unwrap_or("no message");
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        complain(&format!("internal error{place}: {what}; please report it with the command that shows it"));
+        print_error(&format!("internal error{place}: {what}; please report it with the command that shows it"));
     }));
-    // Without a handler a signal would leave the temporary files of writes under way.
+    // Without a handler, a signal would leave temporary files of unfinished writes behind.
     let interrupted = ctrlc::set_handler(|| {
         vljepa::embed::files::remove_unfinished();
-        complain("interrupted");
+        print_error("interrupted");
         std::process::exit(130);
     });
     if let Err(error) = interrupted {
-        complain(&format!("signals are not handled, an interrupt may leave .vljepa-*.tmp: {error}"));
+        print_error(&format!("cannot handle signals: {error}; an interrupt may leave files .vljepa-*.tmp behind"));
     }
     match std::panic::catch_unwind(cli::main) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        // Whoever reads us has seen enough, as in `vljepa … | head -1`.
+        // The reader of the output has closed it, as in `vljepa … | head -1`.
         Ok(Err(failure)) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
-            complain(&failure.line(cli::command()));
+            print_error(&failure.line(cli::command()));
             ExitCode::FAILURE
         }
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// One line on stderr, whatever the message holds; never fails.
-fn complain(message: &str) {
+/// Prints an error as one line on stderr, without control characters; never fails.
+fn print_error(message: &str) {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let _ = writeln!(std::io::stderr(), "error: {}", cli::printable(&line));
 }
 
-/// Mesa's device-selection layer asks display servers which GPU is theirs, and complains on stderr where there is none.
-/// Which adapter is used is this program's own choice, so the layer is not needed.
-fn quiet_loader() {
+/// Turns off Mesa's device-selection layer. It asks the display server for its GPU and warns on stderr if there is no
+/// display server; this program selects the adapter itself.
+fn disable_device_selection_layer() {
     if cfg!(target_os = "linux") && std::env::var_os("NODEVICE_SELECT").is_none() {
-        // SAFETY: this is the first thing that the process does; no other thread exists that could read the environment.
+        // SAFETY: `main` calls this first, so no other thread can read the environment.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }

@@ -1,4 +1,4 @@
-//! The `config.json` of a folder, read and parsed once.
+//! The `config.json` of a model folder, read and parsed once.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,12 @@ use crate::error::{Error, Result};
 use crate::files::{self, MAX_JSON};
 use crate::names;
 
-/// A configuration file: its text, which fingerprints are made of, and what it holds.
+/// A configuration file: its text, which enters fingerprints, and its JSON value.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigFile {
     pub path: PathBuf,
     pub text: String,
-    /// Null where the text is no JSON: whoever reads the configuration says what is wrong with it.
+    /// Null where the text is not JSON; [`Self::parse`] then reports the fault.
     pub value: Value,
 }
 
@@ -21,7 +21,7 @@ impl ConfigFile {
     /// Reads the configuration of the folder `dir`.
     ///
     /// # Errors
-    /// A file that is missing, empty, too long or no text.
+    /// A file that is missing, empty, too long or not UTF-8.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(names::CONFIG);
         let text = files::read_text(&path, MAX_JSON)?;
@@ -29,15 +29,16 @@ impl ConfigFile {
         Ok(Self { path, text, value })
     }
 
-    /// `model_type`, where it is said.
+    /// The value of `model_type`, if there is one.
     pub fn model_type(&self) -> Option<&str> {
         self.value["model_type"].as_str()
     }
 
-    /// What a kind of model reads in it. Only a fault makes it read the text again, for its line and column.
+    /// The configuration of one kind of model. After a fault in the value it parses the text again, to report line and
+    /// column.
     ///
     /// # Errors
-    /// The fault, with the file's name.
+    /// A fault of the configuration, with the file's name.
     pub fn parse<T>(
         &self,
         from_value: impl FnOnce(&Value) -> vljepa_model::Result<T>,

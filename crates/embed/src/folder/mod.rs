@@ -1,4 +1,4 @@
-//! Model folders of any kind: read and written here, names and all.
+//! Model folders of every kind: opens and writes them.
 
 mod config;
 mod text;
@@ -18,42 +18,42 @@ use crate::names;
 use config::ConfigFile;
 use vljepa_model::config::YEncoderKind;
 
-/// The files of one model, whatever its kind.
+/// A model folder of any kind.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // there is one of them in a process
+#[allow(clippy::large_enum_variant)] // a process holds only one
 pub enum AnyFolder {
-    /// A whole VL-JEPA.
+    /// A complete VL-JEPA.
     VlJepa(ModelFolder),
-    /// A V-JEPA 2 encoder, base model or classifier.
+    /// A V-JEPA 2: a base model or a classifier.
     Vision(VisionFolder),
     /// A text encoder.
     Text(TextFolder),
 }
 
-/// What a model is wanted for, so that one which cannot do it is refused in words that fit.
+/// What a model is needed for; the error for an unsuitable model names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// Vectors of pictures and clips.
+    /// Embedding pictures and clips.
     Pictures,
-    /// Vectors of texts.
+    /// Embedding texts.
     Texts,
-    /// Pictures compared with labels, both in one space.
+    /// Comparing pictures with labels.
     Labels,
-    /// An index of pictures that texts find.
+    /// Building an index of pictures to be searched by text.
     Index,
-    /// A search of such an index.
+    /// Searching an index of pictures by text.
     Search,
-    /// Answers to questions about pictures.
+    /// Answering questions about pictures.
     Answers,
-    /// Names for pictures, counted.
+    /// Measuring how well the model names and finds pictures.
     Suite,
-    /// Names for pictures, shown.
+    /// Showing how the model names and finds pictures.
     Demo,
 }
 
 impl Purpose {
-    /// After "it cannot".
+    /// The words after "it cannot".
     fn verb(self) -> &'static str {
         match self {
             Self::Pictures => "embed pictures",
@@ -69,10 +69,10 @@ impl Purpose {
 }
 
 impl AnyFolder {
-    /// The model at `dir`, of the kind that its `config.json` says.
+    /// Opens the model folder `dir`; `model_type` in its `config.json` tells the kind.
     ///
     /// # Errors
-    /// What is wrong with the folder, one of its files, or its configuration.
+    /// A path that is not a model folder, missing or damaged files, an invalid configuration, an unknown kind of model.
     pub fn open(dir: &Path) -> Result<Self> {
         vljepa::check_folder(dir)?;
         let config = ConfigFile::read(dir)?;
@@ -83,19 +83,19 @@ impl AnyFolder {
                 TextFolder::with_config(dir, config).map(Self::Text)
             }
             Some(other) => {
-                let mut known: Vec<&str> =
+                let mut kinds: Vec<&str> =
                     ["vljepa", "vjepa2"].into_iter().chain(YEncoderKind::model_types()).collect();
-                let last = known.pop().unwrap_or_default();
-                let reason = format!("`model_type` is {other:?}; name a model of {} or {last}", known.join(", "));
+                let last = kinds.pop().unwrap_or_default();
+                let reason = format!("`model_type` is {other:?}; name a model of {} or {last}", kinds.join(", "));
                 Err(Error::content(config.path, reason))
             }
         }
     }
 
-    /// The whole VL-JEPA that `purpose` takes.
+    /// The folder as a VL-JEPA, which `purpose` requires.
     ///
     /// # Errors
-    /// [`Error::Content`] when it is another kind of model: what it cannot do, and what can.
+    /// Another kind of model; the message says which kind of model serves `purpose`.
     pub fn vljepa(self, purpose: Purpose) -> Result<ModelFolder> {
         match self {
             Self::VlJepa(folder) => Ok(folder),
@@ -103,7 +103,7 @@ impl AnyFolder {
         }
     }
 
-    /// The error that this kind of model does not serve `purpose`.
+    /// The error that a model of this kind is unsuitable for `purpose`.
     pub fn cannot(&self, purpose: Purpose) -> Error {
         let what = purpose.verb();
         match self {
@@ -133,7 +133,7 @@ impl AnyFolder {
         }
     }
 
-    /// The folder as given, or what the carried model is called.
+    /// The path of the folder, as given, or the name of the built-in model.
     pub fn origin(&self) -> &str {
         match self {
             Self::VlJepa(folder) => folder.origin(),
@@ -142,7 +142,7 @@ impl AnyFolder {
         }
     }
 
-    /// SHA-256 over everything that embeddings depend on. Hexadecimal.
+    /// SHA-256 of configuration, weights and all other files that embeddings depend on. Hexadecimal.
     pub fn hash(&self) -> String {
         match self {
             Self::VlJepa(folder) => folder.hash().to_owned(),

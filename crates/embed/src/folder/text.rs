@@ -1,4 +1,5 @@
-//! Text encoders as the model hub has them: BERT, Gemma 3 and Qwen3, bare or with the modules of sentence-transformers.
+//! Folders of text encoders in the layout of the model hub: BERT, Gemma 3 and Qwen3, with or without
+//! sentence-transformers modules.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,22 +15,22 @@ use crate::files::{self, MAX_JSON, MAX_TOKENIZER};
 use crate::hash::hash_of;
 use crate::names;
 
-/// What the small files around a text encoder say: modules, prompts, the longest text.
+/// The sentence-transformers files of a text encoder: modules, prompts, the longest text.
 #[derive(Debug)]
 pub struct SentenceFiles {
-    /// What they say.
+    /// The parsed content.
     pub folder: SentenceFolder,
-    /// All that were there and read but for `config.json`, by their paths below the folder.
+    /// The files that were read, except `config.json`, by their paths relative to the folder.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl SentenceFiles {
-    /// Reads them in `dir`. `config` is the encoder's own configuration.
+    /// Reads the files in `dir`. `config` is the encoder's configuration.
     ///
     /// # Errors
     /// Files that cannot be read, an invalid configuration, modules that are not supported.
     pub fn read(dir: &Path, config: TextEncoderConfig) -> Result<Self> {
-        // What is wrong with a file that is there is told, instead of taking it for one that is not.
+        // A file that exists but cannot be read is an error; only a missing file is optional.
         let (files, failed) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
         let read = |name: &str| {
             let path = dir.join(name);
@@ -68,7 +69,8 @@ pub struct TextFolder {
 }
 
 impl TextFolder {
-    /// Opens a folder with `config.json`, `tokenizer.json` and weights; `modules.json` and what it names where there is one.
+    /// Opens a folder with `config.json`, `tokenizer.json` and weights, and with the modules that a `modules.json`
+    /// names.
     ///
     /// # Errors
     /// Missing, empty or damaged files, an invalid configuration, modules that are not supported.
@@ -76,7 +78,7 @@ impl TextFolder {
         Self::with_config(dir, ConfigFile::read(dir)?)
     }
 
-    /// As [`Self::open`], with a configuration that was read.
+    /// As [`Self::open`], with a configuration that has been read already.
     pub(super) fn with_config(dir: &Path, config: ConfigFile) -> Result<Self> {
         let encoder = config.parse(TextEncoderConfig::from_value, TextEncoderConfig::from_json)?;
         let sentence = SentenceFiles::read(dir, encoder)?.folder;
@@ -87,7 +89,7 @@ impl TextFolder {
         Ok(Self { dir: dir.to_path_buf(), origin, sentence, config, tokenizer, root, dense })
     }
 
-    /// The folder as given.
+    /// The path of the folder, as given.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -96,32 +98,32 @@ impl TextFolder {
         self.dir.join(name)
     }
 
-    /// The encoder with its pooling and heads.
+    /// The configuration of the encoder, its pooling and its Dense heads.
     pub fn config(&self) -> &YEncoderConfig {
         &self.sentence.config
     }
 
-    /// `tokenizer.json`.
+    /// The bytes of `tokenizer.json`.
     pub fn tokenizer(&self) -> &[u8] {
         &self.tokenizer
     }
 
-    /// The weights of the encoder, and those of its Dense heads in their order.
+    /// The weights of the encoder, and the weights of its Dense heads in their order.
     pub(crate) fn weights(&self) -> (&Checkpoint, &[Checkpoint]) {
         (&self.root, &self.dense)
     }
 
-    /// Elements of all tensors that are used.
+    /// Number of elements of all tensors that the encoder uses.
     pub fn parameters(&self) -> u64 {
         parameter_count(&self.config().tensors())
     }
 
-    /// Bytes of the weights on disk.
+    /// Size of the weight files in bytes.
     pub fn weight_bytes(&self) -> u64 {
         self.root.bytes() + self.dense.iter().map(Checkpoint::bytes).sum::<u64>()
     }
 
-    /// SHA-256 over everything that embeddings depend on. Hexadecimal.
+    /// SHA-256 of configurations, weights and tokenizer. Hexadecimal.
     pub fn hash(&self) -> String {
         let sentence = format!("{:?}", self.sentence);
         let texts = [self.config.text.as_bytes(), sentence.as_bytes(), self.tokenizer.as_slice()];

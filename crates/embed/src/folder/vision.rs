@@ -1,4 +1,5 @@
-//! V-JEPA 2 as the model hub has it: `config.json`, weights, the processor's configuration; base model or classifier.
+//! Folders of a V-JEPA 2 in the layout of the model hub: `config.json`, weights, the configuration of the image
+//! processor.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,10 @@ use crate::files::{self, MAX_JSON};
 use crate::hash::hash_of;
 use crate::names;
 
-/// Longest side of the model's pictures, as for `crop_size`.
+/// Largest side of the model's input in pixels, as for `crop_size`.
 const MAX_SIDE: usize = 1 << 14;
 
-/// The files of a V-JEPA 2.
+/// The files of a V-JEPA 2, base model or classifier.
 #[derive(Debug)]
 pub struct VisionFolder {
     dir: PathBuf,
@@ -32,17 +33,17 @@ pub struct VisionFolder {
 }
 
 impl VisionFolder {
-    /// Opens a folder and holds its weights against its configuration. Where it has no configuration of a processor, pictures
-    /// are prepared as V-JEPA 2's processor does by default for `crop_size`.
+    /// Opens a folder and checks its weights against its configuration. Without a configuration of the image processor,
+    /// pictures are prepared with the defaults of V-JEPA 2's processor for `crop_size`.
     ///
     /// # Errors
-    /// Missing, empty or damaged files, an invalid configuration, tensors that are missing, unknown or of another shape,
-    /// class names that do not fit the classifier.
+    /// Missing, empty or damaged files, an invalid configuration, tensors that are missing, unknown or of another
+    /// shape, class names that do not match the classifier.
     pub fn open(dir: &Path) -> Result<Self> {
         Self::with_config(dir, ConfigFile::read(dir)?)
     }
 
-    /// As [`Self::open`], with a configuration that was read.
+    /// As [`Self::open`], with a configuration that has been read already.
     pub(super) fn with_config(dir: &Path, config_file: ConfigFile) -> Result<Self> {
         let path = &config_file.path;
         let config = config_file.parse(Vjepa2Config::from_value, Vjepa2Config::from_json)?;
@@ -76,7 +77,7 @@ impl VisionFolder {
         Ok(Self { dir, origin, config, config_file, processor_text, preprocess, checkpoint, parts, labels })
     }
 
-    /// The folder as given.
+    /// The path of the folder, as given.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -90,27 +91,27 @@ impl VisionFolder {
         &self.config
     }
 
-    /// How pictures are prepared.
+    /// The preprocessing of pictures and frames.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// Names of the classes of a classifier checkpoint.
+    /// Names of the classes; `None` without a classifier.
     pub fn labels(&self) -> Option<&[String]> {
         self.labels.as_deref()
     }
 
-    /// Elements of all tensors.
+    /// Number of elements of all tensors.
     pub fn parameters(&self) -> u64 {
         parameter_count(&self.parts.tensors(&self.config))
     }
 
-    /// Bytes of the weights on disk.
+    /// Size of the weight files in bytes.
     pub fn weight_bytes(&self) -> u64 {
         self.checkpoint.bytes()
     }
 
-    /// SHA-256 over everything that embeddings depend on. Hexadecimal.
+    /// SHA-256 of configurations and weights. Hexadecimal.
     pub fn hash(&self) -> String {
         let texts = [self.config_file.text.as_bytes(), self.processor_text.as_bytes()];
         hash_of(texts.into_iter().chain(self.checkpoint.slices()))
@@ -121,10 +122,10 @@ impl VisionFolder {
         &self.checkpoint
     }
 
-    /// Refuses the attentive pooler of a checkpoint that has none.
+    /// Checks that the checkpoint has an attentive pooler.
     ///
     /// # Errors
-    /// A checkpoint without classifier.
+    /// A checkpoint without a classifier.
     pub fn check_probe(&self) -> Result<()> {
         match self.labels {
             Some(_) => Ok(()),
@@ -136,18 +137,18 @@ impl VisionFolder {
     }
 }
 
-/// The names of `count` classes in `id2label`; `LABEL_0` and so on where there is none, as transformers calls them.
+/// The names of `count` classes from `id2label`; without it, `LABEL_0`, `LABEL_1` and so on, as in transformers.
 fn class_names(config: &Value, count: usize) -> std::result::Result<Vec<String>, String> {
-    let named = match config.get("id2label") {
+    let names_by_class = match config.get("id2label") {
         None | Some(Value::Null) => return Ok((0..count).map(|i| format!("LABEL_{i}")).collect()),
-        Some(Value::Object(named)) => named,
-        Some(_) => return Err("`id2label` is no object of class numbers and names".into()),
+        Some(Value::Object(names_by_class)) => names_by_class,
+        Some(_) => return Err("`id2label` is no object that maps class numbers to names".into()),
     };
-    if named.len() != count {
-        return Err(format!("`id2label` names {} classes, the classifier has {count}", named.len()));
+    if names_by_class.len() != count {
+        return Err(format!("`id2label` names {} classes, the classifier has {count}", names_by_class.len()));
     }
     let name = |i: usize| {
-        let name = named.get(&i.to_string()).and_then(Value::as_str);
+        let name = names_by_class.get(&i.to_string()).and_then(Value::as_str);
         name.map(str::to_owned).ok_or_else(|| format!("`id2label` has no name for class {i}"))
     };
     (0..count).map(name).collect()

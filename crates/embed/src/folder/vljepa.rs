@@ -1,4 +1,4 @@
-//! Folders of a whole VL-JEPA: `config.json`, weights, tokenizers and the model card, from disk or from memory.
+//! Folders of a VL-JEPA: `config.json`, weights, tokenizers and the model card, on disk or built into a program.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::files::{self, MAX_JSON, MAX_TOKENIZER, Mapped};
 use crate::hash::hash_of;
 use crate::names;
 
-/// The files of one VL-JEPA, opened and parsed as far as that needs no device.
+/// The opened files of a VL-JEPA, parsed except for the weights.
 #[derive(Debug)]
 pub struct ModelFolder {
     origin: String,
@@ -27,20 +27,20 @@ pub struct ModelFolder {
     hash: OnceLock<String>,
 }
 
-/// The files of a VL-JEPA that a program carries.
+/// The files of a VL-JEPA that is built into a program.
 #[derive(Clone, Copy, Debug)]
 pub struct CarriedModel {
-    /// What messages call it.
+    /// The model's name in messages.
     pub origin: &'static str,
-    /// `config.json`.
+    /// The text of `config.json`.
     pub config: &'static str,
-    /// `model.safetensors.index.json`.
+    /// The text of `model.safetensors.index.json`.
     pub index: &'static str,
-    /// The weight files that the index names, each with its name.
+    /// Name and bytes of each weight file that the index names.
     pub shards: &'static [(&'static str, &'static [u8])],
-    /// `target_tokenizer.json`.
+    /// The bytes of `target_tokenizer.json`.
     pub target_tokenizer: &'static [u8],
-    /// `query_tokenizer.json` of a model that takes queries.
+    /// The bytes of `query_tokenizer.json`; `None` for a model that takes no queries.
     pub query_tokenizer: Option<&'static [u8]>,
     /// The model card.
     pub card: Option<&'static str>,
@@ -57,17 +57,17 @@ impl ModelFolder {
     /// Opens a model folder.
     ///
     /// # Errors
-    /// When it is no folder, when `config.json`, the weights or the target tokenizer are missing, empty or unreadable,
-    /// or when the configuration is not valid.
+    /// A path that is not a folder; `config.json`, weights or a target tokenizer that are missing, empty or unreadable;
+    /// an invalid configuration.
     pub fn open(dir: &Path) -> Result<Self> {
         check_folder(dir)?;
         Self::with_config(dir, ConfigFile::read(dir)?)
     }
 
-    /// As [`Self::open`], with a configuration that was read.
+    /// As [`Self::open`], with a configuration that has been read already.
     pub(super) fn with_config(dir: &Path, config_file: ConfigFile) -> Result<Self> {
         let path = |file: &str| dir.join(file);
-        let needed = |error| match error {
+        let required = |error| match error {
             Error::Missing(path) => {
                 Error::content(path, "no such file, and the model needs it; fetch or convert the model again")
             }
@@ -78,9 +78,9 @@ impl ModelFolder {
         let weights = if !path(names::WEIGHTS).exists() && index_path.exists() {
             let text = files::read_text(&index_path, MAX_JSON)?;
             let index = ShardIndex::parse(&text).map_err(Error::model(index_path.display()))?;
-            WeightFiles::Shards(ShardFiles::open(index, |file| files::map(&path(file)).map_err(needed))?)
+            WeightFiles::Shards(ShardFiles::open(index, |file| files::map(&path(file)).map_err(required))?)
         } else {
-            WeightFiles::One(files::map(&path(names::WEIGHTS)).map_err(needed)?)
+            WeightFiles::One(files::map(&path(names::WEIGHTS)).map_err(required)?)
         };
         let optional = |file: &str| path(file).exists().then(|| path(file));
         let query_tokenizer = optional(names::QUERY_TOKENIZER).map(|p| files::read(&p, MAX_TOKENIZER)).transpose()?;
@@ -92,16 +92,16 @@ impl ModelFolder {
             config_text: config_file.text.into(),
             weights,
             query_tokenizer: query_tokenizer.map(Cow::Owned),
-            target_tokenizer: files::read(&path(names::TARGET_TOKENIZER), MAX_TOKENIZER).map_err(needed)?.into(),
+            target_tokenizer: files::read(&path(names::TARGET_TOKENIZER), MAX_TOKENIZER).map_err(required)?.into(),
             card: card.map(Cow::Owned),
             hash: OnceLock::new(),
         })
     }
 
-    /// A model that the program carries.
+    /// A model that is built into the program.
     ///
     /// # Errors
-    /// When its configuration is not valid.
+    /// An invalid configuration.
     pub fn carried(files: CarriedModel) -> Result<Self> {
         let config = VlJepaConfig::from_json(files.config).map_err(Error::model(files.origin))?;
         Ok(Self {
@@ -117,12 +117,12 @@ impl ModelFolder {
         })
     }
 
-    /// The folder as given, or what the carried model is called.
+    /// The path of the folder, as given, or the name of the built-in model.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// A file of this model, for messages.
+    /// The path of a file of this model, for messages.
     pub(crate) fn file(&self, name: &str) -> String {
         match &self.dir {
             Some(dir) => dir.join(name).display().to_string(),
@@ -135,27 +135,27 @@ impl ModelFolder {
         &self.config
     }
 
-    /// The model card, Markdown.
+    /// The model card in Markdown, if there is one.
     pub fn card(&self) -> Option<&str> {
         self.card.as_deref()
     }
 
-    /// `tokenizer.json` of the target texts.
+    /// The `tokenizer.json` for target texts.
     pub fn target_tokenizer(&self) -> &[u8] {
         &self.target_tokenizer
     }
 
-    /// `tokenizer.json` of the queries; a model that was trained without has none.
+    /// The `tokenizer.json` for queries; `None` for a model that was trained without queries.
     pub fn query_tokenizer(&self) -> Option<&[u8]> {
         self.query_tokenizer.as_deref()
     }
 
-    /// Whether questions can be asked about pictures.
+    /// Whether the model takes queries.
     pub fn takes_queries(&self) -> bool {
         self.query_tokenizer.is_some()
     }
 
-    /// Bytes of the weights on disk.
+    /// Size of the weight files in bytes.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_slices().iter().map(|s| s.len() as u64).sum()
     }
@@ -168,24 +168,24 @@ impl ModelFolder {
         }
     }
 
-    /// Reads the headers of the weight files and hands them to `body`.
+    /// Parses the headers of the weight files and calls `body` with the weights.
     ///
     /// # Errors
-    /// Damaged files, and what `body` reports.
+    /// Damaged files, and errors of `body`.
     pub fn with_weights<T>(&self, body: impl FnOnce(&dyn WeightSource) -> Result<T>) -> Result<T> {
-        let named = || Error::model(&self.origin);
+        let fault = || Error::model(&self.origin);
         match &self.weights {
             WeightFiles::Carried(files) => {
-                let index = ShardIndex::parse(files.index).map_err(named())?;
+                let index = ShardIndex::parse(files.index).map_err(fault())?;
                 let bytes = files.shards.iter().map(|&(name, bytes)| (name.to_owned(), bytes)).collect();
-                body(&Shards::open(index, &bytes).map_err(named())?)
+                body(&Shards::open(index, &bytes).map_err(fault())?)
             }
-            WeightFiles::One(map) => body(&SafeTensors::parse(names::WEIGHTS, map).map_err(named())?),
-            WeightFiles::Shards(shards) => body(&shards.source().map_err(named())?),
+            WeightFiles::One(map) => body(&SafeTensors::parse(names::WEIGHTS, map).map_err(fault())?),
+            WeightFiles::Shards(shards) => body(&shards.source().map_err(fault())?),
         }
     }
 
-    /// SHA-256 over everything that embeddings depend on: configuration, weights, tokenizers. Hexadecimal.
+    /// SHA-256 of configuration, weights and tokenizers. Hexadecimal.
     pub fn hash(&self) -> &str {
         self.hash.get_or_init(|| {
             let query = self.query_tokenizer.as_deref().unwrap_or_default();
@@ -195,10 +195,10 @@ impl ModelFolder {
     }
 }
 
-/// Refuses what is no folder, and a folder without a configuration.
+/// Checks that `dir` is a folder with a `config.json`.
 ///
 /// # Errors
-/// What it is, and where a model comes from.
+/// A missing path, a file, and a folder without a configuration.
 pub(super) fn check_folder(dir: &Path) -> Result<()> {
     let meta = std::fs::metadata(dir).map_err(Error::io(dir, "reading"))?;
     if !meta.is_dir() {

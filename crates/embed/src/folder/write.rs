@@ -1,4 +1,4 @@
-//! Writing the folder of a trained VL-JEPA.
+//! Writes the folder of a trained VL-JEPA.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,30 +10,30 @@ use vljepa_model::config::VlJepaConfig;
 use crate::error::{Error, Result};
 use crate::names;
 
-/// What a model folder holds, to be written.
+/// The content of a model folder that is to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelFiles<'a> {
     /// The configuration.
     pub config: &'a VlJepaConfig,
     /// The bytes of `model.safetensors`.
     pub weights: &'a [u8],
-    /// `tokenizer.json` of the target texts.
+    /// The `tokenizer.json` for target texts.
     pub target_tokenizer: &'a [u8],
-    /// `tokenizer.json` of the queries, of a model that takes some.
+    /// The `tokenizer.json` for queries; `None` for a model that takes no queries.
     pub query_tokenizer: Option<&'a [u8]>,
 }
 
 impl ModelFiles<'_> {
-    /// Writes the files into the folder `dir`, in place of those that are there, one by one so that each is whole.
-    /// `config.json`, without which a folder is no model, is removed first and written last; before it `beside` writes what
-    /// else belongs there, such as the card.
+    /// Writes the files into the folder `dir`, replacing existing ones; each file is written atomically. `config.json`
+    /// is removed first and written last, because a folder without it is not a model folder. Before that, `write_more`
+    /// writes additional files such as the model card.
     ///
     /// # Errors
-    /// What removing and writing report, and what `beside` reports. The folder is then no model.
+    /// Errors of removing and writing, and errors of `write_more`. The folder then has no `config.json`.
     pub fn write_into<T, E: From<Error>>(
         &self,
         dir: &Path,
-        beside: impl FnOnce(&Path) -> std::result::Result<T, E>,
+        write_more: impl FnOnce(&Path) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let config = dir.join(names::CONFIG);
         let json = self.config.to_json().map_err(Error::model(config.display()))?;
@@ -44,16 +44,16 @@ impl ModelFiles<'_> {
         write(names::TARGET_TOKENIZER, self.target_tokenizer)?;
         match self.query_tokenizer {
             Some(tokenizer) => write(names::QUERY_TOKENIZER, tokenizer)?,
-            // One of an earlier model would make this one take queries.
+            // The query tokenizer of an earlier model would make this model take queries.
             None => remove(&dir.join(names::QUERY_TOKENIZER))?,
         }
-        let made = beside(dir)?;
+        let made = write_more(dir)?;
         write(names::CONFIG, json.as_bytes())?;
         Ok(made)
     }
 }
 
-/// Removes a file that may be there.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(path, "removing")(error)),

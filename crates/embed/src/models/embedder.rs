@@ -1,4 +1,4 @@
-//! A VL-JEPA with its tokenizer, for embedding in batches: what a model that is being trained and one that was loaded share.
+//! Embedding in batches with a VL-JEPA and its tokenizer, shared by loaded models and models in training.
 
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_model::{CutTexts, Forward, TextTokenizer, VlJepa};
@@ -9,33 +9,33 @@ use crate::rows::normalize_rows;
 use crate::texts::{TextBatcher, TextRows};
 use crate::visuals::{Visual, VisualEncoder, embed_visuals};
 
-/// What messages of this type call the model: it may be in no folder.
+/// The model's name in messages: a model in training has no folder.
 const ORIGIN: &str = "model";
 
-/// A model with its tokenizer, for embedding in batches.
+/// Embeds texts and pictures in batches with a VL-JEPA and its tokenizer.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedder<'a> {
-    /// Where the model is.
+    /// The device of the model.
     pub device: &'a Device,
     /// The model.
     pub model: &'a VlJepa,
     /// Tokenizer of the Y-Encoder.
     pub tokenizer: &'a TextTokenizer,
-    /// Texts or pictures in a batch.
+    /// Largest number of texts or pictures in a batch.
     pub batch: usize,
 }
 
 impl Embedder<'_> {
-    /// Pooled vectors of the Y-Encoder before its head, `[N, its output size]` row-major.
+    /// Pooled vectors of the Y-Encoder before its head, `[texts, output size of the Y-Encoder]` row-major.
     ///
     /// # Errors
-    /// Texts that cannot be split into tokens, and what the model reports.
+    /// Texts that cannot be split into tokens, and errors of the model.
     pub fn text_features(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
         let (f, width) = (Forward::inference(), self.model.config.y_encoder.output_size());
         Ok(self.batcher().run(texts, width, |tokens| self.model.pool_text(&f, tokens), &mut |_| ())?.values)
     }
 
-    /// Target embeddings, `[N, embedding_dim]` row-major, L2-normalised; rows of zeros stay zeros.
+    /// Target embeddings, `[texts, embedding_dim]` row-major, L2-normalised; rows of zeros stay zeros.
     ///
     /// # Errors
     /// As [`Embedder::text_features`].
@@ -45,8 +45,8 @@ impl Embedder<'_> {
         Ok(rows.values)
     }
 
-    /// Target embeddings as the model gives them. `origin` is what messages call the model; `progress` is told how many texts
-    /// are done.
+    /// Target embeddings, not normalised. `origin` is the model's name in messages; `progress` receives the number of
+    /// texts that are done.
     pub(super) fn targets(
         &self,
         origin: &str,
@@ -58,7 +58,7 @@ impl Embedder<'_> {
         batcher.run(texts, width, |tokens| self.model.encode_text(&f, tokens), progress)
     }
 
-    /// Which texts are longer than the Y-Encoder takes, and so are embedded without their ends.
+    /// The texts that are longer than the Y-Encoder takes; they are embedded without their ends.
     ///
     /// # Errors
     /// Texts that cannot be split into tokens.
@@ -78,11 +78,11 @@ impl Embedder<'_> {
         }
     }
 
-    /// Predicted embeddings of stills without a query, `[N, embedding_dim]` row-major, L2-normalised; rows of zeros stay
-    /// zeros.
+    /// Predicted embeddings of pictures without a query, `[pictures, embedding_dim]` row-major, L2-normalised; rows of
+    /// zeros stay zeros.
     ///
     /// # Errors
-    /// Pictures that cannot be resized, and what the model reports.
+    /// Pictures that cannot be resized, and errors of the model.
     pub fn pictures(&self, pictures: &[Rgba8Image], preprocess: &Preprocess) -> Result<Vec<f32>> {
         let width = self.model.config.embedding_dim;
         let mut rows = self.stills(pictures, Stills { embedder: self, preprocess, width, head: true })?;
@@ -90,7 +90,7 @@ impl Embedder<'_> {
         Ok(rows)
     }
 
-    /// What the Predictor's head sees of stills without a query, `[N, the Predictor's width]` row-major.
+    /// The input of the Predictor's head for pictures without a query, `[pictures, width of the Predictor]` row-major.
     ///
     /// # Errors
     /// As [`Embedder::pictures`].
@@ -105,11 +105,12 @@ impl Embedder<'_> {
     }
 }
 
-/// Stills at any size, without a query, through the Predictor's head or to what it sees.
+/// Encodes pictures without a query, at the input size of `preprocess`.
 struct Stills<'a> {
     embedder: &'a Embedder<'a>,
     preprocess: &'a Preprocess,
     width: usize,
+    /// Whether the Predictor's head is applied.
     head: bool,
 }
 
@@ -150,7 +151,7 @@ impl VisualEncoder for Stills<'_> {
     }
 }
 
-/// Vision tokens of a clip of so many frames of `size` pixels a side.
+/// Number of vision tokens of a clip with `frames` frames of `size` pixels a side.
 pub(super) fn vision_tokens(model: &VlJepa, size: usize, frames: usize) -> usize {
     let encoder = &model.config.x_encoder;
     let side = size / encoder.patch_size.max(1);

@@ -1,4 +1,4 @@
-//! Models on a device, by kind.
+//! Models loaded onto a device: VL-JEPA, V-JEPA 2, text encoders.
 
 mod embedder;
 mod text;

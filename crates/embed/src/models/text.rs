@@ -1,4 +1,4 @@
-//! A text encoder on a device: BERT, Gemma 3 or Qwen3, bare or with the modules of sentence-transformers.
+//! A text encoder on a device: BERT, Gemma 3 or Qwen3, bare or with sentence-transformers modules.
 
 use vljepa_model::config::{Pooling, YEncoderConfig};
 use vljepa_model::weights::{WeightSource, bare_text, check};
@@ -12,7 +12,7 @@ use crate::names;
 use crate::rows::Embeddings;
 use crate::texts::{TEXT_BATCH, TextBatcher};
 
-/// From token vectors to one vector, in place of what the folder says.
+/// How token vectors are pooled into one vector.
 pub type TextPool = Pooling;
 
 /// A text encoder on a device.
@@ -26,10 +26,11 @@ pub struct TextModel {
 }
 
 impl TextModel {
-    /// Loads the encoder onto `device`, matrices and tables in `precision`; `pool` in place of the folder's pooling.
+    /// Loads the encoder onto `device`, matrices and tables in `precision`; `pool` replaces the pooling that the folder
+    /// asks for.
     ///
     /// # Errors
-    /// Tensors that are missing, unknown or of another shape, NaN, a tokenizer of another model, no memory.
+    /// Tensors that are missing, unknown or of another shape, NaN, a tokenizer of another model, too little memory.
     pub fn load_as(device: &Device, folder: &TextFolder, pool: Option<TextPool>, precision: Precision) -> Result<Self> {
         let mut config = folder.config().clone();
         config.pooling = pool.unwrap_or(config.pooling);
@@ -38,9 +39,9 @@ impl TextModel {
             .map_err(Error::model(folder.file(names::TOKENIZER).display()))?;
         let (root, dense) = folder.weights();
         let source = root.source()?;
-        let own = &folder.config().config;
-        let bare =
-            bare_text(&source, own.kind().into(), &own.tensors()).map_err(Error::model(root.path().display()))?;
+        let backbone = &folder.config().config;
+        let bare = bare_text(&source, backbone.kind().into(), &backbone.tensors())
+            .map_err(Error::model(root.path().display()))?;
         let heads = dense.iter().map(Checkpoint::source).collect::<Result<Vec<_>>>()?;
         let weights = SentenceWeights::new(&bare, heads.iter().map(|h| h as &dyn WeightSource).collect());
         check(&weights, &config.tensors(), &[]).map_err(Error::model(&origin))?;
@@ -49,26 +50,26 @@ impl TextModel {
         Ok(Self { origin, config, device: device.clone(), encoder, tokenizer })
     }
 
-    /// The folder as given.
+    /// The path of the folder, as given.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The device that computes.
+    /// The device of the model.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Unit rows of texts, in their order, behind the folder's default prompt, and which texts were cut to the longest
-    /// that the encoder takes.
+    /// Rows of unit length for texts, in their order, each text with the folder's default prompt as prefix; and the
+    /// texts that were cut to the encoder's longest input.
     ///
     /// # Errors
-    /// A text without tokens, or with one outside the vocabulary, and what the device reports.
+    /// A text without tokens, a token outside the vocabulary, and errors of the device.
     pub fn embed_texts(&self, texts: &[String]) -> Result<(Embeddings, Option<CutTexts>)> {
         self.embed_texts_with(texts, &mut |_| ())
     }
 
-    /// [`Self::embed_texts`]; `progress` is told how many texts are done.
+    /// [`Self::embed_texts`]; `progress` receives the number of texts that are done.
     ///
     /// # Errors
     /// As [`Self::embed_texts`].

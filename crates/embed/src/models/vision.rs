@@ -1,4 +1,4 @@
-//! A V-JEPA 2 on a device: pictures and clips to tokens, pooled vectors, or the classes of a classifier checkpoint.
+//! A V-JEPA 2 on a device: gives tokens, pooled vectors, or class scores for pictures and clips.
 
 use std::path::PathBuf;
 
@@ -15,29 +15,29 @@ use crate::folder::VisionFolder;
 use crate::rows::{Match, best, softmax};
 use crate::visuals::{FileOptions, Skipped, VisualEncoder, embed_files};
 
-/// How the tokens of a picture or clip become its row.
+/// How the tokens of a picture or clip are pooled into its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VisionPool {
-    /// Not at all: a row is `[tokens, width]`, by tubelet, row, column of the patch grid, after the encoder's last norm and
-    /// without a norm of ours.
+    /// No pooling: a row is `[tokens, width]`, ordered by tubelet, then row, then column of the patch grid, as the
+    /// encoder's last norm gives them and not scaled to unit length.
     None,
-    /// Their mean.
+    /// The mean of the tokens.
     #[default]
     Mean,
-    /// The last one: the lower right patch of the last frames.
+    /// The last token: the lower right patch of the last tubelet.
     Last,
     /// The attentive pooler of a classifier checkpoint.
     Probe,
 }
 
-/// One class of a classifier checkpoint for a picture or clip.
+/// The score of one class for a picture or clip.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
-    /// Its name in `id2label`.
+    /// The name of the class in `id2label`.
     pub label: String,
     /// Softmax over all classes, 0..1.
     pub score: f64,
-    /// Before the softmax.
+    /// The score before the softmax.
     pub logit: f32,
 }
 
@@ -54,71 +54,72 @@ pub struct VisionModel {
 }
 
 impl VisionModel {
-    /// Loads encoder and, where there is one, probe onto `device`, matrices in `precision`.
+    /// Loads the encoder and, if the checkpoint has one, the attentive probe onto `device`, with matrices in
+    /// `precision`.
     ///
     /// # Errors
-    /// Corrupt weights, NaN, a number that the precision cannot hold, no memory.
+    /// Corrupt weights, NaN, a number that the precision cannot hold, too little memory.
     pub fn load_as(device: &Device, folder: &VisionFolder, precision: Precision) -> Result<Self> {
         let source = folder.checkpoint().source()?;
-        let named = || Error::model(folder.checkpoint().path().display());
-        let (weights, parts) = bare_vjepa2(&source, folder.config()).map_err(named())?;
+        let fault = || Error::model(folder.checkpoint().path().display());
+        let (weights, parts) = bare_vjepa2(&source, folder.config()).map_err(fault())?;
         let c = folder.config();
-        let encoder = Vjepa2Encoder::load_as(device, c, &mut &weights, "encoder", precision).map_err(named())?;
+        let encoder = Vjepa2Encoder::load_as(device, c, &mut &weights, "encoder", precision).map_err(fault())?;
         let probe = |n| AttentiveProbe::load_as(device, c, n, &mut &weights, precision);
         Ok(Self {
             origin: folder.origin().to_owned(),
             config: c.clone(),
             device: device.clone(),
             encoder,
-            probe: parts.labels.map(probe).transpose().map_err(named())?,
+            probe: parts.labels.map(probe).transpose().map_err(fault())?,
             labels: folder.labels().unwrap_or_default().to_vec(),
             preprocess: folder.preprocess().clone(),
         })
     }
 
-    /// The folder as given.
+    /// The path of the folder, as given.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The device that computes.
+    /// The device of the model.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// This model with a way of pooling, as something that takes pictures.
+    /// The model with the given pooling, as an encoder of pictures and clips.
     ///
     /// # Errors
-    /// A probe that it has not.
+    /// [`VisionPool::Probe`] for a model without an attentive probe.
     pub fn pooled(&self, pool: VisionPool) -> Result<PooledVision<'_>> {
-        let out = match pool {
-            VisionPool::None => Out::Tokens,
-            VisionPool::Mean => Out::Mean,
-            VisionPool::Last => Out::Last,
-            VisionPool::Probe => Out::Probe(self.probe()?),
+        let head = match pool {
+            VisionPool::None => Head::Tokens,
+            VisionPool::Mean => Head::Mean,
+            VisionPool::Last => Head::Last,
+            VisionPool::Probe => Head::Probe(self.probe()?),
         };
-        Ok(PooledVision { model: self, out })
+        Ok(PooledVision { model: self, head })
     }
 
     fn probe(&self) -> Result<&AttentiveProbe> {
-        let what =
+        let missing =
             || Error::Invalid(format!("{}: has no attentive probe; use a V-JEPA 2 classifier checkpoint", self.origin));
-        self.probe.as_ref().ok_or_else(what)
+        self.probe.as_ref().ok_or_else(missing)
     }
 
-    /// The `k` best classes of each of `files` that is not left out, best first, by the classifier of the checkpoint; and the
-    /// files left out.
+    /// The `k` best classes of each file, best first, and the files that were left out. Files that are left out have no
+    /// entry among the classes.
     ///
     /// # Errors
-    /// A checkpoint without classifier, a file that cannot be read where such files are not left out, no file that can be
-    /// read, and what the device reports.
+    /// A checkpoint without a classifier, a file that cannot be read unless such files are skipped, no readable file at
+    /// all, and errors of the device.
     pub fn classify(
         &self,
         files: &[PathBuf],
         k: usize,
         options: FileOptions<'_>,
     ) -> Result<(Vec<Vec<ClassScore>>, Vec<Skipped>)> {
-        let scores = PooledVision { model: self, out: Out::Logits(self.probe()?) };
+        let scores = PooledVision { model: self, head: Head::Logits(self.probe()?) };
         let (logits, skipped) = embed_files(&scores, files, options)?;
         let ranked = |i: usize| {
             let logits = logits.row(i);
@@ -134,9 +135,9 @@ impl VisionModel {
     }
 }
 
-/// What is made of the tokens.
+/// The output that is computed from the tokens.
 #[derive(Clone, Copy, Debug)]
-enum Out<'a> {
+enum Head<'a> {
     Tokens,
     Mean,
     Last,
@@ -144,11 +145,11 @@ enum Out<'a> {
     Logits(&'a AttentiveProbe),
 }
 
-/// A V-JEPA 2 with what is made of its tokens.
+/// A V-JEPA 2 with a pooling, which encodes pictures and clips.
 #[derive(Clone, Copy, Debug)]
 pub struct PooledVision<'a> {
     model: &'a VisionModel,
-    out: Out<'a>,
+    head: Head<'a>,
 }
 
 impl PooledVision<'_> {
@@ -158,15 +159,15 @@ impl PooledVision<'_> {
         let frames = Tensor::from_f32(&model.device, &[count, frames, model.config.in_chans, size, size], pixels)?;
         let tokens = model.encoder.forward(&f, &frames)?;
         let width = model.config.hidden_size;
-        Ok(match self.out {
-            Out::Tokens => tokens,
-            Out::Mean => autograd::masked_mean(&tokens, None)?,
-            Out::Last => {
+        Ok(match self.head {
+            Head::Tokens => tokens,
+            Head::Mean => autograd::masked_mean(&tokens, None)?,
+            Head::Last => {
                 let last = tokens.shape()[1].saturating_sub(1);
                 autograd::slice(&tokens, 1, last, 1)?.reshape(&[count, width])?
             }
-            Out::Probe(probe) => probe.pool(&f, &tokens)?,
-            Out::Logits(probe) => probe.forward(&f, &tokens)?,
+            Head::Probe(probe) => probe.pool(&f, &tokens)?,
+            Head::Logits(probe) => probe.forward(&f, &tokens)?,
         })
     }
 }
@@ -187,15 +188,15 @@ impl VisualEncoder for PooledVision<'_> {
     }
 
     fn shape(&self, frames: usize) -> Vec<usize> {
-        match self.out {
-            Out::Tokens => vec![self.tokens(frames), self.model.config.hidden_size],
-            Out::Logits(probe) => vec![probe.labels()],
+        match self.head {
+            Head::Tokens => vec![self.tokens(frames), self.model.config.hidden_size],
+            Head::Logits(probe) => vec![probe.labels()],
             _ => vec![self.model.config.hidden_size],
         }
     }
 
     fn unit(&self) -> bool {
-        !matches!(self.out, Out::Tokens | Out::Logits(_))
+        !matches!(self.head, Head::Tokens | Head::Logits(_))
     }
 
     fn encode(&self, pixels: &[f32], count: usize, frames: usize) -> Result<Vec<f32>> {

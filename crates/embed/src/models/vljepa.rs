@@ -1,4 +1,4 @@
-//! A VL-JEPA on a device, from pictures, clips and texts to unit vectors.
+//! A VL-JEPA on a device: embeds pictures, clips and texts as vectors of unit length.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::rows::Embeddings;
 use crate::texts::TEXT_BATCH;
 use crate::visuals::{FileOptions, Visual, VisualEncoder, batch_of, embed_files, embed_visuals};
 
-/// A VL-JEPA with its tokenizers and preprocessing.
+/// A loaded VL-JEPA with its tokenizers and preprocessing.
 #[derive(Debug)]
 pub struct Model {
     origin: String,
@@ -33,15 +33,15 @@ impl Model {
     /// Loads the weights of `folder` onto `device`.
     ///
     /// # Errors
-    /// Corrupt weights, weights that do not fit the configuration, NaN, corrupt tokenizers, no memory.
+    /// Corrupt weights, weights that do not fit the configuration, NaN, corrupt tokenizers, too little memory.
     pub fn load(device: &Device, folder: &ModelFolder) -> Result<Self> {
         Self::load_as(device, folder, Precision::F32)
     }
 
-    /// [`Self::load`] with matrices and tables in `precision` on the device.
+    /// [`Self::load`] with matrices and tables stored in `precision` on the device.
     ///
     /// # Errors
-    /// As [`Self::load`]; also for a number that the precision cannot hold.
+    /// As [`Self::load`]; also a number that the precision cannot hold.
     pub fn load_as(device: &Device, folder: &ModelFolder, precision: Precision) -> Result<Self> {
         let config = folder.config();
         let target = TextTokenizer::for_targets(folder.target_tokenizer(), &config.y_encoder)
@@ -63,7 +63,7 @@ impl Model {
         Ok(Self { origin, vljepa, device: device.clone(), target, query, preprocess, scale })
     }
 
-    /// The folder as given, or what the carried model is called.
+    /// The path of the folder, as given, or the name of the built-in model.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -73,7 +73,7 @@ impl Model {
         &self.vljepa.config
     }
 
-    /// The device that computes.
+    /// The device of the model.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -83,26 +83,27 @@ impl Model {
         &self.preprocess
     }
 
-    /// Numbers in an embedding.
+    /// Length of an embedding.
     pub fn dim(&self) -> usize {
         self.config().embedding_dim
     }
 
-    /// 1/τ, by which cosines are multiplied before a softmax.
+    /// 1/τ, the factor of cosines before a softmax.
     pub fn scale(&self) -> f32 {
         self.scale
     }
 
-    /// The model with its tokenizer of target texts, in batches that suit it.
+    /// An embedder of texts and pictures for this model, with a batch size that suits its input size.
     pub fn embedder(&self) -> Embedder<'_> {
         let batch = batch_of(vision_tokens(&self.vljepa, self.config().image_size(), 1));
         Embedder { device: &self.device, model: &self.vljepa, tokenizer: &self.target, batch }
     }
 
-    /// This model with one query, or none, as something that takes pictures. Without one the configuration's default holds.
+    /// The model with a query, as an encoder of pictures and clips. Without `query` it uses the configuration's default
+    /// query, which may be empty.
     ///
     /// # Errors
-    /// A query for a model that takes none.
+    /// A query for a model that was trained without queries.
     pub fn with_query(&self, query: Option<&str>) -> Result<WithQuery<'_>> {
         let text = query.unwrap_or(&self.config().predictor.default_query);
         if text.is_empty() {
@@ -116,11 +117,12 @@ impl Model {
         Ok(WithQuery { model: self, query: ids.pop(), cut })
     }
 
-    /// Predicted embeddings of picture and video files, in their order; of a video, as many frames as the model takes, evenly
-    /// from the first to the last. `query` is what is asked about them.
+    /// Predicted embeddings of picture and video files, in their order. Of a video the model sees a fixed number of
+    /// frames, spread evenly from the first to the last. `query` is a question about the pictures.
     ///
     /// # Errors
-    /// A file that is neither, a query for a model that takes none, and what the device reports.
+    /// A file that is neither a picture nor a video, a query for a model that was trained without queries, and errors
+    /// of the device.
     pub fn embed_files(&self, files: &[PathBuf], query: Option<&str>) -> Result<Embeddings> {
         Ok(embed_files(&self.with_query(query)?, files, FileOptions::default())?.0)
     }
@@ -128,12 +130,12 @@ impl Model {
     /// Predicted embeddings of pictures and clips in memory, in their order; otherwise as [`Self::embed_files`].
     ///
     /// # Errors
-    /// A query for a model that takes none, and what the device reports.
+    /// A clip without frames, a query for a model that was trained without queries, and errors of the device.
     pub fn embed_visuals(&self, visuals: &[Visual<'_>], query: Option<&str>) -> Result<Embeddings> {
         embed_visuals(&self.with_query(query)?, visuals, &mut |_| ())
     }
 
-    /// [`Self::embed_visuals`] of pictures; `progress` is told how many are done.
+    /// [`Self::embed_visuals`] of pictures; `progress` receives the number of pictures that are done.
     ///
     /// # Errors
     /// As [`Self::embed_visuals`].
@@ -147,15 +149,15 @@ impl Model {
         embed_visuals(&self.with_query(query)?, &visuals, progress)
     }
 
-    /// Target embeddings of texts, in their order, and which texts were cut to the model's longest.
+    /// Target embeddings of texts, in their order, and the texts that were cut to the model's longest input.
     ///
     /// # Errors
-    /// What the device reports.
+    /// A text without tokens, and errors of the device.
     pub fn embed_texts(&self, texts: &[String]) -> Result<(Embeddings, Option<CutTexts>)> {
         self.embed_texts_with(texts, &mut |_| ())
     }
 
-    /// [`Self::embed_texts`]; `progress` is told how many texts are done.
+    /// [`Self::embed_texts`]; `progress` receives the number of texts that are done.
     ///
     /// # Errors
     /// As [`Self::embed_texts`].
@@ -169,7 +171,7 @@ impl Model {
     }
 }
 
-/// A model with what is asked about the pictures.
+/// A model with a query, which encodes pictures and clips.
 #[derive(Debug)]
 pub struct WithQuery<'a> {
     model: &'a Model,
@@ -178,12 +180,12 @@ pub struct WithQuery<'a> {
 }
 
 impl WithQuery<'_> {
-    /// The model's folder as given, or what the carried model is called.
+    /// The path of the model's folder, as given, or the name of the built-in model.
     pub fn origin(&self) -> &str {
         self.model.origin()
     }
 
-    /// The query, where it was cut to the longest that the model takes.
+    /// The query, if it was cut to the model's longest.
     pub fn cut(&self) -> Option<&CutTexts> {
         self.cut.as_ref()
     }

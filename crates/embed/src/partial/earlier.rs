@@ -1,4 +1,4 @@
-//! What an earlier run has left, and what of it counts in this one.
+//! Reads the unfinished file of an earlier run and decides which of its batches this run can reuse.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,40 +16,40 @@ use crate::hash::hash_of;
 use crate::visuals::{Broken, Files, Opened, Spans, VisualEncoder, check_readable};
 
 pub(super) const VERSION: u64 = 2;
-/// A batch has at most 64 files, whose names are short.
+/// Longest line of a journal in bytes: one batch of at most 64 file names fits easily.
 const MAX_LINE: u64 = 4 << 20;
 
-/// What of an earlier, unfinished run counts in this one, in files.
+/// How much of an earlier, unfinished run is reused, counted in files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resumed {
-    /// Taken over.
+    /// Files whose rows are reused.
     pub taken: usize,
-    /// Done anew, because they have changed since.
+    /// Files embedded again because they have changed.
     pub changed: usize,
-    /// Done anew, because they go through the model with other files than then.
+    /// Files embedded again because they now share a batch with other files.
     pub regrouped: usize,
-    /// Done anew, because what was kept of them does not match its checksum.
+    /// Files embedded again because their stored rows do not match the checksum.
     pub damaged: usize,
-    /// Done then, and no longer there.
+    /// Files that the earlier run embedded and that are not among the files of this run.
     pub gone: usize,
-    /// Lines of the list of what was done that cannot be read; their files count as not done.
+    /// Lines of the journal that cannot be read; their files count as not done.
     pub unreadable: usize,
 }
 
 impl Resumed {
-    /// Files that were done and are done anew.
+    /// Files that the earlier run embedded and that are embedded again.
     pub fn anew(&self) -> usize {
         self.changed + self.regrouped + self.damaged
     }
 
-    /// Whether anything that was done does not count.
+    /// Whether any work of the earlier run is not reused.
     pub fn lost(&self) -> bool {
         self.anew() + self.gone + self.unreadable > 0
     }
 }
 
 impl fmt::Display for Resumed {
-    /// One line.
+    /// A summary in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "files taken over from an earlier run: {}", self.taken)?;
         let why = [
@@ -65,42 +65,46 @@ impl fmt::Display for Resumed {
             write!(f, "; gone since: {}", self.gone)?;
         }
         if self.unreadable > 0 {
-            write!(f, "; batches whose line cannot be read, so that they are done anew: {}", self.unreadable)?;
+            write!(f, "; batches whose line cannot be read, done anew: {}", self.unreadable)?;
         }
         Ok(())
     }
 }
 
+/// The first line of a journal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {
+    /// Version of the format.
     pub(super) vljepa_rows: u64,
+    /// Everything that the rows depend on.
     pub(super) of: Value,
 }
 
-/// Name, size and time of a file; no size and time where they could not be asked for.
+/// Name, size and time of a file; `None` for size and time that the system did not tell.
 pub(super) type DoneFile = (String, Option<Stamp>);
 
-/// One batch.
+/// A line of a journal: one batch.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Line {
-    pub(super) batch: Stored,
-    /// SHA-256 of the batch as it stands here and of its rows.
+pub(super) struct JournalLine {
+    pub(super) batch: BatchRecord,
+    /// SHA-256 of the JSON of `batch` and of the rows.
     pub(super) sum: String,
 }
 
+/// A batch as the journal stores it.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Stored {
-    /// Byte of the other file at which its rows begin.
+pub(super) struct BatchRecord {
+    /// Byte offset of the rows in the file of rows.
     pub(super) at: u64,
     /// Shape of a row.
     pub(super) shape: Vec<usize>,
     pub(super) files: Vec<DoneFile>,
-    /// Number among `files` of each that was left out, and why.
+    /// The files that were left out: index in `files`, and reason.
     pub(super) skipped: Vec<(usize, String)>,
 }
 
-impl Stored {
-    /// Bytes of all its rows; nothing for numbers that cannot be.
+impl BatchRecord {
+    /// Size of all rows in bytes; `None` for counts that are impossible.
     fn bytes(&self) -> Option<u64> {
         let rows = self.files.len().checked_sub(self.skipped.len())? as u64;
         if rows == 0 {
@@ -114,25 +118,25 @@ impl Stored {
     }
 }
 
-/// A file's name as one text for each name: those that are not UTF-8 are escaped.
-pub(super) fn key(path: &Path) -> String {
+/// A file's name as a text, different for every name: names that are not UTF-8 are escaped.
+pub(super) fn file_key(path: &Path) -> String {
     match path.to_str() {
         Some(text) if !text.contains('\\') => text.to_owned(),
         _ => path.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
     }
 }
 
-/// A batch that is done.
-pub(super) struct Piece {
-    /// Where its rows are in the file with rows.
+/// A batch of this run that is done.
+pub(super) struct DoneBatch {
+    /// Byte offset of the rows in the file of rows.
     pub(super) at: u64,
-    /// Of each of its files; `None` where they could not be asked for.
+    /// Stamp of each file; `None` where the system did not tell it.
     pub(super) stamps: Vec<Option<Stamp>>,
-    /// Numbers among all files of those left out, and why.
+    /// The files that were left out: index among all files, and reason.
     pub(super) skipped: Vec<(usize, String)>,
 }
 
-impl Piece {
+impl DoneBatch {
     pub(super) fn files(&self) -> usize {
         self.stamps.len()
     }
@@ -142,12 +146,12 @@ impl Piece {
     }
 }
 
-/// What is done of this run.
+/// The work of this run that is done.
 #[derive(Default)]
 pub(super) struct Done {
-    /// Batches by the number of their first file.
-    pub(super) pieces: BTreeMap<usize, Piece>,
-    /// Of one row, once there is one.
+    /// Batches by the index of their first file.
+    pub(super) batches: BTreeMap<usize, DoneBatch>,
+    /// Shape of one row; empty as long as there are no rows.
     pub(super) shape: Vec<usize>,
     pub(super) resumed: Resumed,
 }
@@ -158,20 +162,21 @@ impl Done {
     }
 }
 
-/// What an earlier run has left.
+/// The content of an unfinished file when this run starts.
 #[derive(Default)]
 pub(super) struct Earlier {
-    /// Batches, and whether they match their checksums.
-    pub(super) batches: Vec<(Stored, bool)>,
+    /// The batches of the journal, and whether each matches its checksum.
+    pub(super) batches: Vec<(BatchRecord, bool)>,
+    /// Number of lines that cannot be read.
     pub(super) unreadable: usize,
-    /// Bytes of whole lines.
-    pub(super) whole: u64,
-    /// Bytes of rows up to the last batch that matches.
-    pub(super) end: u64,
+    /// Length of the complete lines in bytes.
+    pub(super) journal_end: u64,
+    /// End in bytes of the rows that match their checksums.
+    pub(super) rows_end: u64,
 }
 
 impl Earlier {
-    /// Reads it and changes nothing. `head` is the first line as this run writes it.
+    /// Reads the two files without changing them. `head` is the first line that this run would write.
     pub(super) fn read(data: &Path, journal: (&File, &Path), head: &[u8], identity: &Value) -> Result<Self> {
         let (journal, path) = journal;
         let mut reader = BufReader::new(journal);
@@ -182,16 +187,14 @@ impl Earlier {
         };
         let first = line()?;
         if first != head {
-            // A run that was killed at its first line.
+            // The earlier run was killed while it wrote its first line.
             if head.starts_with(&first) {
                 return Ok(Self::default());
             }
             return Err(match serde_json::from_slice::<Head>(&first) {
-                Ok(then) if then.vljepa_rows == VERSION => begun(path, data, other(&then.of, identity)),
+                Ok(earlier) if earlier.vljepa_rows == VERSION => begun(path, data, other_run(&earlier.of, identity)),
                 Ok(_) => begun(path, data, OtherRun::Version),
-                Err(_) => {
-                    Error::content(path, "is no list of the files that a run of this program has done; move it away")
-                }
+                Err(_) => Error::content(path, "is no list of finished files of this program; move it away"),
             });
         }
         let mut rows = match File::open(data) {
@@ -199,92 +202,104 @@ impl Earlier {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(Error::io(data, "reading")(e)),
         };
-        let mut found = Self { whole: first.len() as u64, ..Self::default() };
+        let mut earlier = Self { journal_end: first.len() as u64, ..Self::default() };
         loop {
             let next = line()?;
             if next.is_empty() {
                 break;
             }
-            match next.strip_suffix(b"\n").map(serde_json::from_slice::<Line>) {
+            match next.strip_suffix(b"\n").map(serde_json::from_slice::<JournalLine>) {
                 Some(Ok(line)) => {
-                    let good = match &mut rows {
-                        Some(rows) => matches(&line, rows).map_err(Error::io(data, "reading"))?,
+                    let intact = match &mut rows {
+                        Some(rows) => is_intact(&line, rows).map_err(Error::io(data, "reading"))?,
                         None => false,
                     };
-                    if good {
-                        found.end = found.end.max(line.batch.at + line.batch.bytes().unwrap_or_default());
+                    if intact {
+                        earlier.rows_end = earlier.rows_end.max(line.batch.at + line.batch.bytes().unwrap_or_default());
                     }
-                    found.batches.push((line.batch, good));
+                    earlier.batches.push((line.batch, intact));
                 }
-                Some(Err(_)) => found.unreadable += 1,
-                // The last line of a run that was killed may be part of one; a longer one than any of ours is none.
-                None if next.len() as u64 == MAX_LINE => found.unreadable += 1,
+                Some(Err(_)) => earlier.unreadable += 1,
+                // A last line without an end comes from a run that was killed. A line of the maximum length is damaged.
+                None if next.len() as u64 == MAX_LINE => earlier.unreadable += 1,
                 None => break,
             }
-            found.whole += next.len() as u64;
+            earlier.journal_end += next.len() as u64;
         }
-        Ok(found)
+        Ok(earlier)
     }
 
-    /// What of it counts for `files`.
+    /// The batches that can be reused for `files`. A batch is reused when a span of `files` has the same files with the
+    /// same stamps.
     pub(super) fn plan(&self, encoder: &dyn VisualEncoder, files: &[PathBuf], broken: Broken) -> Result<Done> {
         let mut done =
             Done { resumed: Resumed { unreadable: self.unreadable, ..Resumed::default() }, ..Done::default() };
         if self.batches.is_empty() {
             return Ok(done);
         }
-        let mut by_first: HashMap<&str, Vec<&Stored>> = HashMap::new();
-        // The last line of a file counts: whether it matches its checksum, what the file was like, whether it is there.
-        let mut known: HashMap<&str, (bool, Option<Stamp>, bool)> = HashMap::new();
-        for (batch, good) in &self.batches {
-            if let Some((first, _)) = batch.files.first().filter(|_| *good) {
+        let mut by_first: HashMap<&str, Vec<&BatchRecord>> = HashMap::new();
+        // A file that was embedded more than once has several lines, of which the last one counts.
+        let mut earlier_files: HashMap<&str, EarlierFile> = HashMap::new();
+        for (batch, intact) in &self.batches {
+            if let Some((first, _)) = batch.files.first().filter(|_| *intact) {
                 by_first.entry(first).or_default().push(batch);
             }
             for (name, stamp) in &batch.files {
-                known.insert(name, (*good, *stamp, false));
+                earlier_files.insert(name, EarlierFile { intact: *intact, stamp: *stamp, present: false });
             }
         }
         let mut at = 0;
         for span in Spans::new(encoder, &Files(files), 0..files.len()) {
-            let names = files.iter().take(span.end).skip(at).map(|path| key(path));
+            let names = files.iter().take(span.end).skip(at).map(|path| file_key(path));
             let now: Vec<DoneFile> = names.zip(span.opened.iter().map(Opened::stamp)).collect();
             let first = now.first().and_then(|(name, _)| by_first.get(name.as_str()));
-            let same = |batch: &&&Stored| batch.files == now && done.fits(batch);
-            let mut taken = first.and_then(|batches| batches.iter().rev().find(same));
-            // A file may have failed for what is not in it: a missing program, a right, a disk.
-            for (i, _) in taken.map_or(&[][..], |batch| &batch.skipped) {
+            let same = |batch: &&&BatchRecord| batch.files == now && done.fits(batch);
+            let mut reused = first.and_then(|batches| batches.iter().rev().find(same));
+            // A file may have failed for an external cause: a missing program, a permission, a disk.
+            for (i, _) in reused.map_or(&[][..], |batch| &batch.skipped) {
                 match check_readable(encoder, &files[at + i]) {
-                    Ok(()) => taken = None,
-                    // Without leave to skip it is the error; the rows stay for a run that may.
+                    Ok(()) => reused = None,
+                    // Unless broken files are skipped, this is the error; the rows stay for a later run that skips
+                    // them.
                     Err(e) if broken != Broken::Skip => return Err(e.hint(Hint::SkipBroken)),
                     Err(_) => {}
                 }
             }
             for (name, stamp) in &now {
-                let Some((good, then, here)) = known.get_mut(name.as_str()) else { continue };
-                *here = true;
-                let count = match taken {
+                let Some(earlier) = earlier_files.get_mut(name.as_str()) else { continue };
+                earlier.present = true;
+                let count = match reused {
                     Some(_) => &mut done.resumed.taken,
-                    None if then != stamp => &mut done.resumed.changed,
-                    None if *good => &mut done.resumed.regrouped,
+                    None if earlier.stamp != *stamp => &mut done.resumed.changed,
+                    None if earlier.intact => &mut done.resumed.regrouped,
                     None => &mut done.resumed.damaged,
                 };
                 *count += 1;
             }
-            if let Some(batch) = taken {
-                done.take(at, batch);
+            if let Some(batch) = reused {
+                done.reuse(at, batch);
             }
             at = span.end;
         }
-        done.resumed.gone = known.values().filter(|(.., here)| !here).count();
+        done.resumed.gone = earlier_files.values().filter(|file| !file.present).count();
         Ok(done)
     }
 }
 
-/// Whether a batch is as it was stored.
-fn matches(line: &Line, rows: &mut File) -> std::io::Result<bool> {
-    let (batch, have) = (&line.batch, rows.metadata()?.len());
-    let inside = |bytes: &u64| batch.at.checked_add(*bytes).is_some_and(|end| end <= have);
+/// A file that the earlier run embedded.
+struct EarlierFile {
+    /// Whether its stored rows match their checksum.
+    intact: bool,
+    /// Its stamp before the earlier run read it.
+    stamp: Option<Stamp>,
+    /// Whether it is among the files of this run.
+    present: bool,
+}
+
+/// Whether the rows of a batch match its checksum.
+fn is_intact(line: &JournalLine, rows: &mut File) -> std::io::Result<bool> {
+    let (batch, length) = (&line.batch, rows.metadata()?.len());
+    let inside = |bytes: &u64| batch.at.checked_add(*bytes).is_some_and(|end| end <= length);
     let Some(bytes) = batch.bytes().filter(inside) else { return Ok(false) };
     let mut stored = vec![0; bytes as usize];
     rows.seek(SeekFrom::Start(batch.at))?;
@@ -293,27 +308,27 @@ fn matches(line: &Line, rows: &mut File) -> std::io::Result<bool> {
 }
 
 impl Done {
-    /// Whether the rows of a batch are as long as those that there are.
-    fn fits(&self, batch: &Stored) -> bool {
+    /// Whether the rows of a batch have the shape of the rows so far.
+    fn fits(&self, batch: &BatchRecord) -> bool {
         self.shape.is_empty() || batch.skipped.len() == batch.files.len() || self.shape == batch.shape
     }
 
-    /// Takes a batch over whose first file is number `at` now.
-    fn take(&mut self, at: usize, batch: &Stored) {
+    /// Reuses a batch whose first file now has the index `at`.
+    fn reuse(&mut self, at: usize, batch: &BatchRecord) {
         let skipped = batch.skipped.iter().map(|(i, why)| (at + i, why.clone())).collect();
         let stamps = batch.files.iter().map(|(_, stamp)| *stamp).collect();
-        let piece = Piece { at: batch.at, stamps, skipped };
-        if piece.rows() > 0 {
+        let done = DoneBatch { at: batch.at, stamps, skipped };
+        if done.rows() > 0 {
             self.shape.clone_from(&batch.shape);
         }
-        self.pieces.insert(at, piece);
+        self.batches.insert(at, done);
     }
 }
 
-/// What run another identity is of.
-fn other(then: &Value, now: &Value) -> OtherRun {
-    let differs = |key: &&str| then.get(key) != now.get(key);
-    if let Some(verb) = then.get("verb").and_then(Value::as_str).filter(|_| differs(&"verb")) {
+/// The run that an identity stands for, as seen by a run with the identity `now`.
+fn other_run(earlier: &Value, now: &Value) -> OtherRun {
+    let differs = |key: &&str| earlier.get(key) != now.get(key);
+    if let Some(verb) = earlier.get("verb").and_then(Value::as_str).filter(|_| differs(&"verb")) {
         return OtherRun::Task(verb.to_owned());
     }
     let keys = now.as_object().into_iter().flat_map(|o| o.keys().map(String::as_str)).filter(differs);

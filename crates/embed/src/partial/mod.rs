@@ -1,10 +1,14 @@
-//! What is done of a file of rows that is being made, beside its place, so that a run that was stopped goes on.
+//! Unfinished files of rows, from which a run that was stopped can be resumed.
 //!
-//! While `F` is being made there are `F.partial`, the rows (f32, little endian) of one batch behind those of the other, and
-//! `F.partial.jsonl`: a line with what the rows depend on, then a line for each batch with the place of its rows, its files,
-//! their sizes and times, and a checksum of all that and of the rows. Rows reach the disk before the line that tells of them.
-//! A batch is taken over, wherever it is, when its files are as they were and go through the model together again: how many
-//! do decides the bits of each. All else is done anew and put behind what is there; nothing of it is removed before the end.
+//! While the file `F` is being made, two files lie in its folder:
+//!
+//! * `F.partial` holds the rows (f32, little endian), batch after batch in the order in which they were computed.
+//! * `F.partial.jsonl`, the journal, begins with a line of all that the rows depend on. Then it has one line per batch:
+//!   the offset of its rows, its files with their sizes and times, and a checksum of this line and of the rows.
+//!
+//! Rows are on the disk before their line is written. A later run reuses a batch if its files are unchanged and form
+//! one batch again, because the size of a batch affects the bits of its rows. All other files are embedded again, and
+//! their rows are appended; nothing is removed before the output file is complete.
 
 mod earlier;
 mod places;
@@ -20,35 +24,35 @@ use serde_json::Value;
 pub use earlier::Resumed;
 pub use places::{check_unbegun, is_begun};
 
-use earlier::{Done, Earlier, Head, Line, Piece, Stored, VERSION, key};
-use places::places;
+use earlier::{BatchRecord, Done, DoneBatch, Earlier, Head, JournalLine, VERSION, file_key};
+use places::partial_paths;
 
 use crate::error::{Error, Result};
 use crate::files::{Locked, Stamp, same_file};
 use crate::hash::hash_of;
 use crate::visuals::{Batch, Broken, Files, Skipped, VisualEncoder, encode, nothing_left, same_shape};
 
-/// What work that goes on where it was stopped tells meanwhile.
+/// Progress of a run that writes a file of rows.
 #[derive(Clone, Copy, Debug)]
 pub enum RowEvent {
-    /// What of an earlier run counts; the first, where there was one.
+    /// What is reused of an earlier run. The first event, if there was an earlier run.
     Resumed(Resumed),
-    /// So many files are done.
+    /// The number of files that are done.
     Done(usize),
 }
 
-/// Rows to be made, and what they depend on.
+/// A file of rows to be made, and all that the rows depend on.
 #[derive(Clone, Copy)]
 pub struct Task<'a> {
-    /// What makes them; kept in the unfinished file, and what messages call the run.
+    /// The name of the task; it is stored in the journal and appears in messages.
     pub verb: &'static str,
-    /// Where the files were found.
+    /// The inputs that the caller named: files, or folders that were searched.
     pub inputs: &'a [PathBuf],
-    /// What is embedded.
+    /// The files to embed.
     pub files: &'a [PathBuf],
-    /// The file to be.
+    /// The output file.
     pub out: &'a Path,
-    /// An object: all else.
+    /// A JSON object with everything else that the rows depend on.
     pub depends: &'a Value,
     /// What happens to files that cannot be read.
     pub broken: Broken,
@@ -60,8 +64,7 @@ impl Task<'_> {
             Value::Object(depends) => depends.clone(),
             other => [("depends".to_owned(), other.clone())].into_iter().collect(),
         };
-        // A list of any length takes the room of one hash.
-        // `dir/` is `dir`.
+        // `components` makes `dir/` equal to `dir`; the hash keeps the line short for any number of inputs.
         let inputs: Vec<PathBuf> = self.inputs.iter().map(|path| path.components().collect()).collect();
         let input = hash_of(inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
         let program = env!("CARGO_PKG_VERSION");
@@ -71,25 +74,26 @@ impl Task<'_> {
     }
 }
 
-/// An unfinished file.
+/// An unfinished file of rows with its journal.
 pub struct Partial {
     data: File,
     data_path: PathBuf,
-    /// Holds the lock on both.
+    /// This open file holds the lock on both files.
     journal: File,
     journal_path: PathBuf,
-    /// Whether there is a lock; some network file systems know none.
+    /// Whether the lock is held; some network file systems do not support locks.
     locked: bool,
-    /// Bytes of rows that are not to be written over.
-    end: u64,
+    /// Length in bytes of the rows to keep; new rows are written from here.
+    rows_end: u64,
     done: Done,
 }
 
 impl Partial {
-    /// The rows of all files of a task, done by an earlier run or now; one at least.
+    /// Embeds the files of a task that no earlier run has embedded. Afterwards the unfinished file has the rows of all
+    /// files, at least one.
     ///
     /// # Errors
-    /// As [`embed_to_file`](crate::row_file::embed_to_file), but for writing what is made of them.
+    /// As [`embed_to_file`](crate::row_file::embed_to_file), except for writing the output file.
     pub fn complete(encoder: &dyn VisualEncoder, task: &Task<'_>, mut on_event: impl FnMut(RowEvent)) -> Result<Self> {
         let Task { files, broken, .. } = *task;
         let mut partial = Self::open(encoder, task)?;
@@ -99,20 +103,20 @@ impl Partial {
         }
         let mut done = resumed.taken;
         on_event(RowEvent::Done(done));
-        let worked = partial.missing(files.len()).into_iter().try_for_each(|run| {
-            encode(encoder, &Files(files), run, broken, &mut |batch| {
+        let embedded = partial.missing(files.len()).into_iter().try_for_each(|range| {
+            encode(encoder, &Files(files), range, broken, &mut |batch| {
                 done += batch.range.len();
                 partial.add(files, batch)?;
                 on_event(RowEvent::Done(done));
                 Ok(())
             })
         });
-        let worked = worked.and_then(|()| match partial.rows() {
+        let embedded = embedded.and_then(|()| match partial.rows() {
             0 => Err(nothing_left(&partial.left_out(files))),
             _ => Ok(()),
         });
-        if let Err(error) = worked {
-            // Without rows there is nothing to go on with.
+        if let Err(error) = embedded {
+            // Without rows there is nothing to resume.
             if partial.is_empty() {
                 partial.remove();
             }
@@ -121,13 +125,13 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Begins the file, or finds what an earlier run of the same identity has done of it.
+    /// Begins the unfinished file, or resumes it after an earlier run with the same identity.
     ///
     /// # Errors
-    /// As [`embed_to_file`](crate::row_file::embed_to_file); what is there then stays as it is.
+    /// As [`embed_to_file`](crate::row_file::embed_to_file); existing files then stay as they are.
     fn open(encoder: &dyn VisualEncoder, task: &Task<'_>) -> Result<Self> {
         let (Task { out, files, broken, .. }, identity) = (*task, &task.identity());
-        let (data_path, journal_path, _) = places(out)?;
+        let (data_path, journal_path, _) = partial_paths(out)?;
         if data_path.exists() && !journal_path.exists() {
             let reason = "is in the way: the rows of an unfinished run would go there; move it away";
             return Err(Error::content(data_path, reason));
@@ -144,8 +148,8 @@ impl Partial {
                     let reason = "another run is writing this file; wait for it, or stop it";
                     return Err(Error::content(journal_path, reason));
                 }
-                Locked::Nobodys => break (journal, false),
-                // Whoever held it may have removed it; then the lock is on nothing.
+                Locked::Unsupported => break (journal, false),
+                // The run that held the lock may have removed the file; then this lock is on a deleted file.
                 Locked::Ours if same_file(&journal, &journal_path) => break (journal, true),
                 Locked::Ours => {}
             }
@@ -154,30 +158,30 @@ impl Partial {
         let mut head = serde_json::to_vec(&Head { vljepa_rows: VERSION, of: identity.clone() })
             .map_err(|e| Error::content(&journal_path, e.to_string()))?;
         head.push(b'\n');
-        let opened = Earlier::read(&data_path, (&journal, &journal_path), &head, identity)
+        let resumed = Earlier::read(&data_path, (&journal, &journal_path), &head, identity)
             .and_then(|earlier| Ok((earlier.plan(encoder, files, broken)?, earlier, open(&data_path)?)));
-        let (done, earlier, data) = match opened {
-            Ok(opened) => opened,
+        let (done, earlier, data) = match resumed {
+            Ok(resumed) => resumed,
             Err(error) => {
-                // What was made for this run alone goes.
+                // Remove the journal that this call created.
                 if fresh {
                     let _ = std::fs::remove_file(&journal_path);
                 }
                 return Err(error);
             }
         };
-        let mut partial = Self { data, data_path, journal, journal_path, locked, end: earlier.end, done };
-        partial.cut(earlier.whole, &head)?;
+        let mut partial = Self { data, data_path, journal, journal_path, locked, rows_end: earlier.rows_end, done };
+        partial.truncate(earlier.journal_end, &head)?;
         Ok(partial)
     }
 
-    /// Cuts off what is no whole line, and rows that no line tells of.
-    fn cut(&mut self, whole: u64, head: &[u8]) -> Result<()> {
-        self.data.set_len(self.end).map_err(Error::io(&self.data_path, "writing"))?;
-        self.data.seek(SeekFrom::Start(self.end)).map_err(Error::io(&self.data_path, "writing"))?;
-        self.journal.set_len(whole).map_err(Error::io(&self.journal_path, "writing"))?;
-        self.journal.seek(SeekFrom::Start(whole)).map_err(Error::io(&self.journal_path, "writing"))?;
-        if whole == 0 { self.append(head) } else { Ok(()) }
+    /// Cuts the journal after its last complete line, and the rows after the last batch that matches its checksum.
+    fn truncate(&mut self, journal_end: u64, head: &[u8]) -> Result<()> {
+        self.data.set_len(self.rows_end).map_err(Error::io(&self.data_path, "writing"))?;
+        self.data.seek(SeekFrom::Start(self.rows_end)).map_err(Error::io(&self.data_path, "writing"))?;
+        self.journal.set_len(journal_end).map_err(Error::io(&self.journal_path, "writing"))?;
+        self.journal.seek(SeekFrom::Start(journal_end)).map_err(Error::io(&self.journal_path, "writing"))?;
+        if journal_end == 0 { self.append(head) } else { Ok(()) }
     }
 
     fn append(&mut self, line: &[u8]) -> Result<()> {
@@ -185,10 +189,10 @@ impl Partial {
         written.map_err(Error::io(&self.journal_path, "writing"))
     }
 
-    /// Adds a batch that was just done.
+    /// Appends a batch: first its rows, then its line in the journal.
     ///
     /// # Errors
-    /// Rows of another shape, and what writing reports.
+    /// Rows of another shape, and errors of writing.
     fn add(&mut self, files: &[PathBuf], batch: Batch) -> Result<()> {
         let (rows, start) = (&batch.rows, batch.range.start);
         let bytes: Vec<u8> = rows.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -200,102 +204,102 @@ impl Partial {
             let written = self.data.write_all(&bytes).and_then(|()| self.data.sync_data());
             written.map_err(Error::io(&self.data_path, "writing"))?;
         }
-        let stored = Stored {
-            at: self.end,
+        let record = BatchRecord {
+            at: self.rows_end,
             shape: rows.shape().to_vec(),
-            files: batch.range.map(|i| key(&files[i])).zip(batch.stamps.iter().copied()).collect(),
+            files: batch.range.map(|i| file_key(&files[i])).zip(batch.stamps.iter().copied()).collect(),
             skipped: batch.broken.iter().map(|(i, e)| (i - start, e.to_string())).collect(),
         };
-        let line = stored.sum(&bytes).and_then(|sum| serde_json::to_vec(&Line { batch: stored, sum }));
+        let line = record.sum(&bytes).and_then(|sum| serde_json::to_vec(&JournalLine { batch: record, sum }));
         let mut line = line.map_err(|e| Error::content(&self.journal_path, e.to_string()))?;
         line.push(b'\n');
         self.append(&line)?;
         let skipped = batch.broken.iter().map(|(i, e)| (*i, e.to_string())).collect();
-        self.done.pieces.insert(start, Piece { at: self.end, stamps: batch.stamps, skipped });
-        self.end += bytes.len() as u64;
+        self.done.batches.insert(start, DoneBatch { at: self.rows_end, stamps: batch.stamps, skipped });
+        self.rows_end += bytes.len() as u64;
         Ok(())
     }
 
-    /// What of an earlier run counts.
+    /// What is reused of an earlier run.
     pub fn resumed(&self) -> Resumed {
         self.done.resumed
     }
 
-    /// The files of `count` that are not done, in runs.
+    /// The indices below `count` of the files that are not done, as ranges.
     pub fn missing(&self, count: usize) -> Vec<Range<usize>> {
         let mut missing = Vec::new();
         let mut at = 0;
-        for (start, piece) in &self.done.pieces {
+        for (start, batch) in &self.done.batches {
             missing.push(at..*start);
-            at = start + piece.files();
+            at = start + batch.files();
         }
         missing.push(at..count);
-        missing.retain(|run| !run.is_empty());
+        missing.retain(|range| !range.is_empty());
         missing
     }
 
-    /// Rows of this run's files so far.
+    /// Number of rows so far.
     pub fn rows(&self) -> usize {
-        self.done.pieces.values().map(Piece::rows).sum()
+        self.done.batches.values().map(DoneBatch::rows).sum()
     }
 
-    /// Shape of a row.
+    /// Shape of one row.
     pub fn shape(&self) -> &[usize] {
         &self.done.shape
     }
 
-    /// Whether there are no rows to go on with, of this run or an earlier one.
+    /// Whether the unfinished file holds no rows, neither of this run nor of an earlier one.
     pub fn is_empty(&self) -> bool {
-        self.end == 0
+        self.rows_end == 0
     }
 
-    /// Size and time of each file before it was read, in order, those left out among them.
+    /// Size and time of each file before it was read, in the order of the files, including those left out.
     pub fn stamps(&self) -> impl Iterator<Item = Option<Stamp>> {
-        self.done.pieces.values().flat_map(|piece| piece.stamps.iter().copied())
+        self.done.batches.values().flat_map(|batch| batch.stamps.iter().copied())
     }
 
-    /// The files left out, in order, and why.
+    /// The files that were left out, in order, with the reasons.
     pub fn left_out(&self, files: &[PathBuf]) -> Vec<Skipped> {
-        let skipped = self.done.pieces.values().flat_map(|piece| &piece.skipped);
+        let skipped = self.done.batches.values().flat_map(|batch| &batch.skipped);
         skipped.map(|(i, why)| Skipped { path: files[*i].clone(), error: why.clone() }).collect()
     }
 
-    /// The rows of all files, in their order, as bytes.
+    /// The rows in the order of the files, as bytes.
     ///
     /// # Errors
-    /// What reading, and where they are stored in another order copying, reports.
+    /// Errors of reading, and of copying where the rows are stored in another order.
     pub fn ordered(&self, out: &Path) -> Result<Mmap> {
         let row = self.done.row_bytes();
         let mut length = 0;
         let mut in_order = true;
-        for piece in self.done.pieces.values().filter(|piece| piece.rows() > 0) {
-            in_order &= piece.at == length;
-            length += row * piece.rows() as u64;
+        for batch in self.done.batches.values().filter(|batch| batch.rows() > 0) {
+            in_order &= batch.at == length;
+            length += row * batch.rows() as u64;
         }
         let copy;
-        // A mapping must not be cut under our hands.
+        // Without the lock another program may shorten the file while it is mapped, so map a copy.
         let file = if in_order && self.locked {
             &self.data
         } else {
             copy = self.copied(out, row)?;
             &copy
         };
-        // SAFETY: the mapping is read-only; whoever writes the one file takes our lock first, the other has no name.
+        // SAFETY: the mapping is read-only. Other runs take the lock before they write the file; the copy has no name.
         let map = unsafe { memmap2::MmapOptions::new().len(length as usize).map(file) };
         map.map_err(Error::io(&self.data_path, "reading"))
     }
 
-    /// The rows in their order in a file without a name.
+    /// Copies the rows, in the order of the files, into a temporary file without a name.
     fn copied(&self, out: &Path, row: u64) -> Result<File> {
-        let (_, _, dir) = places(out)?;
+        let (_, _, dir) = partial_paths(out)?;
         let mut copy = tempfile::tempfile_in(&dir).map_err(Error::io(&dir, "writing"))?;
-        for piece in self.done.pieces.values() {
+        for batch in self.done.batches.values() {
             let mut data = &self.data;
-            data.seek(SeekFrom::Start(piece.at)).map_err(Error::io(&self.data_path, "reading"))?;
-            let bytes = row * piece.rows() as u64;
+            data.seek(SeekFrom::Start(batch.at)).map_err(Error::io(&self.data_path, "reading"))?;
+            let bytes = row * batch.rows() as u64;
             let copied = std::io::copy(&mut data.take(bytes), &mut copy).map_err(Error::io(&dir, "writing"))?;
             if copied != bytes {
-                return Err(Error::content(&self.data_path, "another program has cut it; run this again"));
+                return Err(Error::content(&self.data_path, "another program has shortened it; run this again"));
             }
         }
         Ok(copy)
@@ -304,8 +308,8 @@ impl Partial {
     /// Removes the two files.
     pub fn remove(self) {
         let Self { data, data_path, journal, journal_path, .. } = self;
-        // Should one stay, the next run cuts it or says that it is in the way. The lock goes last: no other run may have
-        // begun to write what is removed.
+        // If one cannot be removed, the next run truncates it or reports that it is in the way. The lock is released
+        // last, so that no other run has begun to write the files that are removed here.
         let _ = std::fs::remove_file(&data_path);
         let _ = std::fs::remove_file(&journal_path);
         drop((data, journal));

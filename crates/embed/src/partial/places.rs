@@ -1,12 +1,12 @@
-//! Where an unfinished file of rows lies, and whether one is there.
+//! Paths of the unfinished files of a run, and checks whether they exist.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, OtherRun, Result};
 use crate::files::destination;
 
-/// `F.partial` and `F.partial.jsonl` of a file `F`, and its folder.
-pub(super) fn places(out: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
+/// For an output file `F`: the paths of `F.partial` and `F.partial.jsonl`, and the folder of `F`.
+pub(super) fn partial_paths(out: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
     let (real, dir) = destination(out)?;
     let name = real.file_name().unwrap_or_default();
     let beside = |suffix: &str| {
@@ -20,22 +20,22 @@ pub(super) fn places(out: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
 /// Whether an unfinished run has begun `out`.
 ///
 /// # Errors
-/// What a file cannot replace.
+/// When no file can be written at `out`.
 pub fn is_begun(out: &Path) -> Result<bool> {
-    let (_, journal, _) = places(out)?;
+    let (_, journal, _) = partial_paths(out)?;
     Ok(journal.exists())
 }
 
-/// Refuses a file that an unfinished run has begun.
+/// Refuses an output file that an unfinished run has begun.
 ///
 /// # Errors
-/// [`Error::Begun`], and what a file cannot replace.
+/// [`Error::Begun`]; also when no file can be written at `out`.
 pub fn check_unbegun(out: &Path) -> Result<()> {
-    let (data, journal, _) = places(out)?;
+    let (data, journal, _) = partial_paths(out)?;
     if journal.exists() { Err(begun(&journal, &data, OtherRun::Unknown)) } else { Ok(()) }
 }
 
-/// The error of an unfinished file that another run has begun.
+/// The error for an output file that another run has begun.
 pub(super) fn begun(journal: &Path, data: &Path, run: OtherRun) -> Error {
     let data = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Error::Begun { journal: journal.to_path_buf(), data, run }

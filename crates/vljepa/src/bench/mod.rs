@@ -1,4 +1,4 @@
-//! Timing of single operators and of whole models on whatever adapter there is.
+//! Benchmarks of single operators and of whole models on a device.
 
 mod model;
 
@@ -11,13 +11,13 @@ use crate::error::{Error, Result};
 
 pub use model::{ClipRow, MAX_FRAMES, ModelReport, Preset, are_frames, model, vl_jepa_base};
 
-/// Longest side of a product; the operands of a square one then take 1 GiB each.
+/// Largest size of a matrix product; the operands of a square product of this size take 1 GiB each.
 pub const MAX_SIZE: usize = 16_384;
 
-/// One measured operator.
+/// The timing of one operator.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Operator.
+    /// Name of the operator.
     pub op: &'static str,
     /// Rows of the result.
     pub m: usize,
@@ -29,24 +29,25 @@ pub struct Row {
     pub dtype: &'static str,
     /// Median milliseconds of one run.
     pub ms: f64,
-    /// 2·m·n·k over that time, in 10⁹ operations a second.
+    /// 2·m·n·k divided by the time, in 10⁹ operations per second.
     pub gflops: f64,
 }
 
-/// Times square f32 matrix products `a · b`, operands on the device. Each time is the median of several stretches, each of
-/// them long enough that handing over the work does not count. `progress` is told how many sizes are done.
+/// Times square f32 matrix products `a · b` with operands on the device. Each time is the median of several series of
+/// runs; a series is long enough that the cost of submitting work is negligible. `progress` receives the number of
+/// sizes that are done.
 ///
 /// # Errors
-/// A size of zero or above [`MAX_SIZE`], and what the device reports.
+/// A size of zero or above [`MAX_SIZE`], and errors of the device.
 pub fn matmul(device: &Device, sizes: &[usize], seed: u64, progress: &mut dyn FnMut(usize)) -> Result<Vec<Row>> {
     if let Some(bad) = sizes.iter().find(|&&n| n == 0 || n > MAX_SIZE) {
-        return Err(Error::argument("sizes", format!("{bad} is none of 1 to {MAX_SIZE}, which are measured")));
+        return Err(Error::argument("sizes", format!("{bad} is not between 1 and {MAX_SIZE}")));
     }
     let mut rows = Vec::new();
     for &n in sizes {
         let a = Tensor::from_f32(device, &[n, n], &noise(n * n, seed))?;
         let b = Tensor::from_f32(device, &[n, n], &noise(n * n, seed ^ u64::MAX))?;
-        let stretch = |runs: usize| -> Result<f64> {
+        let time_runs = |runs: usize| -> Result<f64> {
             device.synchronize()?;
             let start = Instant::now();
             for _ in 0..runs {
@@ -55,10 +56,10 @@ pub fn matmul(device: &Device, sizes: &[usize], seed: u64, progress: &mut dyn Fn
             device.synchronize()?;
             Ok(start.elapsed().as_secs_f64() / runs as f64)
         };
-        stretch(1)?; // compiles the pipeline
-        let once = stretch(1)?;
+        time_runs(1)?; // compiles the pipeline
+        let once = time_runs(1)?;
         let runs = ((0.05 / once) as usize).clamp(1, 1000);
-        let mut times = (0..5).map(|_| stretch(runs)).collect::<Result<Vec<_>>>()?;
+        let mut times = (0..5).map(|_| time_runs(runs)).collect::<Result<Vec<_>>>()?;
         times.sort_by(f64::total_cmp);
         let seconds = times[times.len() / 2];
         let flops = 2.0 * (n as f64).powi(3);
@@ -68,7 +69,7 @@ pub fn matmul(device: &Device, sizes: &[usize], seed: u64, progress: &mut dyn Fn
     Ok(rows)
 }
 
-/// Numbers in -1..1 by xorshift.
+/// Pseudo-random numbers in -1..1 (xorshift).
 fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {

@@ -1,4 +1,4 @@
-//! Published models at full size with random weights: loading, seconds per clip, memory.
+//! Benchmarks of published models at full size with random weights: time to load, seconds per clip, memory.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -11,21 +11,21 @@ use vljepa_tensor::{Device, Tensor};
 
 use crate::error::{Error, Result};
 
-/// Tokens of the query that a whole VL-JEPA is asked; its ids do not matter.
+/// Number of tokens in the query of a VL-JEPA; their ids do not affect the time.
 const QUERY_TOKENS: usize = 32;
 
-/// A pass that takes longer is not repeated.
+/// A forward pass that takes longer, in seconds, is not repeated.
 const SLOW_SECONDS: f64 = 60.0;
 
-/// Longest clip that is measured.
+/// Frames of the longest clip that can be measured.
 pub const MAX_FRAMES: usize = 1024;
 
-/// Whether clips of so many frames are measured: a picture, or whole tubelets of two frames.
+/// Whether clips of this number of frames can be measured: 1, or whole tubelets of two frames up to [`MAX_FRAMES`].
 pub fn are_frames(frames: usize) -> bool {
     frames == 1 || (2..=MAX_FRAMES).contains(&frames) && frames.is_multiple_of(2)
 }
 
-/// A published size.
+/// A published model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
@@ -33,44 +33,45 @@ pub enum Preset {
     VlJepaBase,
     /// The V-JEPA 2 encoder ViT-L at 256².
     VitLarge,
-    /// ViT-H.
+    /// The V-JEPA 2 encoder ViT-H at 256².
     VitHuge,
-    /// ViT-g.
+    /// The V-JEPA 2 encoder ViT-g at 256².
     VitGiant,
 }
 
-/// What one preset took.
+/// The measurements of one preset.
 #[derive(Clone, Debug, Serialize)]
 pub struct ModelReport {
-    /// Numbers in all weights.
+    /// Number of elements of all weights.
     pub parameters: u64,
-    /// `f32` or `f16`.
+    /// Type of the matrices on the device: `f32`, `f16` or `i8`.
     pub precision: &'static str,
-    /// Seconds to make the weights and bring them onto the device.
+    /// Seconds to generate the weights and upload them to the device.
     pub load_seconds: f64,
     /// Bytes of device memory after loading.
     pub weights_bytes: u64,
-    /// One row for each length of clip.
+    /// One row for each clip length.
     pub clips: Vec<ClipRow>,
-    /// Largest resident size of this process in bytes, where the system tells. On a software adapter device memory is
-    /// part of it.
+    /// Peak resident memory of this process in bytes, if the system tells it. On a software adapter it includes device
+    /// memory.
     pub peak_host_bytes: Option<u64>,
 }
 
-/// One length of clip.
+/// The measurements of one clip length.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClipRow {
-    /// Frames.
+    /// Number of frames.
     pub frames: usize,
-    /// Visual tokens.
+    /// Number of vision tokens.
     pub tokens: usize,
-    /// Seconds of one forward pass: the better of two after one that compiles, or the first that takes over a minute.
+    /// Seconds of one forward pass: the faster of two passes after a warm-up pass that compiles pipelines, or the first
+    /// pass that takes over a minute.
     pub seconds: f64,
-    /// Largest device memory so far in bytes: weights and activations, the pool's free buffers included.
+    /// Peak device memory so far in bytes: weights and activations, including free buffers of the pool.
     pub peak_device_bytes: u64,
 }
 
-/// Uniform numbers of the spread of trained weights: cheap to make, and of no use.
+/// A source of random weights: uniform numbers with about the spread of trained weights.
 struct Noise {
     seed: u64,
 }
@@ -101,12 +102,13 @@ impl ParamSource for Noise {
     }
 }
 
+/// The model under test.
 enum Built {
     Whole(Box<VlJepa>),
     Encoder(Box<Vjepa2Encoder>),
 }
 
-/// The configuration of VL-JEPA at the paper's size, with every choice that the paper leaves open at its default.
+/// The configuration of VL-JEPA at the size of the paper; what the paper leaves open has default values.
 pub fn vl_jepa_base() -> VlJepaConfig {
     let predictor = PredictorConfig {
         config: LlamaConfig::llama_3_2_1b(),
@@ -123,10 +125,11 @@ pub fn vl_jepa_base() -> VlJepaConfig {
     VlJepaConfig::new(Vjepa2Config::vit_large(), predictor, YEncoderConfig::new(y))
 }
 
-/// Builds a preset with random weights and times one clip of each length; `note` is given each line of what is done.
+/// Builds a preset with random weights and times one clip of each length in `frames`. `note` receives progress lines.
 ///
 /// # Errors
-/// A number of frames that is odd and above 1 or above 1,024, and what the device reports: memory, limits.
+/// A number of frames for which [`are_frames`] is false, and errors of the device, such as too little memory or a
+/// limit.
 pub fn model(
     device: &Device,
     preset: Preset,
@@ -182,7 +185,7 @@ pub fn model(
             };
             device.synchronize()?;
             let seconds = start.elapsed().as_secs_f64();
-            // What a pass compiles takes seconds at most.
+            // The first pass compiles pipelines. That takes seconds at most, so it does not matter in a slow pass.
             if round > 0 || seconds > SLOW_SECONDS {
                 best = best.min(seconds);
             }
@@ -204,7 +207,7 @@ pub fn model(
     Ok(ModelReport { parameters, precision, load_seconds, weights_bytes, clips, peak_host_bytes })
 }
 
-/// The largest resident size of this process so far, where Linux tells it.
+/// Peak resident memory of this process in bytes, on Linux.
 fn peak_host_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! `ask`: a question about pictures and videos, answered by the best of given answers.
+//! `ask`: answers a question about pictures and videos by ranking given answers.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub struct Args {
     /// Answers to choose among, separated by commas
     #[arg(long, value_name = "A,B,C", group = "choice")]
     pub answers: Option<String>,
-    /// File with one answer a line
+    /// File with one answer per line
     #[arg(long, value_name = "FILE", group = "choice")]
     pub answers_file: Option<PathBuf>,
     /// Answers to show for each picture; absent: all
@@ -56,8 +56,8 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     }
     let Some(answers) = answers else {
         return Err(Failure::message(format!(
-            "{}: an open answer needs a Y-Decoder, which this model does not have; pass --answers a,b,c or --answers-file \
-             FILE to choose among",
+            "{}: an open answer needs a Y-Decoder, which this model does not have; pass the answers to choose among with \
+             --answers a,b,c or --answers-file FILE",
             folder.origin()
         )));
     };

@@ -1,4 +1,4 @@
-//! `bench`: operators and whole models, timed on this adapter.
+//! `bench`: times operators and whole models on this adapter.
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -25,28 +25,28 @@ pub enum BenchVerb {
     },
     /// A published model at full size with random weights: loading, seconds per clip, memory
     Model {
-        /// Which
+        /// The model
         #[arg(long, value_name = "NAME", default_value = "vl-jepa-base")]
         preset: PresetArg,
         /// Frames of the clips, separated by commas
         #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,8,16", value_parser = bench_frames)]
         frames: Vec<usize>,
-        /// Type in which matrices lie on the adapter
+        /// Type of the matrices on the adapter
         #[arg(long, value_name = "TYPE", default_value = "f16")]
         precision: PrecisionArg,
     },
 }
 
-/// `bench model --preset`.
+/// The values of `bench model --preset`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PresetArg {
-    /// ViT-L, half of Llama-3.2-1B, EmbeddingGemma-300M
+    /// VL-JEPA: ViT-L, half of Llama-3.2-1B, EmbeddingGemma-300M
     VlJepaBase,
     /// The V-JEPA 2 encoder ViT-L
     Vjepa2Vitl,
-    /// ViT-H
+    /// The V-JEPA 2 encoder ViT-H
     Vjepa2Vith,
-    /// ViT-g
+    /// The V-JEPA 2 encoder ViT-g
     Vjepa2Vitg,
 }
 

@@ -1,4 +1,4 @@
-//! What `classify` and `ask` share: labels or answers to choose among, and how a ranking is shown.
+//! Labels or answers to choose among, and their ranking as text, for `classify` and `ask`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,14 @@ use super::output;
 /// Labels or answers to choose among.
 pub struct Choices {
     pub texts: Vec<String>,
-    /// What one of them is called.
+    /// `label` or `answer`.
     what: &'static str,
-    /// Where they were read, and the line of each.
+    /// The file that they were read from, and the line of each.
     file: Option<(PathBuf, Vec<usize>)>,
 }
 
 impl Choices {
-    /// Those of the list after `--{what}s`, else those of a file.
+    /// The texts of `list`, which came from `--{what}s`, else the lines of `file`; `None` without both.
     pub fn read(what: &'static str, list: Option<Vec<String>>, file: Option<&Path>) -> vljepa::Result<Option<Self>> {
         Ok(match (list, file) {
             (Some(texts), _) => Some(Self { texts, what, file: None }),
@@ -26,7 +26,7 @@ impl Choices {
         })
     }
 
-    /// Where one of them comes from.
+    /// The source of a text, for messages: file and line, or flag and number.
     pub fn place(&self, index: usize) -> String {
         match &self.file {
             Some((path, lines)) => {
@@ -37,14 +37,15 @@ impl Choices {
     }
 }
 
-/// Lines of file, score, cosine or logit, and name; the file on the first line of its ranking. `cells` gives the three of one.
+/// A line for each ranked item: file (on the first line of its ranking only), score, cosine or logit, name. `cells`
+/// gives score, cosine or logit, and name of an item.
 pub fn ranking<T>(files: &[&PathBuf], ranked: &[Vec<T>], cells: impl Fn(&T) -> (f64, f32, String)) -> String {
     let mut rows = Vec::new();
-    for (file, labels) in files.iter().zip(ranked) {
-        for (i, label) in labels.iter().enumerate() {
-            let name = if i == 0 { file.display().to_string() } else { String::new() };
-            let (score, value, label) = cells(label);
-            rows.push(vec![name, format!("{:5.1} %", 100.0 * score), format!("{value:+.3}"), label]);
+    for (file, items) in files.iter().zip(ranked) {
+        for (i, item) in items.iter().enumerate() {
+            let file = if i == 0 { file.display().to_string() } else { String::new() };
+            let (score, value, name) = cells(item);
+            rows.push(vec![file, format!("{:5.1} %", 100.0 * score), format!("{value:+.3}"), name]);
         }
     }
     output::columns(&rows)

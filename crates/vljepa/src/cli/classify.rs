@@ -1,4 +1,4 @@
-//! `classify`: zero-shot classification, or the classes of a V-JEPA 2 classifier.
+//! `classify`: ranks labels for pictures and videos, or the classes of a V-JEPA 2 classifier.
 
 use std::path::PathBuf;
 
@@ -23,10 +23,10 @@ pub struct Args {
     /// Labels, separated by commas; a V-JEPA 2 classifier has its own and takes none
     #[arg(long, value_name = "A,B,C", group = "what", required_unless_present_any = ["labels_file", "model"])]
     pub labels: Option<String>,
-    /// File with one label a line
+    /// File with one label per line
     #[arg(long, value_name = "FILE", group = "what")]
     pub labels_file: Option<PathBuf>,
-    /// Text that the label is put into, in the place of {}
+    /// Text in which the label replaces {}
     #[arg(long, value_name = "TEXT", default_value = "{}")]
     pub template: String,
     /// Labels to show for each picture
@@ -48,7 +48,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         return match &folder {
             AnyFolder::Vision(folder) if folder.labels().is_some() && args.template != "{}" => {
                 Err(Failure::message(format!(
-                    "{}: a V-JEPA 2 classifier scores its own classes and puts them into no text; leave --template out",
+                    "{}: a V-JEPA 2 classifier scores its own classes and uses no template; leave --template out",
                     folder.origin()
                 )))
             }
@@ -76,11 +76,11 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     bar.finish_and_clear();
     let ranked: Vec<_> = (0..pictures.rows()).map(|i| classifier.rank(&pictures, i, args.top)).collect();
     let cells = |p: &Prediction| (p.score, p.cosine, p.label.clone());
-    let by = [model.origin(), &vljepa::info::adapter_name(model.device())];
-    print_ranked(by, &files, &skipped, &ranked, cells, out)
+    let source = [model.origin(), &vljepa::info::adapter_name(model.device())];
+    print_ranked(source, &files, &skipped, &ranked, cells, out)
 }
 
-/// The classes that a V-JEPA 2 classifier was trained on.
+/// Ranks the classes that a V-JEPA 2 classifier was trained on.
 fn classes(folder: &VisionFolder, files: &[PathBuf], args: &Args, common: &Common, out: &Output) -> Result {
     let device = vljepa::open_device(&common.device)?;
     let model = VisionModel::load_as(&device, folder, args.model.precision.into())?;
@@ -90,12 +90,12 @@ fn classes(folder: &VisionFolder, files: &[PathBuf], args: &Args, common: &Commo
     let (ranked, skipped) = model.classify(files, args.top, options)?;
     bar.finish_and_clear();
     let cells = |c: &ClassScore| (c.score, c.logit, c.label.clone());
-    let by = [model.origin(), &vljepa::info::adapter_name(&device)];
-    print_ranked(by, files, &skipped, &ranked, cells, out)
+    let source = [model.origin(), &vljepa::info::adapter_name(&device)];
+    print_ranked(source, files, &skipped, &ranked, cells, out)
 }
 
-/// Prints the ranked labels of every file that was not left out, by a model on an adapter; `cells` gives score, cosine or logit, and
-/// name of one.
+/// Prints the ranked labels of every file that was not left out. `cells` gives score, cosine or logit, and name of a
+/// label.
 fn print_ranked<T: Serialize>(
     [model, adapter]: [&str; 2],
     files: &[PathBuf],

@@ -1,4 +1,4 @@
-//! What several verbs take, and how they open models and devices.
+//! Arguments that several verbs share, and opening models and devices.
 
 use std::path::PathBuf;
 
@@ -14,33 +14,34 @@ use vljepa_tensor::Device;
 use super::failure::Result;
 use super::output::Output;
 
-/// What every verb takes.
+/// Arguments of every verb.
 #[derive(Debug, Args)]
 pub struct Common {
     /// Print one JSON document on stdout instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Adapter: auto, cpu (software), an index of `vljepa info`, or part of a name
+    /// Adapter: auto, cpu (software), an index as listed by `vljepa info`, or part of a name
     #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
     pub device: String,
-    /// Seed of what is random: the operands of `bench` (a training run has its seed in its file)
+    /// Seed of the random operands of `bench` (a training run has its seed in its file)
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
 
-/// Which model.
+/// Arguments that choose a model.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Model folder: a VL-JEPA, or as they come from the model hub a V-JEPA 2 (embed, classify) or a text encoder (embed-text);
-    /// absent: the compact model of this program
+    /// Model folder: a VL-JEPA, or from the model hub a V-JEPA 2 (embed, classify) or a text encoder (embed-text);
+    /// absent: the built-in compact model
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Type in which the model's matrices lie on the adapter; f16 takes half the memory, i8 a quarter at a cost in accuracy
+    /// Type of the model's matrices on the adapter; f16 takes half the memory of f32, i8 a quarter at a cost in
+    /// accuracy
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub precision: PrecisionArg,
 }
 
-/// `--precision`.
+/// The values of `--precision`.
 #[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionArg {
@@ -59,7 +60,7 @@ impl From<PrecisionArg> for Precision {
     }
 }
 
-/// For `value_parser`.
+/// Parses a whole number of at least 1.
 pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1".into()),
@@ -68,35 +69,35 @@ pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
-/// Opens a VL-JEPA and a device; the folder first, because its faults are found without a device. Another kind of model is
-/// refused in words that fit `purpose`.
+/// Opens the folder of a VL-JEPA, then a device, and loads the model. For another kind of model, the error names
+/// `purpose`.
 pub fn load(args: &ModelArgs, common: &Common, purpose: Purpose) -> Result<(ModelFolder, Model)> {
     let folder = vljepa::find(args.model.as_deref())?.vljepa(purpose)?;
     let model = open(&folder, args, common)?;
     Ok((folder, model))
 }
 
-/// A VL-JEPA on the device that was asked for.
+/// Loads a VL-JEPA onto the device of the arguments.
 pub fn open(folder: &ModelFolder, args: &ModelArgs, common: &Common) -> Result<Model> {
     let device = vljepa::open_device(&common.device)?;
     Ok(Model::load_as(&device, folder, args.precision.into())?)
 }
 
-/// What of a device decides the bits of rows.
+/// The properties of a device that affect the bits of rows.
 pub fn adapter(device: &Device) -> Value {
     let (info, capabilities) = (device.info(), format!("{:?}", device.capabilities()));
     json!([vljepa::info::adapter_name(device), info.driver, info.driver_info, capabilities])
 }
 
-/// Says that texts were cut; `place` tells where the one of an index comes from.
+/// Prints a note if texts were cut; `place` gives the source of the text with an index.
 pub fn note_cut(cut: Option<&CutTexts>, place: impl FnOnce(usize) -> String, out: &Output) {
     if let Some(cut) = cut {
         out.note(&format!("{}: {cut}", place(cut.index)));
     }
 }
 
-/// Says that a query was cut: that of `flag`, or where it was not given the model's own.
+/// Prints a note if a query was cut: the query of `flag`, or the model's default query without a flag.
 pub fn note_query(asked: &WithQuery<'_>, flag: Option<&str>, out: &Output) {
-    let own = || format!("{}: its default query", asked.origin());
-    note_cut(asked.cut(), |_| flag.map_or_else(own, str::to_owned), out);
+    let default_query = || format!("{}: its default query", asked.origin());
+    note_cut(asked.cut(), |_| flag.map_or_else(default_query, str::to_owned), out);
 }

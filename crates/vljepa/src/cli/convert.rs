@@ -1,4 +1,4 @@
-//! `convert`: a checkpoint of another project into a folder that this program reads.
+//! `convert`: converts a checkpoint of another project into a model folder.
 
 use std::path::PathBuf;
 
@@ -9,28 +9,29 @@ use super::common::Common;
 use super::failure::{Failure, Result};
 use super::output::Output;
 
-/// The encoder that the authors evaluate with.
+/// Default of `--entry`: the encoder that the authors evaluate.
 const ENTRY: &str = "target_encoder";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the checkpoint is
+    /// Kind of the checkpoint
     #[arg(long, value_name = "KIND")]
     pub from: FromKind,
     /// The checkpoint: a file or a folder
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
-    /// The folder to write; it must not exist or be empty
+    /// The folder to write; it must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// All but open-vljepa: config.json of the checkpoint, where it is not beside it
+    /// All but open-vljepa: config.json of the checkpoint, if it is not in the same folder
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// vjepa2-pt: which encoder, `encoder` or its moving average, with which the authors evaluate
+    /// vjepa2-pt: the encoder to convert: encoder, or target_encoder, its moving average, which the authors evaluate
     /// [default: target_encoder]
     #[arg(long, value_name = "NAME")]
     pub entry: Option<String>,
-    /// vjepa2-pt: side of the square input in pixels, which the file does not tell (256, or 384 for that model)
+    /// vjepa2-pt: side of the square input in pixels, which the file does not tell: 256, or 384 for the model of that
+    /// size
     #[arg(long, value_name = "N")]
     pub crop_size: Option<usize>,
     /// open-vljepa: folder of the V-JEPA 2 that it was trained from
@@ -42,7 +43,7 @@ pub struct Args {
     /// open-vljepa: folder with config.json and tokenizer.json of its text encoder, EmbeddingGemma
     #[arg(long, value_name = "DIR", required_if_eq("from", "open-vljepa"))]
     pub gemma: Option<PathBuf>,
-    /// Do not hold a PyTorch file against its checksums (some are written without)
+    /// Do not verify the checksums of a PyTorch file (some files have none)
     #[arg(long)]
     pub skip_checksums: bool,
 }
@@ -60,11 +61,11 @@ pub enum FromKind {
     OpenVlJepa,
 }
 
-/// What is wrong with flags that another kind of checkpoint would need: nobody should believe that they were used.
+/// Refuses flags that belong to another kind of checkpoint, instead of ignoring them.
 fn check_kind(args: &Args) -> std::result::Result<(), String> {
     let name = |kind: FromKind| kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
     let (pt, open) = (FromKind::Vjepa2Pt, FromKind::OpenVlJepa);
-    let mine = [
+    let kinds = [
         ("--entry", args.entry.is_some(), pt),
         ("--crop-size", args.crop_size.is_some(), pt),
         ("--vjepa2", args.vjepa2.is_some(), open),
@@ -72,10 +73,10 @@ fn check_kind(args: &Args) -> std::result::Result<(), String> {
         ("--gemma", args.gemma.is_some(), open),
     ];
     let from = name(args.from);
-    match mine.iter().find(|(_, given, kind)| *given && *kind != args.from) {
+    match kinds.iter().find(|(_, given, kind)| *given && *kind != args.from) {
         Some((flag, _, kind)) => Err(format!("{flag} belongs to --from {}; leave it out for {from}", name(*kind))),
         None if args.config.is_some() && args.from == open => Err(format!(
-            "--config is not for --from {from}, whose configurations lie in the folders of --vjepa2, --llama and --gemma; leave it out"
+            "--config is not for --from {from}, whose configurations are in the folders of --vjepa2, --llama and --gemma; leave it out"
         )),
         None => Ok(()),
     }
@@ -106,8 +107,8 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     let done = done?;
     if args.from == FromKind::Vjepa2Pt && args.crop_size.is_none() && args.config.is_none() {
         out.note(&format!(
-            "{}: the file does not tell the side of its input, {CROP_SIZE} pixels are assumed; pass --crop-size 384 if it is \
-             the model of that size",
+            "{}: the file does not tell the size of its input, {CROP_SIZE} pixels are assumed; pass --crop-size 384 for the \
+             model of that size",
             args.source.display()
         ));
     }

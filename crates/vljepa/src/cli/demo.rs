@@ -1,4 +1,4 @@
-//! `demo`: drawings of an unseen designer, named and found; a page with pictures.
+//! `demo`: names and finds drawings of an unseen designer, and writes a page with the results.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,14 +13,14 @@ use super::common::{Common, ModelArgs, load, note_cut};
 use super::failure::Result;
 use super::output::{self, Output};
 
-/// What the foot of the page says after the version.
+/// HTML of the footer after the version.
 const MORE: &str = " The page: <code>vljepa demo</code>. The full table, with more cells and all concepts: \
                     <code>vljepa eval emoji-vendors</code>. Your own pictures: <code>vljepa classify cat.png --labels \
                     cat,dog</code>.";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The page to write: one HTML file that needs no other
+    /// The page to write: one HTML file that needs no other file
     #[arg(long, value_name = "FILE", default_value = "vljepa-demo.html")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -56,12 +56,12 @@ fn text(demo: &Demo, seconds: f64, report: &str) -> String {
     let pair = |a: f64, b: f64| format!("{:.1} / {:.1}", 100.0 * a, 100.0 * b);
     let mut head: Vec<String> = ["", "pictures", "this model", "chance"].map(String::from).to_vec();
     if let Some(score) = demo.scores.first() {
-        head.extend(score.floors.iter().map(|f| f.name.to_owned()));
+        head.extend(score.baselines.iter().map(|b| b.name.to_owned()));
     }
     let mut rows = vec![head];
     for s in &demo.scores {
         let mut row = vec![s.title.into(), s.n.to_string(), pair(s.r1, s.r5), pair(s.chance_r1, s.chance_r5)];
-        row.extend(s.floors.iter().map(|f| pair(f.r1, f.r5)));
+        row.extend(s.baselines.iter().map(|b| pair(b.r1, b.r5)));
         rows.push(row);
     }
     for s in &demo.scores {

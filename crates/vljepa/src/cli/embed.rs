@@ -1,4 +1,4 @@
-//! `embed`: embeddings of pictures and videos.
+//! `embed`: embeds pictures and videos.
 
 use std::path::{Path, PathBuf};
 
@@ -23,13 +23,14 @@ pub struct Args {
     /// Picture or video files, or folders to search for them
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
-    /// What is asked about the pictures
+    /// A question about the pictures, for a VL-JEPA that takes queries
     #[arg(long, value_name = "TEXT")]
     pub query: Option<String>,
-    /// V-JEPA 2: how its tokens become a row; absent: mean
+    /// V-JEPA 2: how tokens are pooled into a row; absent: mean
     #[arg(long, value_name = "HOW")]
     pub pool: Option<PoolArg>,
-    /// Write the rows to a .npy or .safetensors file instead of printing them; a run that was stopped goes on where it was
+    /// Write the rows to a .npy or .safetensors file instead of printing them; to resume a run that was stopped, give
+    /// the same file again
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Leave out files that cannot be read instead of stopping at the first
@@ -39,13 +40,13 @@ pub struct Args {
     pub model: ModelArgs,
 }
 
-/// `embed --pool`.
+/// The values of `embed --pool`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolArg {
-    /// All tokens: rows of [tokens, width], as the encoder gives them, not normalised
+    /// No pooling: rows of [tokens, width], not normalised
     None,
-    /// Their mean
+    /// The mean of the tokens
     Mean,
     /// The last token
     Last,
@@ -65,7 +66,7 @@ impl From<PoolArg> for VisionPool {
 }
 
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
-    // An output that will not work is refused before any work is done for it.
+    // Refuse an output file that cannot be written before any work is done.
     if let Some(path) = &args.out {
         RowFormat::of(path)?;
         check_writable(path)?;
@@ -103,7 +104,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     }
 }
 
-/// Rows of files to standard output or to a file; `depends` is what they depend on beside the model and the files.
+/// Embeds files, and prints the rows or writes them to a file.
 fn embed(
     encoder: &dyn VisualEncoder,
     folder: &AnyFolder,
@@ -114,10 +115,10 @@ fn embed(
 ) -> Result {
     let bar = out.progress("pictures", files.len());
     let broken = Broken::skip(args.skip_broken);
-    // What fits into one batch is done at once: there is nothing to go on with, unless there is something already.
+    // A single batch leaves nothing to resume, so it is embedded in memory, unless an earlier run has begun the file.
     let begun = args.out.as_deref().map(is_begun).transpose()?.unwrap_or(false);
-    let many = begun || files.len() > encoder.batch(encoder.frames());
-    if let Some(path) = args.out.as_deref().filter(|_| many) {
+    let resumable = begun || files.len() > encoder.batch(encoder.frames());
+    if let Some(path) = args.out.as_deref().filter(|_| resumable) {
         let identity = json!({
             "model": folder.hash(),
             "precision": args.model.precision,
@@ -143,7 +144,7 @@ fn embed(
     report(&RowFile { shape, names, skipped, resumed: Resumed::default() }, path, out)
 }
 
-/// What a file with rows of pictures holds.
+/// Reports the file of rows that was written.
 fn report(written: &RowFile, path: &Path, out: &Output) -> Result {
     if !out.json {
         return out.text(&rows::written(&written.shape, path));
@@ -154,7 +155,7 @@ fn report(written: &RowFile, path: &Path, out: &Output) -> Result {
     }))
 }
 
-/// What rows depend on, beside the model and the files.
+/// What rows depend on, besides the model, its precision and the files.
 struct Depends<'a> {
     query: Option<&'a str>,
     pool: Option<PoolArg>,

@@ -1,4 +1,4 @@
-//! `embed-text`: embeddings of texts.
+//! `embed-text`: embeds texts.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,10 @@ use super::failure::Result;
 use super::output::Output;
 use super::rows::{self, one_vector};
 
-/// `embed-text --pool`.
+/// The values of `embed-text --pool`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum TextPoolArg {
-    /// Mean over the tokens
+    /// The mean of the tokens
     Mean,
     /// The last token
     Last,
@@ -33,10 +33,10 @@ impl From<TextPoolArg> for TextPool {
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Texts
+    /// Texts to embed
     #[arg(required = true, value_name = "TEXT")]
     pub texts: Vec<String>,
-    /// Text encoder: how its token vectors become a row; absent: as its folder says, or as its kind was trained
+    /// Text encoder: how token vectors are pooled into a row; absent: the pooling of its folder, else of its kind
     #[arg(long, value_name = "HOW")]
     pub pool: Option<TextPoolArg>,
     /// Write the rows to a .npy or .safetensors file instead of printing them

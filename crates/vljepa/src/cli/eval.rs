@@ -1,4 +1,4 @@
-//! `eval`: a model measured on a suite.
+//! `eval`: measures a model on a suite.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use super::output::{self, Output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is measured
+    /// The suite to measure on
     #[arg(value_name = "SUITE")]
     pub suite: Suite,
-    /// Folder of the suite's data; absent: VLJEPA_EMOJI_VENDORS, else the set in the repository
+    /// Folder of the suite's data; absent: the folder in VLJEPA_EMOJI_VENDORS, else the data in the repository
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Why the command did not succeed, in words for its users: library errors with the flags and verbs that help.
+//! Failures of the command: library errors with advice in terms of flags and verbs, and exit codes.
 
 use clap::error::ErrorKind;
 use vljepa::embed::{self, Hint as EmbedHint};
@@ -8,14 +8,14 @@ use vljepa::{Error, Hint};
 /// Result of a verb.
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
-/// Why a verb did not succeed.
+/// A failure of a verb.
 #[derive(Debug)]
 pub enum Failure {
-    /// Something failed: exit 1.
+    /// An error of the library: exit code 1.
     Task(Error),
-    /// A request that cannot be met, in one line: exit 1.
+    /// A request that cannot be fulfilled, in one line: exit code 1.
     Message(String),
-    /// Arguments of a verb that do not go together: exit 2, as what the parser finds itself.
+    /// Arguments of a verb that contradict each other: exit code 2, like the errors of the parser.
     Usage { verb: &'static str, reason: String },
 }
 
@@ -26,17 +26,17 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 impl Failure {
-    /// A request that cannot be met.
+    /// Makes [`Self::Message`].
     pub fn message(text: impl Into<String>) -> Self {
         Self::Message(text.into())
     }
 
-    /// Whether the reader of our output went away, which is no failure of ours.
+    /// Whether the reader of standard output has closed it, which is not a failure of the command.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Task(error) if error.is_broken_pipe())
     }
 
-    /// The line for people; of arguments that do not go together the parser says it and ends the process with 2.
+    /// The line to print. For [`Self::Usage`], the parser prints the error and ends the process with code 2.
     pub fn line(self, mut command: clap::Command) -> String {
         match self {
             Self::Task(error) => task(&error),
@@ -53,6 +53,7 @@ impl Failure {
     }
 }
 
+/// The message of an error, with its hints in terms of flags and verbs.
 fn task(error: &Error) -> String {
     match error {
         Error::Embed(error) => embedding(error),
@@ -115,7 +116,7 @@ fn embed_hint(hint: EmbedHint) -> String {
     .into()
 }
 
-/// The hub's errors name settings of a pull; here they are flags.
+/// The message of a hub error, with options of a pull replaced by flags.
 fn hub(error: &HubError) -> String {
     ["include", "exclude", "force", "revision"]
         .iter()

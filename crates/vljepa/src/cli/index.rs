@@ -1,4 +1,4 @@
-//! `index`: persistent indices of picture folders.
+//! `index build`: builds a persistent index of a picture folder.
 
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub struct IndexBuildArgs {
     /// Folder with pictures and videos, searched recursively
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// The index file to write; a run that was stopped goes on when it is given again
+    /// The index file to write; to resume a run that was stopped, give the same file again
     #[arg(long, value_name = "IDX")]
     pub out: PathBuf,
     /// Leave out pictures that cannot be read instead of stopping at the first

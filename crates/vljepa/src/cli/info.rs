@@ -1,4 +1,4 @@
-//! `info`: adapters, capabilities, limits, the kernels that will run, the models found.
+//! `info`: shows adapters, capabilities, limits, the kernel variants that will run, and the models found.
 
 use serde_json::{Value, json};
 use vljepa::info::{self, Adapter};
@@ -8,7 +8,7 @@ pub use super::common::ModelArgs as Args;
 use super::failure::Result;
 use super::output::{self, Output};
 
-/// A machine without adapters is an answer here, not a failure: an empty list.
+/// Shows the facts. A machine without adapters is not a failure: its list of adapters is empty.
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let models = info::models(args.model.as_deref())?;
     let adapters = Adapter::all();

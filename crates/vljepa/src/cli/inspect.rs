@@ -1,4 +1,4 @@
-//! `inspect`: what a checkpoint, a model folder or an index holds.
+//! `inspect`: shows the content of a checkpoint, a model folder or an index.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::common::Common;
 use super::failure::Result;
 use super::output::{self, Output};
 
-/// Characters of a value that are shown; JSON has them all.
+/// Characters of a value that are shown; JSON output has the whole value.
 const SHOWN: usize = 80;
 
 #[derive(Debug, clap::Args)]
@@ -20,19 +20,19 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
-    let found = Inspection::of(&args.file)?;
+    let inspection = Inspection::of(&args.file)?;
     if out.json {
-        return out.document(&found);
+        return out.document(&inspection);
     }
     let mut text = format!(
         "{}: {}, {} bytes, {} tensors, {} parameters\n",
-        found.path,
-        found.kind,
-        found.bytes,
-        found.tensors.len(),
-        found.parameters
+        inspection.path,
+        inspection.kind,
+        inspection.bytes,
+        inspection.tensors.len(),
+        inspection.parameters
     );
-    if !found.tensors.is_empty() {
+    if !inspection.tensors.is_empty() {
         text += "\ntensors\n";
         let row = |t: &TensorInfo| {
             let shape: Vec<String> = t.shape.iter().map(usize::to_string).collect();
@@ -43,20 +43,20 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
                 t.bytes.to_string(),
             ]
         };
-        text += &output::columns(&found.tensors.iter().map(row).collect::<Vec<_>>());
+        text += &output::columns(&inspection.tensors.iter().map(row).collect::<Vec<_>>());
     }
-    if let Some(Value::Object(config)) = &found.config {
+    if let Some(Value::Object(config)) = &inspection.config {
         text += "\nconfig.json\n";
         text += &pairs(config.iter().map(|(key, value)| (key.as_str(), value.to_string())));
     }
-    if !found.metadata.is_empty() {
+    if !inspection.metadata.is_empty() {
         text += "\nmetadata\n";
         let plain = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-        text += &pairs(found.metadata.iter().map(|(key, value)| (key.as_str(), plain(value))));
+        text += &pairs(inspection.metadata.iter().map(|(key, value)| (key.as_str(), plain(value))));
     }
-    if !found.unreadable.is_empty() {
+    if !inspection.unreadable.is_empty() {
         text += "\nnot readable\n";
-        text += &pairs(found.unreadable.iter().map(|(key, what)| (key.as_str(), what.clone())));
+        text += &pairs(inspection.unreadable.iter().map(|(key, what)| (key.as_str(), what.clone())));
     }
     out.text(&text)
 }
@@ -73,7 +73,7 @@ fn pairs<'a>(values: impl Iterator<Item = (&'a str, String)>) -> String {
     output::columns(&values.map(|(key, value)| vec![format!("  {}", line(key)), short(value)]).collect::<Vec<_>>())
 }
 
-/// Text of a file as one line that a terminal takes for nothing else.
+/// A text from a file as one line without control characters.
 fn line(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     words.replace(char::is_control, "\u{fffd}")

@@ -1,4 +1,4 @@
-//! The verbs of the command: a file each, and a line each in the table below.
+//! The verbs of the command: one module and one line of the table below for each.
 
 mod ask;
 mod bench;
@@ -36,7 +36,7 @@ struct Cli {
     verb: Verb,
 }
 
-/// The table of verbs: what help says of one, its name, and the module with its `Args` and `run`.
+/// The table of verbs: help text, name, and module with `Args` and `run`.
 macro_rules! verbs {
     ($($(#[$about:meta])* $name:ident => $module:ident),* $(,)?) => {
         #[derive(Debug, Subcommand)]
@@ -55,43 +55,43 @@ macro_rules! verbs {
 }
 
 verbs! {
-    /// Adapters, capabilities, limits, the kernels that will run, the models found
+    /// Show adapters, capabilities, limits, the kernel variants that will run, and the models found
     Info => info,
-    /// Embeddings of pictures and videos as the model predicts them (L2-normalised)
+    /// Embed pictures and videos: the embeddings that the model predicts (L2-normalised)
     Embed => embed,
-    /// Embeddings of texts as pictures are compared with (L2-normalised)
+    /// Embed texts, for comparison with embeddings of pictures (L2-normalised)
     EmbedText => embed_text,
-    /// Zero-shot classification of pictures and videos, or the classes of a V-JEPA 2 classifier
+    /// Classify pictures and videos: zero-shot with labels, or into the classes of a V-JEPA 2 classifier
     Classify => classify,
-    /// Answer a question about pictures and videos by the best of given answers
+    /// Answer a question about pictures and videos by choosing among given answers
     Ask => ask,
-    /// Persistent indices of picture folders
+    /// Build a persistent index of a picture folder
     Index => index,
-    /// Pictures of an index that fit a text
+    /// Find the pictures of an index that match a text
     Search => search,
-    /// Train a model as a TOML file says
+    /// Train a model with the configuration in a TOML file
     Train => train,
     /// Measure a model on a suite
     Eval => eval,
-    /// Name and find drawings of an unseen designer; writes a page with pictures
+    /// Name and find drawings of an unseen designer, and write a page with the results
     Demo => demo,
     /// Fetch a model from the Hugging Face hub and print its folder
     Pull => pull,
     /// Turn a checkpoint of another project into a folder that this program reads
     Convert => convert,
-    /// What a checkpoint, a model folder or an index holds
+    /// Show the content of a checkpoint, a model folder or an index
     Inspect => inspect,
-    /// Time operators on this adapter
+    /// Time operators and whole models on this adapter
     Bench => bench,
 }
 
-/// Runs the command that the arguments name. Bad usage ends the process with 2, `--help` with 0.
+/// Runs the verb that the arguments name. Invalid arguments end the process with code 2, `--help` with 0.
 pub fn main() -> failure::Result {
     let cli = Cli::parse();
     cli.verb.run(&cli.common, &Output::new(cli.common.json))
 }
 
-/// The command line, for messages of the parser.
+/// The definition of the command line, for usage errors.
 pub fn command() -> clap::Command {
     Cli::command()
 }

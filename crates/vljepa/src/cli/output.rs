@@ -1,4 +1,4 @@
-//! Standard output for results, standard error for everything else.
+//! Output: results on standard output, everything else on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use vljepa::embed::visuals::Skipped;
 
 use super::failure::{Failure, Result};
 
-/// Where results go.
+/// Writes results and notes.
 pub struct Output {
-    /// Whether one JSON document is wanted.
+    /// Whether the result is one JSON document instead of text.
     pub json: bool,
 }
 
@@ -20,34 +20,34 @@ impl Output {
         Self { json }
     }
 
-    /// The one JSON document of this run.
+    /// Prints the result as a JSON document.
     pub fn document(&self, value: &impl Serialize) -> Result {
-        // Only numbers that are not finite can fail here.
-        let text =
-            serde_json::to_string(value).map_err(|e| Failure::message(format!("the result is not JSON: {e}")))?;
+        // Fails only for values that JSON cannot express.
+        let text = serde_json::to_string(value)
+            .map_err(|e| Failure::message(format!("the result cannot be written as JSON: {e}")))?;
         self.text(&(text + "\n"))
     }
 
-    /// Text as it is.
+    /// Prints the result as text.
     pub fn text(&self, text: &str) -> Result {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         Ok(stdout.flush()?)
     }
 
-    /// One line on stderr, whatever it holds; lost if nobody listens.
+    /// Prints a line on stderr, with control characters escaped; failures are ignored.
     pub fn note(&self, line: &str) {
         let _ = writeln!(std::io::stderr(), "{}", printable(line));
     }
 
-    /// A line on stderr for each file that was left out.
+    /// Prints a line on stderr for each file that was left out.
     pub fn skipped(&self, skipped: &[Skipped]) {
         for skip in skipped {
             self.note(&format!("skipped: {}", skip.error));
         }
     }
 
-    /// A bar on stderr, shown only on a terminal.
+    /// A progress bar on stderr; hidden unless stderr is a terminal.
     pub fn progress(&self, what: &'static str, total: usize) -> ProgressBar {
         if !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
@@ -61,17 +61,17 @@ impl Output {
     }
 }
 
-/// The files that were left out, for a document.
+/// The paths of the files that were left out, for a JSON document.
 pub fn paths(skipped: &[Skipped]) -> Vec<String> {
     skipped.iter().map(|s| s.path.display().to_string()).collect()
 }
 
-/// Text with its control characters escaped: names come from files and servers, and a terminal must not obey them.
+/// Escapes control characters: names come from files and servers, and must not control the terminal.
 pub fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
-/// Text in columns: every cell but the last of a row is padded to the widest of its column.
+/// Lays out rows in columns: every cell except the last of a row is padded to the width of its column.
 pub fn columns(rows: &[Vec<String>]) -> String {
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let mut out = String::new();

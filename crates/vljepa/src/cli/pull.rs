@@ -1,4 +1,4 @@
-//! `pull`: a model from the Hugging Face hub into the cache.
+//! `pull`: fetches a model from the Hugging Face hub into the cache.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use vljepa::hub::{self, PullEvent, PullOptions, RepoId, Revision, Settings};
@@ -16,24 +16,25 @@ pub struct Args {
     /// Branch, tag or commit
     #[arg(long, value_name = "REV", default_value = "main", value_parser = Revision::parse)]
     pub revision: Revision,
-    /// Fetch the files that fit in place of those that this program reads; repeatable, * stands for any text
+    /// Fetch the files that match, instead of the files that this program reads; repeatable, * matches any text
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Leave out the files that fit; repeatable
+    /// Leave out the files that match; repeatable
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// Fetch again what the cache has
+    /// Fetch files again that are in the cache
     #[arg(long)]
     pub force: bool,
 }
 
-/// What holds for every pull.
+/// Help text after the options.
 const PULL_HELP: &str = "\
-Without --include: configurations, tokenizers, the model card and safetensors; the one .pt, .pth or .bin where there are none.
-Files go into the cache that Python's huggingface_hub uses too; what it has is not fetched again, what was cut off goes on.
+Without --include, pull fetches configurations, tokenizers, the model card and safetensors files; without safetensors, the one
+.pt, .pth or .bin file. Files go into the cache of Python's huggingface_hub. Files in the cache are not fetched again, and
+interrupted downloads resume.
 
 Environment:
-  HF_TOKEN               Token for private repositories and for those whose licence must be accepted
+  HF_TOKEN               Token for private repositories, and for repositories whose licence must be accepted
   HF_HOME, HF_HUB_CACHE  Where the cache is: HF_HOME/hub, or HF_HUB_CACHE [default: ~/.cache/huggingface/hub]
   HF_ENDPOINT            Another hub
   HF_HUB_OFFLINE=1       Use the cache only";
@@ -62,13 +63,13 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     out.text(&format!("{}\n", done.folder.display()))
 }
 
-/// A bar on a terminal; elsewhere a line for every file.
+/// Shows the progress of a pull: a bar on a terminal, else a line for every file.
 struct Progress<'a> {
     bar: &'a ProgressBar,
     out: &'a Output,
-    /// Bytes of the files before this one.
+    /// Size of the files before the current one, in bytes.
     before: u64,
-    /// Bytes of this one.
+    /// Size of the current file in bytes.
     size: Option<u64>,
 }
 
@@ -84,12 +85,12 @@ impl Progress<'_> {
                 self.before += self.size.unwrap_or_default();
                 self.size = size;
                 self.bar.set_position(self.before + from);
-                // What was there already is not fast.
+                // Bytes of an earlier run must not count as speed.
                 self.bar.reset_eta();
                 self.bar.set_message(name.to_owned());
                 if self.bar.is_hidden() {
                     let size = size.map(|s| format!(", {s} bytes")).unwrap_or_default();
-                    let from = if from > 0 { format!(", going on at {from}") } else { String::new() };
+                    let from = if from > 0 { format!(", resuming at byte {from}") } else { String::new() };
                     self.note(&format!("fetching {name}{size}{from}"));
                 }
             }
@@ -97,10 +98,12 @@ impl Progress<'_> {
             PullEvent::Retrying { what, reason, wait } => {
                 self.note(&format!("{what}: {reason}; trying again in {:.1} s", wait.as_secs_f64()));
             }
-            PullEvent::Waiting { name } => self.note(&format!("{name}: waiting for another process that fetches it")),
+            PullEvent::Waiting { name } => {
+                self.note(&format!("{name}: waiting for another process that is fetching it"))
+            }
             PullEvent::Restarting { name } => {
                 self.size = None;
-                self.note(&format!("{name}: what an earlier run left does not fit, fetching all of it"));
+                self.note(&format!("{name}: the bytes of an earlier run are wrong, fetching the whole file"));
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! What `embed`, `embed-text` and `index build` share: rows to standard output or to a file, and how far the work is.
+//! Printing and writing rows, and the progress of long runs, for `embed`, `embed-text` and `index build`.
 
 use std::path::Path;
 
@@ -11,21 +11,18 @@ use super::failure::{Failure, Result};
 use super::output::Output;
 use vljepa::embed::folder::AnyFolder;
 
-/// The refusal of a way of pooling for a model that has none to choose.
-pub fn one_vector(folder: &AnyFolder, whose: &str) -> Failure {
-    Failure::message(format!(
-        "{}: a VL-JEPA gives one vector as it was trained to, {whose}; leave it out",
-        folder.origin()
-    ))
+/// The failure for `--pool` with a VL-JEPA; `owner` says which models the flag is for.
+pub fn one_vector(folder: &AnyFolder, owner: &str) -> Failure {
+    Failure::message(format!("{}: a VL-JEPA always gives one vector, {owner}; leave it out", folder.origin()))
 }
 
-/// The line that says what a file of rows holds.
+/// The line that describes a file of rows.
 pub fn written(shape: &[usize], path: &Path) -> String {
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("{} f32 in {}\n", shape.join(" x "), path.display())
 }
 
-/// Writes rows to `file`, or prints them; `what` is what one of `names` is.
+/// Writes rows to `file`, or prints them; `what` is `input` or `text`, the kind of the `names`.
 pub fn print(rows: &Embeddings, what: &str, names: &[String], file: Option<&Path>, out: &Output) -> Result {
     if let Some(path) = file {
         row_file::write_rows(path, rows, what, names)?;
@@ -37,7 +34,7 @@ pub fn print(rows: &Embeddings, what: &str, names: &[String], file: Option<&Path
         return out.text(&written(&shape, path));
     }
     if out.json {
-        // A row of tokens is a list of vectors.
+        // A row of token vectors is printed as a list of vectors.
         let width = rows.shape().last().copied().unwrap_or(1).max(1);
         let row = |i: usize| match rows.shape().len() {
             1 => json!({ what: names[i], "embedding": rows.row(i) }),
@@ -53,10 +50,10 @@ pub fn print(rows: &Embeddings, what: &str, names: &[String], file: Option<&Path
     out.text(&text)
 }
 
-/// Shows how far work on `path` is, and says what of an earlier run counts.
+/// Shows the progress of writing `path`, and what is reused of an earlier run.
 pub fn on_event<'a>(path: &'a Path, bar: &'a ProgressBar, out: &'a Output) -> impl FnMut(RowEvent) + 'a {
     move |event| match event {
-        // A document says it itself, but for work that is done again.
+        // The JSON document has these numbers; a note is needed only if work is done again.
         RowEvent::Resumed(resumed) if resumed.lost() || !out.json => {
             bar.suspend(|| out.note(&format!("{}: {resumed}", path.display())));
         }

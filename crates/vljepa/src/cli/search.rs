@@ -1,4 +1,4 @@
-//! `search`: pictures of an index that fit a text.
+//! `search`: finds the pictures of an index that match a text.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub struct Args {
     /// Index of `vljepa index build`
     #[arg(value_name = "IDX")]
     pub index: PathBuf,
-    /// What to look for; several texts are several searches
+    /// Text to search for; each text is a search of its own
     #[arg(required = true, value_name = "TEXT")]
     pub texts: Vec<String>,
     /// Pictures to show for each text
@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
-    // The index first: what is wrong with it is known before a device is asked for.
+    // Check the index before opening a device.
     check_texts("TEXT", &args.texts)?;
     let folder = vljepa::find(args.model.model.as_deref())?.vljepa(Purpose::Search)?;
     let index = Index::open(&args.index, &folder)?;
@@ -38,13 +38,13 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let mut searches = Vec::new();
     for (i, text) in args.texts.iter().enumerate() {
         let mut results = Vec::new();
-        for (rank, found) in index.search(&texts, i, args.top).into_iter().enumerate() {
-            let (path, fresh) = index.picture(found.index);
+        for (rank, hit) in index.search(&texts, i, args.top).into_iter().enumerate() {
+            let (path, fresh) = index.picture(hit.index);
             let path = path.display().to_string();
             let remark = if fresh { "" } else { "  (changed or gone since it was indexed)" };
             let name = if rank == 0 { text.clone() } else { String::new() };
-            rows.push(vec![name, format!("{:+.3}", found.cosine), format!("{path}{remark}")]);
-            results.push(json!({ "rank": rank + 1, "path": path, "cosine": found.cosine, "fresh": fresh }));
+            rows.push(vec![name, format!("{:+.3}", hit.cosine), format!("{path}{remark}")]);
+            results.push(json!({ "rank": rank + 1, "path": path, "cosine": hit.cosine, "fresh": fresh }));
         }
         searches.push(json!({ "text": text, "results": results }));
     }

@@ -1,4 +1,4 @@
-//! `train`: a training run, as a TOML file says.
+//! `train`: runs a training that a TOML file describes.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -11,24 +11,24 @@ use super::common::Common;
 use super::failure::Result;
 use super::output::Output;
 
-/// Steps between two lines where stderr is no terminal.
+/// Steps between two progress lines if stderr is not a terminal.
 const LINE_EVERY: u64 = 50;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The run: model, data, objective, optimiser, schedule; paths in it are relative to its folder
+    /// Configuration of the run: model, data, objective, optimiser, schedule; its paths are relative to its folder
     #[arg(value_name = "CONFIG.toml")]
     pub config: PathBuf,
-    /// Go on from the newest good checkpoint; where there is none, start from step 0 and say so on stderr
+    /// Resume from the newest good checkpoint; if there is none, start from step 0 and say so on stderr
     #[arg(long)]
     pub resume: bool,
-    /// Folder of the run, in place of the file's `output`
+    /// Folder of the run; replaces `output` of the file
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
-    // What is wrong with the file and what it names is known before a device is asked for.
+    // Check the configuration and the files that it names before opening a device.
     vljepa_train::check(&args.config, args.out.as_deref())?;
     let device = vljepa::open_device(&common.device)?;
     out.note(&format!("adapter: {}", vljepa::info::adapter_name(&device)));

@@ -1,5 +1,5 @@
-//! What the project does, on held-out pictures: zero-shot classification and text search over the unseen vendor of
-//! emoji-vendors, as a table and as a page.
+//! A demonstration on held-out pictures: zero-shot classification and text search over the unseen vendor of
+//! emoji-vendors, as a table and as an HTML page.
 
 mod page;
 
@@ -16,16 +16,16 @@ use vljepa_embed::{Embeddings, Model};
 
 use crate::error::{Error, Result};
 
-/// The vendor whose drawings are in no training set.
+/// The vendor whose drawings are held out from training.
 const VENDOR: &str = "fluent-3d";
-/// Ranked labels beside a picture.
+/// Number of ranked labels shown with a picture.
 const LABELS: usize = 5;
-/// Pictures of one search.
+/// Number of pictures shown for a search.
 const FOUND: usize = 8;
-/// Held-out wordings searched for in the report, from each pool.
+/// Number of searches by held-out wording shown for each pool.
 const SEARCHES: usize = 8;
 
-/// Searches of the authors' choice; there is no list of right answers.
+/// Example searches without known right answers.
 const FREE: [&str; 8] = [
     "something to drink",
     "a dangerous animal",
@@ -37,132 +37,135 @@ const FREE: [&str; 8] = [
     "winter sports",
 ];
 
-/// R@1 and R@5 of another method on the same pools, fractions: measured once elsewhere; nothing in this repository makes them
-/// again.
+/// R@1 and R@5 of another method on the same pools, as fractions. The values are fixed: no code in this repository
+/// computes them.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Floor {
-    /// Method.
+pub struct Baseline {
+    /// Name of the method.
     pub name: &'static str,
-    /// First label right.
+    /// Share of pictures whose right label is first.
     pub r1: f64,
-    /// Right label among the first five.
+    /// Share of pictures whose right label is among the first five.
     pub r5: f64,
 }
 
-/// One row of the score table; all figures are fractions.
+/// The scores of one cell of the suite; all rates are fractions.
 #[derive(Clone, Debug, Serialize)]
 pub struct Score {
     /// Cell of the suite, e.g. `seen_concept_unseen_vendor`.
     pub cell: &'static str,
-    /// What it asks, for people.
+    /// A title for people.
     pub title: &'static str,
-    /// Pictures.
+    /// Number of pictures.
     pub n: usize,
-    /// Names that each is held against.
+    /// Number of names that each picture is compared with.
     pub candidates: usize,
-    /// First label right.
+    /// Share of pictures whose right label is first.
     pub r1: f64,
-    /// Right label among the first five.
+    /// Share of pictures whose right label is among the first five.
     pub r5: f64,
     /// R@1 of guessing.
     pub chance_r1: f64,
     /// R@5 of guessing.
     pub chance_r5: f64,
-    /// Held-out wordings searched for among the pictures of the cell.
+    /// Number of held-out wordings that are searched for among the pictures of the cell.
     pub t2i_n: usize,
-    /// Their picture first.
+    /// Share of these searches whose picture is first.
     pub t2i_r1: f64,
-    /// Their picture among the first five.
+    /// Share of these searches whose picture is among the first five.
     pub t2i_r5: f64,
-    /// What other methods reach.
-    pub floors: Vec<Floor>,
+    /// Other methods on the same cell; `floors` in JSON.
+    #[serde(rename = "floors")]
+    pub baselines: Vec<Baseline>,
 }
 
-/// One picture and what the model called it.
+/// A picture and its best labels.
 #[derive(Clone, Debug)]
 pub struct Named {
-    /// The concept's name.
+    /// The right name.
     pub truth: String,
-    /// Whether its concept was trained on, in other designs.
+    /// Whether drawings of the same thing by other designers were in training.
     pub seen: bool,
-    /// Place of the right name among the candidates, from 1.
+    /// Rank of the right name among the candidates, from 1.
     pub place: usize,
     /// The best names with their softmax scores.
     pub labels: Vec<(String, f64)>,
 }
 
-/// One search.
+/// A search and the pictures that it found.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// What was searched for.
+    /// The text that was searched for.
     pub text: String,
-    /// The concept it is a wording of and its place, from 1; `None` for free texts.
+    /// The name of the right picture and its rank from 1; `None` for example searches.
     pub truth: Option<(String, usize)>,
-    /// Indices of pictures, best first, and whether each is right.
+    /// The pictures found, best first: index, and whether it is right.
     pub found: Vec<(usize, bool)>,
 }
 
-/// Where the time went, seconds.
+/// Times in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Timing {
-    /// Embedding of the texts.
+    /// Time to embed the texts.
     pub texts: f64,
-    /// Embedding of the pictures.
+    /// Time to embed the pictures.
     pub pictures: f64,
 }
 
-/// Everything that the report shows.
+/// The results that the report shows.
 #[derive(Debug)]
 pub struct Demo {
-    /// Adapter that computed.
+    /// The adapter that computed.
     pub adapter: String,
-    /// The model's folder, or `compact model`.
+    /// The path of the model's folder, or `compact model`.
     pub model: String,
-    /// Parameters of the model.
+    /// Number of parameters of the model.
     pub parameters: u64,
-    /// Bytes of its weights.
+    /// Size of the weights in bytes.
     pub weight_bytes: u64,
-    /// Side of the pictures that it sees.
+    /// Side of the model's input in pixels.
     pub image_size: usize,
-    /// The score table.
+    /// The scores, one row per cell.
     pub scores: Vec<Score>,
-    /// Every picture of both pools.
+    /// All pictures of both pools.
     pub pictures: Vec<Named>,
-    /// Searches with held-out wordings.
+    /// Searches by held-out wordings.
     pub searches: Vec<Search>,
-    /// Searches of our choice.
+    /// Example searches without known right answers.
     pub free: Vec<Search>,
-    /// Where the time went.
+    /// Times of embedding.
     pub timing: Timing,
-    /// Names and wordings that were cut to the model's longest text.
+    /// Names and wordings that were cut to the model's longest text, if any.
     pub cut: Option<CutTexts>,
-    /// Who drew the pictures, and under which licence.
+    /// Name, author and licence of the drawings.
     pub credit: String,
-    /// The pictures in a sheet of [`page::COLUMNS`] columns.
+    /// All pictures in one image of [`page::COLUMNS`] columns.
     sheet: Rgb8Image,
 }
 
+/// A cell of the suite.
 struct Cell {
     name: &'static str,
     title: &'static str,
     seen: bool,
-    /// Indices into the pictures.
+    /// The indices of its pictures.
     range: std::ops::Range<usize>,
-    floors: Vec<Floor>,
+    baselines: Vec<Baseline>,
 }
 
-fn floors(figures: [[f64; 2]; 3]) -> Vec<Floor> {
+/// The baselines with figures `[r1, r5]` in per cent.
+fn baselines(figures: [[f64; 2]; 3]) -> Vec<Baseline> {
     let names = ["32×32 pixels", "DINOv2-S", "PyTorch ViT, 20 min"];
-    let floor = |(name, [r1, r5]): (_, [f64; 2])| Floor { name, r1: r1 / 100.0, r5: r5 / 100.0 };
-    names.into_iter().zip(figures).map(floor).collect()
+    let baseline = |(name, [r1, r5]): (_, [f64; 2])| Baseline { name, r1: r1 / 100.0, r5: r5 / 100.0 };
+    names.into_iter().zip(figures).map(baseline).collect()
 }
 
 impl Demo {
-    /// Embeds the drawings of the unseen vendor, their names and their held-out wordings, and ranks them. `note` is told
-    /// what is being done and how many of how many are.
+    /// Embeds the drawings of the unseen vendor, their names and their held-out wordings, and ranks them. `note`
+    /// receives the kind of item being embedded, the number done and the total.
     ///
     /// # Errors
-    /// A set without that vendor or with empty pools, and what reading and embedding report.
+    /// A set without the vendor or with empty pools, and errors of reading and embedding.
     pub fn run(
         model: &Model,
         folder: &ModelFolder,
@@ -176,14 +179,14 @@ impl Demo {
                 title: "known things, unknown designer",
                 seen: true,
                 range: 0..seen.len(),
-                floors: floors([[16.7, 31.6], [29.8, 52.4], [35.6, 63.1]]),
+                baselines: baselines([[16.7, 31.6], [29.8, 52.4], [35.6, 63.1]]),
             },
             Cell {
                 name: "unseen_concept_unseen_vendor",
                 title: "unknown things, unknown designer",
                 seen: false,
                 range: seen.len()..seen.len() + unseen.len(),
-                floors: floors([[5.3, 16.7], [15.3, 31.3], [17.3, 39.3]]),
+                baselines: baselines([[5.3, 16.7], [15.3, 31.3], [17.3, 39.3]]),
             },
         ];
         let ids: Vec<ConceptId> = seen.iter().chain(unseen).copied().collect();
@@ -192,6 +195,7 @@ impl Demo {
 
         let start = Instant::now();
         let names: Vec<String> = concepts.iter().map(|c| c.label.clone()).collect();
+        // The row of each concept's held-out wording, if it has one.
         let wordings: Vec<Option<usize>> = {
             let mut next = 0..;
             concepts.iter().map(|c| if c.heldout.is_empty() { None } else { next.next() }).collect()
@@ -203,10 +207,10 @@ impl Demo {
         let (texts, cut) = model.embed_texts_with(&texts, &mut |n| note("texts", n, total))?;
         let mut timing = Timing { texts: start.elapsed().as_secs_f64(), pictures: 0.0 };
         let rows = |range: std::ops::Range<usize>| texts.select(&range.collect::<Vec<_>>());
-        let names_at = rows(0..names.len());
-        let worded = wordings.iter().flatten().count();
-        let wordings_at = rows(names.len()..names.len() + worded);
-        let free_at = rows(names.len() + worded..total);
+        let name_rows = rows(0..names.len());
+        let wording_count = wordings.iter().flatten().count();
+        let wording_rows = rows(names.len()..names.len() + wording_count);
+        let free_rows = rows(names.len() + wording_count..total);
 
         let start = Instant::now();
         let rows = model.embed_pictures_with(&drawings, None, &mut |n| note("pictures", n, drawings.len()))?;
@@ -229,22 +233,22 @@ impl Demo {
         };
         for cell in &cells {
             let inside: Vec<usize> = cell.range.clone().collect();
-            demo.classify(cell, &rows.select(&inside), &names_at.select(&inside), &names, model.scale());
-            demo.search(cell, &rows.select(&inside), &wordings, &wordings_at, &concepts, &rows);
+            demo.classify(cell, &rows.select(&inside), &name_rows.select(&inside), &names, model.scale());
+            demo.search(cell, &rows.select(&inside), &wordings, &wording_rows, &concepts, &rows);
         }
         for (i, text) in FREE.iter().enumerate() {
-            let found = best(&free_at.cosines(i, &rows), FOUND).into_iter().map(|m| (m.index, false)).collect();
+            let found = best(&free_rows.cosines(i, &rows), FOUND).into_iter().map(|m| (m.index, false)).collect();
             demo.free.push(Search { text: (*text).to_owned(), truth: None, found });
         }
         Ok(demo)
     }
 
-    /// Names the pictures of one cell and opens its row of the table.
-    fn classify(&mut self, cell: &Cell, pictures: &Embeddings, names_at: &Embeddings, names: &[String], scale: f32) {
+    /// Ranks the names for each picture of a cell and adds the row of its scores.
+    fn classify(&mut self, cell: &Cell, pictures: &Embeddings, name_rows: &Embeddings, names: &[String], scale: f32) {
         let n = pictures.rows();
         let mut hits = [0; 2];
         for i in 0..n {
-            let cosines = pictures.cosines(i, names_at);
+            let cosines = pictures.cosines(i, name_rows);
             count(&mut hits, place(&cosines, i));
             let scores = softmax(&cosines, scale);
             let labels = best(&cosines, LABELS)
@@ -272,28 +276,29 @@ impl Demo {
             t2i_n: 0,
             t2i_r1: 0.0,
             t2i_r5: 0.0,
-            floors: cell.floors.clone(),
+            baselines: cell.baselines.clone(),
         });
     }
 
-    /// Scores held-out wordings against the pictures of one cell, and shows the first of them against all pictures.
+    /// Adds the scores of searches by held-out wording among the pictures of a cell. The first searches are repeated
+    /// among all pictures, for the report.
     fn search(
         &mut self,
         cell: &Cell,
         inside: &Embeddings,
         wordings: &[Option<usize>],
-        wordings_at: &Embeddings,
+        wording_rows: &Embeddings,
         concepts: &[&Concept],
         all: &Embeddings,
     ) {
         let (mut n, mut hits) = (0, [0; 2]);
         for i in cell.range.clone() {
             let (Some(row), Some(text)) = (wordings[i], concepts[i].heldout.first()) else { continue };
-            let cosines = wordings_at.cosines(row, inside);
+            let cosines = wording_rows.cosines(row, inside);
             count(&mut hits, place(&cosines, i - cell.range.start));
             n += 1;
             if n <= SEARCHES {
-                let cosines = wordings_at.cosines(row, all);
+                let cosines = wording_rows.cosines(row, all);
                 // A wording may fit several concepts; each that lists it is right.
                 let right = |index: usize| concepts[index].heldout.contains(text);
                 let found = best(&cosines, FOUND).into_iter().map(|m| (m.index, right(m.index))).collect();
@@ -306,32 +311,33 @@ impl Demo {
         }
     }
 
-    /// Pictures embedded in a second.
+    /// Number of pictures embedded per second.
     pub fn pictures_per_second(&self) -> f64 {
         self.pictures.len() as f64 / self.timing.pictures.max(1e-9)
     }
 
-    /// The report: one HTML page that needs no other file. `seconds` is how long everything took; `more` is HTML that the
-    /// foot says after the version, such as how to go on from here.
+    /// The report: one HTML page that needs no other file. `seconds` is the total time; `more` is HTML that is put into
+    /// the footer after the version, such as next steps for the reader.
     ///
     /// # Errors
-    /// When the pictures cannot be encoded.
+    /// Pictures that cannot be encoded as JPEG.
     pub fn page(&self, seconds: f64, more: &str) -> Result<String> {
         page::render(self, seconds, more)
     }
 }
 
-/// Counts a place among the first, and among the first five.
+/// Adds a rank to the hits at 1 and at 5.
 fn count(hits: &mut [usize; 2], place: usize) {
     hits[0] += usize::from(place == 1);
     hits[1] += usize::from(place <= 5);
 }
 
-/// Place of the true candidate, from 1; candidates with the same cosine count as before it.
+/// Rank of the right candidate, from 1; candidates with the same cosine rank before it.
 fn place(cosines: &[f32], truth: usize) -> usize {
     cosines.iter().filter(|&&c| c >= cosines[truth]).count().max(1)
 }
 
+/// The drawings of the unseen vendor for concepts.
 fn drawings(set: &EmojiVendors, ids: &[ConceptId]) -> Result<Vec<Rgba8Image>> {
     let fail = |reason: String| Error::from(DataError::Content { path: set.dir().to_path_buf(), reason });
     let vendor =
@@ -346,6 +352,7 @@ fn drawings(set: &EmojiVendors, ids: &[ConceptId]) -> Result<Vec<Rgba8Image>> {
     ids.iter().map(draw).collect()
 }
 
+/// Name, author and licence of the unseen vendor.
 fn credit(set: &EmojiVendors) -> String {
     let vendor = set.vendors().iter().find(|v| v.id == VENDOR);
     vendor.map(|v| format!("{} by {}, {}", v.name, v.author, v.license)).unwrap_or_default()
@@ -356,7 +363,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_from_one_and_ties_go_against_us() {
+    fn ranks_count_from_one_and_ties_count_against_the_model() {
         assert_eq!(place(&[0.5, 0.9, 0.5], 1), 1);
         assert_eq!(place(&[0.5, 0.9, 0.5], 0), 3);
         assert_eq!(place(&[f32::NAN, 0.1], 0), 1);

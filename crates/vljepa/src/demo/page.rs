@@ -1,4 +1,4 @@
-//! The report page: one file, no scripts, no requests.
+//! The report as one HTML page without scripts and without requests.
 
 use std::fmt::Write;
 
@@ -7,16 +7,17 @@ use vljepa_data::{Rgb8Image, Rgba8Image, encode_jpeg};
 use super::{Demo, Named, Score, Search};
 use crate::error::Result;
 
-/// Columns of the sheet of pictures.
+/// Number of columns in the image of all pictures.
 pub const COLUMNS: usize = 25;
-/// Margin of a tile: makes a tile of 72 pixels 80, a multiple of a JPEG block, so that neighbours do not bleed.
+/// Margin of a tile in pixels. It makes a tile of 72 pixels 80, a multiple of a JPEG block, so that neighbours do not
+/// blend.
 const MARGIN: usize = 4;
-/// Pictures of each pool that are shown with their labels.
+/// Number of pictures of each pool that are shown with their labels.
 const CARDS: usize = 24;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The pictures in a sheet, on white as the model sees them.
+/// All pictures in one image, on white as the model sees them.
 pub fn sheet(pictures: &[Rgba8Image]) -> Result<Rgb8Image> {
     let side = pictures.first().map_or(1, |p| p.width) as usize;
     let tile = side + 2 * MARGIN;
@@ -33,7 +34,7 @@ pub fn sheet(pictures: &[Rgba8Image]) -> Result<Rgb8Image> {
     Ok(Rgb8Image::new(width as u32, height as u32, data)?)
 }
 
-/// The whole page; `more` is HTML for its foot.
+/// The whole page; `more` is HTML for the footer.
 pub fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
     let jpeg = base64(&encode_jpeg(&demo.sheet, 88)?);
     let rows = demo.pictures.len().div_ceil(COLUMNS).max(1);
@@ -59,11 +60,12 @@ pub fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
     Ok(page.out)
 }
 
+/// A page that is being written.
 struct Page<'a> {
     out: String,
     demo: &'a Demo,
     rows: usize,
-    /// HTML of the foot: how to go on from here.
+    /// HTML for the footer.
     more: &'a str,
 }
 
@@ -73,13 +75,13 @@ impl Page<'_> {
         let _ = self.out.write_fmt(text);
     }
 
-    /// Picture `i` of the sheet; `words` is what a reader who does not see it is told.
-    fn picture(&mut self, i: usize, words: &str) {
+    /// Adds picture `i`; `alt` is its text alternative.
+    fn picture(&mut self, i: usize, alt: &str) {
         let at = |place: usize, count: usize| 100.0 * place as f64 / (count.max(2) - 1) as f64;
         let (x, y) = (at(i % COLUMNS, COLUMNS), at(i / COLUMNS, self.rows));
         self.add(format_args!(
             "<span class=\"p\" role=\"img\" aria-label=\"{}\" title=\"{0}\" style=\"background-position:{x:.3}% {y:.3}%\"></span>",
-            escape(words)
+            escape(alt)
         ));
     }
 
@@ -88,12 +90,12 @@ impl Page<'_> {
         self.out += "<header>\n<p class=\"brand\">VL-JEPA in Rust and WGSL</p>\n";
         self.out += "<h1>Named at first sight</h1>\n";
         self.out += "<p class=\"lead\">A small model learned what things look like from the drawings of some designers. Here it meets \
-            the drawings of another designer for the first time, names them out of hundreds of names, and finds them by wordings \
-            that it was not trained with. Nothing on this page was picked by hand unless it says so; mistakes are shown \
+            the drawings of another designer for the first time, chooses a name for each among hundreds, and finds them by wordings \
+            that were not in its training. Nothing on this page was picked by hand unless it says so; mistakes are shown \
             as mistakes.</p>\n<div class=\"big\">\n";
         for s in &demo.scores {
             self.add(format_args!(
-                "<p><strong>{}</strong> of {} drawings named right at once, among {} names: {}. Luck: {}.</p>\n",
+                "<p><strong>{}</strong> of {} drawings got the right name first, among {} names: {}. By chance: {}.</p>\n",
                 percent(s.r1),
                 s.n,
                 s.candidates,
@@ -125,13 +127,13 @@ impl Page<'_> {
     fn scores(&mut self) {
         self.out += "<section aria-labelledby=\"scores\">\n<h2 id=\"scores\">How often it is right</h2>\n";
         self.out += "<p>Share of pictures whose right name is ranked first, and among the first five. Below it: a vision \
-            transformer trained in PyTorch for 20 minutes on two processor cores, linear probes of DINOv2-S features and of raw pixels, and luck.</p>\n<div class=\"charts\">\n";
+            transformer trained in PyTorch for 20 minutes on two processor cores, linear probes of DINOv2-S features and of raw pixels, and chance.</p>\n<div class=\"charts\">\n";
         for score in &self.demo.scores {
             self.chart(score);
         }
         self.out += "</div>\n<div class=\"scroll\"><table>\n<caption>Searches by held-out wording: share of texts whose picture comes first, and among \
             the first five</caption>\n<thead><tr><th scope=\"col\">Cell</th><th scope=\"col\">Texts</th><th scope=\"col\">Pictures</th>\
-            <th scope=\"col\">First</th><th scope=\"col\">First five</th><th scope=\"col\">Luck</th></tr></thead>\n<tbody>\n";
+            <th scope=\"col\">First</th><th scope=\"col\">First five</th><th scope=\"col\">Chance</th></tr></thead>\n<tbody>\n";
         for s in &self.demo.scores {
             self.add(format_args!(
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{} / {}</td></tr>\n",
@@ -156,8 +158,8 @@ impl Page<'_> {
             s.candidates
         ));
         let mut rows = vec![("ours", "This model", s.r1, s.r5)];
-        rows.extend(s.floors.iter().rev().map(|f| ("", f.name, f.r1, f.r5)));
-        rows.push(("", "Luck", s.chance_r1, s.chance_r5));
+        rows.extend(s.baselines.iter().rev().map(|b| ("", b.name, b.r1, b.r5)));
+        rows.push(("", "Chance", s.chance_r1, s.chance_r5));
         for (class, name, r1, r5) in rows {
             self.add(format_args!("<tr class=\"{class}\"><th scope=\"row\">{}</th>", escape(name)));
             for value in [r1, r5] {
@@ -185,7 +187,7 @@ impl Page<'_> {
                 false,
                 "unseen",
                 "Things it has never seen drawn at all",
-                "Neither these drawings nor anyone else's of these things were in training, nor were their names.",
+                "Training had no drawings of these things, by any designer, and not their names.",
             ),
         ] {
             let pool: Vec<(usize, &Named)> = demo.pictures.iter().enumerate().filter(|(_, p)| p.seen == seen).collect();
@@ -232,15 +234,15 @@ impl Page<'_> {
     fn searches(&mut self) {
         let demo = self.demo;
         self.add(format_args!(
-            "<section aria-labelledby=\"searches\">\n<h2 id=\"searches\">Found by other words</h2>\n<p>Each text comes from other dictionaries and is none of the \
-             training texts. It is searched for among all {} drawings; the first texts of each pool in the order of a hash. A right drawing has a ring and a tick.</p>\n<div class=\"sheets\">\n",
+            "<section aria-labelledby=\"searches\">\n<h2 id=\"searches\">Found by other words</h2>\n<p>Each text comes from other dictionaries and was not a \
+             training text. The search is among all {} drawings; the texts are the first of each pool in the order of a hash. A right drawing has a ring and a tick.</p>\n<div class=\"sheets\">\n",
             demo.pictures.len()
         ));
         for search in &demo.searches {
             self.search(search);
         }
-        self.out += "</div>\n</section>\n<section aria-labelledby=\"free\">\n<h2 id=\"free\">Ask for anything</h2>\n<p>Texts that we made up. Nobody \
-            wrote down the right answers: judge for yourself.</p>\n<div class=\"sheets\">\n";
+        self.out += "</div>\n</section>\n<section aria-labelledby=\"free\">\n<h2 id=\"free\">Ask for anything</h2>\n<p>Texts made up for this page. There are no \
+            recorded right answers: judge for yourself.</p>\n<div class=\"sheets\">\n";
         for search in &demo.free {
             self.search(search);
         }
@@ -276,7 +278,7 @@ impl Page<'_> {
     fn wall(&mut self) {
         let demo = self.demo;
         self.out += "<section aria-labelledby=\"wall\">\n<h2 id=\"wall\">The whole test</h2>\n<p>Every drawing of the test. Clear: the right name came first. Half \
-            faded: it was among the first five. Faded: it was not. Point at one to see what it was called.</p>\n";
+            faded: it was among the first five. Faded: it was not. Point at a drawing to see its name and the model's.</p>\n";
         for (seen, title) in [(true, "known things"), (false, "unknown things")] {
             let right = demo.pictures.iter().filter(|p| p.seen == seen && p.place == 1).count();
             let all = demo.pictures.iter().filter(|p| p.seen == seen).count();

@@ -1,8 +1,8 @@
-//! The cache on disk, as Python's `huggingface_hub` lays it out, so that both share one.
+//! The cache on disk, in the layout of Python's `huggingface_hub`, so that both programs share it.
 //!
 //! ```text
 //! CACHE/.locks/models--org--name/ETAG.lock
-//! CACHE/models--org--name/blobs/ETAG                    content, ETAG.incomplete while it comes
+//! CACHE/models--org--name/blobs/ETAG                    content; ETAG.incomplete during the download
 //!                         refs/main                     the commit
 //!                         snapshots/COMMIT/config.json  -> ../../blobs/ETAG
 //! ```
@@ -16,17 +16,19 @@ use tempfile::NamedTempFile;
 use super::error::{HubError, Result};
 use super::event::PullEvent;
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
-use vljepa_embed::files::{self, Locked, UnderWay, same_file, temporary_in, temporary_names, write_atomically};
+use vljepa_embed::files::{
+    self, Locked, MAX_JSON, UnderWay, same_file, temporary_in, temporary_names, write_atomically,
+};
 
-/// Tells backup programs that all of this can be had again (bford.info/cachedir).
+/// Content of `CACHEDIR.TAG`, which tells backup programs that the folder is a cache (bford.info/cachedir).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory holds models that can be downloaded again.\n";
 
-/// Others of the group may share the cache.
+/// Mode of lock files: members of the group may share the cache.
 #[cfg(unix)]
 const LOCK_MODE: u32 = 0o664;
 
-/// The part of the cache that one repository has.
+/// The cache of one repository.
 pub(super) struct Cache {
     root: PathBuf,
     repo: PathBuf,
@@ -34,7 +36,7 @@ pub(super) struct Cache {
     symlinks: bool,
 }
 
-/// Whoever holds it may write a blob; the lock goes when this does, or the process.
+/// The right to write a blob. It ends when this value is dropped or the process ends.
 pub(super) struct Lock {
     _file: Option<File>,
 }
@@ -46,26 +48,28 @@ impl Cache {
         Self { root: root.to_path_buf(), repo: root.join(folder), locks, symlinks }
     }
 
+    /// Path of a complete blob.
     pub(super) fn blob(&self, etag: &Etag) -> PathBuf {
         self.repo.join("blobs").join(etag.as_str())
     }
 
-    /// Where a blob grows. Kept when the process ends, so that the next one goes on.
+    /// Path of a blob during its download. It is kept when the process ends, so that the next one can resume.
     pub(super) fn incomplete(&self, etag: &Etag) -> PathBuf {
         self.repo.join("blobs").join(format!("{}.incomplete", etag.as_str()))
     }
 
+    /// Folder of the snapshot of a commit.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.repo.join("snapshots").join(commit)
     }
 
-    /// Length of a file of a snapshot, `None` where it is missing or its blob is.
-    pub(super) fn cached(&self, commit: &str, name: &FileName) -> Option<u64> {
+    /// Length in bytes of a file of a snapshot; `None` if the file or its blob is missing.
+    pub(super) fn cached_len(&self, commit: &str, name: &FileName) -> Option<u64> {
         let meta = std::fs::metadata(self.snapshot(commit).join(name.path())).ok()?;
         meta.is_file().then_some(meta.len())
     }
 
-    /// The commit that the revision was when it was last pulled.
+    /// The commit that the revision named at the last pull.
     pub(super) fn commit(&self, revision: &Revision) -> Option<String> {
         if is_commit(revision.as_str()) {
             return Some(revision.as_str().to_owned());
@@ -77,7 +81,7 @@ impl Cache {
         is_commit(commit).then(|| commit.to_owned())
     }
 
-    /// Names of all files of a snapshot, those whose blob is gone too; nothing where there is no snapshot.
+    /// Names of all files of a snapshot, including files whose blob is missing; empty if there is no snapshot.
     pub(super) fn names(&self, commit: &str) -> Vec<String> {
         let mut names = Vec::new();
         let mut folders = vec![(self.snapshot(commit), String::new())];
@@ -85,7 +89,7 @@ impl Cache {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let name = format!("{prefix}{name}");
-                // Of the entry itself: a link to a folder is not followed.
+                // `file_type` does not follow links, so a link to a folder counts as a file.
                 if entry.file_type().is_ok_and(|t| t.is_dir()) {
                     folders.push((entry.path(), name + "/"));
                 } else {
@@ -97,10 +101,10 @@ impl Cache {
         names
     }
 
-    /// The files of a commit as newer Python clients note them, `None` where none did.
-    pub(super) fn noted_names(&self, commit: &str) -> Option<Vec<String>> {
+    /// Names of all files of a commit as newer Python clients record them; `None` without such a record.
+    pub(super) fn recorded_names(&self, commit: &str) -> Option<Vec<String>> {
         let path = self.repo.join("trees").join(format!("{commit}.json"));
-        let text = files::read_text(&path, 64 << 20).ok()?;
+        let text = files::read_text(&path, MAX_JSON).ok()?;
         let tree: serde_json::Value = serde_json::from_str(&text).ok()?;
         Some(tree.get("files")?.as_object()?.keys().cloned().collect())
     }
@@ -110,13 +114,13 @@ impl Cache {
         create(&self.repo.join("blobs"))?;
         let tag = self.root.join("CACHEDIR.TAG");
         if !tag.exists() {
-            // Of use to others only.
+            // Only of use to other programs, so a failure does not matter.
             let _ = write_atomically(&tag, TAG.as_bytes());
         }
         Ok(())
     }
 
-    /// Waits until no other process, of this program or of Python, fetches the blob.
+    /// Waits until no other process, of this program or of Python, is fetching the blob.
     pub(super) fn lock(&self, etag: &Etag, name: &FileName, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Lock> {
         create(&self.locks)?;
         let path = self.locks.join(format!("{}.lock", etag.as_str()));
@@ -133,25 +137,26 @@ impl Cache {
             #[cfg(unix)]
             {
                 use std::os::unix::fs::PermissionsExt;
-                // Whatever the process's mask; only the owner can, once.
+                // The process's umask may have reduced the mode. Only the owner can change it; a failure does not
+                // matter.
                 let _ = file.set_permissions(std::fs::Permissions::from_mode(LOCK_MODE));
             }
-            let taken = hold(file.try_lock(), || {
+            let locked = wait_for_lock(file.try_lock(), || {
                 on_event(PullEvent::Waiting { name: name.as_str() });
                 file.lock()
             });
-            match taken {
-                // Python's client may remove the file when it is done; then the lock is on nothing.
+            match locked {
+                // Python's client may remove the file when it is done; then this lock is on a deleted file.
                 Locked::Ours if same_file(&file, &path) => return Ok(Lock { _file: Some(file) }),
                 Locked::Ours | Locked::Theirs => {}
-                // Without locks, two processes write the same bytes at the same places, and check them.
-                Locked::Nobodys => return Ok(Lock { _file: None }),
+                // Without locks, two processes may write the same blob; both write the same bytes and verify them.
+                Locked::Unsupported => return Ok(Lock { _file: None }),
             }
         }
     }
 
-    /// Puts a blob into a snapshot: a relative link; where there are no links the file itself, copied, or moved when nothing
-    /// else needs the blob.
+    /// Adds a blob to a snapshot as a relative link. Without symbolic links, the blob is copied, or moved if `movable`:
+    /// then no other file needs it.
     pub(super) fn link(&self, etag: &Etag, commit: &str, name: &FileName, movable: bool) -> Result<()> {
         let place = self.snapshot(commit).join(name.path());
         let folder = place.parent().unwrap_or(&self.repo);
@@ -161,19 +166,19 @@ impl Cache {
         let blob = self.blob(etag);
         let done = match link {
             Some(link) => persist(link, &place),
-            // In one step: what may be the only copy never has a name that a signal removes.
+            // Renamed in one step: the blob may be the only copy, and a signal removes files with temporary names.
             None if movable && !blob.is_symlink() => std::fs::rename(&blob, &place),
             None => copy(&blob, folder, &place),
         };
         match done {
-            // Another process moved it there.
+            // Another process has moved the blob to the same place.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && place.is_file() => Ok(()),
-            other => Ok(other.map_err(HubError::cache(&place, "writing"))?),
+            other => other.map_err(HubError::cache(&place, "writing")),
         }
     }
 
-    /// Notes which commit a revision is.
-    pub(super) fn note(&self, revision: &Revision, commit: &str) -> Result<()> {
+    /// Records which commit a revision names.
+    pub(super) fn record_commit(&self, revision: &Revision, commit: &str) -> Result<()> {
         if self.commit(revision).as_deref() == Some(commit) {
             return Ok(());
         }
@@ -183,8 +188,11 @@ impl Cache {
     }
 }
 
-/// Waits for a lock that another holds.
-fn hold(tried: std::result::Result<(), TryLockError>, mut wait: impl FnMut() -> std::io::Result<()>) -> Locked {
+/// Waits with `wait` if the first attempt `tried` found the lock taken.
+fn wait_for_lock(
+    tried: std::result::Result<(), TryLockError>,
+    mut wait: impl FnMut() -> std::io::Result<()>,
+) -> Locked {
     match Locked::from(tried) {
         Locked::Theirs => loop {
             match wait() {
@@ -192,7 +200,7 @@ fn hold(tried: std::result::Result<(), TryLockError>, mut wait: impl FnMut() -> 
                 waited => break waited.map_err(TryLockError::Error).into(),
             }
         },
-        taken => taken,
+        other => other,
     }
 }
 
@@ -255,7 +263,7 @@ mod tests {
     #[test]
     fn the_only_copy_is_at_its_place_or_among_the_blobs() {
         let Fixture { dir: _dir, cache, etag, name } = fixture(false);
-        // Nothing can be moved over a folder that is not empty.
+        // No file can replace a folder with content.
         let place = cache.snapshot(COMMIT).join(name.path());
         std::fs::create_dir_all(place.join("in the way")).unwrap();
         let error = cache.link(&etag, COMMIT, &name, true).unwrap_err().to_string();
@@ -266,18 +274,18 @@ mod tests {
         cache.link(&etag, COMMIT, &name, true).unwrap();
         assert_eq!(std::fs::read(&place).unwrap(), b"all");
         assert!(!place.is_symlink() && !cache.blob(&etag).exists());
-        // Another process, which wanted to move it too.
+        // The same call in another process.
         cache.link(&etag, COMMIT, &name, true).unwrap();
         assert_eq!(std::fs::read(&place).unwrap(), b"all");
     }
 
     #[test]
-    fn temporary_names_are_nobody_elses() {
+    fn temporary_names_do_not_clash() {
         for (symlinks, movable) in [(true, true), (true, false), (false, false), (false, true)] {
             let Fixture { dir: _dir, cache, etag, name } = fixture(symlinks);
             let folder = cache.snapshot(COMMIT).join("1_Pooling");
             std::fs::create_dir_all(&folder).unwrap();
-            // Of a process with the same number on another machine.
+            // The file of a process with the same id on another machine.
             let theirs = folder.join(format!(".vljepa-{}.tmp", std::process::id()));
             std::fs::write(&theirs, "theirs").unwrap();
             cache.link(&etag, COMMIT, &name, movable).unwrap();
@@ -294,11 +302,11 @@ mod tests {
         // ENOLCK of Linux: a network file system whose server has no lock daemon.
         let none = || Error::from_raw_os_error(37);
         let never = || -> std::io::Result<()> { unreachable!("nobody holds it") };
-        assert_eq!(hold(Err(TryLockError::Error(none())), never), Locked::Nobodys);
-        assert_eq!(hold(Err(TryLockError::Error(ErrorKind::Unsupported.into())), never), Locked::Nobodys);
-        assert_eq!(hold(Ok(()), never), Locked::Ours);
-        assert_eq!(hold(Err(TryLockError::WouldBlock), || Err(none())), Locked::Nobodys);
+        assert_eq!(wait_for_lock(Err(TryLockError::Error(none())), never), Locked::Unsupported);
+        assert_eq!(wait_for_lock(Err(TryLockError::Error(ErrorKind::Unsupported.into())), never), Locked::Unsupported);
+        assert_eq!(wait_for_lock(Ok(()), never), Locked::Ours);
+        assert_eq!(wait_for_lock(Err(TryLockError::WouldBlock), || Err(none())), Locked::Unsupported);
         let mut answers = [Err(ErrorKind::Interrupted.into()), Ok(())].into_iter();
-        assert_eq!(hold(Err(TryLockError::WouldBlock), || answers.next().unwrap()), Locked::Ours);
+        assert_eq!(wait_for_lock(Err(TryLockError::WouldBlock), || answers.next().unwrap()), Locked::Ours);
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to a hub: addresses, redirects, refusals, and patience with what passes.
+//! Requests to a hub: addresses, redirects, refusals, and retries after temporary failures.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -13,20 +13,24 @@ use super::event::PullEvent;
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
 use super::settings::Settings;
 
+/// Redirects of one request that are followed.
 const MAX_REDIRECTS: usize = 10;
-/// A listing of ten thousand files has some 5 MB.
+/// Size limit of a listing in bytes; a listing of ten thousand files has about 5 MB.
 const MAX_LISTING: u64 = 64 << 20;
+/// Time limit for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Tries without progress before giving up.
+/// Attempts without progress before giving up.
 const TRIES: u32 = 5;
-/// A host that cannot be reached mostly stays so.
+/// Attempts to reach an unreachable host, which rarely recovers.
 const TRIES_UNREACHABLE: u32 = 2;
+/// Wait after the first failure.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Longest wait that a server is granted.
+/// Longest wait that a server may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(300);
+/// Header with the commit that a file belongs to.
 const COMMIT: &str = "x-repo-commit";
 
-/// A connection to one revision of one repository.
+/// A client for one revision of one repository.
 pub(super) struct Client<'a> {
     agent: Agent,
     pub(super) settings: &'a Settings,
@@ -34,32 +38,32 @@ pub(super) struct Client<'a> {
     pub(super) revision: &'a Revision,
 }
 
-/// A repository at a revision.
+/// The files of a repository at a revision.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) commit: String,
     pub(super) names: Vec<String>,
 }
 
-/// What the hub says about a file without sending it.
+/// Checksum and size of a file, from a HEAD request.
 #[derive(Clone, Debug)]
 pub(super) struct Meta {
     pub(super) etag: Etag,
     pub(super) size: Option<u64>,
 }
 
-/// Why a request came to nothing.
+/// Why a request failed.
 pub(super) enum Failure {
-    /// It may pass.
+    /// A temporary failure: another attempt may succeed.
     Passing {
         /// What happened.
         reason: String,
-        /// How long the server asks to wait.
+        /// The wait that the server asks for.
         wait: Option<Duration>,
-        /// The host, when there is no connection to it.
+        /// The host, if it cannot be reached.
         unreachable: Option<String>,
     },
-    /// It will not.
+    /// A failure that another attempt would not change.
     Lasting(HubError),
 }
 
@@ -75,7 +79,7 @@ impl<E: Into<HubError>> From<E> for Failure {
     }
 }
 
-/// An answer that is no refusal.
+/// A successful answer.
 pub(super) struct Answer {
     pub(super) response: Response<Body>,
     pub(super) host: String,
@@ -86,7 +90,7 @@ impl Answer {
         header(self.response.headers(), name)
     }
 
-    /// First byte and length of the whole of `Content-Range: bytes 5-9/10`; the first is missing in `bytes */10`.
+    /// First byte and total length in a header `Content-Range: bytes 5-9/10`; `bytes */10` has no first byte.
     pub(super) fn content_range(&self) -> Option<(Option<u64>, Option<u64>)> {
         content_range(self.header(CONTENT_RANGE.as_str())?)
     }
@@ -95,7 +99,7 @@ impl Answer {
         self.header(CONTENT_LENGTH.as_str())?.trim().parse().ok()
     }
 
-    /// A `Content-Encoding`, which was not asked for.
+    /// The `Content-Encoding`, if there is one; none is asked for.
     pub(super) fn encoding(&self) -> Option<&str> {
         self.header("content-encoding").filter(|e| !e.eq_ignore_ascii_case("identity"))
     }
@@ -114,19 +118,19 @@ fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
     Some((first, total.trim().parse().ok()))
 }
 
-/// How often a thing was tried in vain.
+/// Counts failed attempts and waits between them.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     tries: u32,
 }
 
 impl Patience {
-    /// Something came: as at the start.
+    /// Starts counting again, after progress.
     pub(super) fn renew(&mut self) {
         self.tries = 0;
     }
 
-    /// Waits before another try, or says that there will be none.
+    /// Waits before the next attempt. The error says why there is none.
     pub(super) fn wait(&mut self, what: &str, failure: Failure, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<()> {
         let (reason, asked, unreachable) = match failure {
             Failure::Lasting(error) => return Err(error),
@@ -139,7 +143,7 @@ impl Patience {
             return Err(match unreachable {
                 Some(host) => HubError::Unreachable { host, reason, cached: "" },
                 None if wait > MAX_WAIT => {
-                    let reason = format!("{reason}, it asks to wait {} s", wait.as_secs());
+                    let reason = format!("{reason}, the server asks to wait {} s", wait.as_secs());
                     HubError::Exhausted { what: what.to_owned(), reason, tries: self.tries }
                 }
                 None => HubError::Exhausted { what: what.to_owned(), reason, tries: self.tries },
@@ -151,7 +155,7 @@ impl Patience {
     }
 }
 
-/// What a server asks for, else twice as long after every failure.
+/// The wait before the next attempt: what the server asks for, else a wait that doubles with every failure.
 fn pause(tries: u32, asked: Option<Duration>) -> Duration {
     asked.unwrap_or_else(|| FIRST_WAIT * 2u32.pow(tries.clamp(1, 8) - 1))
 }
@@ -168,7 +172,7 @@ fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
 
 impl<'a> Client<'a> {
     pub(super) fn new(settings: &'a Settings, repo: &'a RepoId, revision: &'a Revision) -> Self {
-        // Redirects are followed here, where it is known to whom the token may go.
+        // `send` follows redirects itself, because the token may go to the hub only.
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -185,13 +189,13 @@ impl<'a> Client<'a> {
         format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint.as_str(), self.repo.as_str(), name.encoded())
     }
 
-    /// At most `limit` characters of what a server said: all may be odd, and repeat the token.
-    pub(super) fn said(&self, text: &str, limit: usize) -> String {
+    /// The first `limit` characters of a text from a server, with the token hidden.
+    pub(super) fn quote(&self, text: &str, limit: usize) -> String {
         let text = self.settings.token.as_ref().map_or_else(|| text.to_owned(), |token| token.hide(text));
         text.chars().take(limit).collect()
     }
 
-    /// The commit that the revision is, and the files there.
+    /// The commit that the revision names, and its files.
     pub(super) fn listing(&self, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Listing> {
         let (endpoint, repo) = (self.settings.endpoint.as_str(), self.repo.as_str());
         let address = format!("{endpoint}/api/models/{repo}/revision/{}", self.revision.encoded());
@@ -215,7 +219,7 @@ impl<'a> Client<'a> {
             rfilename: String,
         }
         let mut answer = self.send(&Method::GET, address, 0, None)?;
-        let odd = |reason: String| HubError::Answer {
+        let bad_answer = |reason: String| HubError::Answer {
             what: self.repo.as_str().to_owned(),
             host: answer.host.clone(),
             reason,
@@ -223,15 +227,15 @@ impl<'a> Client<'a> {
         let body = answer.response.body_mut().with_config().limit(MAX_LISTING).read_to_vec();
         let bytes = match body {
             Ok(bytes) => bytes,
-            Err(ureq::Error::BodyExceedsLimit(_)) => return Err(odd("a listing above 64 MiB".into()).into()),
+            Err(ureq::Error::BodyExceedsLimit(_)) => return Err(bad_answer("a listing above 64 MiB".into()).into()),
             Err(error) => return Err(transport(error, &answer.host)),
         };
-        let found: Repository = serde_json::from_slice(&bytes)
-            .map_err(|e| odd(format!("no listing, {}", self.said(&e.to_string(), 200))))?;
-        if !is_commit(&found.sha) {
-            return Err(odd(format!("{:?} is no commit", self.said(&found.sha, 60))).into());
+        let repository: Repository = serde_json::from_slice(&bytes)
+            .map_err(|e| bad_answer(format!("no listing of files: {}", self.quote(&e.to_string(), 200))))?;
+        if !is_commit(&repository.sha) {
+            return Err(bad_answer(format!("{:?} is no commit", self.quote(&repository.sha, 60))).into());
         }
-        Ok(Listing { commit: found.sha, names: found.siblings.into_iter().map(|s| s.rfilename).collect() })
+        Ok(Listing { commit: repository.sha, names: repository.siblings.into_iter().map(|s| s.rfilename).collect() })
     }
 
     /// Checksum and size of a file at a commit.
@@ -247,63 +251,67 @@ impl<'a> Client<'a> {
 
     fn meta_once(&self, commit: &str, name: &FileName) -> Result<Meta, Failure> {
         let answer = self.send(&Method::HEAD, &self.address(commit, name), 0, Some(name))?;
-        let odd =
+        let bad_answer =
             |reason: String| HubError::Answer { what: name.as_str().to_owned(), host: answer.host.clone(), reason };
         match answer.header(COMMIT) {
             Some(found) if found == commit => {}
             Some(found) => {
-                return Err(odd(format!("the file of commit {} for that of {commit}", self.said(found, 40))).into());
+                return Err(bad_answer(format!(
+                    "the answer is of commit {}, {commit} was asked for",
+                    self.quote(found, 40)
+                ))
+                .into());
             }
-            None => return Err(odd("no X-Repo-Commit header".into()).into()),
+            None => return Err(bad_answer("no X-Repo-Commit header".into()).into()),
         }
         let tag = answer.header("x-linked-etag").or_else(|| answer.header("etag"));
         let Some(etag) = tag.and_then(Etag::parse) else {
-            let tag = self.said(tag.unwrap_or_default(), 80);
-            return Err(odd(format!("{tag:?} is no SHA-1 or SHA-256 to check it by")).into());
+            let tag = self.quote(tag.unwrap_or_default(), 80);
+            return Err(bad_answer(format!("{tag:?} is no SHA-1 or SHA-256 checksum")).into());
         };
-        // The length of a redirect is that of its own text.
+        // The Content-Length of a redirect is not the length of the file.
         let length = || answer.content_length().filter(|_| !answer.response.status().is_redirection());
         let linked = answer.header("x-linked-size").and_then(|v| v.trim().parse().ok());
         Ok(Meta { etag, size: linked.or_else(length) })
     }
 
-    /// The bytes of a file from `from` on.
+    /// Asks for the bytes of a file from byte `from` to its end.
     pub(super) fn bytes(&self, address: &str, from: u64, name: &FileName) -> Result<Answer, Failure> {
         self.send(&Method::GET, address, from, Some(name))
     }
 
-    /// One request, and those that its redirects ask for. The token goes to the hub's own scheme, host and port only.
+    /// Sends a request and follows redirects. The token is sent only to the hub's scheme, host and port.
     fn send(&self, method: &Method, address: &str, from: u64, file: Option<&FileName>) -> Result<Answer, Failure> {
         let what = file.map_or(self.repo.as_str(), FileName::as_str);
-        let odd =
+        let bad_answer =
             |host: &str, reason: String| HubError::Answer { what: what.to_owned(), host: host.to_owned(), reason };
-        let mut uri: Uri = address.parse().map_err(|_| odd("", format!("{address:?} is no address")))?;
+        let mut uri: Uri = address.parse().map_err(|_| bad_answer("", format!("{address:?} is no address")))?;
         for _ in 0..=MAX_REDIRECTS {
-            let own = self.settings.endpoint.is_origin_of(&uri);
+            let to_hub = self.settings.endpoint.is_origin_of(&uri);
             let host = uri.authority().map(|a| a.as_str().to_owned()).unwrap_or_default();
             let mut request = Request::builder().method(method).uri(&uri).header(ACCEPT_ENCODING, "identity");
-            if own && let Some(token) = &self.settings.token {
+            if to_hub && let Some(token) = &self.settings.token {
                 request = request.header(AUTHORIZATION, token.header());
             }
             if from > 0 {
                 request = request.header(RANGE, format!("bytes={from}-"));
             }
-            let request = request.body(()).map_err(|e| odd(&host, e.to_string()))?;
+            let request = request.body(()).map_err(|e| bad_answer(&host, e.to_string()))?;
             let response = self.agent.run(request).map_err(|e| transport(e, &host))?;
             let status = response.status();
             let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
             if let Some(location) = location {
                 let target = location.to_str().ok().and_then(|l| join(&uri, l));
                 let Some(target) = target else {
-                    return Err(odd(&host, "a redirect to no address".into()).into());
+                    return Err(bad_answer(&host, "a redirect to no address".into()).into());
                 };
-                // Such a redirect carries all that is asked for.
-                let complete = *method == Method::HEAD && response.headers().contains_key(COMMIT);
-                if complete && !self.settings.endpoint.is_origin_of(&target) {
+                // The headers of such a redirect already describe the file.
+                let described = *method == Method::HEAD && response.headers().contains_key(COMMIT);
+                if described && !self.settings.endpoint.is_origin_of(&target) {
                     return Ok(Answer { response, host });
                 }
                 if uri.scheme_str() == Some("https") && target.scheme_str() != Some("https") {
-                    return Err(odd(&host, "a redirect from https to an open connection".into()).into());
+                    return Err(bad_answer(&host, "a redirect from https to an unencrypted connection".into()).into());
                 }
                 uri = target;
                 continue;
@@ -311,55 +319,62 @@ impl<'a> Client<'a> {
             if status.is_success() || (status.as_u16() == 416 && from > 0) {
                 return Ok(Answer { response, host });
             }
-            return Err(self.refusal(response.headers(), status.as_u16(), file, own, host));
+            return Err(self.refusal(response.headers(), status.as_u16(), file, to_hub, host));
         }
         let host = uri.host().unwrap_or_default();
-        Err(odd(host, format!("more than {MAX_REDIRECTS} redirects")).into())
+        Err(bad_answer(host, format!("more than {MAX_REDIRECTS} redirects")).into())
     }
 
-    /// What a status other than success means.
-    fn refusal(&self, headers: &HeaderMap, status: u16, file: Option<&FileName>, own: bool, host: String) -> Failure {
+    /// The failure that an HTTP status stands for.
+    fn refusal(
+        &self,
+        headers: &HeaderMap,
+        status: u16,
+        file: Option<&FileName>,
+        to_hub: bool,
+        host: String,
+    ) -> Failure {
         let (repo, endpoint) = (self.repo.as_str().to_owned(), self.settings.endpoint.as_str().to_owned());
         let code = header(headers, "x-error-code").unwrap_or_default();
-        let words = self.said(header(headers, "x-error-message").unwrap_or_default(), 200);
-        // A signed address of a store behind the hub runs out; the hub gives another.
-        let expired = !own && matches!(status, 401 | 403);
+        let reply = self.quote(header(headers, "x-error-message").unwrap_or_default(), 200);
+        // The signed address of a storage server expires; the hub then gives a new one.
+        let expired = !to_hub && matches!(status, 401 | 403);
         if matches!(status, 408 | 425 | 429 | 500..) || expired {
             let reason = if status == 429 { " (too many requests)" } else { "" };
             let reason = format!("{host} answers {status}{reason}");
             return Failure::Passing { reason, wait: asked_wait(headers), unreachable: None };
         }
         let token = self.settings.token.as_ref();
-        let by_token = |with: &str| match token {
-            Some(token) => format!("{with} the token of {}", token.origin),
+        let token_advice = |check: &str| match token {
+            Some(token) => format!("{check} the token of {}", token.origin),
             None => format!("set HF_TOKEN to a token of your account ({endpoint}/settings/tokens)"),
         };
         match (status, code, token) {
             (401 | 403, "GatedRepo", _) => {
                 let advice = match token {
-                    Some(_) => by_token("check that its account is that of"),
-                    None => by_token(""),
+                    Some(_) => token_advice("check that its account is that of"),
+                    None => token_advice(""),
                 };
                 HubError::Gated { repo, advice, endpoint }
             }
             (404, "RevisionNotFound", _) => {
                 HubError::NoRevision { repo, revision: self.revision.as_str().to_owned(), endpoint }
             }
-            (401, _, Some(token)) if words.contains("nvalid") => {
+            (401, _, Some(token)) if reply.contains("nvalid") => {
                 HubError::Token { endpoint, origin: token.origin.clone() }
             }
             (401, ..) | (404, "RepoNotFound", _) => {
-                let advice = by_token("check what may be read with");
+                let advice = token_advice("check what may be read with");
                 HubError::NoRepository { repo, advice, endpoint }
             }
             (404, ..) => match file {
                 Some(file) => HubError::NoFile { repo, file: file.as_str().to_owned() },
-                None => HubError::NoRepository { repo, advice: by_token("check what may be read with"), endpoint },
+                None => HubError::NoRepository { repo, advice: token_advice("check what may be read with"), endpoint },
             },
             _ => {
-                let said = if words.is_empty() { String::new() } else { format!(" ({words})") };
+                let said = if reply.is_empty() { String::new() } else { format!(" ({reply})") };
                 let message = match status {
-                    403 => format!("{said}; {}", by_token("check what may be read with")),
+                    403 => format!("{said}; {}", token_advice("check what may be read with")),
                     _ => said,
                 };
                 HubError::Status { what: file.map_or(repo, |f| f.as_str().to_owned()), host, status, message }
@@ -369,12 +384,12 @@ impl<'a> Client<'a> {
     }
 }
 
-/// A failure below HTTP.
+/// The failure that a transport error stands for.
 pub(super) fn transport(error: ureq::Error, host: &str) -> Failure {
     let unreachable = |reason: String| Failure::Passing { reason, wait: None, unreachable: Some(host.to_owned()) };
     let lasting = |reason: String| HubError::Unreachable { host: host.to_owned(), reason, cached: "" }.into();
     match error {
-        ureq::Error::HostNotFound => unreachable("no host of that name is found".into()),
+        ureq::Error::HostNotFound => unreachable("there is no host of that name".into()),
         ureq::Error::ConnectionFailed => unreachable("the connection failed".into()),
         ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
             unreachable("no answer in time".into())
@@ -387,9 +402,9 @@ pub(super) fn transport(error: ureq::Error, host: &str) -> Failure {
             | ErrorKind::UnexpectedEof
             | ErrorKind::TimedOut
             | ErrorKind::WouldBlock => Failure::passing(format!("the connection to {host} broke ({e})")),
-            // What TLS does not accept.
+            // An error of TLS, such as a bad certificate.
             ErrorKind::InvalidData => lasting(e.to_string()),
-            // Refused, no route, a name that is not found.
+            // Connection refused, no route, or an unknown host name.
             _ => unreachable(e.to_string()),
         },
         ureq::Error::Protocol(e) => Failure::passing(format!("{host} does not speak HTTP ({e})")),
@@ -397,7 +412,8 @@ pub(super) fn transport(error: ureq::Error, host: &str) -> Failure {
     }
 }
 
-/// A `Location` seen from the address that gave it (RFC 3986, section 5.2, without dot segments, which hubs do not send).
+/// Resolves a `Location` header against the address of the request (RFC 3986, section 5.2, without dot segments, which
+/// hubs do not send).
 fn join(base: &Uri, location: &str) -> Option<Uri> {
     let location = location.trim();
     let scheme = base.scheme_str()?;

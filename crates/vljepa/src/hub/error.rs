@@ -1,4 +1,4 @@
-//! What can go wrong between this program and a hub.
+//! Errors of a pull.
 
 use std::path::PathBuf;
 
@@ -9,17 +9,17 @@ pub type Result<T, E = HubError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// A repository id, a revision or a file name that is none; nothing was asked or written.
+    /// An invalid repository id, revision or file name; nothing was requested or written.
     #[error("{text:?} is no {kind}: {reason}")]
     Name {
         /// What was expected: "repository id", "revision", "safe file name".
         kind: &'static str,
-        /// What was given.
+        /// The text that was given.
         text: String,
-        /// Why not.
+        /// The rule that the text breaks.
         reason: &'static str,
     },
-    /// An environment variable with an impossible value.
+    /// An environment variable with an invalid value.
     #[error("{variable}: {reason}")]
     Setting {
         /// The variable.
@@ -27,7 +27,7 @@ pub enum HubError {
         /// What is wrong and what is expected; never the value of a token.
         reason: String,
     },
-    /// Patterns or a repository from which nothing, or nothing unambiguous, can be chosen.
+    /// The patterns select no file, or it is unclear which checkpoint is meant.
     #[error("{repo}: {reason}")]
     Selection {
         /// The repository.
@@ -35,14 +35,14 @@ pub enum HubError {
         /// What is missing or ambiguous and what to pass.
         reason: String,
     },
-    /// The hub has no such repository, or hides it.
+    /// The repository does not exist or is private.
     #[error("{repo}: no such repository at {endpoint}, or a private one; check the name, or {advice}")]
     NoRepository {
         /// The repository.
         repo: String,
         /// The hub.
         endpoint: String,
-        /// What would show a private one.
+        /// How to get access to a private repository.
         advice: String,
     },
     /// The repository has no such branch, tag or commit.
@@ -55,15 +55,15 @@ pub enum HubError {
         /// The hub.
         endpoint: String,
     },
-    /// The hub lists a file and does not have it.
-    #[error("{repo}: {file} is not there, though the hub lists it; pull again, or leave it out by `exclude`")]
+    /// The hub lists a file that it does not have.
+    #[error("{repo}: {file} is missing, although the hub lists it; pull again, or leave it out by `exclude`")]
     NoFile {
         /// The repository.
         repo: String,
         /// The file.
         file: String,
     },
-    /// A repository whose licence must be accepted first.
+    /// The licence of the repository must be accepted first.
     #[error("{repo}: access is restricted; accept its licence at {endpoint}/{repo}, then {advice}")]
     Gated {
         /// The repository.
@@ -73,83 +73,83 @@ pub enum HubError {
         /// What to do about the token.
         advice: String,
     },
-    /// The hub does not take the token.
+    /// The hub refuses the token.
     #[error("{endpoint} refuses the token of {origin}: replace it ({endpoint}/settings/tokens) or remove it")]
     Token {
         /// The hub.
         endpoint: String,
-        /// Where the token came from.
+        /// The variable or file of the token.
         origin: String,
     },
-    /// Another refusal.
+    /// An HTTP status that no other error covers.
     #[error("{what}: {host} answers {status}{message}")]
     Status {
-        /// Repository or file.
+        /// The repository or file.
         what: String,
-        /// Who refused.
+        /// The host that refused.
         host: String,
         /// The HTTP status.
         status: u16,
-        /// The server's words, if any, with what to do.
+        /// The server's message, if any, and what to do.
         message: String,
     },
-    /// No connection.
+    /// A host that cannot be reached.
     #[error("{host} cannot be reached: {reason}; check the network, HF_ENDPOINT and HTTPS_PROXY{cached}")]
     Unreachable {
         /// The host.
         host: String,
-        /// What the system says.
+        /// The error of the system.
         reason: String,
-        /// A word about the cache, where that holds the repository.
+        /// A hint about the cache if it holds the repository, else empty.
         cached: &'static str,
     },
-    /// Failures that mostly pass, too many of them.
+    /// Too many temporary failures.
     #[error("{what}: {reason}, after {tries} tries; pull again later, what was fetched is kept")]
     Exhausted {
-        /// Repository or file.
+        /// The repository or file.
         what: String,
         /// The last failure.
         reason: String,
-        /// How often it was tried.
+        /// Number of attempts.
         tries: u32,
     },
-    /// An answer that is none of a hub.
-    #[error("{what}: {host} does not answer as a hub: {reason}; is HF_ENDPOINT right, or a proxy between?")]
+    /// An answer that a hub would not give.
+    #[error("{what}: {host} does not answer as a hub: {reason}; check HF_ENDPOINT, and whether a proxy has answered")]
     Answer {
-        /// Repository or file.
+        /// The repository or file.
         what: String,
-        /// Who answered.
+        /// The host that answered.
         host: String,
-        /// What is odd about the answer.
+        /// What is wrong with the answer.
         reason: String,
     },
-    /// The bytes are not those that the hub names.
+    /// A fetched file has another size or checksum than the hub says.
     #[error(
-        "{file}: {found}, the hub names {expected}; it was removed, pull again; if this repeats, a proxy or a mirror alters it"
+        "{file}: {found}, the hub says {expected}; the file was removed, pull again; if this repeats, a proxy or a mirror alters it"
     )]
     Mismatch {
         /// The file.
         file: String,
-        /// What the hub says: size or checksum.
+        /// Size or checksum according to the hub.
         expected: String,
-        /// What came.
+        /// Size or checksum of the fetched file.
         found: String,
     },
-    /// Nothing may be asked and the cache does not suffice.
+    /// Requests are forbidden, and the cache lacks files.
     #[error("{repo}: {reason}; {variable} forbids asking the hub, unset it and pull again")]
     Offline {
         /// The repository.
         repo: String,
         /// What the cache lacks.
         reason: String,
-        /// The variable that forbids it.
+        /// The variable that forbids requests.
         variable: &'static str,
     },
     /// A file of the cache could not be read or written.
     #[error(transparent)]
     File(#[from] vljepa_embed::Error),
     /// The disk is full.
-    #[error("{path}: the disk is full; free some space or set HF_HUB_CACHE to a folder elsewhere, what was fetched is kept", path = .path.display())]
+    #[error("{path}: the disk is full; free some space or set HF_HUB_CACHE to a folder on another disk; what was fetched is kept", path = .path.display())]
     DiskFull {
         /// The file that was being written.
         path: PathBuf,
@@ -157,17 +157,17 @@ pub enum HubError {
     /// The cache cannot be written.
     #[error("{path}: {action} failed: {source}; make the folder writable or set HF_HUB_CACHE to another", path = .path.display())]
     Cache {
-        /// File or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What was tried, a noun.
+        /// The operation that failed, a noun.
         action: &'static str,
-        /// The system's answer.
+        /// The error of the system.
         source: std::io::Error,
     },
 }
 
 impl HubError {
-    /// A failure of the file system below the cache.
+    /// Makes the error of a file operation in the cache, for `map_err`.
     pub(super) fn cache(path: &std::path::Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         move |source| match source.kind() {

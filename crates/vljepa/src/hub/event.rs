@@ -1,49 +1,49 @@
-//! What a pull tells while it runs.
+//! Progress events of a pull.
 
 use std::time::Duration;
 
-/// One step of a pull.
+/// A progress event of a pull.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum PullEvent<'a> {
-    /// This much is to come: files, and bytes as far as the hub knows them.
+    /// The files to fetch are known.
     Planned {
-        /// Files that the cache lacks.
+        /// Number of files to fetch.
         files: usize,
-        /// Their bytes together.
+        /// Total size in bytes of the files whose size the hub tells.
         bytes: u64,
     },
-    /// A file begins to come, or goes on.
+    /// The download of a file begins or resumes.
     Fetching {
         /// The file.
         name: &'a str,
-        /// Bytes that an earlier run left.
+        /// Bytes that an earlier run has fetched.
         from: u64,
-        /// Bytes of the whole file, where the hub says.
+        /// Size of the file in bytes, if the hub tells it.
         size: Option<u64>,
     },
-    /// More of a file came.
+    /// More bytes of a file have arrived.
     Progress {
         /// The file.
         name: &'a str,
-        /// Bytes of it that are there.
+        /// Bytes of the file so far.
         bytes: u64,
     },
-    /// A failure that may pass.
+    /// A temporary failure; the request will be repeated.
     Retrying {
-        /// Repository or file.
+        /// The repository or file.
         what: &'a str,
         /// What failed.
         reason: &'a str,
-        /// When it is tried again.
+        /// Time until the next attempt.
         wait: Duration,
     },
-    /// Another process fetches the same file.
+    /// Another process is fetching the same file; this one waits for it.
     Waiting {
         /// The file.
         name: &'a str,
     },
-    /// What an earlier run left did not fit; the file is fetched from its start.
+    /// The bytes of an earlier run are wrong; the file is fetched from the beginning.
     Restarting {
         /// The file.
         name: &'a str,

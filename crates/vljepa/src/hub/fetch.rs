@@ -1,4 +1,4 @@
-//! One blob: fetched from where it stopped, checked, and moved into its place.
+//! Fetches one blob: resumes its download, verifies its checksum, and moves it into place.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -15,6 +15,7 @@ use super::names::{Etag, FileName};
 use vljepa_embed::files::sync_folder_of;
 use vljepa_embed::hash::hex;
 
+/// Size of a buffer for reading, in bytes.
 const BUFFER: usize = 256 << 10;
 
 /// A blob to fetch.
@@ -27,17 +28,18 @@ pub(super) struct Blob<'a> {
 }
 
 impl Blob<'_> {
-    /// Whether the cache has it, as far as its length tells.
-    pub(super) fn is_there(&self) -> bool {
+    /// Whether the cache has a blob of this name with the expected length.
+    pub(super) fn is_cached(&self) -> bool {
         let fits = |len| self.meta.size.is_none_or(|size| size == len);
         std::fs::metadata(self.cache.blob(&self.meta.etag)).is_ok_and(|m| m.is_file() && fits(m.len()))
     }
 
-    /// Fetches it unless it is there; `force` fetches it all the same and from the start. Returns how many bytes came.
+    /// Fetches the blob unless the cache has it; with `force`, always and from the beginning. Returns the number of
+    /// bytes received.
     pub(super) fn fetch(&self, force: bool, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<u64> {
         let _lock = self.cache.lock(&self.meta.etag, self.name, on_event)?;
-        // Another process may have been faster.
-        if !force && self.is_there() {
+        // Another process may have fetched it while this one waited for the lock.
+        if !force && self.is_cached() {
             return Ok(0);
         }
         let path = self.cache.incomplete(&self.meta.etag);
@@ -45,24 +47,24 @@ impl Blob<'_> {
         if force {
             remove(&path)?;
         }
-        let mut came = 0;
-        let mut from_before = std::fs::metadata(&path).is_ok_and(|m| m.len() > 0);
+        let mut received = 0;
+        let mut resumed = std::fs::metadata(&path).is_ok_and(|m| m.len() > 0);
         loop {
             let mut options = OpenOptions::new();
             let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed())?;
-            came += self.download(&mut file, &path, on_event)?;
+            received += self.download(&mut file, &path, on_event)?;
             match self.check(&mut file, &path)? {
                 None => {
                     file.sync_all().map_err(failed())?;
                     break;
                 }
-                Some(found) => {
+                Some(fault) => {
                     drop(file);
                     remove(&path)?;
-                    if !std::mem::take(&mut from_before) {
-                        return Err(self.mismatch(found));
+                    if !std::mem::take(&mut resumed) {
+                        return Err(self.mismatch(fault));
                     }
-                    // What an earlier run left may be the part that is wrong.
+                    // The bytes of an earlier run may be the wrong ones, so fetch everything once more.
                     on_event(PullEvent::Restarting { name: self.name.as_str() });
                 }
             }
@@ -70,14 +72,14 @@ impl Blob<'_> {
         let place = self.cache.blob(&self.meta.etag);
         std::fs::rename(&path, &place).map_err(HubError::cache(&place, "writing"))?;
         sync_folder_of(&place);
-        Ok(came)
+        Ok(received)
     }
 
-    /// Appends what is missing to the file. Returns how many bytes came.
+    /// Appends the missing bytes to the file. Returns the number of bytes received.
     fn download(&self, file: &mut File, path: &Path, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<u64> {
         let failed = || HubError::cache(path, "writing");
         let address = self.client.address(self.commit, self.name);
-        let (mut came, mut patience) = (0, Patience::default());
+        let (mut received, mut patience) = (0, Patience::default());
         let (mut announced, mut furthest) = (false, 0);
         loop {
             let mut at = file.seek(SeekFrom::End(0)).map_err(failed())?;
@@ -86,17 +88,17 @@ impl Blob<'_> {
                 at = file.seek(SeekFrom::Start(0)).map_err(failed())?;
             }
             if self.meta.size == Some(at) {
-                return Ok(came);
+                return Ok(received);
             }
             if !std::mem::replace(&mut announced, true) {
                 on_event(PullEvent::Fetching { name: self.name.as_str(), from: at, size: self.meta.size });
             }
             furthest = at.max(furthest);
-            let failure = match self.stream(file, path, &address, at, &mut came, on_event) {
-                Ok(()) => return Ok(came),
+            let failure = match self.stream(file, path, &address, at, &mut received, on_event) {
+                Ok(()) => return Ok(received),
                 Err(failure) => failure,
             };
-            // Not for bytes that came before, or a server that always starts anew and breaks off would never be given up.
+            // Only new bytes count as progress: a server may restart from byte 0 and break off again and again.
             if file.metadata().map_err(failed())?.len() > furthest {
                 patience.renew();
             }
@@ -104,36 +106,36 @@ impl Blob<'_> {
         }
     }
 
-    /// One request for what follows byte `at`, where the file ends.
+    /// Sends one request for the bytes from `at`, the end of the file, and appends them.
     fn stream(
         &self,
         file: &mut File,
         path: &Path,
         address: &str,
         mut at: u64,
-        came: &mut u64,
+        received: &mut u64,
         on_event: &mut dyn FnMut(PullEvent<'_>),
     ) -> Result<(), Failure> {
         let failed = || HubError::cache(path, "writing");
         let mut answer = self.client.bytes(address, at, self.name)?;
         let range = answer.content_range();
-        let odd = |reason: String| {
+        let bad_answer = |reason: String| {
             let (what, host) = (self.name.as_str().to_owned(), answer.host.clone());
             Failure::from(HubError::Answer { what, host, reason })
         };
         if let Some(encoding) = answer.encoding() {
-            return Err(odd(format!("{} encoding, which was not asked for", self.client.said(encoding, 40))));
+            return Err(bad_answer(format!("encoding {}, which was not asked for", self.client.quote(encoding, 40))));
         }
-        let whole = match answer.response.status().as_u16() {
+        let length = match answer.response.status().as_u16() {
             206 => {
-                let Some((first, total)) = range else { return Err(odd("206 without Content-Range".into())) };
+                let Some((first, total)) = range else { return Err(bad_answer("206 without Content-Range".into())) };
                 if first != Some(at) {
-                    return Err(odd(format!("bytes from {first:?} on, {at} was asked for")));
+                    return Err(bad_answer(format!("bytes from {first:?} on, {at} was asked for")));
                 }
                 total
             }
             416 => {
-                // Nothing follows: complete, or of another length than thought.
+                // No byte follows: the file is complete, or its length is wrong.
                 if self.meta.size.is_none() && range.is_some_and(|(_, total)| total == Some(at)) {
                     return Ok(());
                 }
@@ -142,17 +144,17 @@ impl Blob<'_> {
             }
             _ => answer.content_length(),
         };
-        if let (Some(size), Some(whole)) = (self.meta.size, whole)
-            && size != whole
+        if let (Some(size), Some(length)) = (self.meta.size, length)
+            && size != length
         {
-            return Err(odd(format!("a file of {whole} bytes, {size} are expected")));
+            return Err(bad_answer(format!("a file of {length} bytes, {size} are expected")));
         }
         if answer.response.status() != 206 {
-            // The server starts anew, whatever was asked for.
+            // The server ignored the range and sends the entire file.
             file.set_len(0).map_err(failed())?;
             at = file.seek(SeekFrom::Start(0)).map_err(failed())?;
         }
-        let size = self.meta.size.or(whole);
+        let size = self.meta.size.or(length);
         let host = answer.host.clone();
         let mut body = answer.response.body_mut().as_reader();
         let mut buffer = vec![0; BUFFER];
@@ -169,7 +171,7 @@ impl Blob<'_> {
             }
             file.write_all(&buffer[..n]).map_err(failed())?;
             at += n as u64;
-            *came += n as u64;
+            *received += n as u64;
             on_event(PullEvent::Progress { name: self.name.as_str(), bytes: at });
         }
         match size {
@@ -178,7 +180,8 @@ impl Blob<'_> {
         }
     }
 
-    /// Reads the file back, and says what is wrong with it, if something is. What is on the disk counts, whoever wrote it.
+    /// Compares size and checksum of the file on disk with those of the hub. Returns the wrong size or checksum, if
+    /// any.
     fn check(&self, file: &mut File, path: &Path) -> Result<Option<String>> {
         let failed = || HubError::cache(path, "reading");
         let len = file.seek(SeekFrom::End(0)).map_err(failed())?;
@@ -189,7 +192,7 @@ impl Blob<'_> {
         let (kind, found) = match &self.meta.etag {
             Etag::Sha256(_) => ("SHA-256", digest(Sha256::new(), file).map_err(failed())?),
             Etag::GitSha1(_) => {
-                // As git names a blob.
+                // The hash of a git blob starts with this header.
                 let start = Sha1::new_with_prefix(format!("blob {len}\0"));
                 ("git's SHA-1", digest(start, file).map_err(failed())?)
             }

@@ -1,8 +1,9 @@
-//! Repositories of the Hugging Face hub, fetched into the cache that Python's `huggingface_hub` keeps, so that both share it.
+//! Fetches repositories of the Hugging Face hub into the cache of Python's `huggingface_hub`, so that both programs
+//! share it.
 //!
-//! A pull asks for the files of a revision, then for the checksum of each that the cache lacks, then for its bytes. A snapshot
-//! gets its files when all of them are there: what it shows is whole. An interrupted pull leaves `ETAG.incomplete` files, and
-//! the next one goes on where they end.
+//! A pull asks for the list of files of a revision, then for the checksum of each file that the cache lacks, then for
+//! its content. Files appear in the snapshot only after all of them have been fetched, so a snapshot is always
+//! complete. An interrupted pull leaves `ETAG.incomplete` files, which the next pull completes.
 
 mod cache;
 mod client;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use vljepa_embed::files::{self, MAX_JSON};
-use vljepa_embed::names::CONFIG;
+use vljepa_embed::names::{CONFIG, WEIGHTS};
 use vljepa_model::weights::ShardIndex;
 
 use cache::Cache;
@@ -31,52 +32,52 @@ pub use names::{RepoId, Revision};
 use select::{Patterns, is_weights};
 pub use settings::Settings;
 
-/// What is pulled.
+/// Options of a pull.
 #[derive(Clone, Debug)]
 pub struct PullOptions<'a> {
-    /// A branch, a tag or a commit; `main` where nothing else is meant.
+    /// A branch (usually `main`), a tag or a commit.
     pub revision: Revision,
-    /// Patterns of the files to fetch; empty for those that this program reads. `*` stands for any text, also with `/`; `?`
-    /// for one character, `[ab]` for one of a set, `folder/` for all of a folder.
+    /// Patterns of the files to fetch; if empty, the files that this program reads. `*` matches any text, including
+    /// `/`; `?` matches one character, `[ab]` one character of a set, `folder/` all files of a folder.
     pub include: &'a [String],
     /// Patterns of files to leave out.
     pub exclude: &'a [String],
-    /// Whether to fetch again what the cache has.
+    /// Whether to fetch files again that are in the cache.
     pub force: bool,
 }
 
 /// A repository in the cache.
 #[derive(Clone, Debug, Serialize)]
 pub struct Pulled {
-    /// Its id.
+    /// The id of the repository.
     pub repo: String,
     /// The revision that was asked for.
     pub revision: String,
-    /// The commit which that is.
+    /// The commit that the revision names.
     pub commit: String,
-    /// The folder with its files.
+    /// The folder with the files.
     pub folder: PathBuf,
     /// The files that were asked for, by name.
     pub files: Vec<PulledFile>,
-    /// Bytes that came over the network.
+    /// Bytes received over the network.
     pub fetched_bytes: u64,
 }
 
 /// A file of a [`Pulled`] repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PulledFile {
-    /// Its path below the folder, with `/`.
+    /// Path relative to the folder, with `/` as separator.
     pub name: String,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Whether bytes of it came over the network.
+    /// Whether any of its bytes were received over the network.
     pub fetched: bool,
 }
 
-/// Fetches what the cache lacks of a repository. `on_event` is told how that goes.
+/// Fetches the files of a repository that the cache lacks. `on_event` receives progress events.
 ///
 /// # Errors
-/// No connection, a refusal, a file that is not what the hub says it is, a cache that cannot be written.
+/// No connection, a refusal of the hub, a file with a wrong size or checksum, a cache that cannot be written.
 pub fn pull(
     repo: &RepoId,
     options: &PullOptions<'_>,
@@ -104,6 +105,7 @@ pub fn pull(
     Pull { client, cache, listing, options }.run(&names, on_event)
 }
 
+/// A pull whose list of files is known.
 struct Pull<'a> {
     client: Client<'a>,
     cache: Cache,
@@ -115,12 +117,12 @@ impl Pull<'_> {
     fn run(&self, names: &[FileName], on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Pulled> {
         let commit = self.listing.commit.as_str();
         let missing: Vec<&FileName> =
-            names.iter().filter(|n| self.options.force || self.cache.cached(commit, n).is_none()).collect();
+            names.iter().filter(|n| self.options.force || self.cache.cached_len(commit, n).is_none()).collect();
         let mut metas: BTreeMap<&FileName, Meta> = BTreeMap::new();
         for name in &missing {
             metas.insert(name, self.client.meta(commit, name, on_event)?);
         }
-        // Blobs that no other snapshot can be linked to.
+        // Blobs that this pull adds: no other snapshot links to them.
         let new: BTreeSet<&Etag> = metas.values().map(|m| &m.etag).filter(|e| !self.cache.blob(e).exists()).collect();
         let (fetched, fetched_bytes) = self.fetch(&metas, on_event)?;
         for (i, (name, meta)) in metas.iter().enumerate() {
@@ -128,15 +130,15 @@ impl Pull<'_> {
             self.cache.link(&meta.etag, commit, name, last && new.contains(&meta.etag))?;
         }
         if self.options.revision.as_str() != commit {
-            let noted = self.cache.note(&self.options.revision, commit);
-            // With nothing to write, a cache that cannot be written serves as well.
+            let recorded = self.cache.record_commit(&self.options.revision, commit);
+            // If nothing had to be fetched, a read-only cache is fine.
             if !missing.is_empty() {
-                noted?;
+                recorded?;
             }
         }
         let file = |name: &FileName| PulledFile {
             name: name.as_str().to_owned(),
-            bytes: self.cache.cached(commit, name).unwrap_or_default(),
+            bytes: self.cache.cached_len(commit, name).unwrap_or_default(),
             fetched: metas.get(name).is_some_and(|m| fetched.contains(&m.etag)),
         };
         Ok(Pulled {
@@ -149,7 +151,8 @@ impl Pull<'_> {
         })
     }
 
-    /// Fetches the blobs that are not there, the smallest first: what is wrong with a configuration is then known early.
+    /// Fetches the missing blobs, smallest first, so that a faulty configuration is found early. Returns the fetched
+    /// blobs and the number of bytes received.
     fn fetch(
         &self,
         metas: &BTreeMap<&FileName, Meta>,
@@ -160,57 +163,57 @@ impl Pull<'_> {
         let blob = |(name, meta)| Blob { client: &self.client, cache: &self.cache, commit, name, meta };
         let blobs = metas.iter().map(|(name, meta)| blob((*name, meta)));
         let mut blobs: Vec<Blob<'_>> =
-            blobs.filter(|b| (self.options.force || !b.is_there()) && seen.insert(b.meta.etag.clone())).collect();
+            blobs.filter(|b| (self.options.force || !b.is_cached()) && seen.insert(b.meta.etag.clone())).collect();
         blobs.sort_by_key(|b| b.meta.size);
         let bytes = blobs.iter().filter_map(|b| b.meta.size).sum();
         on_event(PullEvent::Planned { files: blobs.len(), bytes });
         if !metas.is_empty() {
             self.cache.prepare()?;
         }
-        let (mut fetched, mut came) = (BTreeSet::new(), 0);
+        let (mut fetched, mut received) = (BTreeSet::new(), 0);
         for blob in blobs {
             let bytes = blob.fetch(self.options.force, on_event)?;
-            came += bytes;
+            received += bytes;
             if bytes > 0 {
                 fetched.insert(blob.meta.etag.clone());
             }
         }
-        Ok((fetched, came))
+        Ok((fetched, received))
     }
 }
 
-/// A repository as far as the cache has it; what is missing, if something is.
+/// The repository in the cache, without asking the hub; the error says what is missing.
 fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> Result<Pulled, String> {
     let revision = options.revision.as_str();
     if options.force {
-        return Err("`force` fetches from the hub".into());
+        return Err("`force` needs the hub".into());
     }
     let commit =
-        cache.commit(&options.revision).ok_or_else(|| format!("the cache has no revision {revision:?} of it"))?;
+        cache.commit(&options.revision).ok_or_else(|| format!("there is no revision {revision:?} in the cache"))?;
     let present = cache.names(&commit);
     if present.is_empty() {
         return Err(format!("the cache has no file of its commit {commit}"));
     }
-    let noted = cache.noted_names(&commit);
+    let recorded = cache.recorded_names(&commit);
     let patterns = Patterns { include: options.include, exclude: options.exclude };
-    let names = patterns.choose(repo, noted.as_deref().unwrap_or(&present)).map_err(|e| match e {
+    let names = patterns.choose(repo, recorded.as_deref().unwrap_or(&present)).map_err(|e| match e {
         HubError::Selection { reason, .. } => format!("in the cache, {reason}"),
         other => other.to_string(),
     })?;
     let mut files = Vec::new();
     for name in &names {
-        let Some(bytes) = cache.cached(&commit, name) else {
+        let Some(bytes) = cache.cached_len(&commit, name) else {
             return Err(format!("the cache lacks its {}", name.as_str()));
         };
         files.push(PulledFile { name: name.as_str().to_owned(), bytes, fetched: false });
     }
     let folder = cache.snapshot(&commit);
     if options.include.is_empty() {
-        whole(&folder, &names)?;
-        // Without a list of what there should be: a pull of the weights alone may have been all there was.
-        let described = names.iter().any(|n| n.as_str() == CONFIG) || patterns.excludes(CONFIG);
-        if noted.is_none() && !described && names.iter().any(|n| n.as_str().ends_with(".safetensors")) {
-            return Err(format!("the cache lacks its {CONFIG}; name what is wanted in `include`"));
+        check_complete(&folder, &names)?;
+        // Without a record of all files, the cache may come from a pull of the weights alone.
+        let has_config = names.iter().any(|n| n.as_str() == CONFIG) || patterns.excludes(CONFIG);
+        if recorded.is_none() && !has_config && names.iter().any(|n| n.as_str().ends_with(".safetensors")) {
+            return Err(format!("the cache lacks its {CONFIG}; name the wanted files in `include`"));
         }
     }
     Ok(Pulled {
@@ -223,20 +226,20 @@ fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> Result
     })
 }
 
-/// Whether a model's files are all there, as far as they tell.
-fn whole(folder: &std::path::Path, names: &[FileName]) -> Result<(), String> {
+/// Checks that the weights of a model are in the cache, with all shards that its indices name.
+fn check_complete(folder: &std::path::Path, names: &[FileName]) -> Result<(), String> {
     if !names.iter().any(|n| is_weights(n.as_str())) {
-        return Err("the cache lacks its weights; name what is wanted in `include`".into());
+        return Err("the cache lacks its weights; name the wanted files in `include`".into());
     }
     for index in names.iter().filter(|n| n.as_str().ends_with(".safetensors.index.json")) {
         let path = folder.join(index.path());
         let text = files::read_text(&path, MAX_JSON).map_err(|e| e.to_string())?;
         let index = ShardIndex::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-        let beside = path.parent().unwrap_or(folder);
-        if beside.join("model.safetensors").is_file() {
+        let shard_folder = path.parent().unwrap_or(folder);
+        if shard_folder.join(WEIGHTS).is_file() {
             continue;
         }
-        if let Some(shard) = index.files().into_iter().find(|f| !beside.join(f).is_file()) {
+        if let Some(shard) = index.files().into_iter().find(|f| !shard_folder.join(f).is_file()) {
             return Err(format!("the cache lacks its {shard}"));
         }
     }

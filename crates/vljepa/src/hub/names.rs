@@ -1,22 +1,22 @@
-//! Names that come from users and servers, checked before they become addresses or paths.
+//! Repository ids, revisions, file names and checksums, validated before they become addresses or paths.
 
 use std::path::PathBuf;
 
 use super::error::HubError;
 
-/// Longest name of an organisation or a repository.
+/// Longest name of an organisation or a repository, in bytes.
 const MAX_NAME: usize = 96;
-/// Longest path of a file or a revision; file systems have their own limits below that.
+/// Longest path of a file or a revision, in bytes; file systems may have lower limits.
 const MAX_PATH: usize = 1024;
-/// What stays as it is in an address (RFC 3986, section 2.3).
+/// Characters besides letters and digits that need no encoding in an address (RFC 3986, section 2.3).
 const UNRESERVED: &[u8] = b"-._~";
 
-/// `org/name`, or the `name` of an old repository without an owner.
+/// The id of a repository: `org/name`, or `name` for an old repository without an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepoId(String);
 
 impl RepoId {
-    /// Checks an id by the hub's own rules.
+    /// Validates an id by the rules of the hub.
     ///
     /// # Errors
     /// [`HubError::Name`].
@@ -37,7 +37,9 @@ impl RepoId {
                 return Err(fail("a name has at most 96 characters"));
             }
             if !bytes.iter().all(|&b| inner(b)) || !outer(bytes.first()) || !outer(bytes.last()) {
-                return Err(fail("org/name of letters, digits, '-', '_' and '.', not at the ends, is expected"));
+                return Err(fail(
+                    "expected is org/name of letters, digits, '-', '_' and '.'; names neither start nor end with '-' or '.'",
+                ));
             }
         }
         if text.contains("--") || text.contains("..") || text.ends_with(".git") {
@@ -46,12 +48,12 @@ impl RepoId {
         Ok(Self(text.to_owned()))
     }
 
-    /// The id as it was given.
+    /// The id as given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its folder in the cache: `models--org--name`.
+    /// The folder of the repository in the cache: `models--org--name`.
     pub(super) fn folder(&self) -> String {
         format!("models--{}", self.0.replace('/', "--"))
     }
@@ -62,40 +64,40 @@ impl RepoId {
 pub struct Revision(String);
 
 impl Revision {
-    /// Checks that a revision can be a path below `refs`.
+    /// Validates a revision: it must be usable as a path in the folder `refs`.
     ///
     /// # Errors
     /// [`HubError::Name`].
     pub fn parse(text: &str) -> Result<Self, HubError> {
         let fail = |reason| HubError::Name { kind: "revision", text: text.to_owned(), reason };
-        relative(text).map_err(fail)?;
+        check_relative(text).map_err(fail)?;
         Ok(Self(text.to_owned()))
     }
 
-    /// The revision as it was given.
+    /// The revision as given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its path below `refs`.
+    /// Path in the folder `refs`.
     pub(super) fn path(&self) -> PathBuf {
         self.0.split('/').collect()
     }
 
-    /// As one segment of an address.
+    /// The revision encoded as one segment of an address.
     pub(super) fn encoded(&self) -> String {
         encode(&self.0, b"")
     }
 }
 
-/// A file of a repository: a relative path that stays below its folder on every system.
+/// The name of a file of a repository: a relative path that stays inside its folder on every system.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileName(String);
 
 impl FileName {
     pub(super) fn parse(text: &str) -> Result<Self, HubError> {
         let fail = |reason| HubError::Name { kind: "safe file name", text: text.to_owned(), reason };
-        relative(text).map_err(fail)?;
+        check_relative(text).map_err(fail)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -107,19 +109,19 @@ impl FileName {
         self.0.split('/').collect()
     }
 
-    /// How many folders it is below the snapshot.
+    /// Number of folders between the snapshot and the file.
     pub(super) fn depth(&self) -> usize {
         self.0.matches('/').count()
     }
 
-    /// As the end of an address.
+    /// The path encoded as the end of an address.
     pub(super) fn encoded(&self) -> String {
         encode(&self.0, b"/")
     }
 }
 
-/// Whether a path stays where it is put, by the rules of POSIX and of Windows.
-fn relative(text: &str) -> Result<(), &'static str> {
+/// Checks that a path stays inside its folder, by the rules of POSIX and of Windows.
+fn check_relative(text: &str) -> Result<(), &'static str> {
     if text.len() > MAX_PATH {
         return Err("longer than 1,024 bytes");
     }
@@ -132,7 +134,7 @@ fn relative(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Percent-encodes all but letters, digits, [`UNRESERVED`] and `kept`.
+/// Percent-encodes all bytes except letters, digits, [`UNRESERVED`] and `kept`.
 fn encode(text: &str, kept: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for &byte in text.as_bytes() {
@@ -145,7 +147,7 @@ fn encode(text: &str, kept: &[u8]) -> String {
     out
 }
 
-/// Whether a text is a full commit.
+/// Whether a text is the full hash of a commit.
 pub(super) fn is_commit(text: &str) -> bool {
     is_hex(text, 40)
 }
@@ -154,8 +156,8 @@ fn is_hex(text: &str, len: usize) -> bool {
     text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// What the hub calls a file's content, and what its blob is called: the SHA-256 of large files (LFS), else the SHA-1 that
-/// git gives a blob.
+/// The checksum of a file, which is also the name of its blob: SHA-256 for large files (LFS), else the SHA-1 of the git
+/// blob.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Etag {
     Sha256(String),
@@ -163,7 +165,7 @@ pub(super) enum Etag {
 }
 
 impl Etag {
-    /// The value of an `ETag` or `X-Linked-Etag` header, weak or not. `None` for any other kind of tag.
+    /// Parses an `ETag` or `X-Linked-Etag` header, weak or strong. `None` for any other kind of tag.
     pub(super) fn parse(header: &str) -> Option<Self> {
         let text = header.trim();
         let text = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');

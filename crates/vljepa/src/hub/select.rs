@@ -1,17 +1,16 @@
-//! Which files of a repository are fetched.
+//! Selects the files of a repository to fetch.
 
 use super::error::HubError;
 use super::names::{FileName, RepoId};
+use vljepa_embed::names::{PYTORCH_WEIGHTS, WEIGHTS, WEIGHTS_INDEX};
 
-/// Tokenizer files that are no JSON, model card and licence.
+/// Patterns of further files to fetch: tokenizer files that are not JSON, the model card, the licence.
 const PLAIN: [&str; 6] = ["vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "README.md", "LICENSE*"];
-/// What training leaves beside weights.
+/// Patterns of training files with the extensions of weights.
 const NO_WEIGHTS: [&str; 5] = ["optimizer*", "scheduler*", "rng_state*", "training_args*", "scaler*"];
-/// Pickles that are weights for sure, the first that is there.
-const KNOWN_PICKLES: [&str; 1] = ["pytorch_model.bin"];
 
-/// Patterns of files to take and to leave out: `*` stands for any text, `/` with it, `?` for one character, `[a-c]` and `[!a-c]`
-/// for one of a set; a pattern that ends in `/` is the folder with all in it.
+/// Patterns of files to include and to exclude. `*` matches any text, including `/`; `?` matches one character; `[a-c]`
+/// and `[!a-c]` match one character of a set; a pattern that ends in `/` matches all files of the folder.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Patterns<'a> {
     pub(super) include: &'a [String],
@@ -19,18 +18,21 @@ pub(super) struct Patterns<'a> {
 }
 
 impl Patterns<'_> {
-    /// The files to fetch of those that a repository has: what `include` names, or without it what this program reads; less
-    /// `exclude`.
+    /// Selects from `names`, the files of a repository: the files that `include` matches, or if it is empty, the files
+    /// that this program reads; without those that `exclude` matches.
     ///
     /// # Errors
-    /// A pattern that fits nothing, several checkpoints of which none is named, nothing left.
+    /// A pattern of `include` without a match, several checkpoints with no pattern to choose one, an empty selection.
     pub(super) fn choose(&self, repo: &RepoId, names: &[String]) -> Result<Vec<FileName>, HubError> {
         let fail = |reason| HubError::Selection { repo: repo.as_str().to_owned(), reason };
         for pattern in self.include {
             if !names.iter().any(|n| matches(pattern, n)) {
                 let some: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
                 let more = if names.len() > some.len() { ", …" } else { "" };
-                return Err(fail(format!("no file fits `include` {pattern:?}; it has {}{more}", some.join(", "))));
+                return Err(fail(format!(
+                    "no file matches `include` {pattern:?}; the files are {}{more}",
+                    some.join(", ")
+                )));
             }
         }
         let kept = |n: &&String| !self.excludes(n);
@@ -65,13 +67,13 @@ fn is_pickle(name: &str) -> bool {
     [".pt", ".pth", ".bin"].iter().any(|e| name.ends_with(e))
 }
 
-/// The folder of a file and its name in it.
+/// Splits a path into its folder, empty for the root, and its file name.
 fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('/').unwrap_or(("", name))
 }
 
-/// The root and the modules of sentence-transformers, `2_Dense`.
-fn is_read(folder: &str) -> bool {
+/// Whether this program reads files in a folder: the root, or a module of sentence-transformers such as `2_Dense`.
+fn is_read_folder(folder: &str) -> bool {
     let module = |f: &str| {
         f.split_once('_').is_some_and(|(n, kind)| {
             !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && kind.starts_with(|c: char| c.is_ascii_uppercase())
@@ -80,7 +82,8 @@ fn is_read(folder: &str) -> bool {
     folder.is_empty() || (!folder.contains('/') && module(folder))
 }
 
-/// What the loaders of this program read: configurations, tokenizers, safetensors; a PyTorch file where that is all there is.
+/// The files that this program reads: configurations, tokenizers and safetensors; a PyTorch file if there are no
+/// safetensors.
 fn by_default<'a>(names: &[&'a String]) -> Result<Vec<&'a String>, String> {
     let has = |folder: &str, file: &str| {
         names.iter().any(|n| {
@@ -90,43 +93,47 @@ fn by_default<'a>(names: &[&'a String]) -> Result<Vec<&'a String>, String> {
     };
     let safetensors = |name: &str| {
         let (folder, file) = split(name);
-        if !file.ends_with(".safetensors") || !is_read(folder) {
+        if !file.ends_with(".safetensors") || !is_read_folder(folder) {
             return false;
         }
-        if has(folder, "model.safetensors") {
-            return file == "model.safetensors";
+        if has(folder, WEIGHTS) {
+            return file == WEIGHTS;
         }
-        // The same weights once more, as another program wants them.
-        !(has(folder, "model.safetensors.index.json") && file.starts_with("consolidated"))
+        // A consolidated file repeats the weights of the shards for another program.
+        !(has(folder, WEIGHTS_INDEX) && file.starts_with("consolidated"))
     };
     let plain = |name: &str| {
         let (folder, file) = split(name);
-        is_read(folder) && (file.ends_with(".json") || PLAIN.iter().any(|p| matches(p, file)))
+        is_read_folder(folder) && (file.ends_with(".json") || PLAIN.iter().any(|p| matches(p, file)))
     };
     let mut chosen: Vec<&String> = names.iter().copied().filter(|n| safetensors(n) || plain(n)).collect();
     chosen.extend(pickles(names, |folder| names.iter().any(|n| safetensors(n) && split(n).0 == folder))?);
     Ok(chosen)
 }
 
-/// The one PyTorch file of every folder that is read and not `served` already.
-fn pickles<'a>(names: &[&'a String], served: impl Fn(&str) -> bool) -> Result<Vec<&'a String>, String> {
+/// The PyTorch file of every folder that this program reads and for which `has_weights` is false.
+fn pickles<'a>(names: &[&'a String], has_weights: impl Fn(&str) -> bool) -> Result<Vec<&'a String>, String> {
     let mut by_folder: std::collections::BTreeMap<&str, Vec<&'a String>> = std::collections::BTreeMap::new();
     for name in names {
         let (folder, file) = split(name);
-        if is_pickle(file) && is_read(folder) && !served(folder) && !NO_WEIGHTS.iter().any(|p| matches(p, file)) {
+        if is_pickle(file)
+            && is_read_folder(folder)
+            && !has_weights(folder)
+            && !NO_WEIGHTS.iter().any(|p| matches(p, file))
+        {
             by_folder.entry(folder).or_default().push(name);
         }
     }
     let mut chosen = Vec::new();
-    for found in by_folder.into_values() {
-        let known = KNOWN_PICKLES.iter().find_map(|k| found.iter().find(|n| split(n).1 == *k));
-        match (known, found.as_slice()) {
+    for candidates in by_folder.into_values() {
+        let standard = candidates.iter().find(|n| split(n).1 == PYTORCH_WEIGHTS);
+        match (standard, candidates.as_slice()) {
             (Some(one), _) | (None, [one]) => chosen.push(*one),
             _ => {
-                let list: Vec<&str> = found.iter().map(|n| n.as_str()).take(12).collect();
+                let list: Vec<&str> = candidates.iter().map(|n| n.as_str()).take(12).collect();
                 return Err(format!(
-                    "no safetensors but {} PyTorch files ({}); name the one wanted in `include`, its configuration too",
-                    found.len(),
+                    "no safetensors but {} PyTorch files ({}); name the wanted one and its configuration in `include`",
+                    candidates.len(),
                     list.join(", ")
                 ));
             }
@@ -135,7 +142,7 @@ fn pickles<'a>(names: &[&'a String], served: impl Fn(&str) -> bool) -> Result<Ve
     Ok(chosen)
 }
 
-/// Whether `name` fits `pattern`, letter by letter; see [`Patterns`]. Takes at most their lengths' product of steps.
+/// Whether `name` matches `pattern`; see [`Patterns`]. Takes at most `pattern.len() * name.len()` steps.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut pattern: Vec<char> = pattern.replace('\\', "/").chars().collect();
     if pattern.last() == Some(&'/') {
@@ -143,7 +150,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);
-    // Where the last star was, and how far the name was when it took nothing yet.
+    // Position of the last star in the pattern, and position in the name where the text that it matches ends.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         let step = match pattern.get(p) {
@@ -173,24 +180,24 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern[p..].iter().all(|&c| c == '*')
 }
 
-/// Whether the set at the start of `pattern` has `c`, and the set's length. `None` where the bracket is not closed.
+/// Whether the set at the start of `pattern` contains `c`, and the set's length. `None` if the bracket is not closed.
 fn set(pattern: &[char], c: char) -> Option<(bool, usize)> {
     let negated = pattern.get(1) == Some(&'!');
     let first = if negated { 2 } else { 1 };
-    // A bracket in the first place is one of the set.
+    // A `]` in the first place is a member of the set.
     let end = (first + 1..pattern.len()).find(|&i| pattern[i] == ']')?;
     let members = &pattern[first..end];
-    let (mut i, mut found) = (0, false);
+    let (mut i, mut contained) = (0, false);
     while i < members.len() {
         if members.get(i + 1) == Some(&'-') && i + 2 < members.len() {
-            found |= (members[i]..=members[i + 2]).contains(&c);
+            contained |= (members[i]..=members[i + 2]).contains(&c);
             i += 3;
         } else {
-            found |= members[i] == c;
+            contained |= members[i] == c;
             i += 1;
         }
     }
-    Some((found != negated, end + 1))
+    Some((contained != negated, end + 1))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Where the hub is, where the cache is and who asks, from the variables that Python's `huggingface_hub` reads.
+//! Settings of a pull: hub, cache and access token, from the environment variables that Python's `huggingface_hub`
+//! reads.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,36 +12,36 @@ use ureq::http::{HeaderValue, Uri};
 use super::error::HubError;
 
 const ENDPOINT: &str = "https://huggingface.co";
-/// Tokens have some 40 characters; more than this is another file.
+/// Bytes of a token file that are read; tokens have about 40 characters.
 const MAX_TOKEN: u64 = 16 << 10;
-/// How long a connection may say nothing.
+/// Default time limit for a silent connection.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Everything that a pull needs to know beside the repository.
+/// Settings of a pull that do not depend on the repository.
 #[derive(Debug)]
 pub struct Settings {
     pub(super) endpoint: Endpoint,
     pub(super) cache: PathBuf,
     pub(super) token: Option<Token>,
-    /// The variable that forbids asking the hub.
+    /// The variable that forbids requests, if one does.
     pub(super) offline: Option<&'static str>,
     pub(super) symlinks: bool,
     pub(super) timeout: Duration,
 }
 
-/// The address of a hub, without a slash at its end.
+/// The address of a hub, without a trailing slash.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     text: String,
     uri: Uri,
 }
 
-/// An access token. Neither printed nor sent to another host than the hub.
+/// An access token. It is never printed, and sent only to the hub.
 #[derive(Clone)]
 pub(super) struct Token {
     text: String,
     header: HeaderValue,
-    /// The variable or file that it comes from.
+    /// The variable or file of the token.
     pub(super) origin: String,
 }
 
@@ -56,7 +57,7 @@ impl Token {
         if text.is_empty() {
             return Ok(None);
         }
-        let fail = || HubError::Setting { variable, reason: format!("what {origin} holds is no token") };
+        let fail = || HubError::Setting { variable, reason: format!("the content of {origin} is no token") };
         if !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(fail());
         }
@@ -70,7 +71,7 @@ impl Token {
         self.header.clone()
     }
 
-    /// A text of somebody else's without the token.
+    /// Replaces the token in a text from a server.
     pub(super) fn hide(&self, text: &str) -> String {
         text.replace(&self.text, "…")
     }
@@ -79,7 +80,7 @@ impl Token {
 impl Endpoint {
     fn parse(text: &str) -> Result<Self, HubError> {
         if text.contains('@') {
-            // Without the value, in which there is a password, and before anything else is said about it.
+            // First of all checks, and without the value: it may contain a password.
             let reason = "a name or password in the address is not supported, use HF_TOKEN".into();
             return Err(HubError::Setting { variable: "HF_ENDPOINT", reason });
         }
@@ -99,7 +100,7 @@ impl Endpoint {
         &self.text
     }
 
-    /// Whether an address is of the same scheme, host and port.
+    /// Whether an address has the same scheme, host and port.
     pub(super) fn is_origin_of(&self, address: &Uri) -> bool {
         origin(&self.uri) == origin(address)
     }
@@ -115,13 +116,19 @@ fn origin(uri: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
 }
 
 impl Settings {
-    /// The settings of this process: `HF_ENDPOINT`, `HF_HUB_CACHE` (else `HF_HOME`, else `XDG_CACHE_HOME`), `HF_TOKEN` (else
-    /// `HUGGING_FACE_HUB_TOKEN`, else the file at `HF_TOKEN_PATH`, which `HF_HOME/token` is without it; none at all with
-    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`), `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`), `HF_HUB_DISABLE_SYMLINKS` and
-    /// `HF_HUB_DOWNLOAD_TIMEOUT` in seconds.
+    /// The settings from the environment of this process:
+    ///
+    /// * hub: `HF_ENDPOINT`;
+    /// * cache: `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE`, else `HF_HOME/hub`, else
+    ///   `XDG_CACHE_HOME/huggingface/hub`, else `~/.cache/huggingface/hub`;
+    /// * token: `HF_TOKEN`, else `HUGGING_FACE_HUB_TOKEN`, else the file `HF_TOKEN_PATH`, else the file
+    ///   `HF_HOME/token`; none with `HF_HUB_DISABLE_IMPLICIT_TOKEN`;
+    /// * `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`, `HF_HUB_DISABLE_SYMLINKS`, and `HF_HUB_DOWNLOAD_TIMEOUT` in
+    ///   seconds.
     ///
     /// # Errors
-    /// [`HubError::Setting`] for a value that cannot be meant, [`HubError::Cache`] for a token file that cannot be read.
+    /// [`HubError::Setting`] for an invalid value and for a token file that cannot be read, [`HubError::Cache`] for a
+    /// cache path that cannot be made absolute.
     pub fn from_env() -> Result<Self, HubError> {
         Self::from(&|name| std::env::var_os(name), std::env::home_dir())
     }
@@ -152,7 +159,7 @@ impl Settings {
             Some(seconds) => match seconds.trim().parse::<u32>() {
                 Ok(n) if n > 0 => Duration::from_secs(n.into()),
                 _ => {
-                    let reason = format!("{seconds:?} is no number of seconds of at least 1");
+                    let reason = format!("{seconds:?} is no whole number of seconds of at least 1");
                     return Err(HubError::Setting { variable: "HF_HUB_DOWNLOAD_TIMEOUT", reason });
                 }
             },
@@ -168,7 +175,7 @@ impl Settings {
     }
 }
 
-/// As Python's client reads its switches.
+/// Whether a switch is on, by the rules of Python's client.
 fn is_true(value: Option<OsString>) -> bool {
     let text = value.map(|v| v.to_string_lossy().to_ascii_uppercase());
     text.is_some_and(|t| matches!(t.as_str(), "1" | "ON" | "YES" | "TRUE"))
@@ -198,7 +205,7 @@ fn token(
     }
 }
 
-/// `~` at the start, `$NAME` and `${NAME}` anywhere; what is not set stays as it is.
+/// Expands `~` at the start, and `$NAME` and `${NAME}` anywhere; variables that are not set stay as they are.
 fn expand(value: OsString, home: Option<&Path>, get: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     let Some(text) = value.to_str() else { return value.into() };
     let mut out = String::new();
