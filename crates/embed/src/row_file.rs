@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use vljepa_model::weights::{Dtype, Remapped, TensorView, write_safetensors};
 
 use crate::error::{Error, Hint, Result};
 use crate::files::{check_writable, stream_atomically};
-use crate::partial::{Partial, Resumed, RowEvent, Task, check_unbegun};
+use crate::partial::{Partial, Resumed, RowOptions, Task, check_unbegun};
 use crate::rows::{Embeddings, npy_header};
-use crate::visuals::{Broken, Skipped, VisualEncoder, without_skipped};
+use crate::visuals::{Skipped, VisualEncoder, without_skipped};
 
 /// The format of a file of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ pub struct RowFile {
 }
 
 /// Embeds `files`, which were found at `inputs`, into the file `out`. It resumes an earlier run that was stopped, if
-/// that run had the same inputs and the same `identity` (a JSON object with everything else that the rows depend on).
+/// that run had the same inputs and the same [identity](RowOptions::identity).
 /// The rows are the same as without a stop: a batch of the earlier run is reused only if its files are unchanged, they
 /// form one batch again, and its rows match their checksum. Only one batch is in memory at a time.
 ///
@@ -118,13 +118,12 @@ pub fn embed_to_file(
     inputs: &[PathBuf],
     files: &[PathBuf],
     out: &Path,
-    identity: &Value,
-    broken: Broken,
-    on_event: impl FnMut(RowEvent),
+    options: RowOptions<'_>,
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
-    let task = Task { verb: "embed", inputs, files, out, depends: identity, broken };
-    let partial = Partial::complete(encoder, &task, on_event)?;
+    let (broken, identity, mut on_event) = options.into_parts();
+    let task = Task { verb: "embed", inputs, files, out, depends: &identity, broken };
+    let partial = Partial::complete(encoder, &task, &mut on_event)?;
     let resumed = partial.resumed();
     let skipped = partial.left_out(files);
     let names = without_skipped(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
@@ -137,7 +136,8 @@ pub fn embed_to_file(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::partial::is_begun;
+    use crate::partial::{RowEvent, is_begun};
+    use crate::visuals::Broken;
     use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 
     /// Gives rows that depend on the size of their batch; the rows of clips are shorter.
@@ -180,12 +180,12 @@ mod tests {
     }
 
     fn run(encoder: &Counting, files: &[PathBuf], out: &Path, mut done: impl FnMut(usize)) -> Result<RowFile> {
-        let on_event = |event| {
+        let mut on_event = |event| {
             if let RowEvent::Done(n) = event {
                 done(n);
             }
         };
-        embed_to_file(encoder, &[], files, out, &json!({}), Broken::Skip, on_event)
+        embed_to_file(encoder, &[], files, out, RowOptions::default().broken(Broken::Skip).on_event(&mut on_event))
     }
 
     /// Stops after the last batch: a folder takes the place of the output file.

@@ -59,12 +59,24 @@ impl TextBatcher<'_> {
         Ok(self.tokenizer.encode_all(self.prompt, texts).map_err(Error::model(self.origin))?.1)
     }
 
-    /// Runs `encode` on batches of texts: ids to `[batch, width]`. `progress` receives the number of texts that are
-    /// done.
+    /// Runs `encode` on batches of texts: ids to `[batch, width]`.
     ///
     /// # Errors
-    /// A text without tokens, a text that cannot be split into tokens, and errors of `encode` and of the device.
+    /// A text without tokens or one that cannot be tokenised, and errors of `encode` and the device.
     pub fn run(
+        &self,
+        texts: &[impl AsRef<str>],
+        width: usize,
+        encode: impl Fn(&Tokens) -> vljepa_model::Result<Var>,
+    ) -> Result<TextRows> {
+        self.run_with(texts, width, encode, &mut |_| ())
+    }
+
+    /// [`Self::run`]; `progress` receives the number of texts that are done.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_with(
         &self,
         texts: &[impl AsRef<str>],
         width: usize,

@@ -372,11 +372,19 @@ pub fn embed_files(
     }
 }
 
-/// The rows of pictures and clips in memory, in their order. `progress` receives the number of items that are done.
+/// The rows of pictures and clips in memory, in their order.
 ///
 /// # Errors
 /// Pictures that cannot be resized, clips without frames, rows of different shapes, and errors of the device.
-pub fn embed_visuals(
+pub fn embed_visuals(encoder: &dyn VisualEncoder, visuals: &[Visual<'_>]) -> Result<Embeddings> {
+    embed_visuals_with(encoder, visuals, &mut |_| ())
+}
+
+/// [`embed_visuals`]; `progress` receives the number of items that are done.
+///
+/// # Errors
+/// As [`embed_visuals`].
+pub fn embed_visuals_with(
     encoder: &dyn VisualEncoder,
     visuals: &[Visual<'_>],
     progress: &mut dyn FnMut(usize),

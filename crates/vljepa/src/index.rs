@@ -12,7 +12,7 @@ use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
 use vljepa_embed::files::{self, Stamp, stamp};
 use vljepa_embed::folder::ModelFolder;
-use vljepa_embed::partial::{Partial, Resumed, RowEvent, Task};
+use vljepa_embed::partial::{Partial, Resumed, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
 use vljepa_embed::rows::{Match, best};
 use vljepa_embed::visuals::{Broken, Skipped, find_files};
@@ -21,6 +21,8 @@ use vljepa_embed::{Embeddings, Hint as EmbedHint, Model};
 use crate::error::{Error, Hint, Result};
 
 const VERSION: &str = "1";
+/// The key of an index in the metadata of its file, with the version as value.
+pub const FORMAT_KEY: &str = "vljepa_index";
 const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
 
 /// The result of building an index.
@@ -100,9 +102,9 @@ impl Entry {
 
 impl Index {
     /// Embeds every picture and video of a folder into the index `out`. It resumes an earlier run that was stopped, if
-    /// that run had the same folder, model and `identity` (a JSON object with everything else that the rows depend on,
-    /// such as precision and device). With `skip_broken`, files that cannot be read and files whose names are not UTF-8
-    /// are left out and returned; otherwise the first of them is an error.
+    /// that run had the same folder, model and [identity](RowOptions::identity) (such as precision and device). With
+    /// [`Broken::Skip`], files that cannot be read and files whose names are not UTF-8 are left out and returned;
+    /// otherwise the first of them is an error.
     ///
     /// # Errors
     /// As [`embed_to_file`](vljepa_embed::row_file::embed_to_file).
@@ -111,11 +113,10 @@ impl Index {
         folder: &ModelFolder,
         pictures: PictureFolder,
         out: &Path,
-        identity: &Value,
-        skip_broken: bool,
-        on_event: impl FnMut(RowEvent),
+        options: RowOptions<'_>,
     ) -> Result<Indexed> {
-        let broken = Broken::skip(skip_broken);
+        let (broken, identity, mut on_event) = options.into_parts();
+        let skip_broken = broken == Broken::Skip;
         let PictureFolder { root, mut files } = pictures;
         let mut skipped = Vec::new();
         // Check the names first: this costs nothing, and a bad name should not be found after hours of work.
@@ -139,7 +140,7 @@ impl Index {
         let depends = &Value::Object(depends);
         let inputs = std::slice::from_ref(&root);
         let task = Task { verb: "index build", inputs, files: &files, out, depends, broken };
-        let partial = Partial::complete(&model.with_query(None)?, &task, on_event)?;
+        let partial = Partial::complete(&model.with_query(None)?, &task, &mut on_event)?;
         let left_out = partial.left_out(&files);
         let mut without = left_out.iter().map(|s| &s.path).peekable();
         let indexed = files.iter().zip(partial.stamps()).filter(|(path, _)| without.next_if_eq(path).is_none());
@@ -147,7 +148,7 @@ impl Index {
             indexed.map(|(path, stamp)| Entry::of(&root, path, stamp.unwrap_or_default())).collect::<Result<_, _>>()?;
         let entries_json = serde_json::to_string(&entries).map_err(|e| Error::content(out, e.to_string()))?;
         let metadata = [
-            ("vljepa_index", VERSION.to_owned()),
+            (FORMAT_KEY, VERSION.to_owned()),
             ("model", folder.hash().to_owned()),
             ("root", root.display().to_string()),
             ("entries", entries_json),
@@ -177,7 +178,7 @@ impl Index {
         }
         let file = SafeTensors::parse("index", &map).map_err(|e| broken(e.to_string()))?;
         let text = |key: &str| file.metadata().get(key).map(String::as_str);
-        match text("vljepa_index") {
+        match text(FORMAT_KEY) {
             Some(VERSION) => {}
             Some(other) => {
                 let reason = format!("index of version {other:?}, this program reads {VERSION}");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use vljepa_model::weights::{Dtype, PtValue, SCALE_SUFFIX, WeightSource};
 
 use crate::error::{Error, Result};
+use crate::index::FORMAT_KEY;
 use vljepa_embed::checkpoint::{Checkpoint, Source};
 use vljepa_embed::names;
 
@@ -59,7 +60,7 @@ impl Inspection {
         let text = |v: &str| Value::String(v.to_owned());
         let (mut kind, metadata, unreadable) = match &source {
             Source::SafeTensors(s) => {
-                let kind = if s.metadata().contains_key("vljepa_index") { "index of pictures" } else { "safetensors" };
+                let kind = if s.metadata().contains_key(FORMAT_KEY) { "index of pictures" } else { "safetensors" };
                 (kind, s.metadata().iter().map(|(k, v)| (k.clone(), text(v))).collect(), BTreeMap::new())
             }
             Source::Shards(_) => ("safetensors shards", BTreeMap::new(), BTreeMap::new()),

@@ -32,7 +32,7 @@ impl Embedder<'_> {
     /// Texts that cannot be split into tokens, and errors of the model.
     pub fn text_features(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
         let (f, width) = (Forward::inference(), self.model.config.y_encoder.output_size());
-        Ok(self.batcher().run(texts, width, |tokens| self.model.pool_text(&f, tokens), &mut |_| ())?.values)
+        Ok(self.batcher().run(texts, width, |tokens| self.model.pool_text(&f, tokens))?.values)
     }
 
     /// Target embeddings, `[texts, embedding_dim]` row-major, L2-normalised; rows of zeros stay zeros.
@@ -55,7 +55,7 @@ impl Embedder<'_> {
     ) -> Result<TextRows> {
         let (f, width) = (Forward::inference(), self.model.config.embedding_dim);
         let batcher = TextBatcher { origin, ..self.batcher() };
-        batcher.run(texts, width, |tokens| self.model.encode_text(&f, tokens), progress)
+        batcher.run_with(texts, width, |tokens| self.model.encode_text(&f, tokens), progress)
     }
 
     /// The texts that are longer than the Y-Encoder takes; they are embedded without their ends.
@@ -101,7 +101,7 @@ impl Embedder<'_> {
 
     fn stills(&self, pictures: &[Rgba8Image], encoder: Stills<'_>) -> Result<Vec<f32>> {
         let visuals: Vec<Visual<'_>> = pictures.iter().map(Visual::Still).collect();
-        Ok(embed_visuals(&encoder, &visuals, &mut |_| ())?.into_values())
+        Ok(embed_visuals(&encoder, &visuals)?.into_values())
     }
 }
 

@@ -88,7 +88,7 @@ impl TextModel {
         };
         let f = Forward::inference();
         let rows =
-            batcher.run(texts, self.config.output_size(), |tokens| self.encoder.forward(&f, tokens), progress)?;
+            batcher.run_with(texts, self.config.output_size(), |tokens| self.encoder.forward(&f, tokens), progress)?;
         rows.into_unit(texts)
     }
 }

@@ -15,7 +15,7 @@ use crate::names;
 use crate::preprocess::preprocess;
 use crate::rows::Embeddings;
 use crate::texts::TEXT_BATCH;
-use crate::visuals::{FileOptions, Visual, VisualEncoder, batch_of, embed_files, embed_visuals};
+use crate::visuals::{FileOptions, Visual, VisualEncoder, batch_of, embed_files, embed_visuals, embed_visuals_with};
 
 /// A loaded VL-JEPA with its tokenizers and preprocessing.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Model {
     /// # Errors
     /// A clip without frames, a query for a model that was trained without queries, and errors of the device.
     pub fn embed_visuals(&self, visuals: &[Visual<'_>], query: Option<&str>) -> Result<Embeddings> {
-        embed_visuals(&self.with_query(query)?, visuals, &mut |_| ())
+        embed_visuals(&self.with_query(query)?, visuals)
     }
 
     /// [`Self::embed_visuals`] of pictures; `progress` receives the number of pictures that are done.
@@ -146,7 +146,7 @@ impl Model {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Embeddings> {
         let visuals: Vec<Visual<'_>> = pictures.iter().map(Visual::Still).collect();
-        embed_visuals(&self.with_query(query)?, &visuals, progress)
+        embed_visuals_with(&self.with_query(query)?, &visuals, progress)
     }
 
     /// Target embeddings of texts, in their order, and the texts that were cut to the model's longest input.

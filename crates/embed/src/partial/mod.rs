@@ -41,6 +41,54 @@ pub enum RowEvent {
     Done(usize),
 }
 
+/// Options for making a file of rows. By default the first unreadable file is an error, rows depend on nothing but model and
+/// files, and no progress is reported.
+#[derive(Default)]
+pub struct RowOptions<'a> {
+    broken: Broken,
+    identity: Value,
+    on_event: Option<&'a mut dyn FnMut(RowEvent)>,
+}
+
+impl std::fmt::Debug for RowOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { broken, identity, .. } = self;
+        f.debug_struct("RowOptions").field("broken", broken).field("identity", identity).finish_non_exhaustive()
+    }
+}
+
+impl<'a> RowOptions<'a> {
+    /// What happens to files that cannot be read.
+    #[must_use]
+    pub fn broken(mut self, broken: Broken) -> Self {
+        self.broken = broken;
+        self
+    }
+
+    /// Everything that the rows depend on beside the files, a JSON object: a run resumes only one with the same.
+    #[must_use]
+    pub fn identity(mut self, identity: Value) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// Calls `on_event` with what was reused of an earlier run, and after each batch.
+    #[must_use]
+    pub fn on_event(mut self, on_event: &'a mut dyn FnMut(RowEvent)) -> Self {
+        self.on_event = Some(on_event);
+        self
+    }
+
+    /// The options, with a callback in any case.
+    pub fn into_parts(self) -> (Broken, Value, Box<dyn FnMut(RowEvent) + 'a>) {
+        let identity = if self.identity.is_null() { Value::Object(Default::default()) } else { self.identity };
+        match self.on_event {
+            Some(on_event) => (self.broken, identity, Box::new(on_event)),
+            None => (self.broken, identity, Box::new(|_| ())),
+        }
+    }
+}
+
 /// A file of rows to be made, and all that the rows depend on.
 #[derive(Clone, Copy)]
 pub struct Task<'a> {
@@ -94,7 +142,7 @@ impl Partial {
     ///
     /// # Errors
     /// As [`embed_to_file`](crate::row_file::embed_to_file), except for writing the output file.
-    pub fn complete(encoder: &dyn VisualEncoder, task: &Task<'_>, mut on_event: impl FnMut(RowEvent)) -> Result<Self> {
+    pub fn complete(encoder: &dyn VisualEncoder, task: &Task<'_>, on_event: &mut dyn FnMut(RowEvent)) -> Result<Self> {
         let Task { files, broken, .. } = *task;
         let mut partial = Self::open(encoder, task)?;
         let resumed = partial.resumed();

@@ -9,6 +9,7 @@ use vljepa_model::config::{VlJepaConfig, YEncoderConfig};
 use vljepa_model::{Forward, ParamSource, Precision, Tokens, Vjepa2Encoder, VlJepa};
 use vljepa_tensor::{Device, Tensor};
 
+use super::noise::Noise;
 use crate::error::{Error, Result};
 
 /// Number of tokens in the query of a VL-JEPA; their ids do not affect the time.
@@ -72,11 +73,11 @@ pub struct ClipRow {
 }
 
 /// A source of random weights: uniform numbers with about the spread of trained weights.
-struct Noise {
+struct RandomWeights {
     seed: u64,
 }
 
-impl ParamSource for Noise {
+impl ParamSource for RandomWeights {
     fn values(&mut self, name: &str, shape: &[usize]) -> vljepa_model::Result<Vec<f32>> {
         self.rows(name, shape, 0..shape.first().copied().unwrap_or(1))
     }
@@ -87,14 +88,8 @@ impl ParamSource for Noise {
         if shape.len() < 2 {
             return Ok(vec![if name.ends_with("weight") { 1.0 } else { 0.0 }; count]);
         }
-        let mut state = (self.seed ^ (rows.start as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            ((state >> 40) as f32 / (1u32 << 23) as f32 - 1.0) * 0.035
-        };
-        Ok((0..count).map(|_| next()).collect())
+        let seed = self.seed ^ (rows.start as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Ok(Noise::new(seed).take(count).map(|number| number * 0.035).collect())
     }
 
     fn offset_norm(&mut self, _name: &str, shape: &[usize]) -> vljepa_model::Result<Vec<f32>> {
@@ -125,12 +120,26 @@ pub fn vl_jepa_base() -> VlJepaConfig {
     VlJepaConfig::new(Vjepa2Config::vit_large(), predictor, YEncoderConfig::new(y))
 }
 
-/// Builds a preset with random weights and times one clip of each length in `frames`. `note` receives progress lines.
+/// Builds a preset with random weights and times one clip of each length in `frames`.
 ///
 /// # Errors
 /// A number of frames for which [`are_frames`] is false, and errors of the device, such as too little memory or a
 /// limit.
 pub fn model(
+    device: &Device,
+    preset: Preset,
+    frames: &[usize],
+    precision: Precision,
+    seed: u64,
+) -> Result<ModelReport> {
+    model_with(device, preset, frames, precision, seed, &mut |_| ())
+}
+
+/// [`model()`]; `note` receives progress lines.
+///
+/// # Errors
+/// As [`model()`].
+pub fn model_with(
     device: &Device,
     preset: Preset,
     frames: &[usize],
@@ -142,14 +151,14 @@ pub fn model(
         return Err(Error::argument("frames", format!("{bad} is not 1 or an even number up to {MAX_FRAMES}")));
     }
     let failed = || Error::model("bench");
-    let mut noise = Noise { seed };
+    let mut weights = RandomWeights { seed };
     note("making weights");
     let start = Instant::now();
     let (built, vision, parameters) = match preset {
         Preset::VlJepaBase => {
             let config = vl_jepa_base();
             let (vision, parameters) = (config.x_encoder.clone(), config.parameters());
-            let whole = VlJepa::build_as(device, config, &mut noise, precision).map_err(failed())?;
+            let whole = VlJepa::build_as(device, config, &mut weights, precision).map_err(failed())?;
             (Built::Whole(Box::new(whole)), vision, parameters)
         }
         other => {
@@ -158,7 +167,8 @@ pub fn model(
                 Preset::VitGiant => Vjepa2Config::vit_giant(),
                 _ => Vjepa2Config::vit_large(),
             };
-            let encoder = Vjepa2Encoder::load_as(device, &config, &mut noise, "encoder", precision).map_err(failed())?;
+            let encoder =
+                Vjepa2Encoder::load_as(device, &config, &mut weights, "encoder", precision).map_err(failed())?;
             let parameters = encoder.params().iter().map(|p| p.tensor().len() as u64).sum();
             (Built::Encoder(Box::new(encoder)), config, parameters)
         }

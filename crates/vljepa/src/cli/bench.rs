@@ -82,7 +82,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
 
 fn model(preset: Preset, frames: &[usize], precision: Precision, common: &Common, out: &Output) -> Result {
     let device = vljepa::open_device(&common.device)?;
-    let report = bench::model(&device, preset, frames, precision, common.seed, &mut |note| out.note(note))?;
+    let report = bench::model_with(&device, preset, frames, precision, common.seed, &mut |note| out.note(note))?;
     let adapter = vljepa::info::adapter_name(&device);
     if out.json {
         return out.document(&json!({ "adapter": adapter, "model": report }));
@@ -107,7 +107,7 @@ fn model(preset: Preset, frames: &[usize], precision: Precision, common: &Common
 fn matmul(sizes: &[usize], common: &Common, out: &Output) -> Result {
     let device = vljepa::open_device(&common.device)?;
     let bar = out.progress("sizes", sizes.len());
-    let rows = bench::matmul(&device, sizes, common.seed, &mut |n| bar.set_position(n as u64))?;
+    let rows = bench::matmul_with(&device, sizes, common.seed, &mut |n| bar.set_position(n as u64))?;
     bar.finish_and_clear();
     let adapter = vljepa::info::adapter_name(&device);
     if out.json {

@@ -33,7 +33,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let set = EmojiVendors::open(EmojiVendors::default_dir())?;
     let (folder, model) = load(&args.model, common, Purpose::Demo)?;
     let bar = out.progress("texts", 1);
-    let demo = Demo::run(&model, &folder, &set, |what, done, total| {
+    let demo = Demo::run_with(&model, &folder, &set, &mut |what, done, total| {
         bar.set_message(what);
         bar.set_length(total as u64);
         bar.set_position(done as u64);

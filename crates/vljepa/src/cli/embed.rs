@@ -8,7 +8,7 @@ use serde_json::json;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::{AnyFolder, Purpose};
 use vljepa::embed::models::{VisionModel, VisionPool};
-use vljepa::embed::partial::{Resumed, is_begun};
+use vljepa::embed::partial::{Resumed, RowOptions, is_begun};
 use vljepa::embed::row_file::{RowFile, RowFormat, embed_to_file, write_rows};
 use vljepa::embed::visuals::{Broken, FileOptions, VisualEncoder, embed_files, find_files, without_skipped};
 use vljepa_tensor::Device;
@@ -126,8 +126,9 @@ fn embed(
             "pool": depends.pool,
             "device": adapter(depends.device),
         });
-        let on_event = rows::on_event(path, &bar, out);
-        let written = embed_to_file(encoder, &args.inputs, files, path, &identity, broken, on_event)?;
+        let mut on_event = rows::on_event(path, &bar, out);
+        let options = RowOptions::default().broken(broken).identity(identity).on_event(&mut on_event);
+        let written = embed_to_file(encoder, &args.inputs, files, path, options)?;
         bar.finish_and_clear();
         out.skipped(&written.skipped);
         return report(&written, path, out);

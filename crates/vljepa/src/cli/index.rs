@@ -6,6 +6,8 @@ use clap::Subcommand;
 use serde_json::json;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
+use vljepa::embed::partial::RowOptions;
+use vljepa::embed::visuals::Broken;
 use vljepa::index::{Index, PictureFolder};
 
 use super::common::{Common, ModelArgs, adapter, load, note_query};
@@ -51,8 +53,10 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         "precision": args.model.precision,
         "device": adapter(model.device()),
     });
-    let on_event = on_event(&args.out, &bar, out);
-    let index = Index::build(&model, &folder, pictures, &args.out, &identity, args.skip_broken, on_event)?;
+    let mut on_event = on_event(&args.out, &bar, out);
+    let broken = Broken::skip(args.skip_broken);
+    let options = RowOptions::default().broken(broken).identity(identity).on_event(&mut on_event);
+    let index = Index::build(&model, &folder, pictures, &args.out, options)?;
     bar.finish_and_clear();
     out.skipped(&index.skipped);
     let path = args.out.display().to_string();

@@ -54,7 +54,7 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
         bar.set_style(style);
     }
     let mut progress = Progress { bar: &bar, out, before: 0, size: None };
-    let done = hub::pull(&args.repo, &options, &settings, &mut |event| progress.show(event));
+    let done = hub::pull_with(&args.repo, &options, &settings, &mut |event| progress.show(event));
     bar.finish_and_clear();
     let done = done?;
     if out.json {

@@ -2,6 +2,7 @@
 //! emoji-vendors, as a table and as an HTML page.
 
 mod page;
+mod sheet;
 
 use std::time::Instant;
 
@@ -139,7 +140,7 @@ pub struct Demo {
     pub cut: Option<CutTexts>,
     /// Name, author and licence of the drawings.
     pub credit: String,
-    /// All pictures in one image of [`page::COLUMNS`] columns.
+    /// All pictures in one image of [`sheet::COLUMNS`] columns.
     sheet: Rgb8Image,
 }
 
@@ -161,16 +162,23 @@ fn baselines(figures: [[f64; 2]; 3]) -> Vec<Baseline> {
 }
 
 impl Demo {
-    /// Embeds the drawings of the unseen vendor, their names and their held-out wordings, and ranks them. `note`
-    /// receives the kind of item being embedded, the number done and the total.
+    /// Embeds the drawings of the unseen vendor, their names and their held-out wordings, and ranks them.
     ///
     /// # Errors
     /// A set without the vendor or with empty pools, and errors of reading and embedding.
-    pub fn run(
+    pub fn run(model: &Model, folder: &ModelFolder, set: &EmojiVendors) -> Result<Self> {
+        Self::run_with(model, folder, set, &mut |_, _, _| ())
+    }
+
+    /// [`Self::run`]; `note` receives the kind of item being embedded, the number done and the total.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_with(
         model: &Model,
         folder: &ModelFolder,
         set: &EmojiVendors,
-        mut note: impl FnMut(&'static str, usize, usize),
+        note: &mut dyn FnMut(&'static str, usize, usize),
     ) -> Result<Self> {
         let (seen, unseen) = (&set.pools().seen, &set.pools().unseen);
         let cells = [
@@ -229,7 +237,7 @@ impl Demo {
             timing,
             cut,
             credit: credit(set),
-            sheet: page::sheet(&drawings)?,
+            sheet: sheet::sheet(&drawings)?,
         };
         for cell in &cells {
             let inside: Vec<usize> = cell.range.clone().collect();
@@ -314,15 +322,6 @@ impl Demo {
     /// Number of pictures embedded per second.
     pub fn pictures_per_second(&self) -> f64 {
         self.pictures.len() as f64 / self.timing.pictures.max(1e-9)
-    }
-
-    /// The report: one HTML page that needs no other file. `seconds` is the total time; `more` is HTML that is put into
-    /// the footer after the version, such as next steps for the reader.
-    ///
-    /// # Errors
-    /// Pictures that cannot be encoded as JPEG.
-    pub fn page(&self, seconds: f64, more: &str) -> Result<String> {
-        page::render(self, seconds, more)
     }
 }
 

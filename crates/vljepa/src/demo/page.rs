@@ -2,40 +2,29 @@
 
 use std::fmt::Write;
 
-use vljepa_data::{Rgb8Image, Rgba8Image, encode_jpeg};
+use vljepa_data::encode_jpeg;
 
+use super::sheet::COLUMNS;
 use super::{Demo, Named, Score, Search};
 use crate::error::Result;
 
-/// Number of columns in the image of all pictures.
-pub const COLUMNS: usize = 25;
-/// Margin of a tile in pixels. It makes a tile of 72 pixels 80, a multiple of a JPEG block, so that neighbours do not
-/// blend.
-const MARGIN: usize = 4;
 /// Number of pictures of each pool that are shown with their labels.
 const CARDS: usize = 24;
 
 const STYLE: &str = include_str!("page.css");
 
-/// All pictures in one image, on white as the model sees them.
-pub fn sheet(pictures: &[Rgba8Image]) -> Result<Rgb8Image> {
-    let side = pictures.first().map_or(1, |p| p.width) as usize;
-    let tile = side + 2 * MARGIN;
-    let (width, height) = (COLUMNS * tile, pictures.len().div_ceil(COLUMNS).max(1) * tile);
-    let mut data = vec![255; width * height * 3];
-    for (i, picture) in pictures.iter().enumerate() {
-        let flat = picture.over([255; 3]);
-        let (left, top) = (i % COLUMNS * tile + MARGIN, i / COLUMNS * tile + MARGIN);
-        for (y, row) in flat.data.chunks_exact(side * 3).take(side).enumerate() {
-            let at = ((top + y) * width + left) * 3;
-            data[at..at + row.len()].copy_from_slice(row);
-        }
+impl Demo {
+    /// The report: one HTML page that needs no other file. `seconds` is the total time; `more` is HTML that is put into
+    /// the footer after the version, such as next steps for the reader.
+    ///
+    /// # Errors
+    /// Pictures that cannot be encoded as JPEG.
+    pub fn page(&self, seconds: f64, more: &str) -> Result<String> {
+        render(self, seconds, more)
     }
-    Ok(Rgb8Image::new(width as u32, height as u32, data)?)
 }
 
-/// The whole page; `more` is HTML for the footer.
-pub fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
+fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
     let jpeg = base64(&encode_jpeg(&demo.sheet, 88)?);
     let rows = demo.pictures.len().div_ceil(COLUMNS).max(1);
     let mut page = Page { out: String::with_capacity(jpeg.len() + (1 << 19)), demo, rows, more };
@@ -396,17 +385,5 @@ mod tests {
     fn places_are_words() {
         let words: Vec<String> = [1, 2, 3, 4, 11, 12, 13, 21, 102, 111].map(ordinal).into();
         assert_eq!(words, ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]);
-    }
-
-    #[test]
-    fn tiles_stand_in_rows() {
-        let red = Rgba8Image::new(8, 8, [255, 0, 0, 255].repeat(64)).unwrap();
-        let sheet = sheet(&vec![red; COLUMNS + 1]).unwrap();
-        assert_eq!((sheet.width, sheet.height), (16 * COLUMNS as u32, 32));
-        let pixel = |x: usize, y: usize| &sheet.data[(y * sheet.width as usize + x) * 3..][..3];
-        assert_eq!(pixel(0, 0), [255; 3]);
-        assert_eq!(pixel(MARGIN, MARGIN), [255, 0, 0]);
-        assert_eq!(pixel(MARGIN, 16 + MARGIN), [255, 0, 0]);
-        assert_eq!(pixel(16 + MARGIN, 16 + MARGIN), [255; 3]);
     }
 }

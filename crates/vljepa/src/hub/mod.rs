@@ -74,11 +74,19 @@ pub struct PulledFile {
     pub fetched: bool,
 }
 
-/// Fetches the files of a repository that the cache lacks. `on_event` receives progress events.
+/// Fetches the files of a repository that the cache lacks.
 ///
 /// # Errors
 /// No connection, a refusal of the hub, a file with a wrong size or checksum, a cache that cannot be written.
-pub fn pull(
+pub fn pull(repo: &RepoId, options: &PullOptions<'_>, settings: &Settings) -> Result<Pulled> {
+    pull_with(repo, options, settings, &mut |_| ())
+}
+
+/// [`pull`]; `on_event` receives each step.
+///
+/// # Errors
+/// As [`pull`].
+pub fn pull_with(
     repo: &RepoId,
     options: &PullOptions<'_>,
     settings: &Settings,
