@@ -230,3 +230,12 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(TrainError::io(path, "writing"))?;
     file.sync_all().map_err(TrainError::io(path, "writing"))
 }
+
+/// A file as text, with � for what is not UTF-8; `None` where there is none.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TrainError::io(path, "reading")(error)),
+    }
+}

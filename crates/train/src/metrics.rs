@@ -3,6 +3,8 @@
 //! Ties: candidates with the score of the true one share the places they take, so that a hit counts with the probability
 //! it would have in a random order of the tied. A model that gives every candidate the same score gets chance, not 100 %.
 
+use serde::{Serialize, Serializer};
+
 /// What a ranking of queries against candidates gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Recall {
@@ -62,6 +64,59 @@ impl Sums {
     pub fn mean(&self) -> Recall {
         let part = |hits: f64| if self.n == 0 { 0.0 } else { hits / self.n as f64 };
         Recall { n: self.n, r1: part(self.hits[0]), r5: part(self.hits[1]) }
+    }
+}
+
+/// What a retrieval in both directions gave. All figures are fractions in 0..=1, and null over no samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cell {
+    /// Pictures.
+    pub n: usize,
+    /// Texts that each picture is held against.
+    pub candidates: usize,
+    /// Pictures whose text is ranked first.
+    pub r1: Option<f64>,
+    /// Among the first five.
+    pub r5: Option<f64>,
+    /// `r1` of a random order.
+    pub chance_r1: f64,
+    /// `r5` of a random order.
+    pub chance_r5: f64,
+    /// Texts that are looked for among the pictures.
+    pub t2i_n: usize,
+    /// Pictures that each of these texts is held against; the mean where there are several galleries.
+    pub t2i_candidates: usize,
+    /// Texts whose picture is ranked first.
+    pub t2i_r1: Option<f64>,
+    /// Among the first five.
+    pub t2i_r5: Option<f64>,
+}
+
+/// Figures on validation data: cells by name, in the order in which they are shown. Serialises as a map from keys to cells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Validation(pub Vec<NamedCell>);
+
+/// A cell with its names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamedCell {
+    /// The name for programs: `seen_class`.
+    pub key: String,
+    /// The name for people: "seen classes".
+    pub title: String,
+    /// The figures.
+    pub cell: Cell,
+}
+
+impl Validation {
+    /// The cell of a key.
+    pub fn cell(&self, key: &str) -> Option<&Cell> {
+        self.0.iter().find(|named| named.key == key).map(|named| &named.cell)
+    }
+}
+
+impl Serialize for Validation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|named| (&named.key, &named.cell)))
     }
 }
 

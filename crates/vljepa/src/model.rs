@@ -9,7 +9,8 @@ use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{WeightSource, read_f32};
 use vljepa_model::{CutTexts, Forward, Precision, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::{Device, Tensor};
-use vljepa_train::{Embedder, EmojiVendorsOptions, EmojiVendorsReport, preprocess};
+use vljepa_train::sources::emoji_vendors::{self, EmojiVendorsOptions, EmojiVendorsReport};
+use vljepa_train::{Embedder, preprocess};
 
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
@@ -181,7 +182,7 @@ impl Model {
     ) -> Result<EmojiVendorsReport> {
         let (device, model, tokenizer, batch) = (&self.device, &self.vljepa, &self.target, self.batch(1));
         let embedder = Embedder { device, model, tokenizer, batch };
-        Ok(vljepa_train::emoji_vendors(&embedder, &self.preprocess, set, options, &mut progress)?)
+        Ok(emoji_vendors::evaluate_with(&embedder, &self.preprocess, set, options, &mut progress)?)
     }
 
     /// The tokens of a query, and whether it was cut; the configuration's default where none is given; none where that

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use vljepa_train::{ObjectiveKind, OptimizerKind, TextKind, TrainConfig};
+use vljepa_train::TrainConfig;
+use vljepa_train::config::{ObjectiveKind, OptimizerKind, TextKind};
+use vljepa_train::sources::emoji_vendors::Settings;
 
 const SMALL: &str = "steps = 10\nbatch = 4\n[model]\nfolder = \"m\"\n";
 
@@ -10,7 +12,10 @@ const SMALL: &str = "steps = 10\nbatch = 4\n[model]\nfolder = \"m\"\n";
 fn defaults_fill_what_is_not_said() {
     let config = TrainConfig::parse(SMALL).unwrap();
     assert_eq!((config.seed, config.accumulate, config.optimizer.kind), (0, 1, OptimizerKind::Adamw));
-    assert_eq!((config.objective.kind, config.evaluate.vendor.as_str()), (ObjectiveKind::Bank, "noto-v1"));
+    assert_eq!(
+        (config.objective.kind, Settings::of(&config).unwrap().validate_on.as_str()),
+        (ObjectiveKind::Bank, "noto-v1")
+    );
     assert!(config.ema.is_none());
 }
 

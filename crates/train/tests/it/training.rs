@@ -2,7 +2,8 @@
 
 use vljepa_model::weights::SafeTensors;
 use vljepa_model::{Storage, VlJepa};
-use vljepa_train::{Embedder, ObjectiveKind, TrainError};
+use vljepa_train::config::ObjectiveKind;
+use vljepa_train::{Embedder, TrainError};
 
 use crate::support::{config, corpus, device, model, model_config, tokenizer, trainer, weight};
 
@@ -134,7 +135,7 @@ fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
     assert_eq!(a.identity().unwrap(), b.identity().unwrap(), "a run may be resumed with another fit");
     let before = weight(&b, "predictor_head.weight");
     let likeness = |t: &vljepa_train::Trainer| -> f32 {
-        let bytes = t.finish(Storage::F32, &mut |_| ()).unwrap().weights;
+        let bytes = t.finish(Storage::F32).unwrap().weights;
         let source = SafeTensors::parse("trained", &bytes).unwrap();
         let model = VlJepa::load(&device(), model_config(), &source).unwrap();
         let tokenizer = tokenizer();
@@ -158,7 +159,7 @@ fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
     assert_eq!(a.validate().unwrap(), b.validate().unwrap(), "what is still trained is judged as it is");
     let finished = |t: &vljepa_train::Trainer| {
         let mut heard = Vec::new();
-        let trained = t.finish(Storage::F32, &mut |what| heard.push(what.to_owned())).unwrap();
+        let trained = t.finish_with(Storage::F32, &mut |what| heard.push(what.to_owned())).unwrap();
         (trained, heard)
     };
     let ((plain, nothing), (fitted, once)) = (finished(&a), finished(&b));

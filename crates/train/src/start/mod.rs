@@ -1,30 +1,35 @@
-//! What a run starts from: its file held against the data and the folders that it names, then the model.
+//! What a run starts from: its file, checked against the data and the folders that it names, then the model.
+
+mod file;
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vljepa_data::emoji::{EmojiVendors, Role, VendorId};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{SafeTensors, ShardFiles, ShardIndex, WeightSource, read_f32};
-use vljepa_model::{ModelError, Param, SentenceFolder, SentenceWeights, TextTokenizer, VlJepa};
+use vljepa_model::{ModelError, SentenceFolder, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
+use self::file::ConfigFile;
 use crate::config::TrainConfig;
-use crate::corpus::{Corpus, vendor};
+use crate::data::Source;
 use crate::error::{Result, TrainError};
-use crate::rules::ConfigFile;
-use crate::trainer::Trainer;
+use crate::shim::model::{Part, VlJepaParts as _};
+use crate::sources;
+use crate::trainer::{Trainer, check_fit};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const TARGET_TOKENIZER: &str = "target_tokenizer.json";
+const QUERY_TOKENIZER: &str = "query_tokenizer.json";
+const NO_QUERIES: &str = "the samples have queries: name in `model.folder` a model folder with a tokenizer for them";
 /// The tokenizer of a text encoder's own folder.
 const TOKENIZER: &str = "tokenizer.json";
 
-/// Checks a run's file, and what it names: folders, vendors, groups, sizes. `output` stands in place of the file's.
+/// Checks a run's file and what it names: folders, data, sizes. `output` stands in place of the file's.
 ///
 /// # Errors
 /// [`TrainError::Config`] with the line of the setting at fault, [`TrainError::Io`], [`TrainError::Invalid`] for `output`.
@@ -37,14 +42,15 @@ pub fn check(path: &Path, output: Option<&Path>) -> Result<()> {
 pub(crate) struct Start {
     pub file: ConfigFile,
     pub config: TrainConfig,
-    pub corpus: Arc<Corpus>,
+    pub source: Arc<dyn Source>,
     model: VlJepaConfig,
 }
 
 /// What a run needs before its first step.
 pub(crate) struct Prepared {
     pub trainer: Trainer,
-    pub tokenizer_json: Vec<u8>,
+    /// Files of tokenizers for the model folder, by name.
+    pub tokenizers: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Start {
@@ -58,12 +64,12 @@ impl Start {
             }
         }
         match Self::find(&config) {
-            Ok((model, corpus)) => Ok(Self { file, config, corpus: Arc::new(corpus), model }),
+            Ok((model, source)) => Ok(Self { file, config, source, model }),
             Err(error) => Err(file.locate(error)),
         }
     }
 
-    fn find(config: &TrainConfig) -> Result<(VlJepaConfig, Corpus)> {
+    fn find(config: &TrainConfig) -> Result<(VlJepaConfig, Arc<dyn Source>)> {
         if let Some(what) = no_folder(&config.output) {
             return Err(TrainError::setting("output", format!("`output`: {what}")));
         }
@@ -83,14 +89,15 @@ impl Start {
             need_files("model.y_encoder", folder, &[&[WEIGHTS, INDEX], &[TARGET_TOKENIZER, TOKENIZER]])?;
         }
         let model = VlJepaConfig::from_json(&read_text(key, &path)?).map_err(fault(key, &path, ""))?;
-        let dir = config.data.dir.clone().unwrap_or_else(EmojiVendors::default_dir);
-        let set = EmojiVendors::open(dir).map_err(|error| {
-            let hint = "name the folder of an emoji-vendors set here or in VLJEPA_EMOJI_VENDORS";
-            TrainError::setting("data.dir", format!("`data.dir`: {error}; {hint}"))
-        })?;
-        let corpus = Corpus::new(set, &config.data, config.seed)?;
-        check_fit(config, &corpus, &model)?;
-        Ok((model, corpus))
+        let data = sources::open(config)?;
+        check_fit(config, data.as_ref(), &model)?;
+        if data.asks() {
+            match &source.folder {
+                Some(folder) => need_files("model.folder", folder, &[&[QUERY_TOKENIZER]])?,
+                None => return Err(TrainError::setting("model.folder", NO_QUERIES)),
+            }
+        }
+        Ok((model, data))
     }
 
     /// The trainer at step 0.
@@ -121,37 +128,23 @@ impl Start {
         let tokenizer_json = read(key, &tokenizer)?;
         let targets = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder);
         let targets = targets.map_err(fault(key, &tokenizer, ""))?;
-        let trainer = Trainer::new(device, self.config.clone(), model, targets, self.corpus.clone())?;
-        Ok(Prepared { trainer, tokenizer_json })
+        let queries = match &source.folder {
+            Some(folder) if self.source.asks() => {
+                let path = folder.join(QUERY_TOKENIZER);
+                let json = read("model.folder", &path)?;
+                let tokenizer = TextTokenizer::for_queries(&json, &model.config);
+                Some((tokenizer.map_err(fault("model.folder", &path, ""))?, json))
+            }
+            _ => None,
+        };
+        let mut trainer = Trainer::new(device, self.config.clone(), model, targets, self.source.clone())?;
+        let mut tokenizers = vec![(TARGET_TOKENIZER, tokenizer_json)];
+        if let Some((tokenizer, json)) = queries {
+            trainer = trainer.with_queries(tokenizer);
+            tokenizers.push((QUERY_TOKENIZER, json));
+        }
+        Ok(Prepared { trainer, tokenizers })
     }
-}
-
-/// Checks what of a configuration depends on the data and the model; gives the vendor that is validated on.
-///
-/// # Errors
-/// [`TrainError::Setting`].
-pub(crate) fn check_fit(config: &TrainConfig, corpus: &Corpus, model: &VlJepaConfig) -> Result<VendorId> {
-    let most = corpus.drawable();
-    if config.batch > most {
-        let what = format!(
-            "`batch` is {}, and there are {most} concepts with a drawing: samples of a step are different concepts, so take \
-             at most {most}",
-            config.batch
-        );
-        return Err(TrainError::setting("batch", what));
-    }
-    let patch = model.x_encoder.patch_size as u32;
-    if let Some((key, size)) = config.data.sizes().find(|(_, size)| !size.is_multiple_of(patch)) {
-        let near = size.div_ceil(patch) * patch;
-        let what = format!("`{key}` ({size}) is not a multiple of the model's patch ({patch}); take {near}");
-        return Err(TrainError::setting(key, what));
-    }
-    if config.head_fit.is_some() && (model.members != 1 || !model.predictor_head.bias) {
-        let what =
-            "`head_fit` needs a model of one member whose `predictor_head` has a bias; leave it out for this one";
-        return Err(TrainError::setting("head_fit", what));
-    }
-    vendor(&corpus.set, "evaluate.vendor", &config.evaluate.vendor, Role::Val)
 }
 
 /// Why the folder of a run cannot be at `path`, if so.
@@ -194,7 +187,7 @@ fn read_text(key: &str, path: &Path) -> Result<String> {
         .map_err(|_| TrainError::setting(key, format!("`{key}`: {} is not UTF-8 text", path.display())))
 }
 
-/// For `map_err`: a fault of files that a setting names, with what to do; those of the device stay what they are.
+/// For `map_err`: the fault of a file that the setting `key` names, with a hint; faults of the device stay what they are.
 fn fault(key: &'static str, path: &Path, hint: &'static str) -> impl FnOnce(ModelError) -> TrainError {
     let path = path.display().to_string();
     move |error| match error {
@@ -233,13 +226,13 @@ fn read_y_encoder(model: &VlJepa, folder: &Path) -> Result<()> {
             .map(|(path, bytes)| SafeTensors::parse(&path.display().to_string(), bytes))
             .collect::<vljepa_model::Result<_>>()?;
         let heads = heads.iter().map(|head| head as &dyn WeightSource).collect();
-        y_encoder_from(&model.params(), weights, &SentenceWeights::new(weights, heads))
+        y_encoder_from(model, weights, &SentenceWeights::new(weights, heads))
     })
 }
 
 /// The weights of the Dense modules of a sentence-transformers folder.
 fn dense_heads(key: &'static str, folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    // What is wrong with a file that is there is told, instead of taking it for one that is not.
+    // A file that is there and cannot be read is a fault, not a missing file.
     let missing = |path: &Path| matches!(path.try_exists(), Ok(false));
     if missing(&folder.join("modules.json")) {
         return Ok(Vec::new());
@@ -270,18 +263,16 @@ fn dense_heads(key: &'static str, folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>
     parsed.dense_folders.iter().map(open).collect()
 }
 
-/// Fills the Y-Encoder from a model folder's weights, or from a checkpoint of its own (`own`), whose names have no
-/// `y_encoder.` before them.
-fn y_encoder_from(params: &[&Param], weights: &dyn WeightSource, own: &dyn WeightSource) -> vljepa_model::Result<()> {
-    for param in params {
-        if let Some(name) = param.name().strip_prefix("y_encoder.") {
-            let shape = param.tensor().shape();
-            let values = match weights.tensor(param.name()) {
-                Some(_) => read_f32(weights, param.name(), shape)?,
-                None => read_f32(own, name, shape)?,
-            };
-            param.tensor().write_f32(&values)?;
-        }
+/// Fills the Y-Encoder from a model folder's weights, or from a checkpoint of its own (`own`), where the names lack the
+/// first part.
+fn y_encoder_from(model: &VlJepa, weights: &dyn WeightSource, own: &dyn WeightSource) -> vljepa_model::Result<()> {
+    for (_, param) in model.params_by_part().into_iter().filter(|(part, _)| *part == Part::YEncoder) {
+        let (name, shape) = (param.name(), param.tensor().shape());
+        let values = match (weights.tensor(name), name.split_once('.')) {
+            (None, Some((_, bare))) => read_f32(own, bare, shape)?,
+            _ => read_f32(weights, name, shape)?,
+        };
+        param.tensor().write_f32(&values)?;
     }
     Ok(())
 }
