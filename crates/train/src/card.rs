@@ -42,15 +42,15 @@ fn licence_line(card: &str) -> Option<&str> {
     card.lines().find(|line| line.starts_with(LICENCE))
 }
 
-/// What tells a card from one that its owner changed: the hash of its lines without that of the licence, which every
-/// new card takes over.
+/// Tells a card from one that its owner changed: the hash of its lines but that of the licence, which every new card takes
+/// over.
 fn fingerprint(card: &str) -> String {
     let licence = licence_line(card);
     let rest: Vec<&str> = card.lines().filter(|line| Some(*line) != licence).collect();
     hash(rest.join("\n").as_bytes())
 }
 
-/// A table cell: what would end it or its row is taken out.
+/// The text of a table cell, without what would end the cell or its row.
 fn plain(text: &str) -> String {
     text.replace('|', "/").split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -85,7 +85,7 @@ fn bad(path: impl Into<PathBuf>, what: impl Into<String>) -> TrainError {
     TrainError::Checkpoint { path: path.into(), what: what.into() }
 }
 
-/// The newest good checkpoint with what was made of it, and the faults of newer ones.
+/// The newest good checkpoint with what `accept` made of it, and the faults of newer ones ([`Checkpoints::latest`]).
 pub type Found<T> = (Option<(Loaded, T)>, Vec<TrainError>);
 
 impl Checkpoints {

@@ -165,7 +165,7 @@ pub struct Limit {
 pub struct Identity {
     /// Settings of the source, beside those of `[data]` that every source has.
     pub settings: serde_json::Map<String, serde_json::Value>,
-    /// Further parts by name, such as a hash of what the source holds.
+    /// Further parts by name, such as a hash of what the source holds. They tell sources of different kinds apart.
     pub parts: BTreeMap<String, String>,
 }
 
@@ -241,17 +241,20 @@ pub trait Source: Debug + Send + Sync {
     }
 }
 
+/// A rule that values break: the key and a sentence.
+pub type BrokenRule = (String, String);
+
 /// A kind of source that a configuration's `[data]` can name.
 pub struct Kind {
     /// Its name: the value of `data.source`.
     pub name: &'static str,
     /// Which of its own keys in `[data]` are paths.
     pub paths: &'static [&'static str],
-    /// Checks its own keys without looking at files. `Ok` with a key and a sentence where values break a rule.
+    /// Checks its own keys without looking at files. Gives the first rule that values break.
     ///
     /// # Errors
     /// Unknown keys and values of a wrong type.
-    pub check: fn(Own<'_>) -> Result<Option<(String, String)>, toml::de::Error>,
+    pub check: fn(Own<'_>) -> Result<Option<BrokenRule>, toml::de::Error>,
     /// Opens the source that a configuration describes.
     pub open: fn(&TrainConfig) -> Result<Arc<dyn Source>>,
 }

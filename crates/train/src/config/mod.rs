@@ -37,10 +37,10 @@ pub struct TrainConfig {
     /// What it is trained on.
     #[serde(default)]
     pub data: DataConfig,
-    /// What is minimised.
+    /// The loss.
     #[serde(default)]
     pub objective: ObjectiveConfig,
-    /// How.
+    /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
     /// Factor of all learning rates over the run.
@@ -52,7 +52,7 @@ pub struct TrainConfig {
     /// A regression that the Predictor's head is drawn towards when training is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_fit: Option<HeadFit>,
-    /// A memory of the training labels in the trained model, a row for each (`rows` is left out). Training itself does without.
+    /// A memory of the training labels in the trained model, a row for each (`rows` is left out). Training does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
     /// Evaluation during training, on the source's validation data only.
@@ -74,8 +74,8 @@ pub struct ModelSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
     /// Folder with the Y-Encoder's `model.safetensors` (or shards) and `tokenizer.json`, e.g. of all-MiniLM-L6-v2 or
-    /// EmbeddingGemma, or a VL-JEPA model folder; where
-    /// a `modules.json` names Dense heads, they are the configuration's `dense`. Without it the Y-Encoder is that of `folder`.
+    /// EmbeddingGemma, or a VL-JEPA model folder. Dense heads that its `modules.json` names are read as the model
+    /// configuration's `dense`. Without this folder the Y-Encoder is that of `folder`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_encoder: Option<PathBuf>,
 }
@@ -274,7 +274,7 @@ impl Default for YHeadConfig {
 
 /// `[head_fit]`: the Predictor's head W of the trained model becomes (1 − share) W + share R, both scaled to predictions of
 /// one length, where R is the ridge regression of the training labels' unit embeddings on what the head sees of their
-/// drawings. Telling things apart makes a head forget what they have in common; a regression keeps it.
+/// pictures. Telling things apart makes a head forget what they have in common; a regression keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadFit {
@@ -465,6 +465,8 @@ impl TrainConfig {
         }
         if let Some(data) = map.get_mut("data").and_then(serde_json::Value::as_object_mut) {
             data.remove("prefetch");
+            // The source names itself, so that its default and its spelled-out name are one.
+            data.remove("source");
         }
         Ok(map)
     }

@@ -61,8 +61,8 @@ impl Optimizer {
         self.plans.keys().map(String::as_str)
     }
 
-    /// Updates every parameter that has a gradient, in place. `factor` is the schedule's, AdamW's gradients are
-    /// multiplied by the element of `clip`.
+    /// Updates every parameter that has a gradient, in place. `factor` is the schedule's; AdamW's gradients are multiplied
+    /// by the first element of `clip`.
     ///
     /// # Errors
     /// What the operators report.

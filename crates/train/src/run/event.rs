@@ -11,7 +11,7 @@ use crate::trainer::StepReport;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// What is being prepared, or something that was put right.
+    /// What is being prepared, or a fault that does not stop the run.
     Note(String),
     /// Training begins or goes on.
     Started {
@@ -37,7 +37,7 @@ pub enum Event {
         /// Seconds left at this rate.
         left: f64,
     },
-    /// The validation data was looked at.
+    /// The weights were evaluated on validation data.
     Evaluated {
         /// Steps taken.
         step: u64,

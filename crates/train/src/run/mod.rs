@@ -214,8 +214,8 @@ fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// A model folder, its files one by one so that each is whole. The one without which it is no model folder is removed
-/// first and written last. Gives the path of the card where it lies beside an earlier one; see [`Card::write`].
+/// Writes a model folder, each file atomically. `config.json`, without which it is no model folder, is removed first and
+/// written last. Gives the path of the card where it lies beside an earlier one; see [`Card::write`].
 fn write_model(
     folder: &Path,
     weights: &[u8],

@@ -52,6 +52,12 @@ fn mistakes_are_named_with_their_line() {
         (with("[model]\nconfig = \"c\"\n"), 3, "y_encoder"),
         (with(&format!("{model}[data]\nvendors = []\n")), 6, "vendors"),
         (with(&format!("{model}[data.augment]\nmirror = 3\n")), 6, "mirror is 3"),
+        (with(&format!("{model}[data]\nsource = \"films\"\n")), 6, "no source \"films\"; choose among emoji-vendors"),
+        (with(&format!("{model}[data]\nimage_sise = 8\n")), 6, "or of `source`, `image_size`, `phases`, `prefetch`"),
+        (with(&format!("{model}[data]\nimage_size = \"x\"\n")), 6, "column 14: invalid type"),
+        (with(&format!("{model}[data]\nprefetch = 1\nvendors = \"noto\"\n")), 7, "column 11: invalid type"),
+        (with(&format!("{model}[data.augment]\nmirror = \"x\"\n")), 6, "column 10: invalid type"),
+        (with(&format!("{model}[evaluate]\nevery = 5\nvendors = \"a\"\n")), 7, "`vendor`, or of `every`, `batch`"),
         (with(&format!("{model}[data.augment]\nbackdrops = [0.5, 0.6, 0, 0]\n")), 6, "backdrops is 1.1"),
         (
             with(&format!("{model}[memory]\nscale = 9\nshare = 0.5\n[head_fit]\nshare = 5\nridge = 1\n")),

@@ -31,7 +31,7 @@ fn with_queries() -> VlJepaConfig {
 /// A bar that moves through the frames: `kind` is its place and direction.
 fn clip(kind: usize, frames: usize) -> Vec<Rgba8Image> {
     let frame = |t: usize| {
-        let at = if kind % 2 == 0 { kind + 3 * t } else { kind + 9 - 3 * t };
+        let at = if kind.is_multiple_of(2) { kind + 3 * t } else { kind + 9 - 3 * t };
         let data = (0..20 * 20).flat_map(|i| if i % 20 == at { [250, 20, 20, 255] } else { [20, 20, 40, 255] });
         Rgba8Image { width: 20, height: 20, data: data.collect() }
     };

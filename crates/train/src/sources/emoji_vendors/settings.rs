@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use vljepa_data::AugmentOptions;
 
 use crate::config::TrainConfig;
-use crate::data::Own;
+use crate::data::{BrokenRule, Own};
 use crate::error::{Result, TrainError};
 
 /// The set's own keys.
@@ -73,8 +73,8 @@ impl Settings {
         }
     }
 
-    /// The first rule that the values break: the key and the sentence.
-    pub(super) fn problem(&self) -> Option<(String, String)> {
+    /// The first rule that the values break.
+    pub(super) fn problem(&self) -> Option<BrokenRule> {
         if self.vendors.is_empty() {
             return Some(("data.vendors".into(), "`data.vendors` is empty".into()));
         }
