@@ -33,12 +33,9 @@ impl TextBank {
         let hidden = embedder.model.config.y_encoder.output_size();
         let limits = embedder.device.limits();
         let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let rows = (bytes / (4 * hidden as u64)).max(1) as usize;
-        let part = |values: &[f32]| Ok(Tensor::from_f32(embedder.device, &[values.len() / hidden, hidden], values)?);
-        let upload = |&kind: &TextKind| {
-            let features = embedder.text_features(&bank.texts(kind))?;
-            features.chunks(rows.saturating_mul(hidden)).map(part).collect()
-        };
+        let most = (bytes / (4 * hidden as u64)).max(1) as usize;
+        let upload =
+            |&kind: &TextKind| in_parts(embedder.device, &embedder.text_features(&bank.texts(kind))?, hidden, most);
         Ok(Self { hidden, classes: bank.classes(), kinds: kinds.iter().map(upload).collect::<Result<_>>()? })
     }
 
@@ -109,6 +106,12 @@ impl TextBank {
         bias.tensor().write_f32(&map.bias)?;
         Ok(())
     }
+}
+
+/// Uploads rows of `width` numbers, at most `most` of them in a tensor.
+fn in_parts(device: &Device, rows: &[f32], width: usize, most: usize) -> Result<Vec<Tensor>> {
+    let part = |part: &[f32]| Ok(Tensor::from_f32(device, &[part.len() / width, width], part)?);
+    rows.chunks(most.saturating_mul(width)).map(part).collect()
 }
 
 /// What each prediction is told apart from.
@@ -328,4 +331,27 @@ impl Soft {
 /// The fault of a setting that needs a source with classes.
 pub(crate) fn needs_classes(key: &str, instead: &str) -> TrainError {
     TrainError::setting(key, format!("`{key}` needs a source whose samples have classes; take {instead}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use vljepa_tensor::DeviceOptions;
+
+    use super::*;
+
+    #[test]
+    fn rows_of_a_bank_in_parts_are_those_of_one_in_a_piece() {
+        let device = Device::open(DeviceOptions::default()).unwrap();
+        // Two kinds of text for five classes: class c of kind k has the row [10 k + c, −c].
+        let rows = |kind: u8| (0..5u8).flat_map(|c| [f32::from(10 * kind + c), -f32::from(c)]).collect::<Vec<_>>();
+        let choice = [0, 1, 1, 0, 1];
+        for most in [1, 2, 5, 100] {
+            let kinds = [0, 1].map(|kind| in_parts(&device, &rows(kind), 2, most).unwrap()).to_vec();
+            assert_eq!(kinds[0].len(), 5usize.div_ceil(most));
+            let bank = TextBank { hidden: 2, classes: 5, kinds };
+            let ids = [4, 0, 1, 4].map(|class| bank.row(class, &choice));
+            let got = bank.rows(&device, &ids).unwrap();
+            assert_eq!((got.shape(), got.to_f32().unwrap()), (&[4, 2][..], vec![14., -4., 0., 0., 11., -1., 14., -4.]));
+        }
+    }
 }
