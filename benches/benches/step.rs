@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use vljepa_benches::{Case, Error, Harness, Result, Work, shapes};
 use vljepa_tensor::Device;
-use vljepa_train::{Batch, Maker, Trainer, prepare};
+use vljepa_train::data::Batch;
+use vljepa_train::feed::Maker;
+use vljepa_train::{Trainer, prepare};
 
 /// Batches that steps take in turn.
 const BATCHES: u64 = 4;

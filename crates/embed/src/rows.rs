@@ -189,6 +189,13 @@ mod tests {
     }
 
     #[test]
+    fn rows_have_norm_one_or_zero() {
+        let mut rows = [3.0, 4.0, 0.0, 0.0];
+        normalize_rows(&mut rows, 2);
+        assert_eq!(rows, [0.6, 0.8, 0.0, 0.0]);
+    }
+
+    #[test]
     fn npy_is_what_numpy_writes() {
         let bytes = npy_header(1, &[2]);
         // numpy.save of numpy.array([[1, 0]], dtype="<f4")

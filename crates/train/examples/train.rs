@@ -13,13 +13,13 @@ fn main() -> Result<(), TrainError> {
     };
     let device = Device::open(DeviceOptions::default())?;
     eprintln!("{}", device.info().name);
-    let options = RunOptions { device, resume, output: None, stop: &|| false };
-    let summary = run(Path::new(config), &options, &mut |event| {
+    let options = RunOptions::new(device).resume(resume).observer(|event| {
         let quiet = matches!(event, Event::Step { report, .. } if !(report.step + 1).is_multiple_of(20));
         if !quiet {
             eprintln!("{event}");
         }
-    })?;
+    });
+    let summary = run(Path::new(config), options)?;
     println!("{summary:?}");
     Ok(())
 }

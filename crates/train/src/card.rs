@@ -3,26 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use vljepa_data::atomic::write_atomically;
-use vljepa_data::emoji::Vendor;
 use vljepa_model::config::parameter_count;
 
-use crate::checkpoint::hash;
+use crate::checkpoint::{hash, read_if_there};
 use crate::error::Result;
-use crate::eval::{Cell, Validation};
-use crate::run::{duration, read_if_there};
+use crate::metrics::{NamedCell, Validation};
+use crate::schedule::duration;
 use crate::start::Start;
 use crate::trainer::Trainer;
 
 /// Start of the line that states the licence.
 const LICENCE: &str = "Licence:";
 /// The card, in the model's folder.
-pub(crate) const CARD: &str = "README.md";
+pub(crate) const CARD: &str = vljepa_embed::names::CARD;
 /// The card beside one that its owner changed.
 const NEW_CARD: &str = "README.new.md";
 /// In the run's folder: the fingerprints of the cards that it wrote, a line each.
 const RECORD: &str = "cards.sha256";
 
-/// What a card tells of.
+/// What a card is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Card<'a> {
     pub start: &'a Start,
@@ -33,6 +32,8 @@ pub(crate) struct Card<'a> {
     pub seconds: f64,
     /// Name of the device that took the last step; runs by earlier versions may lack it.
     pub device: Option<&'a str>,
+    /// Markdown on how the model is used.
+    pub usage: Option<&'a str>,
 }
 
 /// The line of a card that states the licence.
@@ -40,15 +41,15 @@ fn licence_line(card: &str) -> Option<&str> {
     card.lines().find(|line| line.starts_with(LICENCE))
 }
 
-/// What tells a card from one that its owner changed: the hash of its lines without that of the licence, which every
-/// new card takes over.
+/// Tells a card from one that its owner changed: the hash of its lines but that of the licence, which every new card takes
+/// over.
 fn fingerprint(card: &str) -> String {
     let licence = licence_line(card);
     let rest: Vec<&str> = card.lines().filter(|line| Some(*line) != licence).collect();
     hash(rest.join("\n").as_bytes())
 }
 
-/// A table cell: what would end it or its row is taken out.
+/// The text of a table cell, without what would end the cell or its row.
 fn plain(text: &str) -> String {
     text.replace('|', "/").split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -80,6 +81,11 @@ impl Card<'_> {
     /// Markdown; `licence` is the line of an earlier card.
     fn text(&self, licence: Option<&str>) -> String {
         let config = &self.start.config;
+        let usage = self.usage.map_or_else(String::new, |text| format!("\n## Use\n\n{}\n", text.trim_end()));
+        let queries = match self.start.source.asks() {
+            true => "It was trained with queries.",
+            false => "It was trained without questions and takes none.",
+        };
         let name = config.output.file_name().map_or_else(|| "VL-JEPA".into(), |name| name.to_string_lossy());
         let licence = licence.map_or_else(
             || {
@@ -96,14 +102,10 @@ impl Card<'_> {
             fence.push('`');
         }
         format!(
-            "# {}\n\nA VL-JEPA: it gives pictures and texts embeddings, trained to be alike where the text says what the picture shows. Made by \
-             `vljepa train` (version {}).\n\n{licence}\n\n{}\n## Training\n\n{}\nThe configuration as it was written, \
-             but for absolute paths of its settings, which are cut to their last parts:\n\n{fence}toml\n{}\n{fence}\n\n\
-             ## Validation\n\n{}\n## Use\n\n```sh\n\
-             vljepa classify PICTURE --model DIR --labels \"cat,dog\"    # DIR: this folder\n\
-             vljepa index build PICTURES --model DIR --out pictures.idx\n\
-             vljepa search pictures.idx \"something to drink\" --model DIR\n```\n\nIt was trained without questions and takes \
-             none.\n",
+            "# {}\n\nA VL-JEPA: it gives pictures and texts embeddings, trained to be alike where the text says what the picture \
+             shows. Made by vljepa-train {}. {queries}\n\n{licence}\n\n{}\n## Training\n\n{}\nThe configuration as it was \
+             written, but for absolute paths of its settings, which are cut to their last parts:\n\n{fence}toml\n{}\n\
+             {fence}\n\n## Validation\n\n{}{usage}",
             plain(&name),
             env!("CARGO_PKG_VERSION"),
             self.parts(),
@@ -151,10 +153,7 @@ impl Card<'_> {
     }
 
     fn training(&self) -> String {
-        let (config, corpus) = (&self.start.config, &self.start.corpus);
-        let trained_on = |v: &&Vendor| config.data.vendors.contains(&v.id);
-        let vendors: Vec<String> =
-            corpus.set.vendors().iter().filter(trained_on).map(|v| format!("{} ({})", v.name, v.license)).collect();
+        let config = &self.start.config;
         let named = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let source = &config.model;
         let mut from = match (&source.config, &source.folder) {
@@ -171,15 +170,7 @@ impl Card<'_> {
         }
         let rows = [
             ("Start", from),
-            (
-                "Data",
-                format!(
-                    "emoji-vendors: {} drawings of {} concepts by {}",
-                    corpus.all_drawings().count(),
-                    corpus.drawable(),
-                    vendors.join(", ")
-                ),
-            ),
+            ("Data", self.start.source.card().data),
             ("Steps", format!("{} of {} pictures, {pictures} in all", self.trainer.step_count(), config.batch)),
             ("Seed", config.seed.to_string()),
             ("Time", time),
@@ -189,9 +180,10 @@ impl Card<'_> {
 
     fn figures(&self) -> String {
         let percent = |v: Option<f64>| v.map_or_else(|| "–".into(), |v| format!("{:.1}", 100.0 * v));
-        let row = |name: &str, c: &Cell| {
+        let row = |NamedCell { title, cell: c, .. }: &NamedCell| {
             format!(
-                "| {name} | {} | {} | {} / {} | {:.1} / {:.1} |\n",
+                "| {} | {} | {} | {} / {} | {:.1} / {:.1} |\n",
+                plain(title),
                 c.n,
                 c.candidates,
                 percent(c.r1),
@@ -200,20 +192,16 @@ impl Card<'_> {
                 100.0 * c.chance_r5
             )
         };
-        let v = self.validation;
+        if self.validation.0.is_empty() {
+            return "None: the data has no validation part.\n".into();
+        }
         format!(
-            "Picture to name, measured after the last step on the weights in this folder; the new design is `{}`, pictures of \
-             {2} × {2} pixels. R@1 / R@5 in per cent, and those of a random order. Settings may have been chosen by these \
-             figures; `vljepa eval emoji-vendors --model DIR` measures what was held out.\n\n\
-             | cell | pictures | names | R@1 / R@5 | chance |\n|---|---|---|---|---|\n{1}",
-            self.start.config.evaluate.vendor,
-            [
-                row("seen concepts, new design", &v.seen_concept_new_vendor),
-                row("new concepts, seen designs", &v.new_concept_seen_vendor),
-                row("new concepts, new design", &v.new_concept_new_vendor),
-            ]
-            .concat(),
+            "Picture to text, measured after the last step on the weights in this folder with pictures of {0} × {0} pixels. {1} \
+             R@1 / R@5 in per cent, and those of a random order. Settings may have been chosen by these figures.\n\n\
+             | cell | pictures | texts | R@1 / R@5 | chance |\n|---|---|---|---|---|\n{2}",
             self.trainer.measured_size(),
+            self.start.source.card().figures,
+            self.validation.0.iter().map(row).collect::<String>(),
         )
     }
 }

@@ -85,7 +85,7 @@ fn bad(path: impl Into<PathBuf>, what: impl Into<String>) -> TrainError {
     TrainError::Checkpoint { path: path.into(), what: what.into() }
 }
 
-/// The newest good checkpoint with what was made of it, and the faults of newer ones.
+/// The newest good checkpoint with what `accept` made of it, and the faults of newer ones ([`Checkpoints::latest`]).
 pub type Found<T> = (Option<(Loaded, T)>, Vec<TrainError>);
 
 impl Checkpoints {
@@ -229,4 +229,13 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = fs::File::create(path).map_err(TrainError::io(path, "creating"))?;
     file.write_all(bytes).map_err(TrainError::io(path, "writing"))?;
     file.sync_all().map_err(TrainError::io(path, "writing"))
+}
+
+/// A file as text, with � for what is not UTF-8; `None` where there is none.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TrainError::io(path, "reading")(error)),
+    }
 }

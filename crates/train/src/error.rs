@@ -45,12 +45,12 @@ pub enum TrainError {
     /// A setting that does not fit the data, the model or the disk; of a run from a file it is a [`TrainError::Config`].
     #[error("{what}")]
     Setting {
-        /// Where the configuration has it, such as `data.vendors.2`.
+        /// Where the configuration has it, such as `data.phases.2.from`.
         key: String,
         /// The value, the rule it breaks and what to do.
         what: String,
     },
-    /// A request that cannot be met, such as a vendor that the set does not have.
+    /// A request that cannot be met, such as samples that do not go into one batch.
     #[error("{0}")]
     Invalid(String),
     /// Pictures and texts.
@@ -62,6 +62,9 @@ pub enum TrainError {
     /// Operators and the device.
     #[error(transparent)]
     Tensor(#[from] vljepa_tensor::Error),
+    /// Embedding, and model folders.
+    #[error(transparent)]
+    Embed(#[from] vljepa_embed::Error),
 }
 
 /// Result with [`TrainError`].

@@ -1,75 +1,40 @@
-//! Batches, made ahead on a thread while the GPU works. Only their order in time depends on the thread, not their contents.
+//! Batches, made ahead on a thread while the device works. Only their order in time depends on the thread, not their contents.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-use vljepa_data::{Augmenter, Preprocess, Rgba8Image, Sample, SampleKey};
+use vljepa_data::Preprocess;
 
 use crate::config::TrainConfig;
-use crate::corpus::Corpus;
+use crate::data::{Batch, Source};
 use crate::error::{Result, TrainError};
-
-/// The pictures of one step.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The step it is for.
-    pub step: u64,
-    /// Side of the pictures.
-    pub size: u32,
-    /// Normalised values, `[batch, 3, size, size]`.
-    pub pixels: Vec<f32>,
-    /// Class of each picture.
-    pub classes: Vec<u32>,
-}
+use vljepa_embed::at_size;
 
 /// Makes batches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Maker {
-    corpus: Arc<Corpus>,
+    source: Arc<dyn Source>,
     config: TrainConfig,
-    /// Normalisation; its size is the model's own.
+    /// How the model takes pictures, at its own size.
     preprocess: Preprocess,
 }
 
 impl Maker {
     /// For a run whose model takes pictures as `preprocess` says.
-    pub fn new(corpus: Arc<Corpus>, config: TrainConfig, preprocess: Preprocess) -> Self {
-        Self { corpus, config, preprocess }
+    pub fn new(source: Arc<dyn Source>, config: TrainConfig, preprocess: Preprocess) -> Self {
+        Self { source, config, preprocess }
     }
 
     /// The batch of a step, a function of the configuration and the step alone.
     ///
     /// # Errors
-    /// Pictures that cannot be read.
+    /// Pictures that cannot be read, and as [`Batch::new`].
     pub fn make(&self, step: u64) -> Result<Batch> {
-        let (config, set) = (&self.config, &self.corpus.set);
+        let config = &self.config;
         let size = config.data.image_size_at(step, config.steps, self.preprocess.size);
-        let draws = self.corpus.draws(step, config.batch);
-        let mut pictures = Vec::with_capacity(draws.len());
-        for draw in &draws {
-            let id = self.corpus.concepts[draw.class as usize];
-            let found = (set.picture(draw.vendor, id)?, set.concept(id));
-            let (Some(picture), Some(concept)) = found else {
-                return Err(TrainError::Invalid(format!("class {} has no drawing any more", draw.class)));
-            };
-            pictures.push((picture, concept));
-        }
-        let other = |i: usize| -> Option<&Rgba8Image> { pictures.get((i + 1) % pictures.len()).map(|(p, _)| p) };
-        let samples: Vec<Sample<'_>> = pictures
-            .iter()
-            .enumerate()
-            .map(|(i, (picture, concept))| Sample {
-                picture,
-                other: other(i),
-                mirror_allowed: concept.mirror_safe(),
-                color_bound: config.data.keep_named_colors && concept.color_bound(),
-                key: SampleKey { seed: config.seed, epoch: step, index: i as u64, stream: 0 },
-            })
-            .collect();
-        let to = Preprocess { size, ..self.preprocess.clone() };
-        let pixels = Augmenter::new(size, config.data.augment.clone())?.batch(&samples, &to)?;
-        Ok(Batch { step, size, pixels, classes: draws.iter().map(|d| d.class).collect() })
+        let to = at_size(&self.preprocess, size);
+        Batch::new(step, size, self.source.samples(config.seed, step, config.batch, &to)?)
     }
 }
 
@@ -90,7 +55,7 @@ impl Feed {
         if prefetch == 0 {
             return Ok(Self { maker, next: from, ahead: None });
         }
-        // One waits in the thread's hands, the others in the channel.
+        // The thread holds one finished batch while it waits to send, so the channel needs one place less.
         let (sender, receiver) = sync_channel(prefetch - 1);
         let worker = maker.clone();
         let thread = std::thread::Builder::new()

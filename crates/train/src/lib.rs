@@ -1,38 +1,28 @@
 //! Training and evaluation of VL-JEPA: objectives, schedules, optimisers, checkpoints.
+//!
+//! A run is one configuration file and one call, [`run()`]. For a loop of one's own, or data of one's own: a
+//! [`data::Source`] (such as [`sources::Samples`]), a [`Trainer`], a [`feed::Maker`].
 
 mod card;
-mod checkpoint;
-mod config;
-mod corpus;
+pub mod checkpoint;
+pub mod config;
+pub mod data;
 mod ema;
-mod embed;
 mod error;
-mod eval;
-mod feed;
+pub mod feed;
 mod linalg;
 pub mod metrics;
-mod objective;
+pub mod objective;
 pub mod optim;
-mod random;
-mod rules;
-mod run;
+pub mod random;
+pub mod run;
 mod schedule;
+pub mod sources;
 mod start;
-mod trainer;
+pub mod trainer;
 
-pub use checkpoint::{Checkpoints, Loaded, RunState};
-pub use config::{
-    CheckpointConfig, DataConfig, EmaConfig, EvaluateConfig, GroupConfig, HeadFit, ModelSource, MuonConfig,
-    ObjectiveConfig, ObjectiveKind, OptimizerConfig, OptimizerKind, Phase, TextKind, TrainConfig, YHeadConfig,
-};
-pub use corpus::{Corpus, Draw};
-pub use ema::Ema;
-pub use embed::{Embedder, at_size, preprocess};
+pub use config::TrainConfig;
 pub use error::{Result, TrainError};
-pub use eval::{Cell, Cells, EmojiVendorsOptions, EmojiVendorsReport, Validation, Vendors, emoji_vendors};
-pub use feed::{Batch, Feed, Maker};
-pub use objective::{Objective, Part, TextBank};
 pub use run::{Event, RunOptions, Summary, prepare, run};
-pub use schedule::{Schedule, Shape};
 pub use start::check;
-pub use trainer::{StepReport, Trained, Trainer};
+pub use trainer::{StepReport, Trainer};

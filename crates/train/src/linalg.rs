@@ -161,10 +161,11 @@ pub(crate) fn regress(rows: &[f32], dim: usize, targets: &[f32], out: usize, rid
     Affine { bias: bias.collect(), weight: weight.data.iter().map(|v| *v as f32).collect() }
 }
 
-/// What a head learns of texts that say more: a share of the space is what the centred vectors predict of theirs.
+/// Vectors of texts that say more than the labels: a share of the whitened space is what the labels' centred vectors predict
+/// of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hint<'a> {
-    /// The other vectors `[count, dim]`, row by row beside the vectors.
+    /// The vectors `[count, dim]`, in the order of the labels.
     pub rows: &'a [f32],
     /// Their share, 0 to 1, where both parts are scaled to the same mean square.
     pub share: f64,

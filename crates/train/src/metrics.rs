@@ -3,6 +3,8 @@
 //! Ties: candidates with the score of the true one share the places they take, so that a hit counts with the probability
 //! it would have in a random order of the tied. A model that gives every candidate the same score gets chance, not 100 %.
 
+use serde::{Serialize, Serializer};
+
 /// What a ranking of queries against candidates gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Recall {
@@ -65,6 +67,59 @@ impl Sums {
     }
 }
 
+/// What a retrieval in both directions gave. All figures are fractions in 0..=1, and null over no samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cell {
+    /// Pictures.
+    pub n: usize,
+    /// Texts that each picture is held against.
+    pub candidates: usize,
+    /// Pictures whose text is ranked first.
+    pub r1: Option<f64>,
+    /// Among the first five.
+    pub r5: Option<f64>,
+    /// `r1` of a random order.
+    pub chance_r1: f64,
+    /// `r5` of a random order.
+    pub chance_r5: f64,
+    /// Texts that are looked for among the pictures.
+    pub t2i_n: usize,
+    /// Pictures that each of these texts is held against; the mean where there are several galleries.
+    pub t2i_candidates: usize,
+    /// Texts whose picture is ranked first.
+    pub t2i_r1: Option<f64>,
+    /// Among the first five.
+    pub t2i_r5: Option<f64>,
+}
+
+/// Figures on validation data: cells by name, in the order in which they are shown. Serialises as a map from keys to cells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Validation(pub Vec<NamedCell>);
+
+/// A cell with its names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamedCell {
+    /// The name for programs: `seen_class`.
+    pub key: String,
+    /// The name for people: "seen classes".
+    pub title: String,
+    /// The figures.
+    pub cell: Cell,
+}
+
+impl Validation {
+    /// The cell of a key.
+    pub fn cell(&self, key: &str) -> Option<&Cell> {
+        self.0.iter().find(|named| named.key == key).map(|named| &named.cell)
+    }
+}
+
+impl Serialize for Validation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|named| (&named.key, &named.cell)))
+    }
+}
+
 /// Probability that a random order of `candidates` puts the true one among the first `k`.
 pub fn chance(candidates: usize, k: usize) -> f64 {
     if candidates == 0 { 0.0 } else { (k as f64 / candidates as f64).min(1.0) }
@@ -81,16 +136,6 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sums.iter().sum::<f32>() + rest
-}
-
-/// Divides every row of `rows` `[_, dim]` by its Euclidean norm; rows of zeros stay zeros.
-pub fn normalize_rows(rows: &mut [f32], dim: usize) {
-    for row in rows.chunks_exact_mut(dim.max(1)) {
-        let norm = row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
-        if norm > 0.0 {
-            row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -155,10 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_norm_one_or_zero() {
-        let mut rows = [3.0, 4.0, 0.0, 0.0];
-        normalize_rows(&mut rows, 2);
-        assert_eq!(rows, [0.6, 0.8, 0.0, 0.0]);
+    fn chance_is_a_share_of_the_candidates() {
         assert_eq!((chance(0, 1), chance(450, 5), chance(3, 5)), (0.0, 5.0 / 450.0, 1.0));
     }
 }

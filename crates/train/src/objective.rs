@@ -1,61 +1,70 @@
-//! The loss: predictions against the texts of the batch or of all training concepts.
+//! The loss: InfoNCE of predictions against the texts of the batch or of all classes.
 
-use vljepa_model::{Forward, VlJepa};
+use vljepa_model::{Forward, Tokens, VlJepa};
 use vljepa_tensor::autograd::{self, Var};
-use vljepa_tensor::ops::{Contrast, Layout, Matmul};
+use vljepa_tensor::ops::{Duplicates, Layout, Matmul};
 use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::config::{ObjectiveConfig, ObjectiveKind, TextKind, YHeadConfig};
-use crate::corpus::Corpus;
-use crate::embed::Embedder;
+use crate::data::Bank;
 use crate::error::{Result, TrainError};
 use crate::linalg::{Hint, whiten};
-use crate::metrics::normalize_rows;
+use crate::random::{Purpose, Stream};
+use vljepa_embed::Embedder;
+use vljepa_embed::rows::normalize_rows;
+use vljepa_tensor::autograd::{InfoNce, info_nce};
 
-/// Epsilon of the L2 normalisation of predictions and targets.
-const NORM_EPS: f32 = 1e-12;
-
-/// Texts of the classes as pooled vectors of the frozen Y-Encoder, per kind of text `[classes, hidden]`.
+/// Texts of the classes as pooled vectors of the frozen Y-Encoder, on the device.
 #[derive(Clone, Debug)]
 pub struct TextBank {
     hidden: usize,
     classes: usize,
-    features: Vec<Vec<f32>>,
+    /// Of each kind of text the rows of all classes, in parts that a binding holds: `[rows, hidden]` each.
+    kinds: Vec<Vec<Tensor>>,
 }
 
 impl TextBank {
-    /// Encodes every class's texts once.
+    /// Encodes the texts of every class, of each of `kinds`, and uploads them.
     ///
     /// # Errors
     /// What the tokenizer and the model report.
-    pub fn encode(embedder: &Embedder<'_>, corpus: &Corpus, config: &ObjectiveConfig) -> Result<Self> {
-        let features =
-            config.texts.iter().map(|&kind| embedder.text_features(&corpus.texts(kind))).collect::<Result<_>>()?;
+    pub fn encode(embedder: &Embedder<'_>, bank: &dyn Bank, kinds: &[TextKind]) -> Result<Self> {
         let hidden = embedder.model.config.y_encoder.output_size();
-        Ok(Self { hidden, classes: corpus.concepts.len(), features })
+        let limits = embedder.device.limits();
+        let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let most = (bytes / (4 * hidden as u64)).max(1) as usize;
+        let upload =
+            |&kind: &TextKind| in_parts(embedder.device, &embedder.text_features(&bank.texts(kind))?, hidden, most);
+        Ok(Self { hidden, classes: bank.classes(), kinds: kinds.iter().map(upload).collect::<Result<_>>()? })
     }
 
-    /// Number of kinds of texts.
-    pub fn kinds(&self) -> usize {
-        self.features.len()
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
     }
 
-    /// The features of `classes`, of the kind that `choice` names for each class: `[len, hidden]`.
-    fn select(&self, classes: impl Iterator<Item = usize>, choice: &[u32]) -> Vec<f32> {
-        let row = |class: usize| -> &[f32] {
-            let kind = choice.get(class).copied().unwrap_or(0) as usize;
-            &self.features[kind][class * self.hidden..(class + 1) * self.hidden]
-        };
-        classes.flat_map(|class| row(class).iter().copied()).collect()
+    /// Rows by number, `[len, hidden]`; the rows of a kind come behind those of the kinds before it.
+    fn rows(&self, device: &Device, ids: &[u32]) -> Result<Tensor> {
+        let parts: Vec<&Tensor> = self.kinds.iter().flatten().collect();
+        let ids = ops::upload_ids(device, &[ids.len()], ids, self.kinds.len() * self.classes)?;
+        Ok(ops::gather_rows_of_parts(&parts, &ids)?)
+    }
+
+    /// The row of a class, where `choice` says which kind of text stands for it.
+    fn row(&self, class: u32, choice: &[u32]) -> u32 {
+        choice.get(class as usize).copied().unwrap_or(0) * self.classes as u32 + class
     }
 
     /// The first kind's texts through the head of `model`, `[classes, embedding_dim]`, L2-normalised.
     ///
     /// # Errors
     /// What the model reports.
-    pub fn embeddings(&self, model: &VlJepa, device: &Device) -> Result<Vec<f32>> {
-        let rows = Tensor::from_f32(device, &[self.classes, self.hidden], &self.features[0])?;
-        let mut out = model.project_text(&Forward::inference(), &Var::constant(rows))?.value().to_f32()?;
+    pub fn embeddings(&self, model: &VlJepa) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(self.classes * model.config.embedding_dim);
+        for part in self.kinds.iter().take(1).flatten() {
+            let rows = model.project_text(&Forward::inference(), &Var::constant(part.clone()))?;
+            out.extend(rows.value().to_f32()?);
+        }
         normalize_rows(&mut out, model.config.embedding_dim);
         Ok(out)
     }
@@ -65,15 +74,19 @@ impl TextBank {
     /// # Errors
     /// [`TrainError::Setting`] when the texts span fewer dimensions than the head gives, or the head has no bias; what the
     /// model reports.
-    pub fn whiten_head(&self, embedder: &Embedder<'_>, corpus: &Corpus, config: &YHeadConfig) -> Result<()> {
+    pub fn whiten_head(&self, embedder: &Embedder<'_>, bank: &dyn Bank, config: &YHeadConfig) -> Result<()> {
         let model = embedder.model;
         let dim = model.config.embedding_dim;
-        let tags = match config.tags > 0.0 {
-            true => Some(embedder.text_features(&corpus.texts(TextKind::LabelAndTags))?),
+        let mut labels = Vec::with_capacity(self.classes * self.hidden);
+        for part in self.kinds.iter().take(1).flatten() {
+            labels.extend(part.to_f32()?);
+        }
+        let hints = match config.tags > 0.0 {
+            true => Some(embedder.text_features(&bank.hints())?),
             false => None,
         };
-        let hint = tags.as_ref().map(|rows| Hint { rows, share: config.tags, ridge: config.ridge });
-        let Some(head) = whiten(&self.features[0], self.hidden, dim, config.strength, hint.as_ref()) else {
+        let hint = hints.as_ref().map(|rows| Hint { rows, share: config.tags, ridge: config.ridge });
+        let Some(map) = whiten(&labels, self.hidden, dim, config.strength, hint.as_ref()) else {
             let what = format!(
                 "`objective.y_head`: {} texts of {} dimensions cannot be whitened to {dim}: take a smaller `embedding_dim` or \
                  `whiten = false`",
@@ -81,139 +94,263 @@ impl TextBank {
             );
             return Err(TrainError::setting("objective.y_head", what));
         };
-        let params = model.params();
-        let find = |name: &str| params.iter().find(|p| p.name() == name).map(|p| p.tensor());
-        let (Some(weight), Some(bias)) = (find("y_head.weight"), find("y_head.bias")) else {
+        let head = model.y_head();
+        let Some(bias) = head.bias() else {
             return Err(TrainError::setting(
                 "objective.y_head",
                 "`objective.y_head`: whitening needs a head with a bias; take `whiten = false` or a model with one",
             ));
         };
-        weight.write_f32(&head.weight)?;
-        bias.write_f32(&head.bias)?;
+        head.weight().tensor().write_f32(&map.weight)?;
+        bias.tensor().write_f32(&map.bias)?;
         Ok(())
     }
 }
 
-/// Where the targets come from during the run.
-#[derive(Debug)]
-enum Targets {
-    /// L2-normalised bank `[classes, D]`, the same at every step.
-    Fixed(Tensor),
-    /// Cached features through the head, chosen anew at every step.
-    Features,
+/// Uploads rows of `width` numbers, at most `most` of them in a tensor.
+fn in_parts(device: &Device, rows: &[f32], width: usize, most: usize) -> Result<Vec<Tensor>> {
+    let part = |part: &[f32]| Ok(Tensor::from_f32(device, &[part.len() / width, width], part)?);
+    rows.chunks(most.saturating_mul(width)).map(part).collect()
 }
 
-/// The objective with what it needs at every step.
+/// What each prediction is told apart from.
+#[derive(Debug)]
+enum Candidates {
+    /// The texts of its batch.
+    Batch,
+    /// The texts of all classes.
+    Bank {
+        /// Where they are the same at every step: `[classes, embedding_dim]`, L2-normalised.
+        fixed: Option<Tensor>,
+    },
+}
+
+/// Softened targets: a share of the target goes to all classes by their likeness.
+#[derive(Debug)]
+struct Soft {
+    share: f32,
+    scale: f32,
+    /// The classes' labels through the head, `[classes, embedding_dim]`, L2-normalised.
+    labels: Tensor,
+}
+
+/// What is minimised, with all that it needs at every step.
 #[derive(Debug)]
 pub struct Objective {
-    config: ObjectiveConfig,
-    bank: TextBank,
-    targets: Targets,
-    /// The classes' labels through the head `[classes, D]`, L2-normalised, for soft labels.
-    labels: Option<Tensor>,
+    candidates: Candidates,
+    bank: Option<TextBank>,
+    soft: Option<Soft>,
     max_scale: f32,
 }
 
-/// One part of a batch.
-#[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
-    /// `[B, 1, 3, size, size]`.
+/// The texts that stand for the classes at one step.
+#[derive(Clone, Debug)]
+pub struct StepTexts {
+    /// The kind of text of each class, an index into `objective.texts`.
+    pub choice: Vec<u32>,
+    /// Pooled features of all classes, `[classes, hidden]`, where they are the candidates.
+    features: Option<Tensor>,
+}
+
+/// The samples that one forward pass sees: a batch, or one of the parts that it is split into.
+#[derive(Clone, Debug)]
+pub struct MicroBatch<'a> {
+    /// `[B, frames, 3, size, size]`.
     pub frames: &'a Tensor,
-    /// Class of each picture.
-    pub classes: &'a [u32],
-    /// Which kind of text stands for each class of the corpus at this step.
-    pub choice: &'a [u32],
+    /// A query for each sample.
+    pub query: Option<&'a Tokens>,
+    /// What each sample should be near.
+    pub targets: Targets<'a>,
+    /// Weight of each sample's loss; absent: all are equal.
+    pub weights: Option<&'a [f32]>,
+    /// A number for each sample, equal ones for equal texts, which are then no negatives of each other; absent: all differ.
+    /// Read when the candidates are those of the batch.
+    pub keys: Option<&'a [u32]>,
+}
+
+/// Targets of samples.
+#[derive(Clone, Debug)]
+pub enum Targets<'a> {
+    /// Classes, whose texts the bank has.
+    Classes(&'a [u32]),
+    /// Target embeddings, `[B, embedding_dim]`, not normalised.
+    Embeddings(Var),
 }
 
 impl Objective {
     /// Prepares the objective; the head of `model` must have its initial values already.
     ///
     /// # Errors
-    /// What the model reports.
-    pub fn new(config: &ObjectiveConfig, bank: TextBank, model: &VlJepa, device: &Device) -> Result<Self> {
-        let dim = model.config.embedding_dim;
-        let fixed = config.kind == ObjectiveKind::Bank && !config.y_head.train && bank.kinds() == 1;
-        let labels = match fixed || config.soft_labels > 0.0 {
-            true => Some(Tensor::from_f32(device, &[bank.classes, dim], &bank.embeddings(model, device)?)?),
-            false => None,
-        };
-        let targets = match &labels {
-            Some(labels) if fixed => Targets::Fixed(labels.clone()),
-            _ => Targets::Features,
-        };
-        let labels = labels.filter(|_| config.soft_labels > 0.0);
+    /// [`TrainError::Setting`] when the configuration needs a bank and there is none; what the model reports.
+    pub fn new(config: &ObjectiveConfig, bank: Option<TextBank>, model: &VlJepa, device: &Device) -> Result<Self> {
         let max_scale = model.config.temperature.max_scale as f32;
-        Ok(Self { config: config.clone(), bank, targets, labels, max_scale })
+        let candidates = match (config.kind, &bank) {
+            (ObjectiveKind::Batch, _) => Candidates::Batch,
+            (ObjectiveKind::Bank, Some(_)) => Candidates::Bank { fixed: None },
+            (ObjectiveKind::Bank, None) => return Err(needs_classes("objective.kind", "`kind = \"batch\"`")),
+        };
+        let mut objective = Self { candidates, bank, soft: None, max_scale };
+        let (Candidates::Bank { fixed }, Some(bank)) = (&mut objective.candidates, &objective.bank) else {
+            return Ok(objective);
+        };
+        let same_always = !config.y_head.train && bank.kinds.len() == 1;
+        if same_always || config.soft_labels > 0.0 {
+            let rows = bank.embeddings(model)?;
+            let labels = Tensor::from_f32(device, &[bank.classes, model.config.embedding_dim], &rows)?;
+            *fixed = same_always.then(|| labels.clone());
+            let (share, scale) = (config.soft_labels, config.soft_scale);
+            objective.soft = (share > 0.0).then_some(Soft { share, scale, labels });
+        }
+        Ok(objective)
     }
 
-    /// Number of kinds of texts to choose from.
-    pub fn kinds(&self) -> usize {
-        self.bank.kinds()
-    }
-
-    /// The texts of all classes.
-    pub fn bank(&self) -> &TextBank {
-        &self.bank
+    /// The texts of all classes, where there are classes.
+    pub fn bank(&self) -> Option<&TextBank> {
+        self.bank.as_ref()
     }
 
     /// Number of candidates that a prediction is told apart from, the right one included, in a part of `batch`.
     pub fn candidates(&self, batch: usize) -> usize {
-        match self.config.kind {
-            ObjectiveKind::Batch => batch,
-            ObjectiveKind::Bank => self.bank.classes,
+        match (&self.candidates, &self.bank) {
+            (Candidates::Bank { .. }, Some(bank)) => bank.classes,
+            _ => batch,
         }
     }
 
-    /// The mean loss of a part, one element.
+    /// Draws the texts of a step, a function of seed and step alone, and puts those of a bank together on the device.
     ///
     /// # Errors
-    /// What the model and the operators report.
-    pub fn loss(&self, model: &VlJepa, f: &Forward, part: Part<'_>, text: Option<&Var>) -> Result<Var> {
-        let device = part.frames.device();
-        let prediction = autograd::l2_normalize(&model.predict(f, part.frames, None)?, NORM_EPS)?;
-        let log_scale = model.logit_scale(f);
-        if self.config.kind == ObjectiveKind::Batch {
-            let target = match text {
-                Some(text) => text.clone(),
-                None => {
-                    let rows = self.bank.select(part.classes.iter().map(|&c| c as usize), part.choice);
-                    let rows = Tensor::from_f32(device, &[part.classes.len(), self.bank.hidden], &rows)?;
-                    model.project_text(f, &Var::constant(rows))?
-                }
-            };
-            let target = autograd::l2_normalize(&target, NORM_EPS)?;
-            let cosine = autograd::matmul(&prediction, &target, Layout::Nt)?;
-            let both = Contrast::bidirectional().max_scale(self.max_scale);
-            return Ok(autograd::contrast(&cosine, &log_scale, &both)?);
-        }
-        let bank = match &self.targets {
-            Targets::Fixed(bank) => Var::constant(bank.clone()),
-            Targets::Features => {
-                let rows = self.bank.select(0..self.bank.classes, part.choice);
-                let rows = Tensor::from_f32(device, &[self.bank.classes, self.bank.hidden], &rows)?;
-                autograd::l2_normalize(&model.project_text(f, &Var::constant(rows))?, NORM_EPS)?
+    /// What the device reports.
+    pub fn texts_at(&self, device: &Device, seed: u64, step: u64) -> Result<StepTexts> {
+        let Some(bank) = &self.bank else { return Ok(StepTexts { choice: Vec::new(), features: None }) };
+        let choice: Vec<u32> = match bank.kinds.len() {
+            1 => vec![0; bank.classes],
+            kinds => {
+                let mut dice = Stream::new(seed, Purpose::Text, step);
+                (0..bank.classes).map(|_| dice.below(kinds) as u32).collect()
             }
         };
-        let cosine = autograd::matmul(&prediction, &bank, Layout::Nt)?;
-        let own = Tensor::from_u32(device, &[part.classes.len()], part.classes)?;
-        let loss = autograd::contrast(&cosine, &log_scale, &Contrast::to_bank(&own).max_scale(self.max_scale))?;
-        let Some(labels) = &self.labels else { return Ok(loss) };
-        // 1/τ = min(exp(s), max_scale)
-        let scale = autograd::exp(&autograd::clamp(&log_scale, f32::MIN, self.max_scale.ln())?)?;
-        Ok(autograd::add(&loss, &self.soften(labels, &prediction, &bank, &scale, &own)?)?)
+        let features = match (&self.candidates, &bank.kinds[..]) {
+            (Candidates::Batch | Candidates::Bank { fixed: Some(_) }, _) => None,
+            (_, [kind]) if kind.len() == 1 => kind.first().cloned(),
+            _ => {
+                let ids: Vec<u32> = (0..bank.classes as u32).map(|class| bank.row(class, &choice)).collect();
+                Some(bank.rows(device, &ids)?)
+            }
+        };
+        Ok(StepTexts { choice, features })
     }
 
+    /// The mean loss of samples, one element. `texts` are those of the step ([`Objective::texts_at`]).
+    ///
+    /// # Errors
+    /// [`TrainError::Invalid`] when candidates of a bank meet samples without classes; what the model and the operators
+    /// report.
+    pub fn loss(&self, model: &VlJepa, f: &Forward, samples: &MicroBatch<'_>, texts: &StepTexts) -> Result<Var> {
+        let device = samples.frames.device();
+        if let (Targets::Classes(classes), Some(bank)) = (&samples.targets, &self.bank)
+            && let Some(class) = classes.iter().find(|class| **class as usize >= bank.classes)
+        {
+            let what = format!("a sample has the class {class}, and there are {} classes", bank.classes);
+            return Err(TrainError::Invalid(what));
+        }
+        let prediction = model.predict(f, samples.frames, samples.query)?;
+        let log_scale = model.logit_scale(f);
+        let features = |rows: Tensor| model.project_text(f, &Var::constant(rows));
+        let (targets, own) = match (&self.candidates, &samples.targets, &self.bank) {
+            (Candidates::Batch, Targets::Embeddings(targets), _) => (targets.clone(), None),
+            (Candidates::Batch, Targets::Classes(classes), Some(bank)) => {
+                let ids: Vec<u32> = classes.iter().map(|&class| bank.row(class, &texts.choice)).collect();
+                (features(bank.rows(device, &ids)?)?, None)
+            }
+            (Candidates::Bank { fixed }, Targets::Classes(classes), _) => {
+                let own = Some(Tensor::from_u32(device, &[classes.len()], classes)?);
+                match (fixed, &texts.features) {
+                    (Some(fixed), _) => (Var::constant(fixed.clone()), own),
+                    (None, Some(rows)) => (features(rows.clone())?, own),
+                    (None, None) => return Err(TrainError::Invalid("the step has no texts of the bank".into())),
+                }
+            }
+            _ => return Err(TrainError::Invalid("the samples' classes or a bank of texts are missing".into())),
+        };
+        let weights = match samples.weights {
+            Some(weights) => Some(Tensor::from_f32(device, &[weights.len()], weights)?),
+            None => None,
+        };
+        let keys = match (samples.keys, &own) {
+            (Some(keys), None) => Some(Tensor::from_u32(device, &[keys.len()], keys)?),
+            _ => None,
+        };
+        let mut options = match &own {
+            Some(own) => InfoNce::to_bank(own),
+            None => InfoNce::bidirectional(),
+        };
+        options = options.max_scale(self.max_scale);
+        if matches!(self.candidates, Candidates::Bank { fixed: Some(_) }) {
+            options = options.targets_normalised();
+        }
+        if let Some(weights) = &weights {
+            options = options.weights(weights);
+        }
+        if let Some(keys) = &keys {
+            options = options.duplicates(Duplicates::LeftOut, keys);
+        }
+        let out = info_nce(&prediction, &targets, &log_scale, &options)?;
+        let (Some(soft), Some(own)) = (&self.soft, &own) else { return Ok(out.loss) };
+        // 1/τ = min(exp(s), max_scale)
+        let scale = autograd::exp(&autograd::clamp(&log_scale, f32::MIN, self.max_scale.ln())?)?;
+        let softened = soft.term(&out.prediction, &out.target, &scale, own, samples.weights)?;
+        Ok(autograd::add(&out.loss, &softened)?)
+    }
+}
+
+impl Soft {
     /// Softening the targets by a share w adds
     /// w · mean_i Σ_j (onehot − soft)_ij logit_ij, which is linear in the logits: w/τ · mean_i u_i · ((onehot − soft) Z)_i.
-    fn soften(&self, labels: &Tensor, prediction: &Var, bank: &Var, scale: &Var, own: &Tensor) -> Result<Var> {
-        let count = own.len();
-        let alike = ops::matmul(&ops::gather_rows(labels, own)?, labels, &Matmul::nt().alpha(self.config.soft_scale))?;
+    fn term(&self, prediction: &Var, bank: &Var, scale: &Var, own: &Tensor, weights: Option<&[f32]>) -> Result<Var> {
+        let labels = &self.labels;
+        let alike = ops::matmul(&ops::gather_rows(labels, own)?, labels, &Matmul::nt().alpha(self.scale))?;
         let soft = Var::constant(ops::softmax(&alike)?);
         let away = autograd::sub(&autograd::gather_rows(bank, own)?, &autograd::matmul(&soft, bank, Layout::Nn)?)?;
-        let len = away.value().len();
+        let (count, len) = (own.len(), away.value().len());
+        let (away, total) = match weights {
+            Some(weights) => {
+                let spread: Vec<f32> = weights.iter().flat_map(|&w| std::iter::repeat_n(w, len / count)).collect();
+                let spread = Var::constant(Tensor::from_f32(own.device(), away.shape(), &spread)?);
+                (autograd::mul(&away, &spread)?, weights.iter().sum())
+            }
+            None => (away, count as f32),
+        };
         let dot = autograd::matmul(&prediction.reshape(&[1, len])?, &away.reshape(&[1, len])?, Layout::Nt)?;
         let dot = autograd::mul(&dot.reshape(&[1])?, scale)?;
-        Ok(autograd::scale(&dot, self.config.soft_labels / count as f32)?)
+        Ok(autograd::scale(&dot, self.share / total)?)
+    }
+}
+
+/// The fault of a setting that needs a source with classes.
+pub(crate) fn needs_classes(key: &str, instead: &str) -> TrainError {
+    TrainError::setting(key, format!("`{key}` needs a source whose samples have classes; take {instead}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use vljepa_tensor::DeviceOptions;
+
+    use super::*;
+
+    #[test]
+    fn rows_of_a_bank_in_parts_are_those_of_one_in_a_piece() {
+        let device = Device::open(DeviceOptions::default()).unwrap();
+        // Two kinds of text for five classes: class c of kind k has the row [10 k + c, −c].
+        let rows = |kind: u8| (0..5u8).flat_map(|c| [f32::from(10 * kind + c), -f32::from(c)]).collect::<Vec<_>>();
+        let choice = [0, 1, 1, 0, 1];
+        for most in [1, 2, 5, 100] {
+            let kinds = [0, 1].map(|kind| in_parts(&device, &rows(kind), 2, most).unwrap()).to_vec();
+            assert_eq!(kinds[0].len(), 5usize.div_ceil(most));
+            let bank = TextBank { hidden: 2, classes: 5, kinds };
+            let ids = [4, 0, 1, 4].map(|class| bank.row(class, &choice));
+            let got = bank.rows(&device, &ids).unwrap();
+            assert_eq!((got.shape(), got.to_f32().unwrap()), (&[4, 2][..], vec![14., -4., 0., 0., 11., -1., 14., -4.]));
+        }
     }
 }

@@ -5,15 +5,35 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a stream is for, so that streams of one seed and step differ.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose {
+#[non_exhaustive]
+pub enum Purpose {
+    /// The order of an epoch.
     Order = 1,
-    Vendor = 2,
+    /// Which picture of a class.
+    Picture = 2,
+    /// Which text.
     Text = 3,
 }
 
-pub(crate) struct Stream(ChaCha8Rng);
+/// Which of `count` things a step of `batch` samples sees: each once in an epoch, in another order in every epoch
+/// (the last ones of an order that do not fill a batch are left out).
+pub fn seen_at(seed: u64, step: u64, batch: usize, count: usize) -> Vec<u32> {
+    let per_epoch = steps_per_epoch(batch, count);
+    let order = Stream::new(seed, Purpose::Order, step / per_epoch).permutation(count);
+    order.into_iter().skip((step % per_epoch) as usize * batch).take(batch).collect()
+}
+
+/// Steps of an epoch of [`seen_at`].
+pub fn steps_per_epoch(batch: usize, count: usize) -> u64 {
+    (count / batch.max(1)).max(1) as u64
+}
+
+/// A stream of random numbers.
+#[derive(Clone, Debug)]
+pub struct Stream(ChaCha8Rng);
 
 impl Stream {
+    /// The stream of a seed, a purpose and a place such as a step.
     pub fn new(seed: u64, purpose: Purpose, at: u64) -> Self {
         let mut key = [0; 32];
         for (slot, value) in key.chunks_exact_mut(8).zip([seed, purpose as u64, at, 0x766c_6a65_7061]) {
@@ -42,13 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_permutation_holds_everything_once_and_hangs_on_its_key() {
+    fn a_permutation_holds_everything_once_and_depends_on_its_key() {
         let one = Stream::new(7, Purpose::Order, 3).permutation(100);
         let mut sorted = one.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, (0..100).collect::<Vec<u32>>());
         assert_eq!(one, Stream::new(7, Purpose::Order, 3).permutation(100));
-        for other in [(8, Purpose::Order, 3), (7, Purpose::Order, 4), (7, Purpose::Vendor, 3)] {
+        for other in [(8, Purpose::Order, 3), (7, Purpose::Order, 4), (7, Purpose::Picture, 3)] {
             assert_ne!(one, Stream::new(other.0, other.1, other.2).permutation(100));
         }
     }

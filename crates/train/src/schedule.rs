@@ -59,6 +59,16 @@ impl Schedule {
     }
 }
 
+/// Seconds for people: `42 s`, `3:07 min`, `1:30 h`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0) as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{}:{:02} min", s / 60, s % 60),
+        _ => format!("{}:{:02} h", s / 3600, s / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

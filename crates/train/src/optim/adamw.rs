@@ -8,7 +8,7 @@ use crate::config::OptimizerConfig;
 use crate::error::Result;
 
 /// One step on `weight` and the moments `(m, v)`, in place; `step` counts from 1, the gradient is multiplied by the
-/// element of `clip`.
+/// first element of `clip`.
 ///
 /// m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; W ← W(1 − lr·wd) − lr · m̂ / (√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 pub(super) fn step(

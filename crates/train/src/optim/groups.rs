@@ -1,6 +1,7 @@
-//! Which optimiser, learning rate and weight decay a parameter gets, by its name and shape.
+//! Which optimiser, learning rate and weight decay a parameter gets.
 
 use crate::config::{OptimizerConfig, OptimizerKind};
+use vljepa_model::Part;
 
 /// Which update rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +36,31 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// What the plan of a parameter depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    /// The part of the model that it belongs to.
+    pub part: Part,
+    /// Its name, for the patterns of the configuration.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Whether it is a table that is looked up in by id. It maps no activations, so that Muon does not take it; that of a
+    /// decoder as Y-Encoder may have 262,144 rows.
+    pub table: bool,
+}
+
 /// The plan of a parameter; `None` where a group freezes it.
-pub fn plan(config: &OptimizerConfig, name: &str, shape: &[usize]) -> Option<Plan> {
+pub fn plan(config: &OptimizerConfig, of: Planned<'_>) -> Option<Plan> {
+    let Planned { part, name, shape, table } = of;
     let matrix = shape.len() > 1;
-    // A table is looked up in, it maps no activations; that of a decoder as Y-Encoder may have 262,144 rows.
-    let table = name == "y_encoder.embed_tokens.weight";
     let excluded = || table || config.muon.exclude.iter().any(|p| matches(p, name));
     let muon = config.kind == OptimizerKind::Muon && matrix && !excluded();
     let (method, lr, decay) = match muon {
         true => (Method::Muon, config.muon.lr, config.muon.weight_decay),
         false => (Method::Adamw, config.lr, config.weight_decay),
     };
-    let y_encoder = if name.starts_with("y_encoder.") { Y_ENCODER_LR_SCALE } else { 1.0 };
+    let y_encoder = if part == Part::YEncoder { Y_ENCODER_LR_SCALE } else { 1.0 };
     let mut plan = Plan { method, lr: lr * y_encoder, weight_decay: if matrix { decay } else { 0.0 } };
     for group in config.groups.iter().filter(|g| matches(&g.pattern, name)) {
         if group.frozen {
@@ -86,7 +100,10 @@ mod tests {
         let mut config = OptimizerConfig { kind: OptimizerKind::Muon, ..OptimizerConfig::default() };
         let muon = Plan { method: Method::Muon, lr: 0.02, weight_decay: 0.02 };
         let adamw = Plan { method: Method::Adamw, lr: 1e-3, weight_decay: 0.05 };
-        let of = |c: &OptimizerConfig, name, shape: &[usize]| plan(c, name, shape);
+        let of = |c: &OptimizerConfig, name: &str, shape: &[usize]| {
+            let part = if name.starts_with("y_encoder.") { Part::YEncoder } else { Part::XEncoder };
+            plan(c, Planned { part, name, shape, table: name.contains("embed_tokens") })
+        };
         assert_eq!(of(&config, "x_encoder.layer.0.mlp.fc1.weight", &[768, 192]), Some(muon));
         assert_eq!(of(&config, "x_encoder.embeddings.stem.1.conv.weight", &[48, 24, 3, 3]), Some(muon));
         assert_eq!(of(&config, "x_encoder.embeddings.stem.0.conv.weight", &[24, 3, 3, 3]), Some(adamw));

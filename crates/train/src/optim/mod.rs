@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use vljepa_model::Param;
 use vljepa_tensor::{Device, Dtype, Tensor};
 
-pub use groups::{Method, Plan, Y_ENCODER_LR_SCALE, matches, plan};
+pub use groups::{Method, Plan, Planned, Y_ENCODER_LR_SCALE, matches, plan};
 pub use muon::NewtonSchulz;
 
 use crate::config::OptimizerConfig;
 use crate::error::{Result, TrainError};
+use vljepa_model::Part;
 
 /// What an optimiser remembers of one parameter.
 #[derive(Clone, Debug)]
@@ -34,15 +35,14 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Plans every parameter; parameters that `frozen` names are not trained.
-    pub fn new(config: &OptimizerConfig, params: &[&Param], frozen: &dyn Fn(&str) -> bool) -> Self {
-        let plans = params
-            .iter()
-            .filter_map(|p| {
-                let plan = plan(config, p.name(), p.tensor().shape())?;
-                (!frozen(p.name())).then(|| (p.name().to_owned(), plan))
-            })
-            .collect();
+    /// Plans every parameter; those of parts that `frozen` names are not trained.
+    pub fn new(config: &OptimizerConfig, params: &[(Part, &Param)], frozen: &dyn Fn(Part) -> bool) -> Self {
+        let plan = |&(part, param): &(Part, &Param)| {
+            let (name, shape) = (param.name(), param.tensor().shape());
+            let plan = plan(config, Planned { part, name, shape, table: param.is_table() })?;
+            Some((name.to_owned(), plan))
+        };
+        let plans = params.iter().filter(|(part, _)| !frozen(*part)).filter_map(plan).collect();
         Self { config: config.clone(), plans, states: BTreeMap::new(), newton_schulz: NewtonSchulz::default() }
     }
 
@@ -61,8 +61,8 @@ impl Optimizer {
         self.plans.keys().map(String::as_str)
     }
 
-    /// Updates every parameter that has a gradient, in place. `factor` is the schedule's, AdamW's gradients are
-    /// multiplied by the element of `clip`.
+    /// Updates every parameter that has a gradient, in place. `factor` is the schedule's; AdamW's gradients are multiplied
+    /// by the first element of `clip`.
     ///
     /// # Errors
     /// What the operators report.

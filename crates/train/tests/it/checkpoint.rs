@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use vljepa_train::{Checkpoints, RunState, TrainError};
+use vljepa_train::TrainError;
+use vljepa_train::checkpoint::{Checkpoints, RunState};
 
 fn state(step: u64) -> RunState {
     RunState::new(step, BTreeMap::from([("batch".to_owned(), "4".to_owned())]))

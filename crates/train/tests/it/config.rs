@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use vljepa_train::{ObjectiveKind, OptimizerKind, TextKind, TrainConfig};
+use vljepa_train::TrainConfig;
+use vljepa_train::config::{ObjectiveKind, OptimizerKind, TextKind};
+use vljepa_train::sources::emoji_vendors::Settings;
 
 const SMALL: &str = "steps = 10\nbatch = 4\n[model]\nfolder = \"m\"\n";
 
@@ -10,7 +12,10 @@ const SMALL: &str = "steps = 10\nbatch = 4\n[model]\nfolder = \"m\"\n";
 fn defaults_fill_what_is_not_said() {
     let config = TrainConfig::parse(SMALL).unwrap();
     assert_eq!((config.seed, config.accumulate, config.optimizer.kind), (0, 1, OptimizerKind::Adamw));
-    assert_eq!((config.objective.kind, config.evaluate.vendor.as_str()), (ObjectiveKind::Bank, "noto-v1"));
+    assert_eq!(
+        (config.objective.kind, Settings::of(&config).unwrap().validate_on.as_str()),
+        (ObjectiveKind::Bank, "noto-v1")
+    );
     assert!(config.ema.is_none());
 }
 
@@ -47,6 +52,12 @@ fn mistakes_are_named_with_their_line() {
         (with("[model]\nconfig = \"c\"\n"), 3, "y_encoder"),
         (with(&format!("{model}[data]\nvendors = []\n")), 6, "vendors"),
         (with(&format!("{model}[data.augment]\nmirror = 3\n")), 6, "mirror is 3"),
+        (with(&format!("{model}[data]\nsource = \"films\"\n")), 6, "no source \"films\"; choose among emoji-vendors"),
+        (with(&format!("{model}[data]\nimage_sise = 8\n")), 6, "or of `source`, `image_size`, `phases`, `prefetch`"),
+        (with(&format!("{model}[data]\nimage_size = \"x\"\n")), 6, "column 14: invalid type"),
+        (with(&format!("{model}[data]\nprefetch = 1\nvendors = \"noto\"\n")), 7, "column 11: invalid type"),
+        (with(&format!("{model}[data.augment]\nmirror = \"x\"\n")), 6, "column 10: invalid type"),
+        (with(&format!("{model}[evaluate]\nevery = 5\nvendors = \"a\"\n")), 7, "`vendor`, or of `every`, `batch`"),
         (with(&format!("{model}[data.augment]\nbackdrops = [0.5, 0.6, 0, 0]\n")), 6, "backdrops is 1.1"),
         (
             with(&format!("{model}[memory]\nscale = 9\nshare = 0.5\n[head_fit]\nshare = 5\nridge = 1\n")),

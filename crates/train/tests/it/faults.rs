@@ -118,8 +118,8 @@ fn a_text_encoder_that_does_not_fit_is_named_by_its_key() {
     let with = |y_encoder: &str| good.replace("[data]", &format!("y_encoder = \"{y_encoder}\"\n[data]"));
     let output = dir.path().join("out");
     let fails = |text: &str| {
-        let options = RunOptions { device: device(), resume: false, output: Some(output.clone()), stop: &|| false };
-        run(&write(dir.path(), text), &options, &mut |_| ()).unwrap_err().to_string()
+        let options = RunOptions::new(device()).output(&output);
+        run(&write(dir.path(), text), options).unwrap_err().to_string()
     };
     let text = with("other");
     says(&fails(&text), &text, "y_encoder", &["other: ", "word_embeddings", "it must be the text encoder that"]);

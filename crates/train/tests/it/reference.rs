@@ -8,7 +8,7 @@ use vljepa_model::weights::{SafeTensors, WeightSource, read_f32, read_i32};
 use vljepa_model::{Forward, Tokens, VlJepa};
 use vljepa_tensor::autograd::{self, InfoNce, Tape};
 use vljepa_tensor::{Device, Tensor};
-use vljepa_train::OptimizerConfig;
+use vljepa_train::config::OptimizerConfig;
 use vljepa_train::optim::Optimizer;
 
 use crate::support::device;
@@ -71,7 +71,7 @@ fn two_steps(folder: &str) {
     let (shape, pixels) = get(&expected, "input.pixel_values_videos");
     let clip = Tensor::from_f32(&device, &shape, &pixels).unwrap();
     let settings = optimizer_config(folder);
-    let mut optimizer = Optimizer::new(&settings, &model.params(), &|_| false);
+    let mut optimizer = Optimizer::new(&settings, &model.params_by_part(), &|_| false);
     assert_eq!(optimizer.names().count(), model.params().len());
 
     let loss_and_gradients = || {

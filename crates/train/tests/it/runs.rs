@@ -4,11 +4,15 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use vljepa_train::{Checkpoints, Event, RunOptions, Summary, TrainError, run};
+use vljepa_train::checkpoint::Checkpoints;
+use vljepa_train::{Event, RunOptions, Summary, TrainError, run};
 
 use crate::support::{config_text, device, model_folder};
 
 const STEPS: u64 = 6;
+
+/// What the caller says of how the model is used.
+const USAGE: &str = "```sh\nvljepa classify PICTURE\n```";
 
 #[test]
 fn a_folder_of_shards_is_a_start_like_one_file() {
@@ -63,13 +67,13 @@ fn go(path: &Path, output: &Path, resume: bool, stop_after: u64) -> (Result<Summ
         left.set(left.get() - 1);
         left.get() == 0
     };
-    let options = RunOptions { device: device(), resume, output: Some(output.into()), stop: &stop };
     let mut notes = Vec::new();
-    let summary = run(path, &options, &mut |event| {
+    let options = RunOptions::new(device()).resume(resume).output(output).usage(USAGE).stop(stop).observer(|event| {
         if let Event::Note(text) = event {
             notes.push(text.clone());
         }
     });
+    let summary = run(path, options);
     (summary, notes)
 }
 
@@ -174,7 +178,8 @@ fn the_model_is_finished_once_and_its_card_says_what_it_is() {
     let summary = summary.unwrap();
     assert_eq!(notes.iter().filter(|n| n.contains("fitting the head")).count(), 1, "{notes:?}");
 
-    let cell = summary.validation.clone().unwrap().new_concept_new_vendor;
+    let cell = summary.validation.clone().unwrap();
+    let cell = cell.cell("new_concept_new_vendor").unwrap();
     let first = fs::read_to_string(&card).unwrap();
     let percent = |v: Option<f64>| format!("{:.1}", 100.0 * v.unwrap());
     let figures = format!("| {} | {} | {} / {} |", cell.n, cell.candidates, percent(cell.r1), percent(cell.r5));

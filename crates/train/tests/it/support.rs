@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use vljepa_data::emoji::EmojiVendors;
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::{Storage, TextTokenizer, VlJepa};
 use vljepa_tensor::{Device, DeviceOptions};
-use vljepa_train::{Corpus, Maker, TrainConfig, Trainer};
+use vljepa_train::feed::Maker;
+use vljepa_train::sources::emoji_vendors::{self, Corpus};
+use vljepa_train::{TrainConfig, Trainer};
 
 /// The device of the whole run. Without an adapter the tests fail, they do not skip.
 pub fn device() -> Device {
@@ -103,8 +104,7 @@ pub fn config_text(more: &str, tables: &str) -> String {
 }
 
 pub fn corpus(config: &TrainConfig) -> Arc<Corpus> {
-    let set = EmojiVendors::open(EmojiVendors::default_dir()).unwrap();
-    Arc::new(Corpus::new(set, &config.data, config.seed).unwrap())
+    Arc::new(emoji_vendors::open(config).unwrap())
 }
 
 /// A trainer with its batches.

@@ -84,8 +84,7 @@ fn a_file_of_the_folder_that_cannot_be_read_is_named() {
         let file = dir.path().join("gemma").join(name);
         fs::create_dir(&file).unwrap();
         let output = dir.path().join("out");
-        let options = RunOptions { device: device(), resume: false, output: Some(output.clone()), stop: &|| false };
-        let error = run(&path, &options, &mut |_| ()).unwrap_err().to_string();
+        let error = run(&path, RunOptions::new(device()).output(&output)).unwrap_err().to_string();
         assert!(error.contains("`model.y_encoder`") && error.contains(&format!("{name}: is a folder")), "{error}");
         assert!(!output.exists());
         fs::remove_dir(&file).unwrap();
@@ -97,8 +96,7 @@ fn gemma_with_its_heads_is_read_from_a_folder_and_trained() {
     let dir = tempfile::tempdir().unwrap();
     let (path, config) = gemma_run(dir.path());
     let output = dir.path().join("out");
-    let options = RunOptions { device: device(), resume: false, output: Some(output.clone()), stop: &|| false };
-    let summary = run(&path, &options, &mut |_| ()).unwrap();
+    let summary = run(&path, RunOptions::new(device()).output(&output)).unwrap();
     assert!(summary.complete && summary.validation.is_some());
 
     let bytes = fs::read(output.join("checkpoints/step-00000001/model.safetensors")).unwrap();

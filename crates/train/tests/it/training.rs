@@ -1,8 +1,10 @@
 //! Steps of a small model: where the loss starts, that it falls, accumulation, the guard.
 
+use vljepa_embed::Embedder;
 use vljepa_model::weights::SafeTensors;
 use vljepa_model::{Storage, VlJepa};
-use vljepa_train::{Embedder, ObjectiveKind, TrainError};
+use vljepa_train::TrainError;
+use vljepa_train::config::ObjectiveKind;
 
 use crate::support::{config, corpus, device, model, model_config, tokenizer, trainer, weight};
 
@@ -134,7 +136,7 @@ fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
     assert_eq!(a.identity().unwrap(), b.identity().unwrap(), "a run may be resumed with another fit");
     let before = weight(&b, "predictor_head.weight");
     let likeness = |t: &vljepa_train::Trainer| -> f32 {
-        let bytes = t.finish(Storage::F32, &mut |_| ()).unwrap().weights;
+        let bytes = t.finish(Storage::F32).unwrap().weights;
         let source = SafeTensors::parse("trained", &bytes).unwrap();
         let model = VlJepa::load(&device(), model_config(), &source).unwrap();
         let tokenizer = tokenizer();
@@ -158,7 +160,7 @@ fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
     assert_eq!(a.validate().unwrap(), b.validate().unwrap(), "what is still trained is judged as it is");
     let finished = |t: &vljepa_train::Trainer| {
         let mut heard = Vec::new();
-        let trained = t.finish(Storage::F32, &mut |what| heard.push(what.to_owned())).unwrap();
+        let trained = t.finish_with(Storage::F32, &mut |what| heard.push(what.to_owned())).unwrap();
         (trained, heard)
     };
     let ((plain, nothing), (fitted, once)) = (finished(&a), finished(&b));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vljepa::embed::folder::Purpose;
 use vljepa_data::emoji::EmojiVendors;
-use vljepa_train::{EmojiVendorsOptions, emoji_vendors};
+use vljepa_train::sources::emoji_vendors::{EmojiVendorsOptions, evaluate_with};
 
 use super::common::{Common, ModelArgs, load};
 use super::failure::Result;
@@ -35,9 +35,8 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let (_, model) = load(&args.model, common, Purpose::Suite)?;
     let bar = out.progress("texts", 1 + 3);
     let options = EmojiVendorsOptions::default();
-    let e = model.embedder();
-    let embedder = vljepa_train::Embedder { device: e.device, model: e.model, tokenizer: e.tokenizer, batch: e.batch };
-    let report = emoji_vendors(&embedder, model.preprocess(), &set, &options, &mut |what| {
+    let embedder = model.embedder();
+    let report = evaluate_with(&embedder, model.preprocess(), &set, &options, &mut |what| {
         bar.set_message(what.to_owned());
         bar.inc(1);
     })?;

@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use vljepa::embed::{self, Hint as EmbedHint};
 use vljepa::hub::HubError;
 use vljepa::{Error, Hint};
+use vljepa_train::TrainError;
 
 /// Result of a verb.
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
@@ -56,7 +57,7 @@ impl Failure {
 /// The message of an error, with its hints in terms of flags and verbs.
 fn task(error: &Error) -> String {
     match error {
-        Error::Embed(error) => embedding(error),
+        Error::Embed(error) | Error::Train(TrainError::Embed(error)) => embedding(error),
         Error::Hub(error) => hub(error),
         Error::Hinted { error, hint } => format!("{}; {}", task(error), task_hint(*hint)),
         other => other.to_string(),

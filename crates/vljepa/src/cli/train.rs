@@ -14,6 +14,12 @@ use super::output::Output;
 /// Steps between two progress lines if stderr is not a terminal.
 const LINE_EVERY: u64 = 50;
 
+/// What a model card says of the command.
+const USAGE: &str = "```sh\n\
+    vljepa classify PICTURE --model DIR --labels \"cat,dog\"    # DIR: this folder\n\
+    vljepa index build PICTURES --model DIR --out pictures.idx\n\
+    vljepa search pictures.idx \"something to drink\" --model DIR\n```";
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration of the run: model, data, objective, optimiser, schedule; its paths are relative to its folder
@@ -32,12 +38,11 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     vljepa_train::check(&args.config, args.out.as_deref())?;
     let device = vljepa::open_device(&common.device)?;
     out.note(&format!("adapter: {}", vljepa::info::adapter_name(&device)));
-    let options = RunOptions { device, resume: args.resume, output: args.out.clone(), stop: &|| false };
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
         bar.set_style(style);
     }
-    let summary = vljepa_train::run(&args.config, &options, &mut |event| match event {
+    let options = RunOptions::new(device).resume(args.resume).usage(USAGE).observer(|event| match event {
         Event::Step { report, steps, .. } => {
             bar.set_length(*steps);
             bar.set_position(report.step + 1);
@@ -47,7 +52,12 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             }
         }
         other => bar.suspend(|| out.note(&other.to_string())),
-    })?;
+    });
+    let options = match &args.out {
+        Some(folder) => options.output(folder),
+        None => options,
+    };
+    let summary = vljepa_train::run(&args.config, options)?;
     bar.finish_and_clear();
     let model = summary.model.as_ref().map(|p| p.display().to_string());
     if out.json {

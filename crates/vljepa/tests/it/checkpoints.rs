@@ -240,7 +240,7 @@ fn files_and_texts_get_the_embeddings_of_open_vljepa() {
 
     // What the models see.
     let config = std::fs::read_to_string(bench.path("out_gemma/config.json")).unwrap();
-    let see = vljepa_train::preprocess(&VlJepaConfig::from_json(&config).unwrap());
+    let see = vljepa::embed::preprocess(&VlJepaConfig::from_json(&config).unwrap());
     let bytes = std::fs::read(fixture("open_vljepa_gemma.safetensors")).unwrap();
     let expected = SafeTensors::parse("gemma", &bytes).unwrap();
     let still = decode_file(&picture, &Limits::default()).unwrap();

@@ -4,34 +4,9 @@ use serde::Serialize;
 use vljepa_data::Preprocess;
 use vljepa_data::emoji::{ConceptId, EmojiVendors, Split, VendorId};
 
-use crate::embed::Embedder;
 use crate::error::{Result, TrainError};
-use crate::metrics::{Sums, chance};
-
-/// One cell of the table. All figures are fractions in 0..=1, and null over no samples.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Cell {
-    /// Pictures.
-    pub n: usize,
-    /// Concept names that each picture is held against.
-    pub candidates: usize,
-    /// Pictures whose concept's name is ranked first.
-    pub r1: Option<f64>,
-    /// Among the first five.
-    pub r5: Option<f64>,
-    /// `r1` of a random order.
-    pub chance_r1: f64,
-    /// `r5` of a random order.
-    pub chance_r5: f64,
-    /// Held-out wordings: each concept's most specific one, where it has one.
-    pub t2i_n: usize,
-    /// Pictures that each wording is held against (one vendor's at a time; the mean over vendors).
-    pub t2i_candidates: usize,
-    /// Wordings whose concept's picture is ranked first.
-    pub t2i_r1: Option<f64>,
-    /// Among the first five.
-    pub t2i_r5: Option<f64>,
-}
+use crate::metrics::{Cell, Sums, chance};
+use vljepa_embed::Embedder;
 
 /// The four cells.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -46,7 +21,7 @@ pub struct Cells {
     pub unseen_concept_seen_vendor: Cell,
 }
 
-/// What the suite prints.
+/// The figures of the suite.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EmojiVendorsReport {
     /// `emoji-vendors`.
@@ -89,13 +64,13 @@ impl Default for EmojiVendorsOptions {
 }
 
 /// Rows of one vendor's drawings of some concepts.
-struct Gallery {
+pub(super) struct Gallery {
     concepts: Vec<ConceptId>,
     rows: Vec<f32>,
 }
 
 /// Everything embedded once, for any number of cells.
-pub(crate) struct Suite<'a> {
+pub(super) struct Suite<'a> {
     set: &'a EmojiVendors,
     dim: usize,
     /// Label embeddings of all concepts.
@@ -123,7 +98,8 @@ impl<'a> Suite<'a> {
         Ok(Self { set, dim, labels, wordings })
     }
 
-    fn gallery(
+    /// A vendor's drawings of those of `concepts` that it has.
+    pub fn gallery(
         &self,
         embedder: &Embedder<'_>,
         preprocess: &Preprocess,
@@ -143,7 +119,7 @@ impl<'a> Suite<'a> {
     }
 
     /// One cell: the drawings in `galleries` of concepts that `query` accepts, against the names of `candidates`.
-    fn cell(&self, galleries: &[Gallery], candidates: &[ConceptId], query: &dyn Fn(ConceptId) -> bool) -> Cell {
+    pub fn cell(&self, galleries: &[Gallery], candidates: &[ConceptId], query: &dyn Fn(ConceptId) -> bool) -> Cell {
         let dim = self.dim;
         let row = |rows: &[f32], i: usize| rows[i * dim..(i + 1) * dim].to_vec();
         let names: Vec<f32> = candidates.iter().flat_map(|c| row(&self.labels, c.0 as usize)).collect();
@@ -196,11 +172,24 @@ fn vendors(set: &EmojiVendors, names: &[String]) -> Result<Vec<VendorId>> {
     names.iter().map(find).collect()
 }
 
-/// Runs the suite. `progress` hears what is being embedded.
+/// Runs the suite; see [`evaluate_with`].
+///
+/// # Errors
+/// As [`evaluate_with`].
+pub fn evaluate(
+    embedder: &Embedder<'_>,
+    preprocess: &Preprocess,
+    set: &EmojiVendors,
+    options: &EmojiVendorsOptions,
+) -> Result<EmojiVendorsReport> {
+    evaluate_with(embedder, preprocess, set, options, &mut |_| ())
+}
+
+/// Runs the suite and calls `progress` with the name of what is embedded next: the texts, then each vendor.
 ///
 /// # Errors
 /// Vendors that the set does not have, pictures that cannot be read, and what the model reports.
-pub fn emoji_vendors(
+pub fn evaluate_with(
     embedder: &Embedder<'_>,
     preprocess: &Preprocess,
     set: &EmojiVendors,
@@ -236,39 +225,4 @@ pub fn emoji_vendors(
         full: cells(&seen, &unseen, &|_| true),
         symbols: cells(&seen, &unseen, &symbol),
     })
-}
-
-/// What training looks at: the validation vendor and the validation concepts, never the test vendor.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Validation {
-    /// The validation vendor's drawings of the seen pool.
-    pub seen_concept_new_vendor: Cell,
-    /// The training vendors' drawings of validation concepts.
-    pub new_concept_seen_vendor: Cell,
-    /// The validation vendor's drawings of validation concepts.
-    pub new_concept_new_vendor: Cell,
-}
-
-/// Which drawings a validation uses.
-pub(crate) struct ValidationSet<'a> {
-    pub set: &'a EmojiVendors,
-    pub vendor: VendorId,
-    pub training: Vec<VendorId>,
-    /// Validation concepts.
-    pub concepts: Vec<ConceptId>,
-}
-
-impl ValidationSet<'_> {
-    pub fn run(&self, embedder: &Embedder<'_>, preprocess: &Preprocess) -> Result<Validation> {
-        let suite = Suite::new(embedder, self.set, false)?;
-        let seen = &self.set.pools().seen;
-        let drawn: Vec<ConceptId> = seen.iter().copied().filter(|&c| self.set.has_picture(self.vendor, c)).collect();
-        let of = |vendor: VendorId, concepts: &[ConceptId]| suite.gallery(embedder, preprocess, vendor, concepts);
-        let training = self.training.iter().map(|&v| of(v, &self.concepts)).collect::<Result<Vec<_>>>()?;
-        Ok(Validation {
-            seen_concept_new_vendor: suite.cell(&[of(self.vendor, &drawn)?], &drawn, &|_| true),
-            new_concept_seen_vendor: suite.cell(&training, &self.concepts, &|_| true),
-            new_concept_new_vendor: suite.cell(&[of(self.vendor, &self.concepts)?], &self.concepts, &|_| true),
-        })
-    }
 }

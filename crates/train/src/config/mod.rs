@@ -1,10 +1,16 @@
 //! The training configuration: one TOML file. Unknown keys are errors; paths are relative to the file's folder.
 
+mod rules;
+mod text;
+
+use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-use vljepa_data::AugmentOptions;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use vljepa_model::config::MemoryConfig;
+
+pub(crate) use text::{at_line, cut_paths, located};
 
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;
@@ -18,7 +24,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Optimiser steps.
     pub steps: u64,
-    /// Samples of a step: different concepts, so at most as many as there are.
+    /// Samples of a step; the source says how many there can be.
     pub batch: usize,
     /// Parts a step's batch is split into, to save memory. With [`ObjectiveKind::Batch`] the negatives are those of a part.
     #[serde(default = "one")]
@@ -31,10 +37,10 @@ pub struct TrainConfig {
     /// What it is trained on.
     #[serde(default)]
     pub data: DataConfig,
-    /// What is minimised.
+    /// The loss.
     #[serde(default)]
     pub objective: ObjectiveConfig,
-    /// How.
+    /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
     /// Factor of all learning rates over the run.
@@ -46,10 +52,10 @@ pub struct TrainConfig {
     /// A regression that the Predictor's head is drawn towards when training is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_fit: Option<HeadFit>,
-    /// A memory of the training labels in the trained model, a row for each (`rows` is left out). Training itself does without.
+    /// A memory of the training labels in the trained model, a row for each (`rows` is left out). Training does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
-    /// Evaluation during training, on the validation vendor and the validation concepts only.
+    /// Evaluation during training, on the source's validation data only.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
     /// Checkpoints.
@@ -68,23 +74,58 @@ pub struct ModelSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
     /// Folder with the Y-Encoder's `model.safetensors` (or shards) and `tokenizer.json`, e.g. of all-MiniLM-L6-v2 or
-    /// EmbeddingGemma, or a VL-JEPA model folder; where
-    /// a `modules.json` names Dense heads, they are the configuration's `dense`. Without it the Y-Encoder is that of `folder`.
+    /// EmbeddingGemma, or a VL-JEPA model folder. Dense heads that its `modules.json` names are read as the model
+    /// configuration's `dense`. Without this folder the Y-Encoder is that of `folder`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_encoder: Option<PathBuf>,
 }
 
-/// `[data]`: the emoji-vendors set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// Deserialises a table of which some keys are this crate's and all others belong to the source of samples: those are kept as
+/// they are in `own`, and the source says which of them it knows.
+macro_rules! shared_table {
+    ($table:ident, $($key:literal => $field:ident),+) => {
+        impl $table {
+            /// The keys that do not belong to the source.
+            pub(crate) const KEYS: &[&str] = &[$($key),+];
+        }
+
+        impl<'de> Deserialize<'de> for $table {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Keys;
+
+                impl<'de> Visitor<'de> for Keys {
+                    type Value = $table;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a table")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$table, A::Error> {
+                        let mut table = $table::default();
+                        while let Some(key) = map.next_key::<String>()? {
+                            match key.as_str() {
+                                $($key => table.$field = map.next_value()?,)+
+                                _ => {
+                                    table.own.insert(key, map.next_value()?);
+                                }
+                            }
+                        }
+                        Ok(table)
+                    }
+                }
+
+                deserializer.deserialize_map(Keys)
+            }
+        }
+    };
+}
+
+/// `[data]`: where samples come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataConfig {
-    /// Folder of the set; absent: `VLJEPA_EMOJI_VENDORS`, else the compact form in the repository.
+    /// Name of the kind of source; absent: the default one ([`crate::sources::open`]).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
-    /// Whose drawings are trained on; each must have the role `train`.
-    pub vendors: Vec<String>,
-    /// Unicode groups that are left out, such as `Flags`.
-    pub exclude_groups: Vec<String>,
+    pub source: Option<String>,
     /// Side of the pictures; absent: the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u32>,
@@ -92,24 +133,20 @@ pub struct DataConfig {
     pub phases: Vec<Phase>,
     /// Batches made ahead while the GPU works.
     pub prefetch: usize,
-    /// Whether drawings of things with a colour in their name keep it.
-    pub keep_named_colors: bool,
-    /// Changes to the pictures.
-    pub augment: AugmentOptions,
+    /// The source's own keys.
+    #[serde(flatten)]
+    pub own: toml::Table,
+    /// Folder that paths among them are relative to: that of the file.
+    #[serde(skip)]
+    pub base: PathBuf,
 }
+
+shared_table!(DataConfig, "source" => source, "image_size" => image_size, "phases" => phases, "prefetch" => prefetch);
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self {
-            dir: None,
-            vendors: ["noto", "twemoji", "emojione"].map(str::to_owned).to_vec(),
-            exclude_groups: Vec::new(),
-            image_size: None,
-            phases: Vec::new(),
-            prefetch: 2,
-            keep_named_colors: true,
-            augment: AugmentOptions::default(),
-        }
+        let (own, base) = (toml::Table::new(), PathBuf::new());
+        Self { source: None, image_size: None, phases: Vec::new(), prefetch: 2, own, base }
     }
 }
 
@@ -146,12 +183,12 @@ impl DataConfig {
 pub enum ObjectiveKind {
     /// Bidirectional InfoNCE over the batch (the paper's).
     Batch,
-    /// Cross-entropy of each prediction over the texts of all training concepts. Needs a frozen Y-Encoder.
+    /// Cross-entropy of each prediction over the texts of all classes. Needs a source with classes and a frozen Y-Encoder.
     #[default]
     Bank,
 }
 
-/// Which text stands for a concept.
+/// Which text stands for a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -172,9 +209,9 @@ pub enum TextKind {
 pub struct ObjectiveConfig {
     /// Where the negatives come from. Loss at the start: ln of their number + 1.
     pub kind: ObjectiveKind,
-    /// Texts to draw from, evenly, for every concept and step.
+    /// Kinds of texts to draw from, evenly, for every class and step.
     pub texts: Vec<TextKind>,
-    /// Share of the target that goes to all training concepts by softmax(`soft_scale` · cosine of labels); bank only.
+    /// Share of the target that goes to all classes by softmax(`soft_scale` · cosine of labels); bank only.
     pub soft_labels: f32,
     /// See `soft_labels`.
     pub soft_scale: f32,
@@ -206,7 +243,7 @@ pub struct YHeadConfig {
     pub whiten: bool,
     /// Power of the standard deviation that components are divided by: 1 whitens, 0 only centres and rotates.
     pub strength: f64,
-    /// Share of the head's space that is what labels tell of their concepts' tags: before whitening, the labels' centred
+    /// Share of the head's space that is what labels tell of their classes' tags: before whitening, the labels' centred
     /// features x become (1 − `tags`) x + `tags` x R, both parts of one mean square, R the ridge regression of the features
     /// of "label, tags" on those of labels.
     #[serde(skip_serializing_if = "is_zero")]
@@ -237,7 +274,7 @@ impl Default for YHeadConfig {
 
 /// `[head_fit]`: the Predictor's head W of the trained model becomes (1 − share) W + share R, both scaled to predictions of
 /// one length, where R is the ridge regression of the training labels' unit embeddings on what the head sees of their
-/// drawings. Telling things apart makes a head forget what they have in common; a regression keeps it.
+/// pictures. Telling things apart makes a head forget what they have in common; a regression keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadFit {
@@ -366,20 +403,22 @@ impl EmaConfig {
 }
 
 /// `[evaluate]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvaluateConfig {
     /// Steps between evaluations; 0: only at the end.
     pub every: u64,
-    /// Whose drawings are used; must have the role `val`.
-    pub vendor: String,
-    /// Pictures in a batch.
+    /// Pictures or texts in a batch.
     pub batch: usize,
+    /// The source's own keys.
+    #[serde(flatten)]
+    pub own: toml::Table,
 }
+
+shared_table!(EvaluateConfig, "every" => every, "batch" => batch);
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { every: 0, vendor: "noto-v1".into(), batch: 128 }
+        Self { every: 0, batch: 128, own: toml::Table::new() }
     }
 }
 
@@ -414,20 +453,21 @@ fn default_output() -> PathBuf {
 }
 
 impl TrainConfig {
-    /// The parts that decide what is computed, by name: a run resumes only with the same ones.
+    /// The parts that decide what is computed, by name: a run resumes only with the same ones. `data` is without the
+    /// source's own keys ([`crate::data::Source::identity`]).
     pub(crate) fn identity(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
         let fail = |e: serde_json::Error| TrainError::Invalid(format!("the configuration cannot be written: {e}"));
-        let mut value = serde_json::to_value(self).map_err(fail)?;
+        let data = DataConfig { own: toml::Table::new(), ..self.data.clone() };
+        let mut value = serde_json::to_value(Self { data, ..self.clone() }).map_err(fail)?;
         let mut map = value.as_object_mut().map(std::mem::take).unwrap_or_default();
-        for free in ["output", "head_fit", "memory", "evaluate", "checkpoint"] {
+        for free in ["output", "head_fit", "memory", "evaluate", "checkpoint", "model"] {
             map.remove(free);
         }
         if let Some(data) = map.get_mut("data").and_then(serde_json::Value::as_object_mut) {
             data.remove("prefetch");
-            // Where the set lies does not matter; what it is does, and that is checked by the text bank's hash.
-            data.remove("dir");
+            // The source names itself, so that its default and its spelled-out name are one.
+            data.remove("source");
         }
-        map.remove("model");
         Ok(map)
     }
 }

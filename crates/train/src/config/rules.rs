@@ -1,0 +1,113 @@
+//! What the values of a configuration must be, whatever the source of samples.
+
+use super::{ObjectiveKind, TrainConfig};
+
+impl TrainConfig {
+    /// The first rule that the values break: the key and the sentence.
+    pub(crate) fn problem(&self) -> Option<(String, String)> {
+        let mut rules = Rules(None);
+        rules.range("steps", self.steps as f64, 1.0, 1e9);
+        rules.range("batch", self.batch as f64, 1.0, 1e6);
+        rules.range("accumulate", self.accumulate as f64, 1.0, self.batch as f64);
+        rules.need("accumulate", self.batch.is_multiple_of(self.accumulate.max(1)), || {
+            format!("`batch` ({}) is not a multiple of `accumulate` ({})", self.batch, self.accumulate)
+        });
+        let sources = (&self.model.config, &self.model.folder);
+        rules.need("model", matches!(sources, (Some(_), None) | (None, Some(_))), || {
+            "`model` needs exactly one of `config` (random weights) and `folder` (trained ones)".into()
+        });
+        rules.need("model", self.model.folder.is_some() || self.model.y_encoder.is_some(), || {
+            "`model.y_encoder` is missing: a model from `model.config` has no text encoder and no tokenizer".into()
+        });
+        let d = &self.data;
+        for (key, size) in d.sizes() {
+            rules.range(&key, f64::from(size), 8.0, 4096.0);
+        }
+        for (i, phase) in d.phases.iter().enumerate() {
+            rules.range(&format!("data.phases.{i}.from"), phase.from, 0.0, 1.0);
+        }
+        rules.need("data.phases", d.phases.windows(2).all(|w| w[0].from < w[1].from), || {
+            "`data.phases` are not in the order of `from`".into()
+        });
+        rules.range("data.prefetch", d.prefetch as f64, 0.0, 64.0);
+        let o = &self.objective;
+        rules.need("objective.texts", !o.texts.is_empty(), || "`objective.texts` is empty".into());
+        rules.need("objective.train_y_encoder", !(o.train_y_encoder && o.kind == ObjectiveKind::Bank), || {
+            "`objective.kind` \"bank\" needs a frozen Y-Encoder: set `train_y_encoder = false` or `kind = \"batch\"`".into()
+        });
+        rules.range("objective.soft_labels", f64::from(o.soft_labels), 0.0, 1.0);
+        rules.need("objective.soft_labels", o.soft_labels == 0.0 || o.kind == ObjectiveKind::Bank, || {
+            "`objective.soft_labels` needs `kind = \"bank\"`".into()
+        });
+        rules.range("objective.soft_scale", f64::from(o.soft_scale), 0.0, 1e3);
+        rules.range("objective.y_head.strength", o.y_head.strength, 0.0, 2.0);
+        rules.range("objective.y_head.tags", o.y_head.tags, 0.0, 1.0);
+        rules.range("objective.y_head.ridge", o.y_head.ridge, 1e-6, 1e6);
+        rules.need("objective.y_head.tags", o.y_head.tags == 0.0 || o.y_head.whiten, || {
+            "`objective.y_head.tags` needs `whiten = true`".into()
+        });
+        if let Some(fit) = &self.head_fit {
+            rules.range("head_fit.share", fit.share, 1e-3, 1.0);
+            rules.range("head_fit.ridge", fit.ridge, 1e-9, 1e6);
+            rules.need("head_fit", !o.y_head.train && !o.train_y_encoder, || {
+                "`head_fit` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
+            });
+        }
+        if let Some(memory) = &self.memory {
+            rules.need("memory.rows", memory.rows == 0, || "`memory.rows` follows from the data, leave it out".into());
+            rules.range("memory.scale", memory.scale, 1e-3, 1e4);
+            rules.range("memory.share", memory.share, 1e-3, 1.0);
+            if let Some(text) = memory.text {
+                rules.range("memory.text.scale", text.scale, 1e-3, 1e4);
+                rules.range("memory.text.share", text.share, 1e-3, 1.0);
+            }
+            rules.range("memory.inv_temperature", memory.inv_temperature.unwrap_or(1.0), 1e-3, 1e4);
+            rules.need("memory", !o.y_head.train && !o.train_y_encoder, || {
+                "`memory` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
+            });
+        }
+        let p = &self.optimizer;
+        rules.range("optimizer.lr", p.lr, 0.0, 1e3);
+        rules.range("optimizer.muon.lr", p.muon.lr, 0.0, 1e3);
+        for beta in p.betas {
+            rules.range("optimizer.betas", beta, 0.0, 1.0 - 1e-9);
+        }
+        rules.range("optimizer.eps", p.eps, 0.0, 1.0);
+        rules.range("optimizer.weight_decay", p.weight_decay, 0.0, 1e3);
+        rules.range("optimizer.muon.weight_decay", p.muon.weight_decay, 0.0, 1e3);
+        rules.range("optimizer.clip", p.clip, 0.0, 1e9);
+        rules.range("optimizer.muon.momentum", p.muon.momentum, 0.0, 1.0 - 1e-9);
+        rules.range("optimizer.muon.iterations", f64::from(p.muon.iterations), 1.0, 50.0);
+        for (i, group) in p.groups.iter().enumerate() {
+            rules.range(&format!("optimizer.groups.{i}.lr_scale"), group.lr_scale, 0.0, 1e6);
+            let decay = group.weight_decay.unwrap_or(0.0);
+            rules.range(&format!("optimizer.groups.{i}.weight_decay"), decay, 0.0, 1e3);
+        }
+        let s = &self.schedule;
+        for (key, value) in [("warmup", s.warmup), ("decay", s.decay), ("end", s.end)] {
+            rules.range(&format!("schedule.{key}"), value, 0.0, 1.0);
+        }
+        if let Some(ema) = self.ema {
+            rules.range("ema.horizon", ema.horizon, 0.0, 1.0);
+        }
+        rules.range("evaluate.batch", self.evaluate.batch as f64, 1.0, 1e6);
+        rules.range("checkpoint.keep", self.checkpoint.keep as f64, 2.0, 1e6);
+        rules.0
+    }
+}
+
+/// Collects the first broken rule.
+struct Rules(Option<(String, String)>);
+
+impl Rules {
+    fn need(&mut self, key: &str, holds: bool, what: impl FnOnce() -> String) {
+        if self.0.is_none() && !holds {
+            self.0 = Some((key.to_owned(), what()));
+        }
+    }
+
+    fn range(&mut self, key: &str, value: f64, low: f64, high: f64) {
+        // Written so that NaN fails too.
+        self.need(key, value >= low && value <= high, || format!("`{key}` is {value}, must be in {low}..={high}"));
+    }
+}

@@ -1,0 +1,97 @@
+//! What happens in a run, for whoever watches it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::metrics::{NamedCell, Validation};
+use crate::schedule::duration;
+use crate::trainer::StepReport;
+
+/// What happens in a run. `Display` gives the line for people.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// What is being prepared, or a fault that does not stop the run.
+    Note(String),
+    /// Training begins or goes on.
+    Started {
+        /// Steps taken so far.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+        /// Trained parameters.
+        parameters: usize,
+        /// Candidates of each prediction.
+        candidates: usize,
+        /// Folder of the run.
+        output: PathBuf,
+    },
+    /// A step was taken.
+    Step {
+        /// What it gave.
+        report: StepReport,
+        /// Steps in all.
+        steps: u64,
+        /// Pictures per second, over the last steps.
+        rate: f64,
+        /// Seconds left at this rate.
+        left: f64,
+    },
+    /// The weights were evaluated on validation data.
+    Evaluated {
+        /// Steps taken.
+        step: u64,
+        /// The figures.
+        validation: Box<Validation>,
+    },
+    /// A checkpoint was written.
+    Saved {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// The model folder was written.
+    Finished {
+        /// The model folder.
+        model: PathBuf,
+        /// Seconds of training, earlier parts of the run included.
+        seconds: f64,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Note(text) => f.write_str(text),
+            Event::Started { step, steps, parameters, candidates, output } => write!(
+                f,
+                "training {:.2} M parameters from step {step} to {steps}, {candidates} candidates (ln {:.3}), in {}",
+                *parameters as f64 / 1e6,
+                (*candidates as f64).ln(),
+                output.display()
+            ),
+            Event::Step { report: r, steps, rate, left } => write!(
+                f,
+                "step {}/{steps}  loss {:.4}  norm {:.2}  1/τ {:.1}  lr ×{:.3}  {rate:.0} pictures/s  {} left",
+                r.step + 1,
+                r.loss,
+                r.grad_norm,
+                r.scale,
+                r.factor,
+                duration(*left)
+            ),
+            Event::Evaluated { step, validation: v } => {
+                let percent = |v: Option<f64>| v.map_or_else(|| "–".into(), |v| format!("{:.1}", 100.0 * v));
+                write!(f, "after step {step}: R@1/R@5 %")?;
+                for (i, NamedCell { title, cell, .. }) in v.0.iter().enumerate() {
+                    let (r1, r5) = (percent(cell.r1), percent(cell.r5));
+                    write!(f, "{} {title} {r1}/{r5} of {}", if i == 0 { "" } else { ";" }, cell.candidates)?;
+                }
+                Ok(())
+            }
+            Event::Saved { path } => write!(f, "saved {}", path.display()),
+            Event::Finished { model, seconds } => {
+                write!(f, "trained in {}: {}", duration(*seconds), model.display())
+            }
+        }
+    }
+}

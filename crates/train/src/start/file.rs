@@ -1,0 +1,94 @@
+//! Reading a configuration's file, the source's own keys included, and saying where in it a fault is.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::config::{TrainConfig, at_line, cut_paths, located};
+use crate::error::{Result, TrainError};
+use crate::sources;
+
+/// Largest configuration file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The settings that are paths, beside those of the source.
+const PATHS: [&str; 4] = ["output", "model.config", "model.folder", "model.y_encoder"];
+
+/// A configuration's file, kept to say where in it a fault is.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+    text: String,
+    /// Keys of paths.
+    paths: Vec<String>,
+}
+
+impl ConfigFile {
+    /// Reads and checks a file; see [`TrainConfig::read`].
+    pub fn read(path: &Path) -> Result<(Self, TrainConfig)> {
+        let fault = |what: String| TrainError::Config { path: path.into(), what };
+        // Asked before opening: a pipe waits for its writer, and a device may never end.
+        let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => fault("there is no such file; name the TOML file of a run".into()),
+            _ => TrainError::io(path, "reading")(error),
+        })?;
+        if !meta.is_file() {
+            return Err(fault("is not a regular file; a training configuration is a TOML file".into()));
+        }
+        if meta.len() > MAX_BYTES {
+            return Err(fault("is too long for a training configuration".into()));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => fault("is not UTF-8 text; a training configuration is a TOML file".into()),
+            _ => TrainError::io(path, "reading")(error),
+        })?;
+        let mut config = TrainConfig::parse(&text).map_err(fault)?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let model = &mut config.model;
+        let optional = [&mut model.config, &mut model.folder, &mut model.y_encoder];
+        for slot in optional.into_iter().flatten().chain([&mut config.output]) {
+            *slot = base.join(&*slot);
+        }
+        config.data.base = base.into();
+        let own = sources::paths(&config)?.iter().map(|key| format!("data.{key}"));
+        let paths = PATHS.iter().map(|&key| key.to_owned()).chain(own).collect();
+        Ok((Self { path: path.into(), text, paths }, config))
+    }
+
+    /// What is written in it, for a model card: absolute paths of its settings are cut to their last parts.
+    pub fn public_text(&self) -> String {
+        cut_paths(&self.text, &self.paths)
+    }
+
+    /// Gives the fault of a setting its file and line; leaves other errors as they are.
+    pub fn locate(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::Setting { key, what } => {
+                TrainError::Config { path: self.path.clone(), what: at_line(&self.text, &key, what) }
+            }
+            other => other,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Reads and checks a file. Paths in it become relative to its folder.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with the line or key, [`TrainError::Io`].
+    pub fn read(path: &Path) -> Result<Self> {
+        Ok(ConfigFile::read(path)?.1)
+    }
+
+    /// Parses and checks the text of a configuration; paths stay as they are.
+    ///
+    /// # Errors
+    /// One line: where and what.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| located(text, &error))?;
+        sources::check(&config, text)?;
+        match config.problem() {
+            Some((key, what)) => Err(at_line(text, &key, what)),
+            None => Ok(config),
+        }
+    }
+}

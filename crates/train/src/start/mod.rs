@@ -1,0 +1,256 @@
+//! What a run starts from: its file, checked against the data and the folders that it names, then the model.
+
+mod file;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use vljepa_embed::checkpoint::Checkpoint;
+use vljepa_embed::folder::SentenceFiles;
+use vljepa_embed::names;
+use vljepa_model::config::{TextEncoderConfig, VlJepaConfig};
+use vljepa_model::weights::{WeightSource, read_f32};
+use vljepa_model::{ModelError, Part, SentenceWeights, TextTokenizer, VlJepa};
+use vljepa_tensor::Device;
+
+use self::file::ConfigFile;
+use crate::config::TrainConfig;
+use crate::data::Source;
+use crate::error::{Result, TrainError};
+use crate::sources;
+use crate::trainer::{Trainer, check_fit};
+
+const NO_QUERIES: &str = "the samples have queries: name in `model.folder` a model folder with a tokenizer for them";
+
+/// Checks a run's file and what it names: folders, data, sizes. `output` stands in place of the file's.
+///
+/// # Errors
+/// [`TrainError::Config`] with the line of the setting at fault, [`TrainError::Io`], [`TrainError::Invalid`] for `output`.
+pub fn check(path: &Path, output: Option<&Path>) -> Result<()> {
+    Start::read(path, output).map(drop)
+}
+
+/// A run's file and what it says, all that needs no device.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub file: ConfigFile,
+    pub config: TrainConfig,
+    pub source: Arc<dyn Source>,
+    model: VlJepaConfig,
+}
+
+/// What a run needs before its first step.
+pub(crate) struct Prepared {
+    pub trainer: Trainer,
+    /// The bytes of the Y-Encoder's tokenizer, for the trained model's folder.
+    pub target_tokenizer: Vec<u8>,
+    /// Those of the queries' tokenizer, where samples have queries.
+    pub query_tokenizer: Option<Vec<u8>>,
+}
+
+impl Start {
+    /// Reads and checks; see [`check`].
+    pub fn read(path: &Path, output: Option<&Path>) -> Result<Self> {
+        let (file, mut config) = ConfigFile::read(path)?;
+        if let Some(output) = output {
+            match no_folder(output) {
+                Some(what) => return Err(TrainError::Invalid(what)),
+                None => config.output = output.into(),
+            }
+        }
+        match Self::find(&config) {
+            Ok((model, source)) => Ok(Self { file, config, source, model }),
+            Err(error) => Err(file.locate(error)),
+        }
+    }
+
+    fn find(config: &TrainConfig) -> Result<(VlJepaConfig, Arc<dyn Source>)> {
+        if let Some(what) = no_folder(&config.output) {
+            return Err(TrainError::setting("output", format!("`output`: {what}")));
+        }
+        let source = &config.model;
+        let (key, path) = match (&source.config, &source.folder) {
+            (Some(path), _) => ("model.config", path.clone()),
+            (None, Some(folder)) => {
+                need_files("model.folder", folder, &[&[names::CONFIG], &[names::WEIGHTS, names::WEIGHTS_INDEX]])?;
+                if source.y_encoder.is_none() {
+                    need_files("model.folder", folder, &[&[names::TARGET_TOKENIZER]])?;
+                }
+                ("model.folder", folder.join(names::CONFIG))
+            }
+            (None, None) => return Err(TrainError::setting("model", "`model` names neither `config` nor `folder`")),
+        };
+        if let Some(folder) = &source.y_encoder {
+            need_files(
+                "model.y_encoder",
+                folder,
+                &[&[names::WEIGHTS, names::WEIGHTS_INDEX], &[names::TARGET_TOKENIZER, names::TOKENIZER]],
+            )?;
+        }
+        let model = VlJepaConfig::from_json(&read_text(key, &path)?).map_err(fault(key, &path, ""))?;
+        let data = sources::open(config)?;
+        check_fit(config, data.as_ref(), &model)?;
+        if data.asks() {
+            match &source.folder {
+                Some(folder) => need_files("model.folder", folder, &[&[names::QUERY_TOKENIZER]])?,
+                None => return Err(TrainError::setting("model.folder", NO_QUERIES)),
+            }
+        }
+        Ok((model, data))
+    }
+
+    /// The trainer at step 0.
+    ///
+    /// # Errors
+    /// Weights and tokenizers that cannot be read or do not fit, and what the device reports.
+    pub fn assemble(&self, device: &Device) -> Result<Prepared> {
+        self.prepared(device).map_err(|error| self.file.locate(error))
+    }
+
+    fn prepared(&self, device: &Device) -> Result<Prepared> {
+        let source = &self.config.model;
+        let model = match (&source.config, &source.folder) {
+            (None, Some(folder)) => {
+                with_weights("model.folder", folder, "", |weights| VlJepa::load(device, self.model.clone(), weights))?
+            }
+            _ => VlJepa::init(device, self.model.clone(), self.config.seed)?,
+        };
+        let (key, tokenizer) = match (&source.y_encoder, &source.folder) {
+            (Some(folder), _) => {
+                read_y_encoder(&model, folder)?;
+                let own = folder.join(names::TARGET_TOKENIZER);
+                ("model.y_encoder", if own.exists() { own } else { folder.join(names::TOKENIZER) })
+            }
+            (None, Some(folder)) => ("model.folder", folder.join(names::TARGET_TOKENIZER)),
+            (None, None) => return Err(TrainError::setting("model", "`model.y_encoder` is missing")),
+        };
+        let tokenizer_json = read(key, &tokenizer)?;
+        let targets = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder);
+        let targets = targets.map_err(fault(key, &tokenizer, ""))?;
+        let queries = match &source.folder {
+            Some(folder) if self.source.asks() => {
+                let path = folder.join(names::QUERY_TOKENIZER);
+                let json = read("model.folder", &path)?;
+                let tokenizer = TextTokenizer::for_queries(&json, &model.config);
+                Some((tokenizer.map_err(fault("model.folder", &path, ""))?, json))
+            }
+            _ => None,
+        };
+        let mut trainer = Trainer::new(device, self.config.clone(), model, targets, self.source.clone())?;
+        let mut query_tokenizer = None;
+        if let Some((tokenizer, json)) = queries {
+            trainer = trainer.with_queries(tokenizer);
+            query_tokenizer = Some(json);
+        }
+        Ok(Prepared { trainer, target_tokenizer: tokenizer_json, query_tokenizer })
+    }
+}
+
+/// Why the folder of a run cannot be at `path`, if so.
+fn no_folder(path: &Path) -> Option<String> {
+    let there = path.ancestors().find(|p| p.is_symlink() || p.exists())?;
+    (!there.is_dir()).then(|| format!("{} is not a folder; name a folder for the run", there.display()))
+}
+
+/// Checks that a folder has files; of alternatives one must be there.
+fn need_files(key: &str, folder: &Path, files: &[&[&str]]) -> Result<()> {
+    let shown = folder.display();
+    let all = files.iter().map(|names| names.join(" or ")).collect::<Vec<_>>().join(", ");
+    let what = match folder.is_dir() {
+        false if folder.exists() => "is not a folder".to_owned(),
+        false => "there is no such folder (paths are relative to that of this file)".to_owned(),
+        true => match files.iter().find(|names| !names.iter().any(|name| folder.join(name).exists())) {
+            Some(names) => format!("it has no {}", names.join(" or ")),
+            None => return Ok(()),
+        },
+    };
+    Err(TrainError::setting(key, format!("`{key}`: {shown}: {what}; name a folder with {all}")))
+}
+
+/// Reads a file that a setting names or that lies in a folder that it names.
+fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "there is no such file (paths are relative to the folder of this one)".into()
+            }
+            std::io::ErrorKind::IsADirectory => "is a folder, a file is expected".into(),
+            _ => format!("reading failed: {error}"),
+        };
+        TrainError::setting(key, format!("`{key}`: {}: {what}", path.display()))
+    })
+}
+
+fn read_text(key: &str, path: &Path) -> Result<String> {
+    String::from_utf8(read(key, path)?)
+        .map_err(|_| TrainError::setting(key, format!("`{key}`: {} is not UTF-8 text", path.display())))
+}
+
+/// For `map_err`: the fault of a file that the setting `key` names, with a hint; faults of the device stay what they are.
+fn fault(key: &'static str, path: &Path, hint: &'static str) -> impl FnOnce(ModelError) -> TrainError {
+    let path = path.display().to_string();
+    move |error| match error {
+        ModelError::Tensor(error) => error.into(),
+        error => TrainError::setting(key, format!("`{key}`: {path}: {error}{hint}")),
+    }
+}
+
+/// For `map_err`: the fault of a file that the setting `key` names or that lies in a folder that it names.
+fn file_fault(key: &'static str) -> impl Fn(vljepa_embed::Error) -> TrainError {
+    move |error| match error {
+        vljepa_embed::Error::Tensor(error) => error.into(),
+        error => TrainError::setting(key, format!("`{key}`: {error}")),
+    }
+}
+
+/// Hands `body` the weights of a folder.
+fn with_weights<T>(
+    key: &'static str,
+    folder: &Path,
+    hint: &'static str,
+    body: impl FnOnce(&dyn WeightSource) -> vljepa_model::Result<T>,
+) -> Result<T> {
+    let checkpoint = Checkpoint::open(folder).map_err(file_fault(key))?;
+    let source = checkpoint.source().map_err(file_fault(key))?;
+    body(&source).map_err(fault(key, folder, hint))
+}
+
+/// Fills the Y-Encoder of a model from a folder.
+fn read_y_encoder(model: &VlJepa, folder: &Path) -> Result<()> {
+    let key = "model.y_encoder";
+    let hint = "; it must be the text encoder that `y_encoder` of the model's configuration describes";
+    let heads = dense_heads(key, folder)?;
+    let heads = heads.iter().map(Checkpoint::source).collect::<Result<Vec<_>, _>>().map_err(file_fault(key))?;
+    with_weights(key, folder, hint, |weights| {
+        let heads = heads.iter().map(|head| head as &dyn WeightSource).collect();
+        y_encoder_from(model, weights, &SentenceWeights::new(weights, heads))
+    })
+}
+
+/// The weights of the Dense modules of a sentence-transformers folder.
+fn dense_heads(key: &'static str, folder: &Path) -> Result<Vec<Checkpoint>> {
+    // A file that is there and cannot be read is a fault, not a missing file.
+    if matches!(folder.join(names::MODULES).try_exists(), Ok(false)) {
+        return Ok(Vec::new());
+    }
+    let config = read_text(key, &folder.join(names::CONFIG))?;
+    let config = TextEncoderConfig::from_json(&config).map_err(fault(key, folder, ""))?;
+    let sentence = SentenceFiles::read(folder, config).map_err(file_fault(key))?.folder;
+    let open = |dense: &String| Checkpoint::open(&folder.join(dense)).map_err(file_fault(key));
+    sentence.dense_folders.iter().map(open).collect()
+}
+
+/// Fills the Y-Encoder from a model folder's weights, or from a checkpoint of its own (`own`), where the names lack the
+/// first part.
+fn y_encoder_from(model: &VlJepa, weights: &dyn WeightSource, own: &dyn WeightSource) -> vljepa_model::Result<()> {
+    for (_, param) in model.params_by_part().into_iter().filter(|(part, _)| *part == Part::YEncoder) {
+        let (name, shape) = (param.name(), param.tensor().shape());
+        let values = match (weights.tensor(name), name.split_once('.')) {
+            (None, Some((_, bare))) => read_f32(own, bare, shape)?,
+            _ => read_f32(weights, name, shape)?,
+        };
+        param.tensor().write_f32(&values)?;
+    }
+    Ok(())
+}

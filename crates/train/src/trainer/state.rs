@@ -1,0 +1,124 @@
+//! The state of a run: out into a checkpoint, back in, and what a checkpoint must agree on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vljepa_model::config::VlJepaConfig;
+use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
+use vljepa_tensor::Tensor;
+
+use super::Trainer;
+use crate::checkpoint::{Loaded, RunState};
+use crate::error::{Result, TrainError};
+use vljepa_model::Part;
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const EMA: &str = "ema.safetensors";
+
+/// A file of a checkpoint: its name and its bytes.
+pub type NamedFile = (&'static str, Vec<u8>);
+
+impl Trainer {
+    /// The configuration and the model's, by section, as text.
+    ///
+    /// # Errors
+    /// When they cannot be written as JSON, which does not happen.
+    pub fn identity(&self) -> Result<BTreeMap<String, String>> {
+        let source = self.source.identity()?;
+        let mut sections = self.config.identity()?;
+        if let Some(serde_json::Value::Object(data)) = sections.get_mut("data") {
+            data.extend(source.settings);
+        }
+        let mut identity: BTreeMap<String, String> = sections.into_iter().map(|(k, v)| (k, v.to_string())).collect();
+        // The memory takes no part in training and follows from the labels.
+        identity.insert("model".into(), VlJepaConfig { memory: None, ..self.model.config.clone() }.to_json()?);
+        identity.extend(source.parts);
+        Ok(identity)
+    }
+
+    /// Everything that a checkpoint holds: state and files.
+    ///
+    /// # Errors
+    /// What reading tensors back reports; a tensor that is not finite.
+    pub fn state(&self) -> Result<(RunState, Vec<NamedFile>)> {
+        let mut state = RunState::new(self.step, self.identity()?);
+        let bytes = |tensors: &[(String, Tensor)]| -> Result<Vec<u8>> {
+            let mut writer = Writer::new();
+            for (name, tensor) in tensors {
+                writer.f32(name, tensor.shape(), &tensor.to_f32()?)?;
+            }
+            Ok(writer.finish()?)
+        };
+        let params = self.model.params_by_part();
+        let kept = params.iter().filter(|(part, param)| self.kept(*part, param.name()));
+        let weights: Vec<_> = kept.map(|(_, p)| (p.name().to_owned(), p.tensor().clone())).collect();
+        let (moments, steps) = self.optimizer.save();
+        state.optimizer_steps = steps;
+        let mut files = vec![(MODEL, bytes(&weights)?), (OPTIMIZER, bytes(&moments)?)];
+        if let Some(ema) = &self.ema {
+            let averages: Vec<_> = ema.tensors().map(|(n, t)| (n.to_owned(), t.clone())).collect();
+            files.push((EMA, bytes(&averages)?));
+        }
+        Ok((state, files))
+    }
+
+    /// Whether a checkpoint holds a parameter: all but those of a frozen Y-Encoder, which stay with their source, and the
+    /// memory, which is made anew.
+    fn kept(&self, part: Part, name: &str) -> bool {
+        self.trained.contains(name) || !matches!(part, Part::YEncoder | Part::Memory)
+    }
+
+    /// Puts a checkpoint's state into the trainer. On an error the trainer must not be used further.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] naming the file, for tensors that are missing, of another shape or not finite, and
+    /// [`TrainError::Invalid`] when the checkpoint is of another run.
+    pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
+        let own = self.identity()?;
+        let differs = |key: &&String| loaded.state.identity.get(*key) != own.get(*key);
+        let keys: BTreeSet<&String> = own.keys().chain(loaded.state.identity.keys()).collect();
+        let changed: Vec<&str> = keys.iter().filter(|k| differs(k)).map(|k| k.as_str()).collect();
+        if !changed.is_empty() {
+            return Err(TrainError::Invalid(format!(
+                "{}: a checkpoint of another run; these differ: {}. Resume with its configuration, or start anew in \
+                 another `output`",
+                loaded.path.display(),
+                changed.join(", ")
+            )));
+        }
+        let fault = |file: &str, what: String| TrainError::Checkpoint { path: loaded.path.join(file), what };
+        let open = |file: &'static str| -> Result<SafeTensors<'_>> {
+            SafeTensors::parse(file, loaded.file(file)?).map_err(|e| fault(file, e.to_string()))
+        };
+        let read = |file: &'static str, source: &SafeTensors<'_>, name: &str, shape: &[usize]| {
+            read_f32(source, name, shape).map_err(|e| fault(file, e.to_string()))
+        };
+        let (model, moments) = (open(MODEL)?, open(OPTIMIZER)?);
+        let params = self.model.params_by_part();
+        let mut values = Vec::new();
+        for (_, param) in params.iter().filter(|(part, p)| self.kept(*part, p.name())) {
+            values.push((*param, read(MODEL, &model, param.name(), param.tensor().shape())?));
+        }
+        let mut averages = Vec::new();
+        if let Some(ema) = &self.ema {
+            let source = open(EMA)?;
+            for (name, tensor) in ema.tensors() {
+                averages.push((tensor.clone(), read(EMA, &source, name, tensor.shape())?));
+            }
+        }
+        self.optimizer.load(&self.device, &self.model.params(), &loaded.state.optimizer_steps, |name, shape| {
+            match moments.tensor(name) {
+                Some(_) => read(OPTIMIZER, &moments, name, shape).map(Some),
+                None => Ok(None),
+            }
+        })?;
+        for (param, values) in values {
+            param.tensor().write_f32(&values)?;
+        }
+        for (tensor, values) in averages {
+            tensor.write_f32(&values)?;
+        }
+        self.step = loaded.state.step;
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! Training on samples of one's own: clips with questions, weights, several right texts.
+
+use std::sync::Arc;
+
+use vljepa_data::Rgba8Image;
+use vljepa_model::config::VlJepaConfig;
+use vljepa_model::{Storage, TextTokenizer, VlJepa};
+use vljepa_train::checkpoint::Checkpoints;
+use vljepa_train::data::{Batch, Sample, Source, Visual};
+use vljepa_train::feed::{Feed, Maker};
+use vljepa_train::sources::{Example, Samples};
+use vljepa_train::{TrainConfig, TrainError, Trainer};
+
+use crate::support::{device, model_config, tokenizer, tokenizer_json};
+
+const TABLES: &str = "[objective]\nkind = \"batch\"\ny_head = { whiten = false }\n\
+    [optimizer]\nlr = 0.01\nweight_decay = 0.0\n[schedule]\nkind = \"constant\"\nwarmup = 0.0\n";
+
+fn config(more: &str, tables: &str) -> TrainConfig {
+    TrainConfig::parse(&format!("seed = 4\n{more}\n[model]\nfolder = \"m\"\n{tables}")).unwrap()
+}
+
+/// The model of the other tests, with room for queries of 16 tokens.
+fn with_queries() -> VlJepaConfig {
+    let mut json: serde_json::Value = serde_json::from_str(&model_config().to_json().unwrap()).unwrap();
+    json["predictor"]["config"]["vocab_size"] = 58.into();
+    json["max_query_tokens"] = 16.into();
+    VlJepaConfig::from_json(&json.to_string()).unwrap()
+}
+
+/// A bar that moves through the frames: `kind` is its place and direction.
+fn clip(kind: usize, frames: usize) -> Vec<Rgba8Image> {
+    let frame = |t: usize| {
+        let at = if kind.is_multiple_of(2) { kind + 3 * t } else { kind + 9 - 3 * t };
+        let data = (0..20 * 20).flat_map(|i| if i % 20 == at { [250, 20, 20, 255] } else { [20, 20, 40, 255] });
+        Rgba8Image { width: 20, height: 20, data: data.collect() }
+    };
+    (0..frames).map(frame).collect()
+}
+
+fn examples(frames: usize) -> Vec<Example> {
+    let texts = ["red", "a bar", "it moves", "left", "right", "nothing at all"];
+    let ask = |i: usize| ["what is it", "where", "and then what"][i % 3];
+    let of =
+        |(i, text): (usize, &&str)| Example::clip(clip(i, frames), *text).query(ask(i)).origin(format!("clip {i}"));
+    texts.iter().enumerate().map(of).collect()
+}
+
+fn trainer(config: &TrainConfig, samples: Samples) -> (Trainer, Maker) {
+    let (device, source) = (device(), Arc::new(samples));
+    let model = VlJepa::init(&device, with_queries(), 5).unwrap();
+    let trainer = Trainer::new(&device, config.clone(), model, tokenizer(), source.clone()).unwrap();
+    let queries = TextTokenizer::from_json(tokenizer_json().as_bytes(), 16).unwrap();
+    let maker = Maker::new(source, config.clone(), trainer.preprocess());
+    (trainer.with_queries(queries), maker)
+}
+
+#[test]
+fn clips_with_questions_of_any_length_are_overfitted() {
+    let config = config("steps = 120\nbatch = 6", TABLES);
+    let (mut trainer, maker) = trainer(&config, Samples::new(examples(4)).unwrap());
+    assert_eq!(trainer.candidates(), 6);
+    let batch = maker.make(0).unwrap();
+    assert_eq!((batch.frames, batch.pixels.len()), (4, 6 * 4 * 3 * 16 * 16));
+    let first = trainer.step(&batch).unwrap().loss;
+    let mut last = first;
+    for _ in 1..120 {
+        last = trainer.step(&batch).unwrap().loss;
+    }
+    assert!(first > 1.0 && last < 0.1 * first, "from {first} to {last}");
+    // What was asked matters.
+    let mut other = batch.clone();
+    other.queries.rotate_left(1);
+    let asked = trainer.gradients(&batch).unwrap().0;
+    assert_ne!(trainer.gradients(&other).unwrap().0, asked);
+    assert!(trainer.gradients(&batch).unwrap().1.contains_key("predictor.embed_tokens.weight"));
+    assert!(trainer.validate().unwrap().0.is_empty());
+    assert!(!trainer.finish(Storage::F32).unwrap().weights.is_empty());
+}
+
+#[test]
+fn a_run_on_clips_resumes_bit_for_bit() {
+    let config = config("steps = 6\nbatch = 2\naccumulate = 2", &TABLES.replace("constant", "cosine"));
+    let samples = || Samples::new(examples(2)).unwrap();
+    let (mut whole, maker) = trainer(&config, samples());
+    let (mut half, _) = trainer(&config, samples());
+    let mut feed = Feed::start(Arc::new(maker.clone()), 0, 6, 2).unwrap();
+    for step in 0..6 {
+        let batch = feed.next_batch().unwrap();
+        assert_eq!(batch, maker.make(step).unwrap());
+        whole.step(&batch).unwrap();
+        if step < 3 {
+            half.step(&batch).unwrap();
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::new(dir.path(), 2);
+    let (state, files) = half.state().unwrap();
+    checkpoints.save(&state, &files).unwrap();
+    let (mut resumed, _) = trainer(&config, samples());
+    checkpoints.latest(|loaded| resumed.restore(loaded)).unwrap().0.unwrap();
+    for step in 3..6 {
+        resumed.step(&maker.make(step).unwrap()).unwrap();
+    }
+    assert!(whole.state().unwrap() == resumed.state().unwrap());
+
+    // Other samples are another run.
+    let (mut other, _) =
+        trainer(&config, Samples::new(examples(2).into_iter().map(|e| e.weight(2.0)).collect()).unwrap());
+    let error = checkpoints.latest(|loaded| other.restore(loaded)).unwrap_err().to_string();
+    assert!(error.contains("another run") && error.contains("samples"), "{error}");
+}
+
+#[test]
+fn an_epoch_holds_every_sample_once() {
+    let samples = Samples::new(examples(1)).unwrap();
+    let to = vljepa_embed::preprocess(&model_config());
+    let seen = |steps: std::ops::Range<u64>| -> Vec<String> {
+        steps.flat_map(|step| samples.samples(1, step, 2, &to).unwrap()).map(|s| s.origin).collect()
+    };
+    let (first, second) = (seen(0..3), seen(3..6));
+    let sorted = |names: &[String]| -> Vec<String> {
+        let mut names = names.to_vec();
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(&first), (0..6).map(|i| format!("clip {i}")).collect::<Vec<_>>());
+    assert_eq!(sorted(&first), sorted(&second));
+    assert_ne!(first, second);
+    assert_eq!(samples.steps_per_epoch(2), 3);
+}
+
+#[test]
+fn weights_reach_the_loss_and_its_gradients() {
+    let config = config("steps = 1\nbatch = 6", TABLES);
+    let loss = |weight: fn(usize) -> f32, accumulate: usize| {
+        let examples = examples(1).into_iter().enumerate().map(|(i, e)| e.weight(weight(i))).collect();
+        let config = TrainConfig { accumulate, ..config.clone() };
+        let (trainer, maker) = trainer(&config, Samples::new(examples).unwrap());
+        let batch = maker.make(0).unwrap();
+        let (loss, grads) = trainer.gradients(&batch).unwrap();
+        (loss, grads["predictor_head.weight"].to_f32().unwrap())
+    };
+    let near = |a: &(f32, Vec<f32>), b: &(f32, Vec<f32>)| {
+        let largest = a.1.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+        (a.0 - b.0).abs() < 1e-5 * a.0 && a.1.iter().zip(&b.1).all(|(x, y)| (x - y).abs() < 1e-4 * largest)
+    };
+    let (plain, even) = (loss(|_| 1.0, 1), loss(|_| 3.0, 1));
+    assert!(near(&plain, &even), "only ratios matter: {}, {}", plain.0, even.0);
+    let uneven = loss(|i| 1.0 + i as f32, 1);
+    assert!((plain.0 - uneven.0).abs() > 1e-3 * plain.0, "{}, {}", plain.0, uneven.0);
+    // Parts have negatives of their own, so that their losses differ from the whole's; but even weights stay even.
+    assert!(near(&loss(|_| 1.0, 3), &loss(|_| 0.5, 3)));
+}
+
+#[test]
+fn equal_texts_are_no_negatives_of_each_other() {
+    let config = config("steps = 1\nbatch = 2", &format!("{TABLES}[optimizer.muon]\nlr = 0.0\n"));
+    let of = |texts: [&str; 2]| {
+        let examples = texts.iter().enumerate().map(|(i, text)| Example::clip(clip(i, 1), *text)).collect();
+        let (trainer, maker) = trainer(&config, Samples::new(examples).unwrap());
+        trainer.gradients(&maker.make(0).unwrap()).unwrap().0
+    };
+    // Without a negative there is nothing to lose.
+    let (same, other) = (of(["red", "red"]), of(["red", "blue"]));
+    assert!(same.abs() < 1e-6 && other > 0.1, "{same}, {other}");
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let sample = |frames: usize, weight: f32, origin: &str| Sample {
+        visual: Visual { frames, pixels: vec![0.0; frames * 3 * 8 * 8] },
+        query: None,
+        targets: vec!["a".into()],
+        class: None,
+        weight,
+        origin: origin.into(),
+    };
+    let fails = |samples: Vec<Sample>| Batch::new(0, 8, samples).unwrap_err().to_string();
+    let mixed = fails(vec![sample(2, 1.0, "one.mp4"), sample(4, 1.0, "two.mp4")]);
+    assert_eq!(mixed, "two.mp4: 4 frames, and one.mp4 has 2: all samples of a batch need the same number of frames");
+    assert!(fails(vec![sample(1, f32::NAN, "x")]).contains("x: its weight is NaN"));
+    assert!(fails(vec![Sample { targets: Vec::new(), ..sample(1, 1.0, "x") }]).contains("neither a class nor a text"));
+    let small = Sample { visual: Visual::still(vec![0.0; 5]), ..sample(1, 1.0, "x") };
+    assert!(fails(vec![small]).contains("x: 5 values, 1 frames of 8 × 8 pixels have 192"));
+    assert!(Samples::new(Vec::new()).unwrap_err().to_string().contains("no examples"));
+    let empty = Example::clip(Vec::new(), "a").origin("film.mp4");
+    assert!(Samples::new(vec![empty]).unwrap_err().to_string().contains("film.mp4 has no frames"));
+
+    let new = |tables: &str, batch: usize| {
+        let config = config(&format!("steps = 1\nbatch = {batch}"), tables);
+        let source = Arc::new(Samples::new(examples(1)).unwrap());
+        let model = VlJepa::init(&device(), with_queries(), 5).unwrap();
+        Trainer::new(&device(), config, model, tokenizer(), source)
+    };
+    for (tables, key) in [
+        ("", "objective.kind"),
+        ("[objective]\nkind = \"batch\"\n", "objective.y_head.whiten"),
+        (&format!("{TABLES}[memory]\nscale = 20.0\nshare = 0.5\n") as &str, "memory"),
+        (&format!("{TABLES}[head_fit]\nshare = 0.5\nridge = 0.1\n") as &str, "head_fit"),
+    ] {
+        let error = new(tables, 2).unwrap_err();
+        let TrainError::Setting { key: found, what } = &error else { panic!("{error}") };
+        assert!(found == key && what.contains("needs a source whose samples have classes"), "{error}");
+    }
+    assert!(new(TABLES, 7).unwrap_err().to_string().contains("`batch` is 7, and there are 6 examples"));
+    // A question without a tokenizer for questions.
+    let trainer = new(TABLES, 2).unwrap();
+    let source = Arc::new(Samples::new(examples(1)).unwrap());
+    let batch = Maker::new(source, trainer.config().clone(), trainer.preprocess()).make(0).unwrap();
+    let error = trainer.gradients(&batch).unwrap_err().to_string();
+    assert!(error.contains("clip ") && error.contains("no tokenizer for queries"), "{error}");
+}
+
+#[test]
+fn what_a_program_would_move_to_a_thread_can_be_moved() {
+    fn send<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    send::<Trainer>();
+    send::<Feed>();
+    shared::<Maker>();
+    shared::<Samples>();
+    shared::<vljepa_train::sources::emoji_vendors::Corpus>();
+    shared::<Arc<dyn Source>>();
+    shared::<Batch>();
+    shared::<TrainError>();
+}
