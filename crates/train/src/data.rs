@@ -7,11 +7,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use vljepa_data::{Preprocess, Rgba8Image};
+use vljepa_embed::Embedder;
 
 use crate::config::{DataConfig, EvaluateConfig, TextKind, TrainConfig};
 use crate::error::{Result, TrainError};
 use crate::metrics::Validation;
-use vljepa_embed::Embedder;
 
 /// A still or a clip as the model takes it.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,11 +5,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use vljepa_data::Preprocess;
+use vljepa_embed::at_size;
 
 use crate::config::TrainConfig;
 use crate::data::{Batch, Source};
 use crate::error::{Result, TrainError};
-use vljepa_embed::at_size;
 
 /// Makes batches.
 #[derive(Clone, Debug)]

@@ -1,7 +1,10 @@
 //! The loss: InfoNCE of predictions against the texts of the batch or of all classes.
 
+use vljepa_embed::Embedder;
+use vljepa_embed::rows::normalize_rows;
 use vljepa_model::{Forward, Tokens, VlJepa};
 use vljepa_tensor::autograd::{self, Var};
+use vljepa_tensor::autograd::{InfoNce, info_nce};
 use vljepa_tensor::ops::{Duplicates, Layout, Matmul};
 use vljepa_tensor::{Device, Tensor, ops};
 
@@ -10,9 +13,6 @@ use crate::data::Bank;
 use crate::error::{Result, TrainError};
 use crate::linalg::{Hint, whiten};
 use crate::random::{Purpose, Stream};
-use vljepa_embed::Embedder;
-use vljepa_embed::rows::normalize_rows;
-use vljepa_tensor::autograd::{InfoNce, info_nce};
 
 /// Texts of the classes as pooled vectors of the frozen Y-Encoder, on the device.
 #[derive(Clone, Debug)]

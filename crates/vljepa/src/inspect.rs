@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
+use vljepa_embed::checkpoint::{Checkpoint, Source};
+use vljepa_embed::names;
 use vljepa_model::weights::{Dtype, PtValue, SCALE_SUFFIX, WeightSource};
 
 use crate::error::{Error, Result};
 use crate::index::FORMAT_KEY;
-use vljepa_embed::checkpoint::{Checkpoint, Source};
-use vljepa_embed::names;
 
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

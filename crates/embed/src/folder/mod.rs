@@ -13,10 +13,11 @@ pub use vision::VisionFolder;
 pub use vljepa::{CarriedModel, ModelFolder};
 pub use write::ModelFiles;
 
+use vljepa_model::config::YEncoderKind;
+
 use crate::error::{Error, Hint, Result};
 use crate::names;
 use config::ConfigFile;
-use vljepa_model::config::YEncoderKind;
 
 /// A model folder of any kind.
 #[derive(Debug)]

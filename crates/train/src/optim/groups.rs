@@ -1,7 +1,8 @@
 //! Which optimiser, learning rate and weight decay a parameter gets.
 
-use crate::config::{OptimizerConfig, OptimizerKind};
 use vljepa_model::Part;
+
+use crate::config::{OptimizerConfig, OptimizerKind};
 
 /// Which update rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

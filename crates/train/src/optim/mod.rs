@@ -12,9 +12,10 @@ use vljepa_tensor::{Device, Dtype, Tensor};
 pub use groups::{Method, Plan, Planned, Y_ENCODER_LR_SCALE, matches, plan};
 pub use muon::NewtonSchulz;
 
+use vljepa_model::Part;
+
 use crate::config::OptimizerConfig;
 use crate::error::{Result, TrainError};
-use vljepa_model::Part;
 
 /// What an optimiser remembers of one parameter.
 #[derive(Clone, Debug)]

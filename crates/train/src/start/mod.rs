@@ -212,7 +212,10 @@ fn with_weights<T>(
     body: impl FnOnce(&dyn WeightSource) -> vljepa_model::Result<T>,
 ) -> Result<T> {
     let checkpoint = Checkpoint::open(folder).map_err(file_fault(key))?;
-    let source = checkpoint.source().map_err(file_fault(key))?;
+    let source = checkpoint.source().map_err(|error| match error {
+        vljepa_embed::Error::Model { source, .. } => fault(key, folder, "")(source),
+        error => file_fault(key)(error),
+    })?;
     body(&source).map_err(fault(key, folder, hint))
 }
 

@@ -1,22 +1,14 @@
 //! What a run has made: figures on validation data, the fitted head, the weights.
 
+use vljepa_embed::{Embedder, at_size};
 use vljepa_model::Storage;
 
 use super::Trainer;
+use super::report::Trained;
 use crate::error::{Result, TrainError};
 use crate::linalg::{Affine, regress};
 use crate::metrics::Validation;
 use crate::objective::needs_classes;
-use vljepa_embed::{Embedder, at_size};
-
-/// What a run has made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trained {
-    /// The bytes of `model.safetensors`.
-    pub weights: Vec<u8>,
-    /// Their figures on validation data.
-    pub validation: Validation,
-}
 
 impl Trainer {
     /// Evaluates the averaged weights (the present ones without averaging) on validation data.

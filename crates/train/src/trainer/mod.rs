@@ -1,6 +1,7 @@
 //! A model being trained: one step, evaluation, state in and out.
 
 mod finish;
+mod report;
 mod state;
 mod step;
 
@@ -8,6 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vljepa_data::Preprocess;
+use vljepa_embed::{Embedder, preprocess};
+use vljepa_model::Part;
 use vljepa_model::config::{MemoryConfig, VlJepaConfig};
 use vljepa_model::{CutTexts, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
@@ -18,26 +21,8 @@ use crate::ema::Ema;
 use crate::error::{Result, TrainError};
 use crate::objective::{Objective, TextBank, needs_classes};
 use crate::optim::{Optimizer, matches};
-use vljepa_embed::{Embedder, preprocess};
-use vljepa_model::Part;
 
-pub use finish::Trained;
-pub use state::NamedFile;
-
-/// What a step reports.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepReport {
-    /// The step, from 0.
-    pub step: u64,
-    /// Mean loss of its samples, before its update.
-    pub loss: f32,
-    /// Global norm of all gradients, before clipping.
-    pub grad_norm: f32,
-    /// Factor of the learning rates.
-    pub factor: f64,
-    /// 1/τ before the update.
-    pub scale: f32,
-}
+pub use report::{NamedFile, StepReport, Trained};
 
 /// A model being trained.
 #[derive(Debug)]

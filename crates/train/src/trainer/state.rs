@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vljepa_model::Part;
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
 use vljepa_tensor::Tensor;
 
 use super::Trainer;
+use super::report::NamedFile;
 use crate::checkpoint::{Loaded, RunState};
 use crate::error::{Result, TrainError};
-use vljepa_model::Part;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const EMA: &str = "ema.safetensors";
-
-/// A file of a checkpoint: its name and its bytes.
-pub type NamedFile = (&'static str, Vec<u8>);
 
 impl Trainer {
     /// The configuration and the model's, by section, as text.

@@ -7,7 +7,8 @@ use vljepa_model::{Forward, Tokens};
 use vljepa_tensor::autograd::{Tape, Var};
 use vljepa_tensor::{Tensor, ops};
 
-use super::{StepReport, Trainer};
+use super::Trainer;
+use super::report::StepReport;
 use crate::data::Batch;
 use crate::error::{Result, TrainError};
 use crate::objective::{MicroBatch, StepTexts, Targets};

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 use serde_json::json;
+use vljepa::embed::folder::AnyFolder;
 use vljepa::embed::partial::RowEvent;
 use vljepa::embed::{Embeddings, row_file};
 
 use super::failure::{Failure, Result};
 use super::output::Output;
-use vljepa::embed::folder::AnyFolder;
 
 /// The failure for `--pool` with a VL-JEPA; `owner` says which models the flag is for.
 pub fn one_vector(folder: &AnyFolder, owner: &str) -> Failure {

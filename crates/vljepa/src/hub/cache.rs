@@ -12,13 +12,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+use vljepa_embed::files::{
+    self, Locked, MAX_JSON, UnderWay, same_file, temporary_in, temporary_names, write_atomically,
+};
 
 use super::error::{HubError, Result};
 use super::event::PullEvent;
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
-use vljepa_embed::files::{
-    self, Locked, MAX_JSON, UnderWay, same_file, temporary_in, temporary_names, write_atomically,
-};
 
 /// Content of `CACHEDIR.TAG`, which tells backup programs that the folder is a cache (bford.info/cachedir).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\

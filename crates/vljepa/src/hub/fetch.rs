@@ -6,14 +6,14 @@ use std::path::Path;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use vljepa_embed::files::sync_folder_of;
+use vljepa_embed::hash::hex;
 
 use super::cache::Cache;
 use super::client::{Client, Failure, Meta, Patience, transport};
 use super::error::{HubError, Result};
 use super::event::PullEvent;
 use super::names::{Etag, FileName};
-use vljepa_embed::files::sync_folder_of;
-use vljepa_embed::hash::hex;
 
 /// Size of a buffer for reading, in bytes.
 const BUFFER: usize = 256 << 10;

@@ -1,8 +1,9 @@
 //! Selects the files of a repository to fetch.
 
+use vljepa_embed::names::{PYTORCH_WEIGHTS, WEIGHTS, WEIGHTS_INDEX};
+
 use super::error::HubError;
 use super::names::{FileName, RepoId};
-use vljepa_embed::names::{PYTORCH_WEIGHTS, WEIGHTS, WEIGHTS_INDEX};
 
 /// Patterns of further files to fetch: tokenizer files that are not JSON, the model card, the licence.
 const PLAIN: [&str; 6] = ["vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "README.md", "LICENSE*"];

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use vljepa_data::emoji::{ConceptId, EmojiVendors, Role, Split, Vendor, VendorId};
 use vljepa_data::{Augmenter, Preprocess, Rgba8Image, SampleKey};
+use vljepa_embed::Embedder;
 
 use super::settings::Settings;
 use super::suite::Suite;
@@ -13,7 +14,6 @@ use crate::data::{Bank, CardText, Identity, Limit, Sample, Source, Stills, Visua
 use crate::error::{Result, TrainError};
 use crate::metrics::{Cell, NamedCell, Validation};
 use crate::random::{Purpose, Stream, seen_at, steps_per_epoch};
-use vljepa_embed::Embedder;
 
 /// The training and validation parts of the set.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use serde::Serialize;
 use vljepa_data::Preprocess;
 use vljepa_data::emoji::{ConceptId, EmojiVendors, Split, VendorId};
+use vljepa_embed::Embedder;
 
 use crate::error::{Result, TrainError};
 use crate::metrics::{Cell, Sums, chance};
-use vljepa_embed::Embedder;
 
 /// The four cells.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
