@@ -54,24 +54,22 @@ pub fn check(tree: &Tree, packages: &[String], report: &mut Report) {
         let src = format!("{package}/src");
         let modules = Modules::read(tree, &src);
         let imports = modules.imports();
-        let mut found = Vec::new();
         let below = format!("{src}/");
         let ours = tables.iter().filter(|table| table.folder == src || table.folder.starts_with(&below));
         let ours: Vec<&Table> = ours.collect();
         if !ours.iter().any(|table| table.folder == src) {
-            found.push(Finding::new(TABLES, 0, format!("there is no table for {src}")));
+            report.failures.push(Finding::new(TABLES, 0, format!("there is no table for {src}")));
         }
         for table in ours {
             known.insert(table.line);
             let prefix: Vec<&str> = table.folder[src.len()..].split('/').filter(|name| !name.is_empty()).collect();
-            floors(table, &prefix, &modules, &imports, &mut found);
+            floors(table, &prefix, &modules, &imports, &mut report.failures);
         }
-        report.settle("floors", package, found);
-        report.settle("circles", package, circles(&modules, &imports));
+        report.failures.extend(circles(&modules, &imports));
     }
     for table in tables.iter().filter(|table| !known.contains(&table.line)) {
         let found = Finding::new(TABLES, table.line, format!("there is no package with the folder {}", table.folder));
-        report.settle("floors", table.folder.split("/src").next().unwrap_or_default(), vec![found]);
+        report.failures.push(found);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the rules look at and what they report: files, findings, exceptions, and rules that are pending.
+//! What the rules look at and what they report: files, findings and exceptions.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,44 +36,6 @@ impl fmt::Display for Finding {
 pub struct Report {
     pub warnings: Vec<Finding>,
     pub failures: Vec<Finding>,
-}
-
-/// Packages that do not follow a rule yet, while they are rebuilt: rule and folder. What they break is a warning.
-const PENDING: &[(&str, &str)] = &[
-    ("floors", "shaders"),
-    ("circles", "shaders"),
-    ("words", "shaders"),
-    ("floors", "crates/tensor"),
-    ("circles", "crates/tensor"),
-    ("words", "crates/tensor"),
-    ("floors", "crates/model"),
-    ("circles", "crates/model"),
-    ("words", "crates/model"),
-    ("floors", "crates/embed"),
-    ("circles", "crates/embed"),
-    ("words", "crates/embed"),
-    ("floors", "crates/train"),
-    ("circles", "crates/train"),
-    ("words", "crates/train"),
-    ("floors", "crates/vljepa"),
-    ("circles", "crates/vljepa"),
-    ("words", "crates/vljepa"),
-];
-
-impl Report {
-    /// Takes in what a rule found in a package: failures, or warnings where the rule is pending there.
-    pub fn settle(&mut self, rule: &str, package: &str, found: Vec<Finding>) {
-        if !PENDING.contains(&(rule, package)) {
-            self.failures.extend(found);
-            return;
-        }
-        if found.is_empty() {
-            let message = format!("the rule `{rule}` holds here: remove it from PENDING in xtask/src/tidy/report.rs");
-            self.warnings.push(Finding::new(package, 0, message));
-        }
-        let pending = |found: Finding| Finding { message: format!("pending ({rule}): {}", found.message), ..found };
-        self.warnings.extend(found.into_iter().map(pending));
-    }
 }
 
 /// The files of the repository by path from its root, with `/` between parts.
@@ -150,19 +112,5 @@ mod tests {
         allowed.report_unused(&mut report);
         assert_eq!(report.warnings.iter().map(|f| f.line).collect::<Vec<_>>(), [5], "the first is used");
         assert_eq!(report.failures.iter().map(|f| f.line).collect::<Vec<_>>(), [4, 5]);
-    }
-
-    #[test]
-    fn what_is_pending_is_a_warning() {
-        let finding = || vec![Finding::new("a/src/b.rs", 3, "looks up")];
-        let mut report = Report::default();
-        report.settle("floors", "a", finding());
-        assert_eq!((report.warnings.len(), report.failures.len()), (0, 1));
-        if let Some((rule, package)) = PENDING.first() {
-            report.settle(rule, package, finding());
-            report.settle(rule, package, Vec::new());
-            assert_eq!((report.warnings.len(), report.failures.len()), (2, 1));
-            assert_eq!(report.warnings[0].message, format!("pending ({rule}): looks up"));
-        }
     }
 }

@@ -62,7 +62,7 @@ pub fn check(tree: &Tree, workspace: &Workspace, allowed: &Allowed, report: &mut
         readme(tree, &dir, report);
         dependencies(package, &dir, report);
         if package.publishable {
-            report.settle("words", &dir, words::check(&dir, tree.texts.iter(), allowed));
+            report.failures.extend(words::check(&dir, tree.texts.iter(), allowed));
         }
     }
     let packages: Vec<String> = workspace.packages.iter().map(|package| relative(&package.dir, &root)).collect();

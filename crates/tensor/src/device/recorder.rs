@@ -68,6 +68,7 @@ struct Finished(Arc<AtomicU64>);
 pub(crate) struct Copied {
     pub(crate) staging: wgpu::Buffer,
     /// The submission that the copy is part of.
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "a browser calls back without being waited for"))]
     pub(crate) submission: Option<wgpu::SubmissionIndex>,
     number: u64,
     finished: Finished,

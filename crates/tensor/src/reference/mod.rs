@@ -36,7 +36,7 @@ pub use matmul::matmul;
 pub use norm::{Norm, NormGrads, norm, norm_backward};
 pub use optim::{adamw, clip_scale};
 pub use patch::{conv2d_patches, conv2d_patches_backward, tubelet_patches};
-pub use reduce::{masked_mean, sum_rows};
+pub use reduce::{masked_mean, spread_rows, sum_rows};
 pub use rope::{rope_3d, rope_half};
 pub use softmax::{softmax, softmax_backward};
 pub use unary::{unary, unary_at, unary_backward};

@@ -19,3 +19,8 @@ pub fn sum_rows(x: &[f32], cols: usize) -> Vec<f32> {
     let sum = |c: usize| x.iter().skip(c).step_by(cols).map(|&v| f64::from(v)).sum::<f64>() as f32;
     (0..cols).map(sum).collect()
 }
+
+/// `factor * x[r]`, repeated `cols` times for each row.
+pub fn spread_rows(x: &[f32], cols: usize, factor: f32) -> Vec<f32> {
+    x.iter().flat_map(|&v| std::iter::repeat_n(factor * v, cols)).collect()
+}

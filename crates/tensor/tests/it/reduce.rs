@@ -162,6 +162,27 @@ fn reductions_flow_through_the_middle_of_a_graph() {
 }
 
 #[test]
+fn spread_rows_repeats_each_number_over_its_row() {
+    for (name, device) in two_devices() {
+        // One number over everything, one per element, and more elements than a dimension of workgroups has invocations.
+        for (rows, cols) in [(1, 1), (1, 65), (7, 1), (3, 33), (70_001, 61)] {
+            let mut x = noise(11, rows);
+            // What the first row holds must not reach the others.
+            x[0] = f32::NAN;
+            let got = ops::spread_rows(&upload(&device, &[rows], &x), &[rows, cols], 0.5).unwrap();
+            assert_eq!(got.shape(), [rows, cols]);
+            let want = reference::spread_rows(&x, cols, 0.5);
+            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            let got = got.to_f32().unwrap();
+            assert!(got[..cols].iter().all(|v| v.is_nan()), "{name} {rows}x{cols}");
+            assert_eq!(bits(&got[cols..]), bits(&want[cols..]), "{name} {rows}x{cols}");
+        }
+        let none = ops::spread_rows(&upload(&device, &[2], &[1.0; 2]), &[2, 0], 1.0).unwrap();
+        assert!(none.to_f32().unwrap().is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn masks_and_shapes_that_do_not_fit_are_refused() {
     let device = device();
     let x = upload(&device, &[2, 3, 1], &[0.0; 6]);
@@ -175,6 +196,8 @@ fn masks_and_shapes_that_do_not_fit_are_refused() {
     assert!(ops::max_cols(&none).is_err());
     assert_eq!(ops::sum_cols(&none).unwrap().to_f32().unwrap(), [0.0; 2]);
     assert!(ops::sum(&mask).is_err());
+    let error = ops::spread_rows(&upload(&device, &[4], &[0.0; 4]), &[2, 3], 1.0).unwrap_err();
+    assert!(matches!(error, Error::Shape { op: "spread_rows", .. }) && error.to_string().contains("[2, 3]"), "{error}");
 }
 
 #[test]

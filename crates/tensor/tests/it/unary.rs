@@ -35,6 +35,12 @@ fn unary_functions_equal_the_twin_and_differentiate() {
             1e-3,
         );
     }
+    // The forms without a line inside are those with the line y = x.
+    let x = upload(&device, &[3], &[0.25, 1.0, 2.5]);
+    let plain = |op| ops::unary(op, &x, 1.0, 0.0).unwrap().to_f32().unwrap();
+    assert_eq!(ops::exp(&x).unwrap().to_f32().unwrap(), plain(UnaryOp::Exp));
+    assert_eq!(ops::log(&x).unwrap().to_f32().unwrap(), plain(UnaryOp::Log));
+    assert_eq!(ops::sqrt(&x).unwrap().to_f32().unwrap(), plain(UnaryOp::Sqrt));
     let x = upload(&device, &[1], &[1.0]);
     assert!(matches!(ops::clamp(&x, 2.0, 1.0), Err(Error::Invalid(_))));
     assert!(matches!(ops::clamp(&x, f32::NAN, 1.0), Err(Error::Invalid(_))));
