@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use vljepa_embed::files::find_files;
 use vljepa_embed::folder::{AnyFolder, Purpose};
 use vljepa_embed::models::Model;
 use vljepa_embed::rows::best;
-use vljepa_embed::visuals::{Broken, FileOptions, embed_files, find_files, without_skipped};
+use vljepa_embed::visuals::{Broken, FileOptions, embed_files, without_skipped};
 use vljepa_tensor::{Device, DeviceOptions};
 
 fn main() -> vljepa_embed::Result<()> {

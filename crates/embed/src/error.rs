@@ -119,7 +119,7 @@ impl fmt::Display for Hint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherRun {
-    /// A run of another task, such as `index build`.
+    /// A run of another task, known by what it makes, such as "index".
     Task(String),
     /// A run of the same task in which the settings of these names have other values.
     Differs(Vec<String>),
@@ -132,7 +132,8 @@ pub enum OtherRun {
 impl fmt::Display for OtherRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Task(task) => write!(f, "`{task}`"),
+            Self::Task(task) => write!(f, "the task {task:?}"),
+            Self::Differs(names) if names.is_empty() => f.write_str("other settings"),
             Self::Differs(names) => write!(f, "another {}", names.join(", ")),
             Self::Version => f.write_str("another version of this program"),
             Self::Unknown => f.write_str("another task"),

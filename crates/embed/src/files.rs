@@ -236,6 +236,29 @@ impl OutFolder {
     }
 }
 
+/// The picture and video files that `inputs` name, in the order given. Folders are searched; files are taken as they
+/// are.
+///
+/// # Errors
+/// A path that does not exist, and a folder without pictures and videos.
+pub fn find_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for input in inputs {
+        let media = vljepa_data::find_media(input)?;
+        if media.is_empty() {
+            return Err(Error::content(input, no_pictures()));
+        }
+        files.extend(media);
+    }
+    Ok(files)
+}
+
+fn no_pictures() -> String {
+    let (pictures, videos) = (vljepa_data::PICTURE_EXTENSIONS, vljepa_data::video::VIDEO_EXTENSIONS);
+    let (pictures, videos) = (pictures.join(", "), videos.join(", "));
+    format!("no pictures in this folder, and no videos ({pictures}, {videos}); name one with some")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -122,7 +122,7 @@ pub fn embed_to_file(
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
     let (broken, identity, mut on_event) = options.into_parts();
-    let task = Task { verb: "embed", inputs, files, out, depends: &identity, broken };
+    let task = Task { task: "rows", inputs, files, out, depends: &identity, broken };
     let partial = Partial::complete(encoder, &task, &mut on_event)?;
     let resumed = partial.resumed();
     let skipped = partial.left_out(files);
@@ -186,6 +186,46 @@ mod tests {
             }
         };
         embed_to_file(encoder, &[], files, out, RowOptions::default().broken(Broken::Skip).on_event(&mut on_event))
+    }
+
+    /// Gives one value too few.
+    struct Short(Counting);
+
+    impl VisualEncoder for Short {
+        fn preprocess(&self) -> &Preprocess {
+            self.0.preprocess()
+        }
+
+        fn frames(&self) -> usize {
+            self.0.frames()
+        }
+
+        fn tokens(&self, frames: usize) -> usize {
+            self.0.tokens(frames)
+        }
+
+        fn shape(&self, frames: usize) -> Vec<usize> {
+            self.0.shape(frames)
+        }
+
+        fn unit(&self) -> bool {
+            false
+        }
+
+        fn encode(&self, pixels: &[f32], count: usize, frames: usize) -> Result<Vec<f32>> {
+            let mut values = self.0.encode(pixels, count, frames)?;
+            values.pop();
+            Ok(values)
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_makes_other_numbers_of_values_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, out) = (pictures(dir.path(), 3), dir.path().join("r.npy"));
+        let error = embed_to_file(&Short(encoder(4)), &[], &files, &out, RowOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("2999 values of 3 visuals, 3000"), "{error}");
+        assert!(!out.exists());
     }
 
     /// Stops after the last batch: a folder takes the place of the output file.

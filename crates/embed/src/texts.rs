@@ -62,7 +62,7 @@ impl TextBatcher<'_> {
     /// Runs `encode` on batches of texts: ids to `[batch, width]`.
     ///
     /// # Errors
-    /// A text without tokens or one that cannot be tokenised, and errors of `encode` and the device.
+    /// A text without tokens or one that cannot be tokenised, values of another number than `width` a text, and errors of `encode` and the device.
     pub fn run(
         &self,
         texts: &[impl AsRef<str>],
@@ -97,6 +97,14 @@ impl TextBatcher<'_> {
             }
             let tokens = Tokens::new(self.device, &rows, self.pad).map_err(Error::model(self.origin))?;
             let encoded = encode(&tokens).map_err(Error::model(self.origin))?.value().to_f32()?;
+            if encoded.len() != part.len() * width {
+                let reason = format!(
+                    "the encoder made {} values of {} texts, {width} each are needed",
+                    encoded.len(),
+                    part.len()
+                );
+                return Err(Error::Invalid(reason));
+            }
             for (&i, row) in part.iter().zip(encoded.chunks_exact(width.max(1))) {
                 values[i * width..(i + 1) * width].copy_from_slice(row);
             }

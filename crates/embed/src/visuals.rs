@@ -230,7 +230,11 @@ impl Visuals for InMemory<'_> {
     }
 
     fn name(&self, i: usize) -> String {
-        format!("picture {i}")
+        let noun = match self.0[i] {
+            Visual::Still(_) => "picture",
+            Visual::Clip(_) => "clip",
+        };
+        format!("{noun} {} of {}", i + 1, self.0.len())
     }
 }
 
@@ -326,6 +330,15 @@ pub(crate) fn encode<V: Visuals>(
         if !numbers.is_empty() {
             let values = encoder.encode(&all, numbers.len(), frames)?;
             drop(all);
+            let wanted = numbers.len() * rows.dim();
+            if values.len() != wanted {
+                let reason = format!(
+                    "the encoder made {} values of {} visuals, {wanted} are needed",
+                    values.len(),
+                    numbers.len()
+                );
+                return Err(Error::Invalid(reason));
+            }
             let name = |i: usize| visuals.name(numbers[i]);
             if encoder.unit() { rows.extend(&values, name)? } else { rows.extend_raw(&values, name)? }
         }
@@ -400,8 +413,8 @@ pub fn embed_visuals_with(
             Some(all) if all.shape() != batch.rows.shape() => {
                 let (before, now) = (all.shape(), batch.rows.shape());
                 return Err(Error::Invalid(format!(
-                    "picture {}: its row has the shape {now:?}, the rows before have {before:?}; keep pictures and clips apart",
-                    batch.range.start
+                    "{}: its row has the shape {now:?}, the rows before have {before:?}; keep pictures and clips apart",
+                    InMemory(visuals).name(batch.range.start)
                 )));
             }
             Some(all) => all.append(&batch.rows),
@@ -472,27 +485,4 @@ fn clip(preprocess: &Preprocess, mut reader: VideoReader, path: &Path, frames: u
         return Err(Error::content(path, "the video has no frames; leave it out"));
     }
     Ok(pixels)
-}
-
-/// The picture and video files that `inputs` name, in the order given. Folders are searched; files are taken as they
-/// are.
-///
-/// # Errors
-/// A path that does not exist, and a folder without pictures and videos.
-pub fn find_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for input in inputs {
-        let media = vljepa_data::find_media(input)?;
-        if media.is_empty() {
-            return Err(Error::content(input, no_pictures()));
-        }
-        files.extend(media);
-    }
-    Ok(files)
-}
-
-fn no_pictures() -> String {
-    let (pictures, videos) = (vljepa_data::PICTURE_EXTENSIONS, vljepa_data::video::VIDEO_EXTENSIONS);
-    let (pictures, videos) = (pictures.join(", "), videos.join(", "));
-    format!("no pictures in this folder, and no videos ({pictures}, {videos}); name one with some")
 }

@@ -1,6 +1,8 @@
 //! VL-JEPA assembled from its parts (arXiv 2512.10942, §2 and §3.1).
 
 mod config;
+#[cfg(not(target_arch = "wasm32"))]
+mod save;
 
 pub use config::{
     CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, Recall, TemperatureConfig,
@@ -12,7 +14,7 @@ use vljepa_tensor::ops::{self, Matmul};
 use vljepa_tensor::{Device, Error, Tensor};
 
 use crate::error::{ModelError, Result};
-use crate::formats::{WeightSource, Writer, check};
+use crate::formats::{WeightSource, check};
 use crate::layers::{EmbeddingTable, Linear};
 use crate::llama::{LlamaConfig, LlamaLayers};
 use crate::param::{Builder, Forward, Param, ParamSource, Precision, RandomInit};
@@ -375,31 +377,6 @@ impl VlJepa {
     /// ln(1/τ), `[1]`.
     pub fn logit_scale(&self, f: &Forward) -> Var {
         f.var(&self.logit_scale)
-    }
-
-    /// The bytes of a `model.safetensors`. Waits for the device.
-    ///
-    /// # Errors
-    /// What reading the parameters back reports, and values that the storage cannot hold.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn save(&self, storage: Storage) -> Result<Vec<u8>> {
-        let in_parts = self.members().find_map(|m| m.embed_tokens.in_parts());
-        if let Some(name) = in_parts.or(self.y_encoder.table_in_parts()) {
-            return Err(ModelError::Tensor(Error::Invalid(format!(
-                "{name} is larger than this device's bindings and lies there in parts, so the model cannot be saved from it"
-            ))));
-        }
-        let mut writer = Writer::new();
-        writer.metadata("format", "pt");
-        for param in self.params() {
-            let (values, shape) = (param.tensor().to_f32()?, param.tensor().shape());
-            match storage {
-                Storage::Int8Rows if shape.len() > 1 => writer.i8_rows(param.name(), shape, &values)?,
-                Storage::F16 => writer.f16(param.name(), shape, &values)?,
-                _ => writer.f32(param.name(), shape, &values)?,
-            }
-        }
-        writer.finish()
     }
 }
 

@@ -259,6 +259,7 @@ impl YEncoder {
     }
 
     /// The name of a token embedding that lies on the device in parts.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn table_in_parts(&self) -> Option<&str> {
         self.encoder.table_in_parts()
     }

@@ -19,9 +19,6 @@ pub enum Error {
     /// A failure to fetch from a hub.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// Standard output could not be written.
-    #[error("standard output: {0}")]
-    Stdout(#[from] std::io::Error),
     /// An error together with a hint.
     #[error("{error}; {hint}")]
     Hinted {
@@ -123,10 +120,5 @@ impl Error {
     #[must_use]
     pub fn hint(self, hint: Hint) -> Self {
         Self::Hinted { error: Box::new(self), hint }
-    }
-
-    /// Whether the reader of standard output has closed it, which is not a failure of the task.
-    pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Stdout(e) if e.kind() == std::io::ErrorKind::BrokenPipe)
     }
 }

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
+use vljepa_embed::files::find_files;
 use vljepa_embed::files::{self, Stamp, stamp};
 use vljepa_embed::folder::ModelFolder;
 use vljepa_embed::partial::{Partial, Resumed, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
 use vljepa_embed::rows::{Match, best};
-use vljepa_embed::visuals::{Broken, Skipped, find_files};
+use vljepa_embed::visuals::{Broken, Skipped};
 use vljepa_embed::{Embeddings, Hint as EmbedHint, Model};
 
 use crate::error::{Error, Hint, Result};
@@ -139,7 +140,7 @@ impl Index {
         depends.insert("model".into(), folder.hash().into());
         let depends = &Value::Object(depends);
         let inputs = std::slice::from_ref(&root);
-        let task = Task { verb: "index build", inputs, files: &files, out, depends, broken };
+        let task = Task { task: "index", inputs, files: &files, out, depends, broken };
         let partial = Partial::complete(&model.with_query(None)?, &task, &mut on_event)?;
         let left_out = partial.left_out(&files);
         let mut without = left_out.iter().map(|s| &s.path).peekable();

@@ -1,4 +1,4 @@
-//! Words that library code leaves to the command: its flags, its verbs, and the crates of its face.
+//! Words that library code leaves to the command: its flags, its verbs, and the crates of its interface.
 
 use super::report::{Allowed, Finding};
 use super::scan::{self, Kind};

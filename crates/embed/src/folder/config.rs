@@ -34,6 +34,11 @@ impl ConfigFile {
         self.value["model_type"].as_str()
     }
 
+    /// Whether the key is absent, null, or a text.
+    pub fn has_text_or_nothing(&self, key: &str) -> bool {
+        self.value.get(key).is_none_or(|value| value.is_null() || value.is_string())
+    }
+
     /// The configuration of one kind of model. After a fault in the value it parses the text again, to report line and
     /// column.
     ///

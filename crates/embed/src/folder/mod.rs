@@ -77,6 +77,9 @@ impl AnyFolder {
     pub fn open(dir: &Path) -> Result<Self> {
         vljepa::check_folder(dir)?;
         let config = ConfigFile::read(dir)?;
+        if !config.has_text_or_nothing("model_type") {
+            return Err(Error::content(config.path, "`model_type` is not a text; name the kind of model"));
+        }
         match config.model_type() {
             Some("vjepa2") => VisionFolder::with_config(dir, config).map(Self::Vision),
             Some("vljepa") | None => ModelFolder::with_config(dir, config).map(Self::VlJepa),

@@ -1,6 +1,6 @@
 //! Reads the unfinished file of an earlier run and decides which of its batches this run can reuse.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -328,9 +328,11 @@ impl Done {
 /// The run that an identity stands for, as seen by a run with the identity `now`.
 fn other_run(earlier: &Value, now: &Value) -> OtherRun {
     let differs = |key: &&str| earlier.get(key) != now.get(key);
-    if let Some(verb) = earlier.get("verb").and_then(Value::as_str).filter(|_| differs(&"verb")) {
-        return OtherRun::Task(verb.to_owned());
+    if let Some(task) = earlier.get("task").and_then(Value::as_str).filter(|_| differs(&"task")) {
+        return OtherRun::Task(task.to_owned());
     }
-    let keys = now.as_object().into_iter().flat_map(|o| o.keys().map(String::as_str)).filter(differs);
-    OtherRun::Differs(keys.map(str::to_owned).collect())
+    // A setting may be known to one of the two runs alone.
+    let objects = [now, earlier].into_iter().filter_map(Value::as_object);
+    let keys: BTreeSet<&str> = objects.flat_map(|o| o.keys().map(String::as_str)).filter(differs).collect();
+    OtherRun::Differs(keys.into_iter().map(str::to_owned).collect())
 }

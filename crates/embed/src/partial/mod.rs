@@ -92,8 +92,8 @@ impl<'a> RowOptions<'a> {
 /// A file of rows to be made, and all that the rows depend on.
 #[derive(Clone, Copy)]
 pub struct Task<'a> {
-    /// The name of the task; it is stored in the journal and appears in messages.
-    pub verb: &'static str,
+    /// What is made: "rows" or "index". It is stored in the journal and appears in messages.
+    pub task: &'static str,
     /// The inputs that the caller named: files, or folders that were searched.
     pub inputs: &'a [PathBuf],
     /// The files to embed.
@@ -116,7 +116,7 @@ impl Task<'_> {
         let inputs: Vec<PathBuf> = self.inputs.iter().map(|path| path.components().collect()).collect();
         let input = hash_of(inputs.iter().map(|path| path.as_os_str().as_encoded_bytes()));
         let program = env!("CARGO_PKG_VERSION");
-        let own = [("verb", self.verb), ("input", &input), ("program", program)];
+        let own = [("task", self.task), ("input", &input), ("program", program)];
         identity.extend(own.map(|(key, value)| (key.to_owned(), value.into())));
         Value::Object(identity)
     }
@@ -323,6 +323,12 @@ impl Partial {
         for batch in self.done.batches.values().filter(|batch| batch.rows() > 0) {
             in_order &= batch.at == length;
             length += row * batch.rows() as u64;
+        }
+        // A mapping that reaches past the end of its file kills the program that reads it.
+        let held = self.data.metadata().map_err(Error::io(&self.data_path, "reading"))?.len();
+        if held < length {
+            let reason = format!("it holds {held} bytes of {length}; delete it and run this again");
+            return Err(Error::content(&self.data_path, reason));
         }
         let copy;
         // Without the lock another program may shorten the file while it is mapped, so map a copy.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use vljepa::classify::{Classifier, Prediction, answers_from_list};
+use vljepa::embed::files::find_files;
 use vljepa::embed::folder::Purpose;
-use vljepa::embed::visuals::{Broken, FileOptions, embed_files, find_files, without_skipped};
+use vljepa::embed::visuals::{Broken, FileOptions, embed_files, without_skipped};
 
 use super::choices::{Choices, ranking};
 use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};

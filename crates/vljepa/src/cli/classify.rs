@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::json;
 use vljepa::classify::{Classifier, Prediction, labels_from_list};
+use vljepa::embed::files::find_files;
 use vljepa::embed::folder::{AnyFolder, Purpose, VisionFolder};
 use vljepa::embed::models::{ClassScore, VisionModel};
-use vljepa::embed::visuals::{Broken, FileOptions, Skipped, embed_files, find_files, without_skipped};
+use vljepa::embed::visuals::{Broken, FileOptions, Skipped, embed_files, without_skipped};
 
 use super::choices::{Choices, ranking};
 use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};

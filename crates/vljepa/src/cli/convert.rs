@@ -92,7 +92,8 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
         FromKind::HfText => ConvertFrom::HfText,
         FromKind::OpenVlJepa => {
             let (Some(vjepa2), Some(llama), Some(gemma)) = (&args.vjepa2, &args.llama, &args.gemma) else {
-                return Err(Failure::message("open-vljepa needs --vjepa2, --llama and --gemma; name all three"));
+                let reason = "--from open-vljepa needs --vjepa2, --llama and --gemma; name all three".to_owned();
+                return Err(Failure::Usage { verb: "convert", reason });
             };
             ConvertFrom::OpenVlJepa { vjepa2, llama, gemma }
         }

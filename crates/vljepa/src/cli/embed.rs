@@ -6,11 +6,12 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 use vljepa::embed::files::check_writable;
+use vljepa::embed::files::find_files;
 use vljepa::embed::folder::{AnyFolder, Purpose};
 use vljepa::embed::models::{VisionModel, VisionPool};
 use vljepa::embed::partial::{Resumed, RowOptions, is_begun};
 use vljepa::embed::row_file::{RowFile, RowFormat, embed_to_file, write_rows};
-use vljepa::embed::visuals::{Broken, FileOptions, VisualEncoder, embed_files, find_files, without_skipped};
+use vljepa::embed::visuals::{Broken, FileOptions, VisualEncoder, embed_files, without_skipped};
 use vljepa_tensor::Device;
 
 use super::common::{Common, ModelArgs, adapter, note_query, open};
@@ -70,6 +71,9 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if let Some(path) = &args.out {
         RowFormat::of(path)?;
         check_writable(path)?;
+    }
+    if args.query.as_deref().is_some_and(|query| query.trim().is_empty()) {
+        return Err(Failure::message("--query: the query is empty; say what is asked, or leave --query out"));
     }
     let files = find_files(&args.inputs)?;
     let folder = vljepa::find(args.model.model.as_deref())?;

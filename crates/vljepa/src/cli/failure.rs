@@ -14,6 +14,8 @@ pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 pub enum Failure {
     /// An error of the library: exit code 1.
     Task(Error),
+    /// Standard output could not be written: exit code 1.
+    Stdout(std::io::Error),
     /// A request that cannot be fulfilled, in one line: exit code 1.
     Message(String),
     /// Arguments of a verb that contradict each other: exit code 2, like the errors of the parser.
@@ -34,13 +36,14 @@ impl Failure {
 
     /// Whether the reader of standard output has closed it, which is not a failure of the command.
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Task(error) if error.is_broken_pipe())
+        matches!(self, Self::Stdout(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
     /// The line to print. For [`Self::Usage`], the parser prints the error and ends the process with code 2.
     pub fn line(self, mut command: clap::Command) -> String {
         match self {
             Self::Task(error) => task(&error),
+            Self::Stdout(error) => format!("standard output: {error}"),
             Self::Message(text) => text,
             Self::Usage { verb, reason } => {
                 command.build();
@@ -87,7 +90,8 @@ fn embedding(error: &embed::Error) -> String {
         embed::Error::Argument { name, reason } => format!("--{}: {reason}", name.replace('_', "-")),
         embed::Error::Begun { journal, data, run } => {
             let run = match run {
-                embed::OtherRun::Task(task) => format!("`vljepa {task}`"),
+                embed::OtherRun::Task(task) if task == "rows" => "`vljepa embed`".into(),
+                embed::OtherRun::Task(task) if task == "index" => "`vljepa index build`".into(),
                 embed::OtherRun::Unknown => "`vljepa embed` or `vljepa index build`".into(),
                 other => other.to_string(),
             };

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 use vljepa::embed::visuals::Skipped;
 
@@ -31,8 +31,7 @@ impl Output {
     /// Prints the result as text.
     pub fn text(&self, text: &str) -> Result {
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        Ok(stdout.flush()?)
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Stdout)
     }
 
     /// Prints a line on stderr, with control characters escaped; failures are ignored.
@@ -52,7 +51,8 @@ impl Output {
         if !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let bar = ProgressBar::new(total as u64).with_message(what);
+        // Cleared when it is dropped, so that an error stands on a line of its own.
+        let bar = ProgressBar::new(total as u64).with_message(what).with_finish(ProgressFinish::AndClear);
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}  {per_sec}  {eta} left") {
             bar.set_style(style);
         }

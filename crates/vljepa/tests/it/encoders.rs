@@ -329,6 +329,7 @@ fn what_a_model_cannot_do_is_said_plainly() {
     );
     fails(&mut vljepa(["embed", &picture, "--model", &text]), &["sees no pictures", "cannot embed pictures"]);
     fails(&mut vljepa(["classify", &picture, "--model", &text]), &["sees no pictures"]);
+    fails(&mut vljepa(["embed", &picture, "--query", " "]), &["--query", "empty", "leave --query out"]);
     fails(
         &mut vljepa(["embed", &picture, "--model", &vision, "--query", "what"]),
         &["takes no query", "leave --query out"],

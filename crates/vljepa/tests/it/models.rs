@@ -56,6 +56,7 @@ fn configurations() {
         (unknown.to_string(), "embeding_dim"),
         (change("/format_version", 9.into()), "format_version"),
         (change("/model_type", "gpt".into()), "name a model of vljepa, vjepa2, bert"),
+        (change("/model_type", 7.into()), "`model_type` is not a text"),
         (change("/embedding_dim", 0.into()), "embedding_dim"),
         (change("/embedding_dim", u64::MAX.into()), "embedding_dim"),
         (change("/x_encoder/hidden_size", 1_000_000_000_000u64.into()), "hidden_size"),
