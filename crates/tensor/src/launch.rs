@@ -9,9 +9,6 @@ use crate::error::{Error, Result};
 use crate::grid;
 use crate::tensor::Tensor;
 
-/// Bytes bound where an optional input is absent.
-const PLACEHOLDER_BYTES: u64 = 256;
-
 /// One launch of a kernel, built by an operator's host half and recorded by [`Launch::record`].
 ///
 /// Bindings are given in the kernel's order; `None` binds a placeholder for an absent optional input that the kernel,
@@ -125,7 +122,8 @@ impl<'a> Launch<'a> {
                 if self.kernel.bindings[i] == Access::ReadWrite {
                     return Err(self.unfit(format!("binding {i} is written and cannot be absent")));
                 }
-                buffers.push((device.placeholder().clone(), PLACEHOLDER_BYTES));
+                let placeholder = device.placeholder();
+                buffers.push((placeholder.clone(), placeholder.size()));
                 continue;
             };
             if !tensor.device().same(device) {

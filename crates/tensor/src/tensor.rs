@@ -102,10 +102,10 @@ impl Tensor {
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Limit`] or [`Error::OutOfMemory`].
+    /// [`Error::Shape`], [`Error::Limit`] or [`Error::OutOfMemory`]; as [`Device::flush`] where much is pending.
     pub fn zeros(device: &Device, shape: &[usize], dtype: Dtype) -> Result<Self> {
         let tensor = Self::empty(device, shape, dtype)?;
-        device.clear(tensor.raw(), tensor.byte_len().next_multiple_of(4));
+        device.clear(tensor.raw(), tensor.byte_len().next_multiple_of(4))?;
         Ok(tensor)
     }
 
@@ -253,7 +253,7 @@ impl Tensor {
     /// Overwrites this tensor with the contents of another of the same size and type.
     ///
     /// # Errors
-    /// [`Error::Shape`] when sizes or types differ.
+    /// [`Error::Shape`] when sizes or types differ; as [`Device::flush`] where much is pending.
     pub fn copy_from(&self, source: &Tensor) -> Result<()> {
         if source.len() != self.len() || source.dtype != self.dtype || source.byte_len() != self.byte_len() {
             return Err(Error::shape("copy", format!("{:?} into {:?}", source.shape, self.shape)));
@@ -262,7 +262,7 @@ impl Tensor {
             return Err(Error::DeviceMismatch { op: "copy" });
         }
         if !self.is_empty() && source.raw() != self.raw() {
-            self.device.copy(source.raw(), self.raw(), self.byte_len().next_multiple_of(4));
+            self.device.copy(source.raw(), self.raw(), self.byte_len().next_multiple_of(4))?;
         }
         Ok(())
     }

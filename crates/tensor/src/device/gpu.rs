@@ -1,6 +1,6 @@
 //! The raw handles of one GPU, its limits, and the failure that it reported.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::caps::Capabilities;
 use crate::error::{Error, Result};
@@ -52,7 +52,8 @@ struct Reports {
     pool: Weak<Pool>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Locks the mutex, whether or not a thread panicked while it held it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -162,12 +163,26 @@ impl Gpu {
     /// Waits for a submission, or for all of them; browsers cannot, and bound what is in flight themselves.
     pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
-        self.raw
-            .poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
-            .map_err(|e| Error::Gpu { label: self.task().to_string(), message: e.to_string() })?;
+        if let Err(error) = wait(&self.raw, submission, self.task()) {
+            // What the GPU reported says more than that it could not be waited for.
+            self.check()?;
+            return Err(error);
+        }
         #[cfg(target_arch = "wasm32")]
         let _ = submission;
         Ok(())
+    }
+}
+
+/// Waits for a submission, or for all of them, which lets wgpu call back; `task` is what an error names.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn wait(raw: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>, task: Task) -> Result<()> {
+    let poll = || raw.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+    // wgpu panics where the device is lost while it waits.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Error::Gpu { label: task.to_string(), message: error.to_string() }),
+        Err(_) => Err(Error::DeviceLost(format!("it failed while its commands were waited for (last task: {task})"))),
     }
 }
 

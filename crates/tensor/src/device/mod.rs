@@ -1,6 +1,6 @@
 //! The handle of one GPU device with its memory pool, pipelines and pending commands.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::caps::Capabilities;
 use crate::error::{Error, Result};
@@ -18,11 +18,11 @@ pub(crate) mod recorder;
 pub use adapter::{AdapterChoice, DeviceOptions, adapters};
 pub use profile::KernelTime;
 
-use gpu::Gpu;
+use gpu::{Gpu, lock};
 use pipelines::{Pipeline, Pipelines, Request};
 use profile::Profile;
 use read_back::ReadBack;
-use recorder::{Beyond, Dispatch, Recorder};
+use recorder::{Dispatch, Excess, Recorder, UPLOAD_BYTES};
 
 /// A shared handle of one GPU device with its memory pool, pipelines and pending commands. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -35,10 +35,6 @@ struct Inner {
     pipelines: Mutex<Pipelines>,
     #[cfg(not(target_arch = "wasm32"))]
     driver: read_back::Driver,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Device {
@@ -130,8 +126,8 @@ impl Device {
     /// # Errors
     /// The first failure that the GPU reported since the last call.
     pub fn flush(&self) -> Result<()> {
-        let beyond = self.recorder().flush(&self.0.gpu);
-        self.hold(beyond)?;
+        let excess = self.recorder().flush(&self.0.gpu);
+        self.wait_for_excess(excess)?;
         self.check()
     }
 
@@ -185,12 +181,11 @@ impl Device {
         if let Some(found) = lock(&self.0.pipelines).get(request) {
             return Ok(found);
         }
-        let made = Arc::new(pipelines::compile(&self.0.gpu, request)?);
-        lock(&self.0.pipelines).put(request, made.clone());
-        Ok(made)
+        let made = pipelines::compile(&self.0.gpu, request)?;
+        Ok(lock(&self.0.pipelines).put(request, made))
     }
 
-    /// Bound where an optional input is absent: 256 bytes that nothing reads.
+    /// Bound where an optional input is absent: a few bytes that nothing reads.
     pub(crate) fn placeholder(&self) -> &wgpu::Buffer {
         &self.0.gpu.placeholder
     }
@@ -201,25 +196,30 @@ impl Device {
         if due { self.flush() } else { Ok(()) }
     }
 
-    /// Records zeros over the first `bytes` of a buffer.
-    pub(crate) fn clear(&self, buffer: &wgpu::Buffer, bytes: u64) {
-        self.recorder().clear(buffer, bytes);
+    /// Records zeros over the first `bytes` of a buffer, and submits as [`Device::dispatch`] does.
+    pub(crate) fn clear(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<()> {
+        let due = self.recorder().clear(buffer, bytes);
+        if due { self.flush() } else { Ok(()) }
     }
 
-    /// Records a copy of the first `bytes` of a buffer over those of another.
-    pub(crate) fn copy(&self, from: &wgpu::Buffer, to: &wgpu::Buffer, bytes: u64) {
-        self.recorder().copy((from, 0), (to, 0), bytes);
+    /// Records a copy of the first `bytes` of a buffer over those of another, and submits as [`Device::dispatch`] does.
+    pub(crate) fn copy(&self, from: &wgpu::Buffer, to: &wgpu::Buffer, bytes: u64) -> Result<()> {
+        let due = self.recorder().copy(from, to, bytes);
+        if due { self.flush() } else { Ok(()) }
     }
 
     /// Writes host bytes, the last word filled with zeros, after every command recorded so far and before every later one.
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
-        let beyond = self.recorder().write(&self.0.gpu, buffer, bytes)?;
-        self.hold(beyond)
+        for (i, part) in bytes.chunks(UPLOAD_BYTES).enumerate() {
+            let excess = self.recorder().write(&self.0.gpu, buffer, i * UPLOAD_BYTES, part);
+            self.wait_for_excess(excess)?;
+        }
+        Ok(())
     }
 
     /// Keeps the number of submissions in flight within bounds; not to be called with the recorder locked.
-    fn hold(&self, beyond: Beyond) -> Result<()> {
-        if beyond.is_some() { self.0.gpu.wait(beyond) } else { Ok(()) }
+    fn wait_for_excess(&self, excess: Excess) -> Result<()> {
+        if excess.is_some() { self.0.gpu.wait(excess) } else { Ok(()) }
     }
 
     /// The first `len` bytes of a buffer after every command recorded so far; never blocks.

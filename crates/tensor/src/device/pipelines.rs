@@ -97,9 +97,15 @@ impl Pipelines {
         found.iter().find(|(key, _)| key.is(request)).map(|(_, pipeline)| pipeline.clone())
     }
 
-    /// Keeps a pipeline.
-    pub(crate) fn put(&mut self, request: &Request<'_>, pipeline: Arc<Pipeline>) {
-        self.made.entry(request.hash()).or_default().push((Key::of(request), pipeline));
+    /// Keeps a pipeline, unless there is one for the same request: two threads may have compiled it at once. Returns the
+    /// one that is kept.
+    pub(crate) fn put(&mut self, request: &Request<'_>, pipeline: Pipeline) -> Arc<Pipeline> {
+        if let Some(kept) = self.get(request) {
+            return kept;
+        }
+        let pipeline = Arc::new(pipeline);
+        self.made.entry(request.hash()).or_default().push((Key::of(request), pipeline.clone()));
+        pipeline
     }
 }
 

@@ -45,6 +45,7 @@ pub struct KernelTime {
 #[cfg(not(target_arch = "wasm32"))]
 mod read {
     use std::collections::BTreeMap;
+    use std::sync::mpsc;
 
     use super::{Gpu, KernelTime, Profile, QUERIES};
     use crate::error::{Error, Result};
@@ -73,10 +74,17 @@ mod read {
                 encoder.resolve_query_set(set, 0..count, &resolve, 0);
                 encoder.copy_buffer_to_buffer(&resolve, 0, &read, 0, bytes);
                 gpu.queue.submit([encoder.finish()]);
-                read.map_async(wgpu::MapMode::Read, .., |_| {});
+                let (told, mapped) = mpsc::channel();
+                read.map_async(wgpu::MapMode::Read, .., move |result| {
+                    // Nobody listens where the wait failed.
+                    let _ = told.send(result);
+                });
                 gpu.wait(None)?;
+                // Another thread that polls may be the one that calls back, a moment later.
+                let mapped = mapped.recv();
                 gpu.check()?;
                 let failed = |e: String| Error::Gpu { label: "profile".into(), message: e };
+                mapped.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
                 let view = read.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
                 let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view[..]);
                 for pair in ticks[..count as usize].chunks_exact(2) {

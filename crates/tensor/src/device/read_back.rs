@@ -3,21 +3,17 @@
 //! On native systems wgpu calls back only while somebody polls the device. A caller that blocks polls itself; for all
 //! others a [`Driver`] does: one thread per device, asleep while nothing is on its way.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use super::gpu::Gpu;
+use super::gpu::{Gpu, lock};
 use super::recorder::Copied;
 use crate::error::{Error, Result};
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Whether a buffer has been mapped, and who is to be told.
 #[derive(Debug, Default)]
 struct Mapping {
-    outcome: Option<Result<(), String>>,
+    outcome: Option<Result<()>>,
     waker: Option<Waker>,
 }
 
@@ -26,7 +22,7 @@ struct Mapping {
 struct Shared(Arc<Mutex<Mapping>>);
 
 impl Shared {
-    fn settle(&self, outcome: Result<(), String>) {
+    fn settle(&self, outcome: Result<()>) {
         let waker = {
             let mut mapping = lock(&self.0);
             mapping.outcome.get_or_insert(outcome);
@@ -37,11 +33,12 @@ impl Shared {
         }
     }
 
-    async fn settled(&self) -> Result<(), String> {
+    /// The outcome, once there is one; for one reader.
+    async fn settled(&self) -> Result<()> {
         std::future::poll_fn(|context| {
             let mut mapping = lock(&self.0);
-            match &mapping.outcome {
-                Some(outcome) => Poll::Ready(outcome.clone()),
+            match mapping.outcome.take() {
+                Some(outcome) => Poll::Ready(outcome),
                 None => {
                     mapping.waker = Some(context.waker().clone());
                     Poll::Pending
@@ -64,7 +61,9 @@ impl ReadBack {
     pub(crate) fn of(copied: Copied) -> Self {
         let shared = Shared::default();
         let told = shared.clone();
-        copied.staging.map_async(wgpu::MapMode::Read, .., move |result| told.settle(result.map_err(|e| e.to_string())));
+        copied.staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            told.settle(result.map_err(|e| failed(e.to_string())));
+        });
         ReadBack { copied, shared }
     }
 
@@ -76,16 +75,19 @@ impl ReadBack {
 
     /// The first `len` bytes, once they have arrived. Whoever awaits this has called [`ReadBack::wait`], or given the device
     /// to a [`Driver`].
-    pub(crate) async fn bytes(&self, gpu: &Gpu, len: usize) -> Result<Vec<u8>> {
-        let failed = |message: String| Error::Gpu { label: "read-back".into(), message };
+    pub(crate) async fn bytes(self, gpu: &Gpu, len: usize) -> Result<Vec<u8>> {
         let outcome = self.shared.settled().await;
         // What the GPU reported says more than that the buffer could not be mapped.
         gpu.check()?;
-        outcome.map_err(failed)?;
+        outcome?;
         self.copied.arrived();
         let view = self.copied.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
         view.get(..len).map(<[u8]>::to_vec).ok_or_else(|| failed(format!("{} bytes of {len} came", view.len())))
     }
+}
+
+fn failed(message: String) -> Error {
+    Error::Gpu { label: "read-back".into(), message }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -94,11 +96,11 @@ pub(crate) use driver::Driver;
 #[cfg(not(target_arch = "wasm32"))]
 mod driver {
     use std::collections::VecDeque;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::{Arc, Condvar, Mutex, PoisonError};
     use std::time::Duration;
 
     use super::{Gpu, ReadBack, Shared, lock};
+    use crate::device::gpu::{Task, wait};
 
     /// How long the thread stays when nothing is on its way.
     const LINGER: Duration = Duration::from_secs(2);
@@ -107,20 +109,16 @@ mod driver {
     struct Job {
         raw: wgpu::Device,
         submission: Option<wgpu::SubmissionIndex>,
+        task: Task,
         shared: Shared,
     }
 
     impl Job {
-        /// Waits, which lets wgpu call back. Where it cannot wait, the reader is told.
+        /// Waits, which lets wgpu call back. Where it cannot wait, the reader is told: it must not sleep for ever.
         fn run(self) {
-            let poll =
-                || self.raw.poll(wgpu::PollType::Wait { submission_index: self.submission.clone(), timeout: None });
-            // wgpu panics where the device is lost while it waits; the reader must not sleep for ever.
-            match catch_unwind(AssertUnwindSafe(poll)) {
-                // Another thread that polls may be the one that calls back, a moment later.
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => self.shared.settle(Err(error.to_string())),
-                Err(_) => self.shared.settle(Err("the device failed while its commands were waited for".into())),
+            // After a wait that went well, another thread that polls may be the one that calls back, a moment later.
+            if let Err(error) = wait(&self.raw, self.submission, self.task) {
+                self.shared.settle(Err(error));
             }
         }
     }
@@ -145,8 +143,12 @@ mod driver {
         /// Sees to it that `read` arrives.
         pub(crate) fn drive(&self, gpu: &Gpu, read: &ReadBack) {
             let (queue, changed) = &*self.0;
-            let job =
-                Job { raw: gpu.raw.clone(), submission: read.copied.submission.clone(), shared: read.shared.clone() };
+            let job = Job {
+                raw: gpu.raw.clone(),
+                submission: read.copied.submission.clone(),
+                task: gpu.task(),
+                shared: read.shared.clone(),
+            };
             let mut queue = lock(queue);
             queue.jobs.push_back(job);
             changed.notify_one();

@@ -23,7 +23,7 @@ pub(crate) struct Dispatch {
 
 enum Command {
     Dispatch(Dispatch),
-    Copy { from: (wgpu::Buffer, u64), to: (wgpu::Buffer, u64), bytes: u64 },
+    Copy { from: wgpu::Buffer, to: wgpu::Buffer, bytes: u64 },
     Clear { buffer: wgpu::Buffer, bytes: u64 },
 }
 
@@ -46,18 +46,21 @@ struct SubmitPolicy {
     work: u64,
     /// Submissions in flight before recording waits, which bounds memory held by pending work.
     in_flight: usize,
-    /// Bytes of host writes before they are submitted and waited for: until then each has a second copy in a staging buffer.
-    uploads: u64,
 }
+
+/// Bytes of host writes before they are submitted and waited for, and the most of one write: until then each byte has a
+/// second copy in a staging buffer.
+pub(crate) const UPLOAD_BYTES: usize = 64 << 20;
 
 impl Default for SubmitPolicy {
     fn default() -> Self {
-        SubmitPolicy { commands: 128, work: 400_000_000_000, in_flight: 4, uploads: 64 << 20 }
+        SubmitPolicy { commands: 128, work: 400_000_000_000, in_flight: 4 }
     }
 }
 
-/// A submission to wait for, if any.
-pub(crate) type Beyond = Option<wgpu::SubmissionIndex>;
+/// The submission to wait for where more is in flight than the policy allows; the caller lets go of the recorder first, so
+/// that others need not wait with it.
+pub(crate) type Excess = Option<wgpu::SubmissionIndex>;
 
 /// The highest number of a submission known to be finished.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +91,7 @@ pub(crate) struct Recorder {
     commands: Vec<Command>,
     work: u64,
     /// Bytes of host writes since the last submission.
-    uploaded: u64,
+    uploaded: usize,
     /// Submissions that may be in flight, oldest first, by number.
     submitted: VecDeque<(u64, wgpu::SubmissionIndex)>,
     /// Number of the last submission.
@@ -113,7 +116,11 @@ impl Recorder {
     pub(crate) fn dispatch(&mut self, dispatch: Dispatch) -> bool {
         self.work = self.work.saturating_add(dispatch.work);
         self.last = dispatch.label;
-        self.commands.push(Command::Dispatch(dispatch));
+        self.push(Command::Dispatch(dispatch))
+    }
+
+    fn push(&mut self, command: Command) -> bool {
+        self.commands.push(command);
         self.commands.len() >= self.policy.commands || self.work >= self.policy.work
     }
 
@@ -122,19 +129,23 @@ impl Recorder {
         self.last
     }
 
-    pub(crate) fn copy(&mut self, from: (&wgpu::Buffer, u64), to: (&wgpu::Buffer, u64), bytes: u64) {
-        self.commands.push(Command::Copy { from: (from.0.clone(), from.1), to: (to.0.clone(), to.1), bytes });
+    /// Records a copy of the first `bytes` of a buffer over those of another. Returns what [`Recorder::dispatch`] does.
+    #[must_use]
+    pub(crate) fn copy(&mut self, from: &wgpu::Buffer, to: &wgpu::Buffer, bytes: u64) -> bool {
+        self.push(Command::Copy { from: from.clone(), to: to.clone(), bytes })
     }
 
-    pub(crate) fn clear(&mut self, buffer: &wgpu::Buffer, bytes: u64) {
-        self.commands.push(Command::Clear { buffer: buffer.clone(), bytes });
+    /// Records zeros over the first `bytes` of a buffer. Returns what [`Recorder::dispatch`] does.
+    #[must_use]
+    pub(crate) fn clear(&mut self, buffer: &wgpu::Buffer, bytes: u64) -> bool {
+        self.push(Command::Clear { buffer: buffer.clone(), bytes })
     }
 
     /// Whether a pending command touches the buffer, so that a host write would overtake it.
     fn touches(&self, buffer: &wgpu::Buffer) -> bool {
         self.commands.iter().any(|c| match c {
             Command::Dispatch(d) => d.buffers.iter().any(|(b, _)| b == buffer),
-            Command::Copy { from, to, .. } => from.0 == *buffer || to.0 == *buffer,
+            Command::Copy { from, to, .. } => from == buffer || to == buffer,
             Command::Clear { buffer: b, .. } => b == buffer,
         })
     }
@@ -145,39 +156,36 @@ impl Recorder {
     }
 
     /// Writes host bytes, the last word filled with zeros, after every command recorded so far and before every later one.
-    /// Returns what to wait for, as [`Recorder::flush`] does.
-    pub(crate) fn write(&mut self, gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<Beyond> {
-        let mut beyond = if self.touches(buffer) { self.flush(gpu) } else { None };
-        let part = self.policy.uploads as usize;
-        for (i, bytes) in bytes.chunks(part).enumerate() {
-            let (at, whole) = (i * part, bytes.len() / 4 * 4);
-            gpu.begin(Task::Upload { bytes: bytes.len() as u64 });
-            gpu.queue.write_buffer(buffer, at as u64, &bytes[..whole]);
-            if whole < bytes.len() {
-                let mut tail = [0u8; 4];
-                tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-                gpu.queue.write_buffer(buffer, (at + whole) as u64, &tail);
-            }
-            self.uploaded += bytes.len() as u64;
-            if self.uploaded >= self.policy.uploads {
-                self.submit(gpu);
-                let last = gpu.queue.submit([]);
-                self.submitted.clear();
-                gpu.wait(Some(last))?;
-                (self.uploaded, beyond) = (0, None);
-            }
+    /// The bytes go to the place `at` of the buffer, at most [`UPLOAD_BYTES`] at once.
+    #[must_use]
+    pub(crate) fn write(&mut self, gpu: &Gpu, buffer: &wgpu::Buffer, at: usize, bytes: &[u8]) -> Excess {
+        let excess = if self.touches(buffer) { self.flush(gpu) } else { None };
+        let whole = bytes.len() / 4 * 4;
+        gpu.begin(Task::Upload { bytes: bytes.len() as u64 });
+        gpu.queue.write_buffer(buffer, at as u64, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut tail = [0u8; 4];
+            tail[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            gpu.queue.write_buffer(buffer, (at + whole) as u64, &tail);
         }
-        Ok(beyond)
+        self.uploaded += bytes.len();
+        if self.uploaded < UPLOAD_BYTES {
+            return excess;
+        }
+        self.submit(gpu);
+        let last = gpu.queue.submit([]);
+        self.submitted.clear();
+        self.uploaded = 0;
+        Some(last)
     }
 
-    /// Submits what is pending. Returns the submission to wait for where more are in flight than the policy allows; the
-    /// caller lets go of the recorder first, so that others need not wait with it.
+    /// Submits what is pending.
     #[must_use]
-    pub(crate) fn flush(&mut self, gpu: &Gpu) -> Beyond {
+    pub(crate) fn flush(&mut self, gpu: &Gpu) -> Excess {
         self.submit(gpu);
         self.forget_finished();
-        let beyond = self.submitted.len().saturating_sub(self.policy.in_flight);
-        self.submitted.drain(..beyond).next_back().map(|(_, submission)| submission)
+        let excess = self.submitted.len().saturating_sub(self.policy.in_flight);
+        self.submitted.drain(..excess).next_back().map(|(_, submission)| submission)
     }
 
     /// Submits a copy of the first `bytes` of `buffer`, after every command recorded so far, into a new buffer that the host
@@ -190,7 +198,7 @@ impl Recorder {
             requested: bytes,
             in_use: gpu.pool.stats().in_use,
         })?;
-        self.copy((buffer, 0), (&staging, 0), bytes);
+        self.commands.push(Command::Copy { from: buffer.clone(), to: staging.clone(), bytes });
         self.forget_finished();
         let submission = self.submit(gpu);
         Ok(Copied { staging, submission, number: self.count, finished: self.finished.clone() })
@@ -247,7 +255,7 @@ impl Recorder {
                     }
                 }
                 Command::Copy { from, to, bytes } => {
-                    encoder.copy_buffer_to_buffer(&from.0, from.1, &to.0, to.1, *bytes);
+                    encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
                     i += 1;
                 }
                 Command::Clear { buffer, bytes } => {
