@@ -17,6 +17,7 @@ use crate::error::{Result, TrainError};
 const SUMS: &str = "SHA256SUMS";
 const STATE: &str = "state.json";
 const TEMPORARY: &str = ".tmp-";
+const ASIDE: &str = ".old-";
 const FORMAT: u32 = 1;
 
 /// What a checkpoint says of the run, beside tensors. The data order and all randomness follow from the step.
@@ -67,11 +68,6 @@ impl Loaded {
             None => Err(bad(self.path.join(name), "the file is not in the checkpoint")),
         }
     }
-
-    /// Whether it has a file.
-    pub fn has(&self, name: &str) -> bool {
-        self.files.contains_key(name)
-    }
 }
 
 /// The checkpoints of a run.
@@ -94,11 +90,13 @@ impl Checkpoints {
         Self { dir: dir.into(), keep: keep.max(1) }
     }
 
-    /// Steps and folders, newest first. A folder that is not there has none.
+    /// Steps and folders, newest first. A folder that is not there has none. What a killed [`Checkpoints::save`] put aside
+    /// comes back where nothing took its place.
     ///
     /// # Errors
     /// [`TrainError::Io`].
     pub fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
+        self.put_back();
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -150,21 +148,45 @@ impl Checkpoints {
         }
         write_synced(&temporary.join(SUMS), sums.as_bytes())?;
         sync_folder_of(&temporary.join(SUMS));
-        if path.exists() {
-            // The same step again, after a resume from an older one: nothing newer depends on it.
-            fs::remove_dir_all(path).map_err(TrainError::io(path, "removing"))?;
+        // The same step again, after a resume from an older one.
+        let aside = path.exists().then(|| self.dir.join(format!("{ASIDE}step-{:08}", state.step)));
+        if let Some(aside) = &aside {
+            fs::rename(path, aside).map_err(TrainError::io(path, "renaming"))?;
         }
-        fs::rename(temporary, path).map_err(TrainError::io(path, "renaming"))?;
+        if let Err(error) = fs::rename(temporary, path) {
+            self.put_back();
+            return Err(TrainError::io(path, "renaming")(error));
+        }
         sync_folder_of(path);
+        if let Some(aside) = &aside {
+            // One that cannot be removed does no harm.
+            let _ = fs::remove_dir_all(aside);
+        }
         Ok(())
     }
 
-    /// Removes what a killed run left half-written.
-    fn sweep(&self) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-                let _ = fs::remove_dir_all(entry.path());
+    /// The folders whose name begins with `start`, each with the rest of its name.
+    fn starting_with(&self, start: &str) -> Vec<(PathBuf, String)> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let rest = |name: &str| name.strip_prefix(start).map(str::to_owned);
+        entries.filter_map(|entry| Some((entry.path(), rest(entry.file_name().to_str()?)?))).collect()
+    }
+
+    /// Gives what was put aside its name back, where nothing has taken that.
+    fn put_back(&self) {
+        for (aside, name) in self.starting_with(ASIDE) {
+            let place = self.dir.join(name);
+            if !place.exists() {
+                let _ = fs::rename(aside, place);
             }
+        }
+    }
+
+    /// Removes what a killed run left half-written or put aside.
+    fn sweep(&self) {
+        self.put_back();
+        for (left, _) in [TEMPORARY, ASIDE].into_iter().flat_map(|start| self.starting_with(start)) {
+            let _ = fs::remove_dir_all(left);
         }
     }
 

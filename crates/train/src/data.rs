@@ -194,7 +194,7 @@ pub trait Source: Debug + Send + Sync {
     /// The largest batch, `None` where there is no limit.
     fn limit(&self) -> Option<Limit>;
 
-    /// Steps until everything has been seen once.
+    /// Steps until everything has been seen once; a run tells it when it starts.
     fn steps_per_epoch(&self, batch: usize) -> u64;
 
     /// The classes, where samples are of a fixed list of things. Needed for candidates of a bank, whitening, the fit of the
@@ -213,7 +213,8 @@ pub trait Source: Debug + Send + Sync {
         false
     }
 
-    /// Texts that samples are trained towards, to report which are longer than the Y-Encoder takes.
+    /// Texts that samples are trained towards, to report which are longer than the Y-Encoder takes; a source without a bank
+    /// gives its own, or none is reported.
     fn texts(&self, kinds: &[TextKind]) -> Vec<String> {
         self.bank().map_or_else(Vec::new, |bank| kinds.iter().flat_map(|&kind| bank.texts(kind)).collect())
     }

@@ -44,15 +44,15 @@ impl Ema {
     /// # Errors
     /// What `body` and the copies report.
     pub fn during<T>(&self, params: &[&Param], body: impl FnOnce() -> Result<T>) -> Result<T> {
-        let mut kept = Vec::with_capacity(self.0.len());
+        let mut weights = Vec::with_capacity(self.0.len());
         for param in params {
             if let Some(average) = self.0.get(param.name()) {
-                kept.push((param.tensor(), param.tensor().copy()?));
+                weights.push((param.tensor(), param.tensor().copy()?));
                 param.tensor().copy_from(average)?;
             }
         }
         let result = body();
-        for (weight, copy) in kept {
+        for (weight, copy) in weights {
             weight.copy_from(&copy)?;
         }
         result

@@ -309,19 +309,20 @@ impl Soft {
     /// w · mean_i Σ_j (onehot − soft)_ij logit_ij, which is linear in the logits: w/τ · mean_i u_i · ((onehot − soft) Z)_i.
     fn term(&self, prediction: &Var, bank: &Var, scale: &Var, own: &Tensor, weights: Option<&[f32]>) -> Result<Var> {
         let labels = &self.labels;
-        let alike = ops::matmul(&ops::gather_rows(labels, own)?, labels, &Matmul::nt().alpha(self.scale))?;
-        let soft = Var::constant(ops::softmax(&alike)?);
-        let away = autograd::sub(&autograd::gather_rows(bank, own)?, &autograd::matmul(&soft, bank, Layout::Nn)?)?;
-        let (count, len) = (own.len(), away.value().len());
-        let (away, total) = match weights {
+        let similarity = ops::matmul(&ops::gather_rows(labels, own)?, labels, &Matmul::nt().alpha(self.scale))?;
+        let soft = Var::constant(ops::softmax(&similarity)?);
+        let difference =
+            autograd::sub(&autograd::gather_rows(bank, own)?, &autograd::matmul(&soft, bank, Layout::Nn)?)?;
+        let (count, len) = (own.len(), difference.value().len());
+        let (difference, total) = match weights {
             Some(weights) => {
                 let spread: Vec<f32> = weights.iter().flat_map(|&w| std::iter::repeat_n(w, len / count)).collect();
-                let spread = Var::constant(Tensor::from_f32(own.device(), away.shape(), &spread)?);
-                (autograd::mul(&away, &spread)?, weights.iter().sum())
+                let spread = Var::constant(Tensor::from_f32(own.device(), difference.shape(), &spread)?);
+                (autograd::mul(&difference, &spread)?, weights.iter().sum())
             }
-            None => (away, count as f32),
+            None => (difference, count as f32),
         };
-        let dot = autograd::matmul(&prediction.reshape(&[1, len])?, &away.reshape(&[1, len])?, Layout::Nt)?;
+        let dot = autograd::matmul(&prediction.reshape(&[1, len])?, &difference.reshape(&[1, len])?, Layout::Nt)?;
         let dot = autograd::mul(&dot.reshape(&[1])?, scale)?;
         Ok(autograd::scale(&dot, self.share / total)?)
     }

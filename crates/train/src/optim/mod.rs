@@ -114,10 +114,11 @@ impl Optimizer {
         (tensors, steps)
     }
 
-    /// The reverse of [`Optimizer::save`]. `read` gives a tensor's values, or `None` where there is no such tensor.
+    /// The reverse of [`Optimizer::save`]. `read` gives a tensor's values, or `None` where there is no such tensor. On an
+    /// error the state stays as it was.
     ///
     /// # Errors
-    /// When a parameter has a part of its state but not all, and what `read` reports.
+    /// [`TrainError::Invalid`] when a parameter has a part of its state but not all, and what `read` reports.
     pub fn load(
         &mut self,
         device: &Device,
@@ -125,7 +126,7 @@ impl Optimizer {
         steps: &BTreeMap<String, u64>,
         mut read: impl FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>>,
     ) -> Result<()> {
-        self.states.clear();
+        let mut states = BTreeMap::new();
         for param in params {
             let Some(plan) = self.plans.get(param.name()) else { continue };
             let shape = param.tensor().shape();
@@ -147,9 +148,10 @@ impl Optimizer {
                 Method::Muon => tensor("muon.momentum")?.map(|momentum| State::Muon { momentum }),
             };
             if let Some(state) = state {
-                self.states.insert(param.name().to_owned(), state);
+                states.insert(param.name().to_owned(), state);
             }
         }
+        self.states = states;
         Ok(())
     }
 }

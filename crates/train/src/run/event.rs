@@ -21,6 +21,8 @@ pub enum Event {
         steps: u64,
         /// Trained parameters.
         parameters: usize,
+        /// Steps until every sample has been seen once.
+        steps_per_epoch: u64,
         /// Candidates of each prediction.
         candidates: usize,
         /// Folder of the run.
@@ -62,9 +64,9 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Note(text) => f.write_str(text),
-            Event::Started { step, steps, parameters, candidates, output } => write!(
+            Event::Started { step, steps, parameters, steps_per_epoch, candidates, output } => write!(
                 f,
-                "training {:.2} M parameters from step {step} to {steps}, {candidates} candidates (ln {:.3}), in {}",
+                "training {:.2} M parameters from step {step} to {steps}, {steps_per_epoch} an epoch, {candidates} candidates (ln {:.3}), in {}",
                 *parameters as f64 / 1e6,
                 (*candidates as f64).ln(),
                 output.display()

@@ -26,8 +26,8 @@ impl Log {
                 let last = |s: u64| s + 1 == steps && value.get("validation").is_some();
                 value["step"].as_u64().is_some_and(|s| s < step && !last(s))
             };
-            let kept: String = old.lines().filter(taken).flat_map(|line| [line, "\n"]).collect();
-            write_atomically(&path, kept.as_bytes())?;
+            let earlier: String = old.lines().filter(taken).flat_map(|line| [line, "\n"]).collect();
+            write_atomically(&path, earlier.as_bytes())?;
         }
         let file = fs::OpenOptions::new().create(true).append(true).open(&path);
         Ok(Self { file: file.map_err(TrainError::io(&path, "opening"))?, path })

@@ -132,6 +132,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         step: trainer.step_count(),
         steps: config.steps,
         parameters: trainer.trained_parameters(),
+        steps_per_epoch: start.source.steps_per_epoch(config.batch),
         candidates: trainer.candidates(),
         output: output.clone(),
     });

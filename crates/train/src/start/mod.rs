@@ -2,13 +2,12 @@
 
 mod file;
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use vljepa_embed::checkpoint::Checkpoint;
 use vljepa_embed::folder::SentenceFiles;
-use vljepa_embed::names;
+use vljepa_embed::{files, names};
 use vljepa_model::config::{TextEncoderConfig, VlJepaConfig};
 use vljepa_model::weights::{WeightSource, read_f32};
 use vljepa_model::{ModelError, Part, SentenceWeights, TextTokenizer, VlJepa};
@@ -88,7 +87,7 @@ impl Start {
                 &[&[names::WEIGHTS, names::WEIGHTS_INDEX], &[names::TARGET_TOKENIZER, names::TOKENIZER]],
             )?;
         }
-        let model = VlJepaConfig::from_json(&read_text(key, &path)?).map_err(fault(key, &path, ""))?;
+        let model = VlJepaConfig::from_json(&read_config(key, &path)?).map_err(fault(key, &path, ""))?;
         let data = sources::open(config)?;
         check_fit(config, data.as_ref(), &model)?;
         if data.asks() {
@@ -125,13 +124,13 @@ impl Start {
             (None, Some(folder)) => ("model.folder", folder.join(names::TARGET_TOKENIZER)),
             (None, None) => return Err(TrainError::setting("model", "`model.y_encoder` is missing")),
         };
-        let tokenizer_json = read(key, &tokenizer)?;
+        let tokenizer_json = read_tokenizer(key, &tokenizer)?;
         let targets = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder);
         let targets = targets.map_err(fault(key, &tokenizer, ""))?;
         let queries = match &source.folder {
             Some(folder) if self.source.asks() => {
                 let path = folder.join(names::QUERY_TOKENIZER);
-                let json = read("model.folder", &path)?;
+                let json = read_tokenizer("model.folder", &path)?;
                 let tokenizer = TextTokenizer::for_queries(&json, &model.config);
                 Some((tokenizer.map_err(fault("model.folder", &path, ""))?, json))
             }
@@ -168,23 +167,25 @@ fn need_files(key: &str, folder: &Path, files: &[&[&str]]) -> Result<()> {
     Err(TrainError::setting(key, format!("`{key}`: {shown}: {what}; name a folder with {all}")))
 }
 
-/// Reads a file that a setting names or that lies in a folder that it names.
-fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| {
-        let what = match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                "there is no such file (paths are relative to the folder of this one)".into()
-            }
-            std::io::ErrorKind::IsADirectory => "is a folder, a file is expected".into(),
-            _ => format!("reading failed: {error}"),
-        };
-        TrainError::setting(key, format!("`{key}`: {}: {what}", path.display()))
-    })
+/// Reads a tokenizer that lies in a folder that a setting names.
+fn read_tokenizer(key: &'static str, path: &Path) -> Result<Vec<u8>> {
+    files::read(path, files::MAX_TOKENIZER).map_err(read_fault(key))
 }
 
-fn read_text(key: &str, path: &Path) -> Result<String> {
-    String::from_utf8(read(key, path)?)
-        .map_err(|_| TrainError::setting(key, format!("`{key}`: {} is not UTF-8 text", path.display())))
+/// Reads a configuration that a setting names or that lies in a folder that it names.
+fn read_config(key: &'static str, path: &Path) -> Result<String> {
+    files::read_text(path, files::MAX_JSON).map_err(read_fault(key))
+}
+
+/// As [`file_fault`], with a hint for a file that is not there.
+fn read_fault(key: &'static str) -> impl Fn(vljepa_embed::Error) -> TrainError {
+    move |error| match error {
+        vljepa_embed::Error::Missing(path) => {
+            let what = "there is no such file (paths are relative to the folder of this one)";
+            TrainError::setting(key, format!("`{key}`: {}: {what}", path.display()))
+        }
+        error => file_fault(key)(error),
+    }
 }
 
 /// For `map_err`: the fault of a file that the setting `key` names, with a hint; faults of the device stay what they are.
@@ -237,7 +238,7 @@ fn dense_heads(key: &'static str, folder: &Path) -> Result<Vec<Checkpoint>> {
     if matches!(folder.join(names::MODULES).try_exists(), Ok(false)) {
         return Ok(Vec::new());
     }
-    let config = read_text(key, &folder.join(names::CONFIG))?;
+    let config = read_config(key, &folder.join(names::CONFIG))?;
     let config = TextEncoderConfig::from_json(&config).map_err(fault(key, folder, ""))?;
     let sentence = SentenceFiles::read(folder, config).map_err(file_fault(key))?.folder;
     let open = |dense: &String| Checkpoint::open(&folder.join(dense)).map_err(file_fault(key));

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vljepa_data::Preprocess;
+use vljepa_embed::texts::TEXT_BATCH;
 use vljepa_embed::{Embedder, preprocess};
 use vljepa_model::Part;
 use vljepa_model::config::{MemoryConfig, VlJepaConfig};
@@ -99,7 +100,7 @@ impl Trainer {
                 return Err(TrainError::setting(format!("optimizer.groups.{i}.pattern"), what));
             }
         }
-        let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: 64 };
+        let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: TEXT_BATCH };
         let o = &config.objective;
         let bank = match source.bank() {
             Some(classes) => {

@@ -48,8 +48,8 @@ impl Trainer {
             Ok(writer.finish()?)
         };
         let params = self.model.params_by_part();
-        let kept = params.iter().filter(|(part, param)| self.kept(*part, param.name()));
-        let weights: Vec<_> = kept.map(|(_, p)| (p.name().to_owned(), p.tensor().clone())).collect();
+        let saved = params.iter().filter(|(part, param)| self.is_saved(*part, param.name()));
+        let weights: Vec<_> = saved.map(|(_, p)| (p.name().to_owned(), p.tensor().clone())).collect();
         let (moments, steps) = self.optimizer.save();
         state.optimizer_steps = steps;
         let mut files = vec![(MODEL, bytes(&weights)?), (OPTIMIZER, bytes(&moments)?)];
@@ -62,15 +62,16 @@ impl Trainer {
 
     /// Whether a checkpoint holds a parameter: all but those of a frozen Y-Encoder, which stay with their source, and the
     /// memory, which is made anew.
-    fn kept(&self, part: Part, name: &str) -> bool {
+    fn is_saved(&self, part: Part, name: &str) -> bool {
         self.trained.contains(name) || !matches!(part, Part::YEncoder | Part::Memory)
     }
 
-    /// Puts a checkpoint's state into the trainer. On an error the trainer must not be used further.
+    /// Puts a checkpoint's state into the trainer. All of it is read and checked before the first change, so that a faulty
+    /// checkpoint leaves the trainer as it was.
     ///
     /// # Errors
-    /// [`TrainError::Checkpoint`] naming the file, for tensors that are missing, of another shape or not finite, and
-    /// [`TrainError::Invalid`] when the checkpoint is of another run.
+    /// [`TrainError::Checkpoint`] naming the file, for tensors that are missing, of another shape or not finite,
+    /// [`TrainError::Invalid`] when the checkpoint is of another run, and what the device reports.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
         let own = self.identity()?;
         let differs = |key: &&String| loaded.state.identity.get(*key) != own.get(*key);
@@ -94,7 +95,7 @@ impl Trainer {
         let (model, moments) = (open(MODEL)?, open(OPTIMIZER)?);
         let params = self.model.params_by_part();
         let mut values = Vec::new();
-        for (_, param) in params.iter().filter(|(part, p)| self.kept(*part, p.name())) {
+        for (_, param) in params.iter().filter(|(part, p)| self.is_saved(*part, p.name())) {
             values.push((*param, read(MODEL, &model, param.name(), param.tensor().shape())?));
         }
         let mut averages = Vec::new();
@@ -104,11 +105,14 @@ impl Trainer {
                 averages.push((tensor.clone(), read(EMA, &source, name, tensor.shape())?));
             }
         }
-        self.optimizer.load(&self.device, &self.model.params(), &loaded.state.optimizer_steps, |name, shape| {
-            match moments.tensor(name) {
-                Some(_) => read(OPTIMIZER, &moments, name, shape).map(Some),
-                None => Ok(None),
-            }
+        let moment = |name: &str, shape: &[usize]| match moments.tensor(name) {
+            Some(_) => read(OPTIMIZER, &moments, name, shape).map(Some),
+            None => Ok(None),
+        };
+        let restored = self.optimizer.load(&self.device, &self.model.params(), &loaded.state.optimizer_steps, moment);
+        restored.map_err(|error| match error {
+            TrainError::Invalid(what) => fault(OPTIMIZER, what),
+            error => error,
         })?;
         for (param, values) in values {
             param.tensor().write_f32(&values)?;

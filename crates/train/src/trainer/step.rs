@@ -63,9 +63,9 @@ impl Trainer {
             let (targets, keys) = match &chosen {
                 Some(chosen) => {
                     let chosen = &chosen[rows.clone()];
-                    (Targets::Embeddings(self.embed(&f, chosen)?), equal(chosen))
+                    (Targets::Embeddings(self.embed(&f, chosen)?), duplicate_keys(chosen))
                 }
-                None => (Targets::Classes(&classes), equal(&classes)),
+                None => (Targets::Classes(&classes), duplicate_keys(&classes)),
             };
             let query = self.queries_of(batch, rows.clone())?;
             let weights = &batch.weights[rows];
@@ -169,7 +169,7 @@ impl Trainer {
         let squares: BTreeMap<&String, f32> =
             order.into_iter().zip(values.get(parts + 1..).unwrap_or_default().iter().copied()).collect();
         if !loss.is_finite() || squares.values().any(|s| !s.is_finite()) {
-            let tensor = self.culprit(&squares)?;
+            let tensor = self.first_non_finite(&squares)?;
             return Err(TrainError::NonFinite { step: self.step, tensor, loss });
         }
         let factor = self.config.schedule.factor(self.step, self.config.steps);
@@ -187,7 +187,7 @@ impl Trainer {
     }
 
     /// The first tensor that is not finite: weights come before gradients, since they make all gradients so.
-    fn culprit(&self, squares: &BTreeMap<&String, f32>) -> Result<String> {
+    fn first_non_finite(&self, squares: &BTreeMap<&String, f32>) -> Result<String> {
         for param in self.model.params() {
             if param.tensor().to_f32()?.iter().any(|v| !v.is_finite()) {
                 return Ok(format!("weight {}", param.name()));
@@ -199,7 +199,7 @@ impl Trainer {
 }
 
 /// A number for each of `items`, equal ones for equal items; `None` where all differ.
-fn equal<T: Eq + std::hash::Hash>(items: &[T]) -> Option<Vec<u32>> {
+fn duplicate_keys<T: Eq + std::hash::Hash>(items: &[T]) -> Option<Vec<u32>> {
     let mut first = HashMap::new();
     let keys: Vec<u32> = (0u32..).zip(items).map(|(i, item)| *first.entry(item).or_insert(i)).collect();
     (first.len() < items.len()).then_some(keys)

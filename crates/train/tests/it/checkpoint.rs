@@ -52,6 +52,23 @@ fn what_a_kill_leaves_behind_is_not_a_checkpoint() {
 }
 
 #[test]
+fn a_kill_between_two_checkpoints_of_one_step_loses_none() {
+    let dir = tempfile::tempdir().unwrap();
+    save(dir.path(), 2, 3);
+    let (place, aside) = (dir.path().join("step-00000003"), dir.path().join(".old-step-00000003"));
+    // Killed before the new one came: the old one is taken again.
+    fs::rename(&place, &aside).unwrap();
+    assert_eq!(latest(dir.path()).unwrap(), (Some(3), Vec::new()));
+    assert!(place.exists() && !aside.exists());
+    // Killed after: the old one goes with the next save.
+    fs::create_dir(&aside).unwrap();
+    assert_eq!(latest(dir.path()).unwrap(), (Some(3), Vec::new()));
+    save(dir.path(), 2, 3);
+    assert!(!aside.exists());
+    assert_eq!(latest(dir.path()).unwrap(), (Some(3), Vec::new()));
+}
+
+#[test]
 fn every_kind_of_damage_is_named_and_the_one_before_is_taken() {
     type Damage = fn(&Path);
     let cases: [(&str, Damage); 8] = [

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
+use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
 use vljepa_train::checkpoint::Checkpoints;
 use vljepa_train::{Event, RunOptions, Summary, TrainError, run};
 
@@ -23,12 +24,12 @@ fn a_folder_of_shards_is_a_start_like_one_file() {
     go(&path, &whole, false, 2).0.unwrap();
     let names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
     let bytes = fs::read(folder.join("model.safetensors")).unwrap();
-    let source = vljepa_model::weights::SafeTensors::parse("model", &bytes).unwrap();
-    let mut writers = [vljepa_model::weights::Writer::new(), vljepa_model::weights::Writer::new()];
+    let source = SafeTensors::parse("model", &bytes).unwrap();
+    let mut writers = [Writer::new(), Writer::new()];
     let mut map = serde_json::Map::new();
-    for (i, name) in vljepa_model::weights::WeightSource::names(&source).iter().enumerate() {
-        let shape = vljepa_model::weights::WeightSource::tensor(&source, name).unwrap().shape.to_vec();
-        let values = vljepa_model::weights::read_f32(&source, name, &shape).unwrap();
+    for (i, name) in WeightSource::names(&source).iter().enumerate() {
+        let shape = WeightSource::tensor(&source, name).unwrap().shape.to_vec();
+        let values = read_f32(&source, name, &shape).unwrap();
         writers[i % 2].f32(name, &shape, &values).unwrap();
         map.insert(name.to_string(), names[i % 2].into());
     }
@@ -127,6 +128,43 @@ fn a_run_that_was_stopped_killed_and_damaged_ends_bit_for_bit_like_one_that_was_
     let (refused, _) = go(&path, &broken, true, 1000);
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("another run") && text.contains("accumulate"), "{text}");
+}
+
+/// A checkpoint whose hashes are right and whose optimiser lacks a moment: the one before is taken, whole.
+#[test]
+fn a_checkpoint_without_a_moment_is_passed_over_for_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    go(&path, &whole, false, 1000).0.unwrap();
+    go(&path, &broken, false, 4).0.unwrap();
+    let checkpoints = Checkpoints::new(broken.join("checkpoints"), 3);
+    let (found, _) = checkpoints.latest(|_| Ok(())).unwrap();
+    let loaded = found.unwrap().0;
+    assert_eq!(loaded.state.step, 4);
+    let moments = SafeTensors::parse("optimizer", loaded.file("optimizer.safetensors").unwrap()).unwrap();
+    let names = moments.names();
+    let lost = names.iter().rfind(|name| name.starts_with("adamw.square.")).unwrap();
+    let mut writer = Writer::new();
+    for name in names.iter().filter(|name| *name != lost) {
+        let shape = moments.tensor(name).unwrap().shape.to_vec();
+        writer.f32(name, &shape, &read_f32(&moments, name, &shape).unwrap()).unwrap();
+    }
+    let file = |name: &'static str| (name, loaded.file(name).unwrap().to_vec());
+    let optimizer = ("optimizer.safetensors", writer.finish().unwrap());
+    checkpoints.save(&loaded.state, &[file("model.safetensors"), optimizer, file("ema.safetensors")]).unwrap();
+
+    let (summary, notes) = go(&path, &broken, true, 1000);
+    assert!(summary.unwrap().complete);
+    let named =
+        |note: &String| ["step-00000004", "optimizer.safetensors", "incomplete"].iter().all(|w| note.contains(w));
+    assert!(notes.iter().any(named), "{notes:?}");
+    assert_eq!(losses(&whole), losses(&broken));
+    for file in ["model.safetensors", "optimizer.safetensors", "ema.safetensors"] {
+        let file = Path::new("checkpoints/step-00000006").join(file);
+        assert!(fs::read(whole.join(&file)).unwrap() == fs::read(broken.join(&file)).unwrap(), "{file:?} differs");
+    }
 }
 
 #[test]

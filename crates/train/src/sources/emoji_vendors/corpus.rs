@@ -119,6 +119,13 @@ impl Corpus {
             .collect()
     }
 
+    /// What is drawn and by whom, for messages.
+    fn origin(&self, draw: &Draw) -> String {
+        let concept = self.set.concept(self.concepts[draw.class as usize]);
+        let label = concept.map_or("a concept that the set lacks", |concept| &concept.label);
+        format!("{label} by {}", self.set.vendors()[draw.vendor.0 as usize].id)
+    }
+
     /// The vendors that are trained on, as the set describes them.
     fn trained_on(&self) -> impl Iterator<Item = &Vendor> {
         self.set.vendors().iter().filter(|vendor| self.settings.vendors.contains(&vendor.id))
@@ -153,7 +160,11 @@ impl Source for Corpus {
             let id = self.concepts[draw.class as usize];
             let found = (self.set.picture(draw.vendor, id)?, self.set.concept(id));
             let (Some(picture), Some(concept)) = found else {
-                return Err(TrainError::Invalid(format!("class {} has no drawing any more", draw.class)));
+                return Err(TrainError::Invalid(format!(
+                    "{}: no drawing in {}",
+                    self.origin(draw),
+                    self.set.dir().display()
+                )));
             };
             pictures.push((picture, concept));
         }
@@ -176,7 +187,7 @@ impl Source for Corpus {
             targets: vec![concept.label.clone()],
             class: Some(draw.class),
             weight: 1.0,
-            origin: format!("{} by {}", concept.label, self.set.vendors()[draw.vendor.0 as usize].id),
+            origin: self.origin(draw),
         };
         Ok(draws.iter().zip(&pictures).zip(pixels.chunks_exact(to.values().max(1))).map(sample).collect())
     }
@@ -264,6 +275,6 @@ impl Source for Corpus {
 
 /// Concepts of a split without the excluded groups.
 fn included(set: &EmojiVendors, settings: &Settings, split: Split) -> Vec<ConceptId> {
-    let kept = |id: &ConceptId| set.concept(*id).is_some_and(|c| !settings.exclude_groups.contains(&c.group));
-    set.of_split(split).filter(kept).collect()
+    let is_included = |id: &ConceptId| set.concept(*id).is_some_and(|c| !settings.exclude_groups.contains(&c.group));
+    set.of_split(split).filter(is_included).collect()
 }
