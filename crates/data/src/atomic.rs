@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::DataError;
+
+/// Tries of [`remove_unfinished`] at a folder into which another thread still writes.
+const REMOVALS: usize = 100;
 
 /// For `map_err`. Where the folder is missing the system says "no such file", which says nothing about a file that is only
 /// about to be written.
@@ -64,34 +67,72 @@ pub fn dangling(what: &str) -> String {
 /// Temporary files and folders of writes under way, for [`remove_unfinished`].
 static UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Registers a temporary path until it is dropped.
+fn under_way() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A temporary file or folder that [`remove_unfinished`] removes, until this is dropped or [settled](Self::settle).
 #[derive(Debug)]
 pub struct UnderWay(PathBuf);
 
 impl UnderWay {
-    /// Registers `path`.
+    /// Registers `path`, which need not exist yet.
     pub fn new(path: &Path) -> Self {
-        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
-        UnderWay(path.to_path_buf())
+        under_way().insert(path.to_path_buf());
+        Self(path.to_path_buf())
+    }
+
+    /// Makes a temporary file or folder and registers its path; [`remove_unfinished`] waits for both.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn make<T: AsRef<Path>, E>(make: impl FnOnce() -> Result<T, E>) -> Result<(T, Self), E> {
+        let mut paths = under_way();
+        let made = make()?;
+        let path = made.as_ref().to_path_buf();
+        paths.insert(path.clone());
+        drop(paths);
+        Ok((made, Self(path)))
+    }
+
+    /// Moves what is under way into its place; [`remove_unfinished`] comes before or after, never between. When `persist`
+    /// fails, the temporary path stays registered until the error is returned.
+    ///
+    /// # Errors
+    /// Those of `persist`.
+    pub fn settle<T, E>(self, persist: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut paths = under_way();
+        let persisted = persist();
+        if persisted.is_ok() {
+            paths.remove(&self.0);
+        }
+        drop(paths);
+        persisted
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        under_way().remove(&self.0);
     }
 }
 
 /// Removes the temporary files and folders of unfinished writes, and blocks new ones: for a process that is about to end by a
 /// signal, where nothing is dropped.
 pub fn remove_unfinished() {
-    let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-    for path in under_way.iter() {
-        // It is a file or a folder, so one of the two fails; nothing can be reported any more.
+    let paths = under_way();
+    for path in paths.iter() {
+        // It is a file or a folder, so one of the two fails; nothing can be reported any more. A thread may still be adding
+        // files to a folder, which then is not empty when it is about to go.
         let _ = std::fs::remove_file(path);
-        let _ = std::fs::remove_dir_all(path);
+        for _ in 0..REMOVALS {
+            match std::fs::remove_dir_all(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
+                _ => break,
+            }
+        }
     }
-    std::mem::forget(under_way);
+    std::mem::forget(paths);
 }
 
 /// Unique names for temporary files and folders.
@@ -152,14 +193,13 @@ pub fn stream_atomically<E: From<DataError>>(
     fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
     let (real, dir) = destination(path)?;
-    let mut file = temporary(path, &dir)?;
-    let _under_way = UnderWay::new(file.path());
+    let (mut file, under_way) = UnderWay::make(|| temporary(path, &dir))?;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, file.as_file_mut());
     fill(&mut out)?;
     out.flush().map_err(failed(path))?;
     drop(out);
     file.as_file().sync_all().map_err(failed(path))?;
-    file.persist(&real).map_err(|e| failed(path)(e.error))?;
+    under_way.settle(|| file.persist(&real)).map_err(|e| failed(path)(e.error))?;
     sync_folder_of(&real);
     Ok(())
 }

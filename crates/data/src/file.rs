@@ -46,14 +46,14 @@ impl OpenFile {
         let mut head = [0; HEAD];
         let read = fill(&mut file, &mut head).map_err(DataError::io(path, "reading"))?;
         file.rewind().map_err(DataError::io(path, "reading"))?;
-        let changed = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let (bytes, changed) = stamp(meta);
         Ok(Self {
             path: path.to_owned(),
             file: Arc::new(file),
             kind: Kind::of(&head[..read]),
             picture: picture_format(&head[..read]),
-            bytes: meta.len(),
-            changed: changed.map_or(0, |since| since.as_millis() as u64),
+            bytes,
+            changed,
         })
     }
 
@@ -70,6 +70,13 @@ impl OpenFile {
             Kind::Empty | Kind::Other => is_video_name(&self.path),
         }
     }
+}
+
+/// Size in bytes and time of the last change in milliseconds since 1970, 0 where the system does not say. A different
+/// stamp means that the file has changed.
+pub fn stamp(meta: &Metadata) -> (u64, u64) {
+    let changed = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    (meta.len(), changed.map_or(0, |since| since.as_millis() as u64))
 }
 
 /// Opens a file for reading.

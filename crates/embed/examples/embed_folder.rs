@@ -30,7 +30,7 @@ fn main() -> vljepa_embed::Result<()> {
 
     let (texts, _) = model.embed_texts(std::slice::from_ref(text))?;
     let files: Vec<_> = without_skipped(&files, &skipped).collect();
-    for found in best(&texts.cosines(0, &rows), 5) {
+    for found in best(&texts.cosines(0, &rows)?, 5) {
         println!("{:+.3}  {}", found.cosine, files[found.index].display());
     }
     Ok(())

@@ -4,7 +4,6 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use same_file::Handle;
 
@@ -143,9 +142,7 @@ pub type Stamp = (u64, u64);
 /// # Errors
 /// Errors of the operating system.
 pub fn stamp(path: &Path) -> std::io::Result<Stamp> {
-    let meta = std::fs::metadata(path)?;
-    let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-    Ok((meta.len(), modified.map_or(0, |d| d.as_millis() as u64)))
+    Ok(vljepa_data::stamp(&std::fs::metadata(path)?))
 }
 
 /// A folder that is being written. Its files go into a temporary folder next to the target, which
@@ -154,7 +151,7 @@ pub fn stamp(path: &Path) -> std::io::Result<Stamp> {
 pub struct OutFolder {
     temporary: tempfile::TempDir,
     place: PathBuf,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl OutFolder {
@@ -188,9 +185,9 @@ impl OutFolder {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o777));
         }
-        let temporary = builder.tempdir_in(parent).map_err(Error::io(parent, "writing"))?;
-        let _under_way = UnderWay::new(temporary.path());
-        Ok(Self { temporary, place, _under_way })
+        let (temporary, under_way) =
+            UnderWay::make(|| builder.tempdir_in(parent)).map_err(Error::io(parent, "writing"))?;
+        Ok(Self { temporary, place, under_way })
     }
 
     /// Writes one file. `name` may contain subfolders, which are created.
@@ -229,9 +226,10 @@ impl OutFolder {
         if cfg!(not(unix)) && self.place.exists() {
             std::fs::remove_dir(&self.place).map_err(Error::io(&self.place, "replacing"))?;
         }
-        std::fs::rename(self.temporary.path(), &self.place).map_err(Error::io(&self.place, "writing"))?;
-        let _ = self.temporary.keep();
-        sync_folder_of(&self.place);
+        let Self { temporary, place, under_way } = self;
+        under_way.settle(|| std::fs::rename(temporary.path(), &place)).map_err(Error::io(&place, "writing"))?;
+        let _ = temporary.keep();
+        sync_folder_of(&place);
         Ok(())
     }
 }
@@ -375,11 +373,12 @@ mod tests {
             let dir = Path::new(&dir);
             let out = OutFolder::new(&dir.join("model")).unwrap();
             out.write("config.json", b"{}").unwrap();
-            let file = temporary_in(dir).unwrap();
-            let _under_way = UnderWay::new(file.path());
-            assert_eq!(std::fs::read_dir(dir).unwrap().count(), 2);
+            let (file, under_way) = UnderWay::make(|| temporary_in(dir)).unwrap();
+            under_way.settle(|| file.persist(dir.join("whole"))).unwrap();
+            let (_file, _under_way) = UnderWay::make(|| temporary_in(dir)).unwrap();
+            assert_eq!(std::fs::read_dir(dir).unwrap().count(), 3);
             remove_unfinished();
-            assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
+            assert_eq!(std::fs::read_dir(dir).unwrap().count(), 1);
             std::process::exit(0);
         }
         let dir = tempfile::tempdir().unwrap();

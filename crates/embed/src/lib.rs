@@ -9,7 +9,7 @@
 //! let model = Model::load(&Device::open(DeviceOptions::default())?, &folder)?;
 //! let clips = model.embed_files(&["cat.png".into(), "dog.mp4".into()], None)?;
 //! let (texts, _) = model.embed_texts(&["a cat".into(), "a dog".into()])?;
-//! println!("cosines of the first picture: {:?}", clips.cosines(0, &texts));
+//! println!("cosines of the first picture: {:?}", clips.cosines(0, &texts)?);
 //! # Ok(()) }
 //! ```
 

@@ -102,10 +102,17 @@ impl Embeddings {
     }
 
     /// The cosines of row `i` with every row of `candidates`, in order.
-    pub fn cosines(&self, i: usize, candidates: &Embeddings) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// When the rows of `candidates` have another length.
+    pub fn cosines(&self, i: usize, candidates: &Embeddings) -> Result<Vec<f32>> {
+        if self.dim != candidates.dim {
+            let (a, b) = (self.dim, candidates.dim);
+            return Err(Error::Invalid(format!("rows of {a} and of {b} values have no cosine: two models made them")));
+        }
         let a = self.row(i);
         let dot = |b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
-        candidates.data.chunks_exact(candidates.dim).map(dot).collect()
+        Ok(candidates.data.chunks_exact(candidates.dim).map(dot).collect())
     }
 
     /// The rows with the given indices, in that order.

@@ -124,8 +124,8 @@ impl Checkpoints {
         self.sweep();
         let name = format!("step-{:08}", state.step);
         let (temporary, path) = (self.dir.join(format!("{TEMPORARY}{name}")), self.dir.join(&name));
-        let _under_way = UnderWay::new(&temporary);
-        let result = self.write(&temporary, &path, state, files);
+        let under_way = UnderWay::new(&temporary);
+        let result = self.write(under_way, &temporary, &path, state, files);
         if result.is_err() {
             let _ = fs::remove_dir_all(&temporary);
         }
@@ -137,7 +137,14 @@ impl Checkpoints {
         Ok(path)
     }
 
-    fn write(&self, temporary: &Path, path: &Path, state: &RunState, files: &[(&str, Vec<u8>)]) -> Result<()> {
+    fn write(
+        &self,
+        under_way: UnderWay,
+        temporary: &Path,
+        path: &Path,
+        state: &RunState,
+        files: &[(&str, Vec<u8>)],
+    ) -> Result<()> {
         fs::create_dir(temporary).map_err(TrainError::io(temporary, "creating"))?;
         let text = serde_json::to_vec_pretty(state)
             .map_err(|e| TrainError::Invalid(format!("the run's state cannot be written: {e}")))?;
@@ -153,7 +160,7 @@ impl Checkpoints {
         if let Some(aside) = &aside {
             fs::rename(path, aside).map_err(TrainError::io(path, "renaming"))?;
         }
-        if let Err(error) = fs::rename(temporary, path) {
+        if let Err(error) = under_way.settle(|| fs::rename(temporary, path)) {
             self.put_back();
             return Err(TrainError::io(path, "renaming")(error));
         }

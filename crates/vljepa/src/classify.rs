@@ -99,12 +99,15 @@ impl Classifier {
     }
 
     /// The `k` best labels for row `i` of `pictures`.
-    pub fn rank(&self, pictures: &Embeddings, i: usize, k: usize) -> Vec<Prediction> {
-        let cosines = pictures.cosines(i, &self.embeddings);
+    ///
+    /// # Errors
+    /// Pictures embedded by a model of another dimension.
+    pub fn rank(&self, pictures: &Embeddings, i: usize, k: usize) -> Result<Vec<Prediction>> {
+        let cosines = pictures.cosines(i, &self.embeddings)?;
         let scores = softmax(&cosines, self.scale);
         let predict =
             |m: Match| Prediction { label: self.labels[m.index].clone(), score: scores[m.index], cosine: m.cosine };
-        best(&cosines, k).into_iter().map(predict).collect()
+        Ok(best(&cosines, k).into_iter().map(predict).collect())
     }
 }
 

@@ -109,13 +109,7 @@ impl Index {
     ///
     /// # Errors
     /// As [`embed_to_file`](vljepa_embed::row_file::embed_to_file).
-    pub fn build(
-        model: &Model,
-        folder: &ModelFolder,
-        pictures: PictureFolder,
-        out: &Path,
-        options: RowOptions<'_>,
-    ) -> Result<Indexed> {
+    pub fn build(model: &Model, pictures: PictureFolder, out: &Path, options: RowOptions<'_>) -> Result<Indexed> {
         let (broken, identity, mut on_event) = options.into_parts();
         let skip_broken = broken == Broken::Skip;
         let PictureFolder { root, mut files } = pictures;
@@ -137,7 +131,7 @@ impl Index {
             return Err(vljepa_embed::Error::hint(e, EmbedHint::SkipBroken).into());
         }
         let mut depends = identity.as_object().cloned().unwrap_or_default();
-        depends.insert("model".into(), folder.hash().into());
+        depends.insert("model".into(), model.hash().into());
         let depends = &Value::Object(depends);
         let inputs = std::slice::from_ref(&root);
         let task = Task { task: "index", inputs, files: &files, out, depends, broken };
@@ -150,7 +144,7 @@ impl Index {
         let entries_json = serde_json::to_string(&entries).map_err(|e| Error::content(out, e.to_string()))?;
         let metadata = [
             (FORMAT_KEY, VERSION.to_owned()),
-            ("model", folder.hash().to_owned()),
+            ("model", model.hash().to_owned()),
             ("root", root.display().to_string()),
             ("entries", entries_json),
         ];
@@ -243,8 +237,11 @@ impl Index {
     }
 
     /// The `k` pictures with the largest cosine to row `i` of `texts`, best first.
-    pub fn search(&self, texts: &Embeddings, i: usize, k: usize) -> Vec<Match> {
-        best(&texts.cosines(i, &self.embeddings), k)
+    ///
+    /// # Errors
+    /// Texts embedded by a model of another dimension.
+    pub fn search(&self, texts: &Embeddings, i: usize, k: usize) -> Result<Vec<Match>> {
+        Ok(best(&texts.cosines(i, &self.embeddings)?, k))
     }
 
     /// The path of a picture, and whether its file is unchanged since it was embedded; panics outside `0..len()`.

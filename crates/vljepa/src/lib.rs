@@ -9,7 +9,7 @@
 //! let model = Model::load(&vljepa::open_device("auto")?, &folder)?;
 //! let pictures = model.embed_files(&["cat.png".into()], None)?;
 //! let labels = vec!["cat".to_string(), "dog".to_string()];
-//! let best = Classifier::new(&model, labels, "{}")?.rank(&pictures, 0, 1);
+//! let best = Classifier::new(&model, labels, "{}")?.rank(&pictures, 0, 1)?;
 //! println!("{}: {:.0} %", best[0].label, 100.0 * best[0].score);
 //! # Ok(()) }
 //! ```

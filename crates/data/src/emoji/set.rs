@@ -74,11 +74,6 @@ impl EmojiVendors {
         &self.dir
     }
 
-    /// Side of every picture in pixels.
-    pub fn picture_size(&self) -> u32 {
-        self.manifest.picture
-    }
-
     /// All concepts, by key.
     pub fn concepts(&self) -> &[Concept] {
         &self.manifest.concepts

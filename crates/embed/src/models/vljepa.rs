@@ -21,6 +21,7 @@ use crate::visuals::{FileOptions, Visual, VisualEncoder, batch_of, embed_files, 
 #[derive(Debug)]
 pub struct Model {
     origin: String,
+    hash: String,
     vljepa: VlJepa,
     device: Device,
     target: TextTokenizer,
@@ -60,12 +61,18 @@ impl Model {
         let trained = logit_scale.exp().min(config.temperature.max_scale as f32);
         let scale = config.memory.and_then(|m| m.inv_temperature).map_or(trained, |s| s as f32);
         let preprocess = preprocess(config);
-        Ok(Self { origin, vljepa, device: device.clone(), target, query, preprocess, scale })
+        let hash = folder.hash().to_owned();
+        Ok(Self { origin, hash, vljepa, device: device.clone(), target, query, preprocess, scale })
     }
 
     /// The path of the folder, as given, or the name of the built-in model.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The hash of the folder, as [`ModelFolder::hash`].
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// The configuration.

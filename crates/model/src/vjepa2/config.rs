@@ -221,11 +221,6 @@ impl Vjepa2Config {
         self.hidden_size / self.num_attention_heads.max(1)
     }
 
-    /// Channels that rotate with each of the three axes, `2·⌊⌊head_dim/3⌋/2⌋`; the rest of a head is not rotated.
-    pub fn rotary_dim(&self) -> usize {
-        2 * (self.head_dim() / 3 / 2)
-    }
-
     /// Inner width of the MLP.
     pub fn mlp_size(&self) -> usize {
         (self.hidden_size as f64 * self.mlp_ratio) as usize

@@ -78,7 +78,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     bar.finish_and_clear();
     out.skipped(&skipped);
     let files: Vec<_> = without_skipped(&files, &skipped).collect();
-    let ranked: Vec<_> = (0..files.len()).map(|i| classifier.rank(&predicted, i, top)).collect();
+    let ranked: Vec<_> = (0..files.len()).map(|i| classifier.rank(&predicted, i, top)).collect::<Result<_, _>>()?;
     if out.json {
         let results: Vec<_> = files
             .iter()

@@ -75,7 +75,8 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let options = FileOptions::default().broken(Broken::skip(args.skip_broken)).on_progress(progress);
     let (pictures, skipped) = embed_files(&asked, &files, options)?;
     bar.finish_and_clear();
-    let ranked: Vec<_> = (0..pictures.rows()).map(|i| classifier.rank(&pictures, i, args.top)).collect();
+    let ranked: Vec<_> =
+        (0..pictures.rows()).map(|i| classifier.rank(&pictures, i, args.top)).collect::<Result<_, _>>()?;
     let cells = |p: &Prediction| (p.score, p.cosine, p.label.clone());
     let source = [model.origin(), &vljepa::info::adapter_name(model.device())];
     print_ranked(source, &files, &skipped, &ranked, cells, out)

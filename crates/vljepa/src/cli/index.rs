@@ -46,7 +46,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let IndexVerb::Build(args) = &args.verb;
     check_writable(&args.out)?;
     let pictures = PictureFolder::open(&args.dir)?;
-    let (folder, model) = load(&args.model, common, Purpose::Index)?;
+    let (_, model) = load(&args.model, common, Purpose::Index)?;
     note_query(&model.with_query(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());
     let identity = json!({
@@ -56,13 +56,13 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let mut on_event = on_event(&args.out, &bar, out);
     let broken = Broken::skip(args.skip_broken);
     let options = RowOptions::default().broken(broken).identity(identity).on_event(&mut on_event);
-    let index = Index::build(&model, &folder, pictures, &args.out, options)?;
+    let index = Index::build(&model, pictures, &args.out, options)?;
     bar.finish_and_clear();
     out.skipped(&index.skipped);
     let path = args.out.display().to_string();
     if out.json {
         return out.document(&json!({
-            "out": path, "pictures": index.pictures, "dim": model.dim(), "model": folder.hash(),
+            "out": path, "pictures": index.pictures, "dim": model.dim(), "model": model.hash(),
             "resumed": index.resumed.taken, "done_anew": index.resumed.anew(), "skipped": output::paths(&index.skipped),
         }));
     }

@@ -38,7 +38,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let mut searches = Vec::new();
     for (i, text) in args.texts.iter().enumerate() {
         let mut results = Vec::new();
-        for (rank, hit) in index.search(&texts, i, args.top).into_iter().enumerate() {
+        for (rank, hit) in index.search(&texts, i, args.top)?.into_iter().enumerate() {
             let (path, fresh) = index.picture(hit.index);
             let path = path.display().to_string();
             let remark = if fresh { "" } else { "  (changed or gone since it was indexed)" };

@@ -241,22 +241,29 @@ impl Demo {
         };
         for cell in &cells {
             let inside: Vec<usize> = cell.range.clone().collect();
-            demo.classify(cell, &rows.select(&inside), &name_rows.select(&inside), &names, model.scale());
-            demo.search(cell, &rows.select(&inside), &wordings, &wording_rows, &concepts, &rows);
+            demo.classify(cell, &rows.select(&inside), &name_rows.select(&inside), &names, model.scale())?;
+            demo.search(cell, &rows.select(&inside), &wordings, &wording_rows, &concepts, &rows)?;
         }
         for (i, text) in FREE.iter().enumerate() {
-            let found = best(&free_rows.cosines(i, &rows), FOUND).into_iter().map(|m| (m.index, false)).collect();
+            let found = best(&free_rows.cosines(i, &rows)?, FOUND).into_iter().map(|m| (m.index, false)).collect();
             demo.free.push(Search { text: (*text).to_owned(), truth: None, found });
         }
         Ok(demo)
     }
 
     /// Ranks the names for each picture of a cell and adds the row of its scores.
-    fn classify(&mut self, cell: &Cell, pictures: &Embeddings, name_rows: &Embeddings, names: &[String], scale: f32) {
+    fn classify(
+        &mut self,
+        cell: &Cell,
+        pictures: &Embeddings,
+        name_rows: &Embeddings,
+        names: &[String],
+        scale: f32,
+    ) -> Result<()> {
         let n = pictures.rows();
         let mut hits = [0; 2];
         for i in 0..n {
-            let cosines = pictures.cosines(i, name_rows);
+            let cosines = pictures.cosines(i, name_rows)?;
             count(&mut hits, place(&cosines, i));
             let scores = softmax(&cosines, scale);
             let labels = best(&cosines, LABELS)
@@ -286,6 +293,7 @@ impl Demo {
             t2i_r5: 0.0,
             baselines: cell.baselines.clone(),
         });
+        Ok(())
     }
 
     /// Adds the scores of searches by held-out wording among the pictures of a cell. The first searches are repeated
@@ -298,15 +306,15 @@ impl Demo {
         wording_rows: &Embeddings,
         concepts: &[&Concept],
         all: &Embeddings,
-    ) {
+    ) -> Result<()> {
         let (mut n, mut hits) = (0, [0; 2]);
         for i in cell.range.clone() {
             let (Some(row), Some(text)) = (wordings[i], concepts[i].heldout.first()) else { continue };
-            let cosines = wording_rows.cosines(row, inside);
+            let cosines = wording_rows.cosines(row, inside)?;
             count(&mut hits, place(&cosines, i - cell.range.start));
             n += 1;
             if n <= SEARCHES {
-                let cosines = wording_rows.cosines(row, all);
+                let cosines = wording_rows.cosines(row, all)?;
                 // A wording may fit several concepts; each that lists it is right.
                 let right = |index: usize| concepts[index].heldout.contains(text);
                 let found = best(&cosines, FOUND).into_iter().map(|m| (m.index, right(m.index))).collect();
@@ -317,6 +325,7 @@ impl Demo {
         if let Some(score) = self.scores.last_mut().filter(|_| n > 0) {
             (score.t2i_n, score.t2i_r1, score.t2i_r5) = (n, hits[0] as f64 / n as f64, hits[1] as f64 / n as f64);
         }
+        Ok(())
     }
 
     /// Number of pictures embedded per second.

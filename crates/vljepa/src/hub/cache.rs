@@ -162,10 +162,11 @@ impl Cache {
         let folder = place.parent().unwrap_or(&self.repo);
         create(folder)?;
         let target = format!("{}blobs/{}", "../".repeat(name.depth() + 2), etag.as_str());
-        let link = self.symlinks.then(|| temporary_names().make_in(folder, |at| symlink(&target, at)).ok()).flatten();
+        let make = || temporary_names().make_in(folder, |at| symlink(&target, at));
+        let link = self.symlinks.then(|| UnderWay::make(make).ok()).flatten();
         let blob = self.blob(etag);
         let done = match link {
-            Some(link) => persist(link, &place),
+            Some((link, under_way)) => under_way.settle(|| persist(link, &place)),
             // Renamed in one step: the blob may be the only copy, and a signal removes files with temporary names.
             None if movable && !blob.is_symlink() => std::fs::rename(&blob, &place),
             None => copy(&blob, folder, &place),
@@ -205,17 +206,15 @@ fn wait_for_lock(
 }
 
 fn persist<F>(temporary: NamedTempFile<F>, place: &Path) -> std::io::Result<()> {
-    let _under_way = UnderWay::new(temporary.path());
     temporary.persist(place).map(drop).map_err(|e| e.error)
 }
 
 fn copy(blob: &Path, folder: &Path, place: &Path) -> std::io::Result<()> {
     let mut from = File::open(blob)?;
-    let mut to = temporary_in(folder)?;
-    let _under_way = UnderWay::new(to.path());
+    let (mut to, under_way) = UnderWay::make(|| temporary_in(folder))?;
     std::io::copy(&mut from, to.as_file_mut())?;
     to.as_file().sync_all()?;
-    persist(to, place)
+    under_way.settle(|| persist(to, place))
 }
 
 fn create(folder: &Path) -> Result<()> {
