@@ -5,6 +5,7 @@
 // f by override: 0 z, 1 exp, 2 log, 3 square root, 4 clamp to [low, high]
 // x, dy, y: [len]; the gradient of the clamp is 1 on its bounds
 // One invocation per element; grid folded (shared/index.wgsl).
+//#include "shared/exp.wgsl"
 //#include "shared/index.wgsl"
 
 struct UnaryParams {
@@ -25,7 +26,7 @@ override GRAD: u32 = 0u;
 
 fn value(z: f32) -> f32 {
     if OP == 1u {
-        return exp(z);
+        return exp_or_nan(z);
     }
     if OP == 2u {
         return log(z);
@@ -41,7 +42,7 @@ fn value(z: f32) -> f32 {
 
 fn slope(z: f32) -> f32 {
     if OP == 1u {
-        return exp(z);
+        return exp_or_nan(z);
     }
     if OP == 2u {
         return 1.0 / z;

@@ -4,6 +4,7 @@
 // Rows whose target is `ignore` (by override) give (0, 0) whatever their logits; targets beyond the classes give
 // `invalid`, a NaN. logits: [rows, cols]   targets: [rows]   stats, terms: [rows, 2], summed further by sum_rows
 // LANES invocations share a row (shared/rows.wgsl); grid folded.
+//#include "shared/exp.wgsl"
 //#include "shared/rows.wgsl"
 
 struct CrossEntropyParams {
@@ -44,7 +45,7 @@ fn main(
     var below = 0.0;
     for (var c = lane; c < cols; c += LANES) {
         let d = logits[start + c] - top;
-        sum += exp(d);
+        sum += exp_or_nan(d);
         if SMOOTH != 0u {
             below += d;
         }

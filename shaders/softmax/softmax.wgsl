@@ -2,6 +2,7 @@
 //   y[r, c] = exp(x[r, c] - max_c x[r, c]) / sum_c exp(x[r, c] - max_c x[r, c])
 // x, y: [rows, cols]
 // LANES invocations share a row (shared/rows.wgsl); grid folded.
+//#include "shared/exp.wgsl"
 //#include "shared/rows.wgsl"
 
 struct SoftmaxParams {
@@ -32,13 +33,13 @@ fn main(
     top = reduce_max(top, local);
     var sum = 0.0;
     for (var c = lane; c < cols; c += LANES) {
-        sum += exp(x[start + c] - top);
+        sum += exp_or_nan(x[start + c] - top);
     }
     sum = reduce_sum(sum, local);
     if !place.inside {
         return;
     }
     for (var c = lane; c < cols; c += LANES) {
-        y[start + c] = exp(x[start + c] - top) / sum;
+        y[start + c] = exp_or_nan(x[start + c] - top) / sum;
     }
 }

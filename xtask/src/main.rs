@@ -1,6 +1,7 @@
 //! The build driver: `cargo xtask VERB`. One file per verb; `README.md` lists them.
 
 mod adapter;
+mod adapters;
 mod bench;
 mod check;
 mod ci;
@@ -33,6 +34,7 @@ const VERBS: &[Verb] = &[
     wasm::VERB,
     bench::VERB,
     package::VERB,
+    adapters::VERB,
     ci::VERB,
 ];
 
