@@ -294,4 +294,70 @@ mod tests {
         assert_eq!((sps.max_num_ref_frames, mended.max_num_ref_frames, mended.mended), (1, 1, None));
         assert_eq!(mended.form, sps.form);
     }
+
+    /// Bytes of a string of bits; what is no digit parts the fields.
+    fn bits(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(|byte| matches!(byte, b'0' | b'1')).map(|byte| byte & 1).collect();
+        digits.chunks(8).map(|eight| (0..8).fold(0, |sum, i| sum << 1 | eight.get(i).copied().unwrap_or(0))).collect()
+    }
+
+    fn nal(kind: NalUnitType, rbsp: Vec<u8>) -> NalUnit<'static> {
+        NalUnit { nal_ref_idc: 1, nal_unit_type: kind, rbsp: rbsp.into() }
+    }
+
+    /// A decoder that has a grey picture of one macroblock, with 16 reference frames where `refs` is "000010001", one
+    /// where it is "010", none where it is "1".
+    fn grey(refs: &str) -> GuardedDecoder {
+        let mut decoder = GuardedDecoder::new(1 << 30);
+        // Baseline, level 1: numbers of 4 bits, pictures shown as they are decoded.
+        let sps = bits(&format!("01000010 00000000 00001010 1 1 011 {refs} 0 1 1 1 1 0 0 1"));
+        let pps = bits("1 1 0 0 1 1 1 0 00 1 1 1 0 0 0 1");
+        // mb_type 25: samples as they are.
+        let mut idr = bits("1 0001000 1 0000 1 0 0 1 000011010");
+        idr.extend([128; 384]);
+        idr.push(128);
+        decoder.decode(&nal(NalUnitType::Sps, sps)).unwrap();
+        decoder.decode(&nal(NalUnitType::Pps, pps)).unwrap();
+        decoder.decode(&nal(NalUnitType::SliceIdr, idr)).unwrap();
+        decoder
+    }
+
+    /// A picture equal to the one before; `marking` is dec_ref_pic_marking.
+    fn skipped(frame_num: u32, marking: &str) -> NalUnit<'static> {
+        nal(NalUnitType::Slice, bits(&format!("1 00110 1 {:04b} 0 0 {marking} 1 010 1", frame_num % 16)))
+    }
+
+    /// How many pictures were decoded when one was refused.
+    fn refused_at(refs: &str, mut next: impl FnMut(u32) -> NalUnit<'static>) -> Option<u32> {
+        let mut decoder = grey(refs);
+        (1..200).find(|i| match decoder.decode(&next(*i)) {
+            Ok(frame) => {
+                assert!(frame.unwrap().y.iter().all(|sample| *sample == 128));
+                false
+            }
+            Err(reason) => {
+                assert!(reason.contains("marked for reference, no level allows more"), "{reason}");
+                true
+            }
+        })
+    }
+
+    #[test]
+    fn pictures_that_are_kept_for_ever() {
+        const SIXTEEN: &str = "000010001";
+        for refs in [SIXTEEN, "010", "1"] {
+            assert_eq!(refused_at(refs, |i| skipped(i, "0")), None, "{refs}");
+        }
+        assert_eq!(refused_at(SIXTEEN, |_| skipped(1, "0")), Some(17));
+        assert_eq!(refused_at(SIXTEEN, |i| skipped(i, "1 1")), Some(17));
+        // max_num_ref_frames of 0 means 1: the window holds one picture, and a gap of numbers costs one copy.
+        let decoder = {
+            let mut decoder = grey("1");
+            for i in [1, 9, 2, 14, 15] {
+                decoder.decode(&skipped(i, "0")).unwrap();
+            }
+            decoder
+        };
+        assert_eq!(decoder.references.len(), 1);
+    }
 }

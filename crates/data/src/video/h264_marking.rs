@@ -46,6 +46,11 @@ pub(super) struct References {
 }
 
 impl References {
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Whether pictures of another form are kept.
     pub fn other_form(&self, form: &Form) -> bool {
         self.kept.iter().any(|kept| kept.form != *form)
