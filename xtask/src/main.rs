@@ -6,6 +6,7 @@ mod check;
 mod ci;
 mod data;
 mod demo;
+mod fuzz;
 mod package;
 mod process;
 mod setup;
@@ -32,6 +33,7 @@ const VERBS: &[Verb] = &[
     shaders::VERB,
     wasm::VERB,
     bench::VERB,
+    fuzz::VERB,
     package::VERB,
     ci::VERB,
 ];
