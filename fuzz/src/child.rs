@@ -1,6 +1,6 @@
 //! One case after the other in this process, until a time has passed or a case ends it.
 
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
@@ -20,6 +20,9 @@ pub const PANIC: i32 = 98;
 
 /// Where a process leaves the case that it runs.
 pub const CASE: &str = "case";
+
+/// Where a process leaves how many cases came before that one.
+pub const COUNT: &str = "count";
 
 /// When the present case began, in milliseconds since the start, plus 1; 0 between cases.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
@@ -48,9 +51,10 @@ pub struct Work<'a> {
     pub case: Duration,
 }
 
-/// Runs damaged seeds, and prints how many.
+/// Runs damaged seeds.
 pub fn run(work: &Work<'_>) -> Result {
     let seeds = (work.target.seeds)()?;
+    let mut count = std::fs::File::create(work.scratch.join(COUNT))?;
     let mut one = prepare(work)?;
     let mut random = Random::new(work.seed);
     let start = Instant::now();
@@ -63,22 +67,24 @@ pub fn run(work: &Work<'_>) -> Result {
             None => mutate(&seeds, work.target.shape, &mut random),
         };
         std::fs::write(work.scratch.join(CASE), &input)?;
-        one(&input, cases);
+        count.seek(SeekFrom::Start(0))?;
+        count.write_all(&cases.to_le_bytes())?;
+        one(&input);
         cases += 1;
     }
-    println!("{cases}");
+    count.seek(SeekFrom::Start(0))?;
+    count.write_all(&cases.to_le_bytes())?;
     Ok(())
 }
 
 /// Runs one input.
 pub fn replay(work: &Work<'_>, input: &[u8]) -> Result {
-    prepare(work)?(input, 0);
-    println!("1");
+    prepare(work)?(input);
     Ok(())
 }
 
 /// What runs a case under the limits, and ends the process with what was found.
-fn prepare(work: &Work<'_>) -> Result<impl FnMut(&[u8], u64)> {
+fn prepare(work: &Work<'_>) -> Result<impl FnMut(&[u8])> {
     let folder = work.scratch.join("files");
     std::fs::create_dir_all(&folder)?;
     std::panic::set_hook(Box::new(|info| {
@@ -97,23 +103,20 @@ fn prepare(work: &Work<'_>) -> Result<impl FnMut(&[u8], u64)> {
             std::thread::sleep(Duration::from_millis(100));
             let began = BEGAN.load(SeqCst);
             if began > 0 && start.elapsed() > Duration::from_millis(began - 1) + most {
-                println!("0");
                 eprintln!("a case took more than {} s", most.as_secs());
                 std::process::exit(HANG);
             }
         }
     });
     let megabytes = work.target.megabytes;
-    Ok(move |input: &[u8], cases: u64| {
+    Ok(move |input: &[u8]| {
         memory::allow(megabytes << 20);
         BEGAN.store(start.elapsed().as_millis() as u64 + 1, SeqCst);
         let outcome = catch_unwind(AssertUnwindSafe(|| one(input)));
         BEGAN.store(0, SeqCst);
         if outcome.is_err_and(|payload| !payload.is::<Stop>()) {
             memory::allow(usize::MAX >> 1);
-            println!("{cases}");
             eprintln!("{}", noted());
-            let _ = std::io::stdout().flush();
             std::process::exit(PANIC);
         }
     })

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::child::{CASE, cannot, meaning};
+use crate::child::{CASE, COUNT, cannot, meaning};
 use crate::error::{Failure, Result};
 use crate::target::Target;
 
@@ -126,9 +126,10 @@ impl Plan<'_> {
         command.arg("--case-seconds").arg(self.case.as_secs().to_string());
         command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
         let output = command.output()?;
-        let cases = String::from_utf8_lossy(&output.stdout).lines().last().and_then(|line| line.trim().parse().ok());
+        let count = std::fs::read(scratch.join(COUNT)).ok();
+        let cases = count.and_then(|bytes| Some(u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?))).unwrap_or(0);
         let words = String::from_utf8_lossy(&output.stderr);
-        Ok(End { cases: cases.unwrap_or(0), found: meaning(output.status.code(), &words) })
+        Ok(End { cases, found: meaning(output.status.code(), &words) })
     }
 }
 

@@ -24,6 +24,11 @@ const MAX_WAITING: usize = 33;
 const MAX_SAMPLE: u64 = 512 << 20;
 /// Bytes of a sample that are no macroblocks: messages, filling.
 const SAMPLE_EXTRAS: u64 = 1 << 20;
+/// How often a stream is decoded, on average, for one reading of it: edit lists may show frames again, and each may cost all
+/// frames since the sync sample before it.
+const PASSES: u64 = 16;
+/// Samples that are decoded beside those, for short streams.
+const FREE_STEPS: u64 = 1024;
 /// Each takes memory before it is looked at.
 const MAX_NAL_UNITS: usize = 1 << 16;
 
@@ -51,6 +56,8 @@ pub(super) struct H264 {
     progressive: bool,
     /// Next sample to decode.
     feed: usize,
+    /// How many samples may still be decoded before a frame is asked for by its place.
+    steps: u64,
     /// The description whose parameters the decoder has.
     described: Option<u16>,
     colour: Colour,
@@ -124,6 +131,7 @@ impl H264 {
             largest: sets.iter().map(|sps| sps.form).max_by_key(Form::mbs),
             progressive: !infos.is_empty() && infos.iter().all(|info| info.progressive),
             feed: 0,
+            steps: FREE_STEPS.saturating_add(PASSES * track.samples.len() as u64),
             described: None,
             colour: Colour::default(),
             building: None,
@@ -191,6 +199,10 @@ impl H264 {
             let reason = format_args!("it has {} bytes, a picture of its size has {most} at most", sample.size);
             return Err(self.corrupt(index, reason));
         }
+        self.steps = self.steps.checked_sub(1).ok_or_else(|| {
+            let reason = format_args!("its order of display decodes each frame more than {PASSES} times on average");
+            self.corrupt(index, reason)
+        })?;
         self.feed += 1;
         self.buffer.resize(sample.size as usize, 0);
         let seek = self.file.seek(SeekFrom::Start(sample.offset));
@@ -334,6 +346,7 @@ impl Source for H264 {
 
     fn seek(&mut self, index: u64) -> Result<(), DataError> {
         // Decoding begins when a frame is asked for.
+        self.steps = self.steps.saturating_add(self.track.samples.len() as u64 + 1);
         self.cursor = usize::try_from(index).unwrap_or(usize::MAX);
         Ok(())
     }

@@ -225,3 +225,37 @@ fn a_sample_larger_than_its_picture() {
     let text = read(&path).unwrap_err().to_string();
     assert!(text.contains("104857600 bytes, a picture of its size has 1051648 at most"), "{text}");
 }
+
+/// The file with the body of a box in `moov` replaced; the index must come last.
+fn with_body(file: &[u8], path: &[&[u8; 4]], body: &[u8]) -> Vec<u8> {
+    let [kind, rest @ ..] = path else { return body.to_vec() };
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at + 8 <= file.len() {
+        let size = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+        let found = file[at + 4..at + 8] == kind[..];
+        let inner =
+            if found { with_body(&file[at + 8..at + size], rest, body) } else { file[at + 8..at + size].to_vec() };
+        out.extend((inner.len() as u32 + 8).to_be_bytes());
+        out.extend(&file[at + 4..at + 8]);
+        out.extend(inner);
+        at += size;
+    }
+    out
+}
+
+/// An edit list that shows the last frame and the first in turn: 24 frames are decoded for each of ten thousand edits.
+#[test]
+fn edits_that_decode_everything_again_and_again() {
+    let whole = std::fs::read(fixture("bframes.mp4")).unwrap();
+    let scale = whole.windows(4).position(|kind| kind == b"mdhd").unwrap() + 4 + 12;
+    let scale = u32::from_be_bytes(whole[scale..scale + 4].try_into().unwrap());
+    let edits = 10_000_u32;
+    let mut body = vec![0; 4];
+    body.extend(edits.to_be_bytes());
+    for i in 0..edits {
+        let start = if i % 2 == 0 { 2 * scale - scale / 12 } else { 0 };
+        body.extend([83, start, 0x1_0000].map(u32::to_be_bytes).concat());
+    }
+    let bytes = with_body(&whole, &[b"moov", b"trak", b"edts", b"elst"], &body);
+    refused(&bytes, "its order of display decodes each frame more than 16 times on average");
+}
