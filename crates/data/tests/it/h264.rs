@@ -105,7 +105,7 @@ impl Set {
     }
 
     /// The file with this set in the place of its own, without usability information.
-    fn into_file(&self, mut file: Vec<u8>) -> Vec<u8> {
+    fn put_into(&self, mut file: Vec<u8>) -> Vec<u8> {
         let mut bits = String::new();
         for (_, width, value) in &self.fields {
             let code = u64::from(*value) + if *width == 0 { 1 } else { 0 };
@@ -133,7 +133,7 @@ fn a_set_that_is_written_anew_is_read_as_before() {
         let whole = std::fs::read(fixture(name)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
-        std::fs::write(&path, Set::of(&whole).into_file(whole.clone())).unwrap();
+        std::fs::write(&path, Set::of(&whole).put_into(whole.clone())).unwrap();
         assert_eq!(read(&path).unwrap(), frames, "{name}");
     }
 }
@@ -155,19 +155,19 @@ fn sequence_parameters_beyond_the_standard() {
             ("max_num_ref_frames", 17, "0 to 16"),
             ("max_num_ref_frames", 1 << 20, "0 to 16"),
         ] {
-            let bytes = Set::of(&whole).set(field, value).into_file(whole.clone());
+            let bytes = Set::of(&whole).set(field, value).put_into(whole.clone());
             refused(&bytes, &format!("{field} is {value}, the standard allows {allowed} {section}"));
         }
         // Numbers without end and references without end, as they were found together.
         let mut set = Set::of(&whole);
         set.set("log2_max_frame_num_minus4", 27).set("max_num_ref_frames", 60_000);
-        refused(&set.into_file(whole.clone()), "log2_max_frame_num_minus4 is 27");
+        refused(&set.put_into(whole.clone()), "log2_max_frame_num_minus4 is 27");
 
         let mut set = Set::of(&whole);
         set.set("pic_order_cnt_type", 1).set("log2_max_pic_order_cnt_lsb_minus4", 0);
         let cycle = [("", 0, 0), ("", 0, 0), ("num_ref_frames_in_pic_order_cnt_cycle", 0, 256)];
         // "1" is a flag that is set as well as the code of 0.
-        let bytes = set.insert("log2_max_pic_order_cnt_lsb_minus4", &cycle).into_file(whole.clone());
+        let bytes = set.insert("log2_max_pic_order_cnt_lsb_minus4", &cycle).put_into(whole.clone());
         refused(
             &bytes,
             &format!("num_ref_frames_in_pic_order_cnt_cycle is 256, the standard allows 0 to 255 {section}"),
@@ -182,12 +182,12 @@ fn pictures_too_large_for_their_references() {
     // 8,192 x 4,096: level 6.2 holds five.
     set.set("pic_width_in_mbs_minus1", 511).set("pic_height_in_map_units_minus1", 255).set("max_num_ref_frames", 6);
     refused(
-        &set.into_file(whole.clone()),
+        &set.put_into(whole.clone()),
         "max_num_ref_frames is 6, no level allows more than 5 for pictures of 131072 macroblocks (ITU-T H.264, A.3.1",
     );
     let mut set = Set::of(&whole);
     set.set("bottom", 24);
-    refused(&set.into_file(whole), "frame_crop_bottom_offset is 24, the standard allows 0 to 23");
+    refused(&set.put_into(whole), "frame_crop_bottom_offset is 24, the standard allows 0 to 23");
 }
 
 /// Four bytes of a slice, which made eight kilobytes take nine gigabytes.
