@@ -88,9 +88,6 @@ fn prepare(work: &Work<'_>) -> Result<impl FnMut(&[u8])> {
     let folder = work.scratch.join("files");
     std::fs::create_dir_all(&folder)?;
     std::panic::set_hook(Box::new(|info| {
-        if info.payload().is::<Stop>() {
-            return;
-        }
         let text = info.payload_as_str().unwrap_or("a panic without words");
         let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
         note(format!("{text}{place}"));

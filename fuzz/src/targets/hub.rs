@@ -90,7 +90,7 @@ fn pulls(folder: &Path, place: usize, answer: fn(&[u8]) -> Vec<u8>) -> Result<Ca
         let _ = pull_with(&repo, &options, &settings, &mut |event| {
             if matches!(event, PullEvent::Retrying { .. }) {
                 // The next attempt gets the same answer, after a wait.
-                std::panic::panic_any(Stop);
+                std::panic::resume_unwind(Box::new(Stop));
             }
         });
     }))

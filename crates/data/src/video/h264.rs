@@ -78,7 +78,6 @@ impl H264 {
         let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason };
         let mut infos: Vec<SpsInfo> = Vec::new();
         let mut sets: Vec<Sps> = Vec::new();
-        let mut redundant = false;
         for description in &track.descriptions {
             if !matches!(&description.codec, b"avc1" | b"avc3") {
                 return Ok(Opened::Foreign(format!("its codec is {}", mp4::codec_name(description.codec))));
@@ -92,15 +91,6 @@ impl H264 {
                 infos.push(info);
                 sets.push(parsed);
             }
-            let depth = |id| sets.iter().find(|sps| sps.id == id).map(|sps| sps.form.depth);
-            for pps in &config.pps_nals {
-                let parsed = Pps::parse(&pps.rbsp, depth);
-                let pps = parsed.map_err(|reason| corrupt(format!("the parameters of its pictures: {reason}")))?;
-                redundant |= pps.redundant_pictures;
-            }
-        }
-        if redundant {
-            return Ok(Opened::Foreign("its H.264 has redundant pictures".into()));
         }
         if track.descriptions.is_empty() {
             return Err(corrupt("its video track names no codec".into()));
@@ -110,6 +100,17 @@ impl H264 {
             let depth = info.bit_depth_luma;
             let form = if info.chroma_format > 2 { "4:4:4" } else { "4:2:0 or 4:2:2" };
             return Ok(Opened::Foreign(format!("its H.264 is {form} of {depth} bits")));
+        }
+        for description in &track.descriptions {
+            let config = parse_avcc_config(&description.avcc).map_err(|reason| corrupt(reason.to_owned()))?;
+            let depth = |id| sets.iter().filter(|sps| sps.id == id).map(|sps| sps.form.depth).max();
+            for pps in &config.pps_nals {
+                let parsed = Pps::parse(&pps.rbsp, depth);
+                let pps = parsed.map_err(|reason| corrupt(format!("the parameters of its pictures: {reason}")))?;
+                if pps.redundant_pictures {
+                    return Ok(Opened::Foreign("its H.264 has redundant pictures".into()));
+                }
+            }
         }
         let mut ranks = vec![0; track.samples.len()];
         let mut order: Vec<u32> = (0..ranks.len() as u32).collect();

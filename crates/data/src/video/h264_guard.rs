@@ -13,11 +13,11 @@ use super::h264_params::{Form, Pps, Sps};
 use super::h264_slice::{Picture, Slice, SliceType, pps_id};
 
 /// Each slice after the first copies its picture and may decode the rest of it: so many macroblocks for nothing.
-const FREE_SLICE_MBS: u64 = 2 << 20;
+const FREE_SLICE_MBS: u64 = 1 << 20;
 /// A picture of any size may have so many slices.
-const FREE_SLICES: u64 = 32;
+const FREE_SLICES: u64 = 16;
 /// A further slice for each so many bytes of the picture.
-const BYTES_A_SLICE: u64 = 512;
+const BYTES_A_SLICE: u64 = 256;
 
 /// A decoder that is handed checked headers alone.
 pub(super) struct GuardedDecoder {
@@ -259,7 +259,7 @@ mod tests {
             let mut building = Building { form, firsts: BTreeSet::from([0]), bytes: 0, ..copy(&first) };
             (1..1000).find(|i| building.extend(slice(*i, &first.picture), form, bytes).is_err())
         };
-        assert_eq!(attempt(10), Some(32));
+        assert_eq!(attempt(10), Some(16));
         assert_eq!(attempt(1024), None);
     }
 

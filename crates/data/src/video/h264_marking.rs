@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_window_slides() {
         assert_eq!(refused_at(|i| picture(i % 16, Structure::Frame, None)), None);
-        let field = |i: u32| if i % 2 == 0 { Structure::Top } else { Structure::Bottom };
+        let field = |i: u32| if i.is_multiple_of(2) { Structure::Top } else { Structure::Bottom };
         assert_eq!(refused_at(|i| picture(i / 2 % 16, field(i), None)), None);
         // An encoder that releases what it no longer needs.
         let frees = |i: u32| Some(if i < 4 { vec![] } else { vec![Marking::ShortUnused(3)] });
