@@ -173,9 +173,29 @@ fn frames(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
             (at..range.end.saturating_sub(8)).find(|i| bytes[*i] == 0 && bytes[i + 1] == 0).map_or(at, |i| i + 4);
         let at = if random.once_in(2) { at } else { close.min(range.end) };
         let end = (at + 24).min(range.end);
-        overwrite(&mut bytes, at..end, random);
+        if random.once_in(2) {
+            overwrite(&mut bytes, at..end, random);
+        } else {
+            shift(&mut bytes[at.min(end)..end], random);
+        }
     }
     bytes
+}
+
+/// Puts a few bits in, or takes some out, and moves what follows: codes of other lengths.
+fn shift(bytes: &mut [u8], random: &mut Random) {
+    let mut bits: Vec<bool> = bytes.iter().flat_map(|byte| (0..8).map(move |i| byte >> (7 - i) & 1 == 1)).collect();
+    let len = bits.len();
+    let (at, count, fill) = (random.below(len), 1 + random.below(20), random.once_in(3));
+    if random.once_in(2) {
+        bits.splice(at..at, std::iter::repeat_n(fill, count));
+    } else {
+        bits.drain(at..(at + count).min(len));
+    }
+    bits.resize(len, false);
+    for (byte, eight) in bytes.iter_mut().zip(bits.chunks(8)) {
+        *byte = eight.iter().fold(0, |sum, bit| sum << 1 | u8::from(*bit));
+    }
 }
 
 /// Damages the JSON of a safetensors file, and mends its length.

@@ -113,6 +113,7 @@ mod tests {
             &["test", "--disable"],
             &["data", "--only", "no-such-set"],
             &["check", "stray"],
+            &["fuzz", "stray"],
         ] {
             assert!(matches!(run(args), Err(Failure::Usage(_))), "`xtask {}` was not refused", args.join(" "));
         }
