@@ -85,8 +85,12 @@ pub const SPM: Target = Target {
             map.extend(text);
             map
         };
-        let wide: Vec<u32> = (0..512).map(|i| if i % 3 == 0 { i << 10 | 0x61 } else { 0x8000_0000 | i }).collect();
-        Ok(vec![map(&[0x400, 0, 0x8000_0000], b"a\0bc\0"), map(&wide, b"cat\0dog\0"), map(&[0; 256], b"")])
+        // A double array in which no text has a replacement, and one in which "a" becomes "b".
+        let none = [0_u32; 256];
+        let mut one = [0_u32; 512];
+        one[0x61] = 0x100 << 10 | 1 << 8 | 0x61;
+        one[0x161] = 1 << 31;
+        Ok(vec![map(&none, b""), map(&one, b"b\0")])
     },
     make: |_| {
         let (before, after) = UNIGRAM.split_once(r#"{"type":"Prepend","prepend":"▁"}"#).unwrap_or((UNIGRAM, ""));
