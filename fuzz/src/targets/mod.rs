@@ -38,7 +38,10 @@ pub const TARGETS: &[Target] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
+    use crate::target::Stop;
 
     #[test]
     fn targets_take_sound_input() {
@@ -49,7 +52,8 @@ mod tests {
             let scratch = tempfile::tempdir().unwrap();
             let mut case = (target.make)(scratch.path()).unwrap();
             for seed in seeds {
-                case(&seed);
+                let outcome = catch_unwind(AssertUnwindSafe(|| case(&seed)));
+                assert!(outcome.err().is_none_or(|payload| payload.is::<Stop>()), "{}", target.name);
             }
         }
     }
