@@ -4,8 +4,12 @@ use crate::verb::{Result, Verb};
 use crate::{process, workspace};
 
 /// The verb.
-pub const VERB: Verb =
-    Verb { name: "fuzz", about: "Feed damaged input to every parser, under limits of time and memory.", help: HELP, run: main };
+pub const VERB: Verb = Verb {
+    name: "fuzz",
+    about: "Feed damaged input to every parser, under limits of time and memory.",
+    help: HELP,
+    run: main,
+};
 
 const HELP: &str = "\
 Usage: cargo xtask fuzz [--seconds N] [--only TARGET] [--seed S] [--replay FILE]
