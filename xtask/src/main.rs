@@ -7,6 +7,7 @@ mod check;
 mod ci;
 mod data;
 mod demo;
+mod fuzz;
 mod package;
 mod process;
 mod setup;
@@ -33,6 +34,7 @@ const VERBS: &[Verb] = &[
     shaders::VERB,
     wasm::VERB,
     bench::VERB,
+    fuzz::VERB,
     package::VERB,
     adapters::VERB,
     ci::VERB,
@@ -113,6 +115,7 @@ mod tests {
             &["test", "--disable"],
             &["data", "--only", "no-such-set"],
             &["check", "stray"],
+            &["fuzz", "stray"],
         ] {
             assert!(matches!(run(args), Err(Failure::Usage(_))), "`xtask {}` was not refused", args.join(" "));
         }

@@ -22,6 +22,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "vljepa-benches",
         &["vljepa", "vljepa-train", "vljepa-embed", "vljepa-model", "vljepa-tensor", "vljepa-shaders", "vljepa-data"],
     ),
+    ("vljepa-fuzz", &["vljepa", "vljepa-train", "vljepa-embed", "vljepa-model", "vljepa-data"]),
     ("xtask", &[]),
 ];
 

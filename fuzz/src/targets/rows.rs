@@ -1,0 +1,158 @@
+//! Unfinished rows with their journal, and indices.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use vljepa::index::{FORMAT_KEY, Index};
+use vljepa_data::{Preprocess, Rgba8Image, encode_png};
+use vljepa_embed::partial::{Partial, Task};
+use vljepa_embed::visuals::{Broken, VisualEncoder};
+use vljepa_model::weights::Writer;
+
+use crate::error::{Result, other};
+use crate::mutate::Shape;
+use crate::target::{Case, Target};
+
+/// Gives each picture a row of four numbers.
+struct Four(Preprocess);
+
+impl VisualEncoder for Four {
+    fn preprocess(&self) -> &Preprocess {
+        &self.0
+    }
+
+    fn frames(&self) -> usize {
+        1
+    }
+
+    fn tokens(&self, _: usize) -> usize {
+        1
+    }
+
+    fn shape(&self, _: usize) -> Vec<usize> {
+        vec![4]
+    }
+
+    fn unit(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, pixels: &[f32], count: usize, _: usize) -> vljepa_embed::Result<Vec<f32>> {
+        let first = |i: usize| pixels.get(i * pixels.len() / count.max(1)).copied().unwrap_or(0.0);
+        Ok((0..count).flat_map(|i| [first(i), 1.0, 2.0, 3.0]).collect())
+    }
+}
+
+/// A folder with pictures, the same in each process, and what is done with them. Paths are relative, because the journal
+/// holds them.
+struct Place {
+    encoder: Four,
+    files: Vec<PathBuf>,
+    out: PathBuf,
+    depends: Value,
+}
+
+impl Place {
+    fn new(folder: &Path) -> Result<Self> {
+        std::env::set_current_dir(folder)?;
+        let files: Vec<PathBuf> = (0..3).map(|i| PathBuf::from(format!("{i}.png"))).collect();
+        for (i, file) in (0..).zip(&files) {
+            let picture = Rgba8Image::new(2, 2, vec![i * 40; 16]).map_err(other)?;
+            std::fs::write(file, encode_png(&picture).map_err(other)?)?;
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+            std::fs::File::options().write(true).open(file)?.set_modified(time)?;
+        }
+        let encoder = Four(Preprocess::square(8));
+        Ok(Self { encoder, files, out: PathBuf::from("rows.npy"), depends: json!({"model": "four"}) })
+    }
+
+    fn task(&self) -> Task<'_> {
+        let Self { files, out, depends, .. } = self;
+        Task { task: "rows", inputs: files, files, out, depends, broken: Broken::Stop }
+    }
+
+    /// Journal and rows of a run that ended before its output file.
+    fn parts(&self) -> Result<[Vec<u8>; 2]> {
+        drop(Partial::complete(&self.encoder, &self.task(), &mut |_| ()).map_err(other)?);
+        Ok([std::fs::read("rows.npy.partial.jsonl")?, std::fs::read("rows.npy.partial")?])
+    }
+
+    fn resume(&self, journal: &[u8], rows: &[u8]) {
+        let written =
+            std::fs::write("rows.npy.partial.jsonl", journal).and_then(|()| std::fs::write("rows.npy.partial", rows));
+        if written.is_ok()
+            && let Ok(partial) = Partial::complete(&self.encoder, &self.task(), &mut |_| ())
+        {
+            let _ = (partial.rows(), partial.stamps().count(), partial.ordered(&self.out).map(|map| map.len()));
+        }
+    }
+}
+
+fn seed(part: usize) -> Result<Vec<Vec<u8>>> {
+    let folder = tempfile::tempdir()?;
+    let parts = Place::new(folder.path())?.parts()?;
+    Ok(vec![parts[part].clone()])
+}
+
+pub const JOURNAL: Target = Target {
+    name: "journal",
+    about: "the journal of unfinished rows",
+    shape: Shape::Bytes,
+    megabytes: 64,
+    seeds: || seed(0),
+    make: |folder| -> Result<Case> {
+        let place = Place::new(folder)?;
+        let [_, rows] = place.parts()?;
+        Ok(Box::new(move |input| place.resume(input, &rows)))
+    },
+};
+
+pub const ROWS: Target = Target {
+    name: "rows",
+    about: "unfinished rows",
+    shape: Shape::Bytes,
+    megabytes: 64,
+    seeds: || seed(1),
+    make: |folder| -> Result<Case> {
+        let place = Place::new(folder)?;
+        let [journal, _] = place.parts()?;
+        Ok(Box::new(move |input| place.resume(&journal, input)))
+    },
+};
+
+pub const INDEX: Target = Target {
+    name: "index",
+    about: "indices of pictures",
+    shape: Shape::Header,
+    megabytes: 64,
+    seeds: || {
+        let model = vljepa::compact().map_err(other)?;
+        let dim = model.config().embedding_dim;
+        let mut row = vec![0.0; 2 * dim];
+        (row[0], row[dim]) = (1.0, 1.0);
+        let entries =
+            json!([{"path": "a.png", "size": 1, "modified": 2}, {"path": "b/c.png", "size": 3, "modified": 4}]);
+        let mut writer = Writer::new();
+        let texts =
+            [(FORMAT_KEY, "1"), ("model", model.hash()), ("root", "/pictures"), ("entries", &entries.to_string())];
+        for (key, value) in texts {
+            writer.metadata(key, value);
+        }
+        writer.f32("embeddings", &[2, dim], &row).map_err(other)?;
+        Ok(vec![writer.finish().map_err(other)?])
+    },
+    make: |folder| -> Result<Case> {
+        let model = vljepa::compact().map_err(other)?;
+        let path = folder.join("case.idx");
+        let _ = model.hash();
+        Ok(Box::new(move |input| {
+            let _ = std::fs::remove_file(&path);
+            if std::fs::write(&path, input).is_ok()
+                && let Ok(index) = Index::open(&path, &model)
+            {
+                (0..index.len().min(9)).for_each(|i| drop(index.picture(i)));
+            }
+        }))
+    },
+};
