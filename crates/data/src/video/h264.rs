@@ -275,6 +275,12 @@ impl Source for H264 {
         &self.facts
     }
 
+    fn notes(&self) -> Vec<String> {
+        let (there, missing) = (self.track.samples.len() as u64, self.track.missing);
+        let cut = || format!("cut off: {there} of {} frames are there", there + missing);
+        (missing > 0).then(cut).into_iter().collect()
+    }
+
     fn orientation(&self) -> Orientation {
         self.track.orientation
     }

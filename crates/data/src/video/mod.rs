@@ -6,10 +6,15 @@
 mod anim;
 mod boxes;
 mod choose;
+mod containers;
 mod ffmpeg;
+mod ffprobe;
 mod folder;
 mod h264;
+mod listing;
 mod mp4;
+mod options;
+mod process;
 mod raw;
 mod reader;
 mod samples;
@@ -21,8 +26,9 @@ mod yuv;
 
 pub use crate::names::{VIDEO_EXTENSIONS, natural_cmp};
 pub use choose::{Rounding, at_rate, uniform, windows};
+pub use options::{Damaged, VideoOptions};
 pub use raw::{RawFormat, RawPixels};
-pub use reader::{Frame, VideoOptions, VideoReader, is_video};
+pub use reader::{Frame, VideoReader, is_video};
 pub use source::Facts;
 pub use steady::{RateFrames, WindowFrames};
 pub use yuv::{Colour, YuvFrame};
