@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use rust_h264::decoder::{ChromaFormat, Decoder, Frame};
+use rust_h264::decoder::{ChromaFormat, Frame};
 use rust_h264::nal::{NalUnit, NalUnitType, SpsInfo, parse_avcc, parse_avcc_config, parse_sps_info};
 
 use super::boxes::Orientation;
+use super::h264_bits::Checked;
+use super::h264_guard::GuardedDecoder;
+use super::h264_params::{Form, Pps, Sps};
 use super::mp4::{self, Track};
 use super::source::{Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
@@ -18,7 +21,11 @@ use crate::{DataError, Limits};
 /// H.264 lets 16 frames wait for one that is shown before them; twice that, for files that hold each field for itself.
 const MAX_WAITING: usize = 33;
 /// A frame of 16,384 x 16,384 pixels without compression.
-const MAX_SAMPLE: u32 = 512 << 20;
+const MAX_SAMPLE: u64 = 512 << 20;
+/// Bytes of a sample that are no macroblocks: messages, filling.
+const SAMPLE_EXTRAS: u64 = 1 << 20;
+/// Each takes memory before it is looked at.
+const MAX_NAL_UNITS: usize = 1 << 16;
 
 /// What the reader of an MP4 file found.
 pub(super) enum Opened {
@@ -37,7 +44,9 @@ pub(super) struct H264 {
     facts: Facts,
     /// Next entry of `track.shown`.
     cursor: usize,
-    decoder: Decoder,
+    decoder: GuardedDecoder,
+    /// The largest picture among the parameter sets that came so far.
+    largest: Option<Form>,
     /// Every picture is a whole frame, so that it is complete when its sample is.
     progressive: bool,
     /// Next sample to decode.
@@ -61,6 +70,8 @@ impl H264 {
         let mut track = mp4::read_track(origin, &file)?;
         let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason };
         let mut infos: Vec<SpsInfo> = Vec::new();
+        let mut sets: Vec<Sps> = Vec::new();
+        let mut redundant = false;
         for description in &track.descriptions {
             if !matches!(&description.codec, b"avc1" | b"avc3") {
                 return Ok(Opened::Foreign(format!("its codec is {}", mp4::codec_name(description.codec))));
@@ -70,8 +81,19 @@ impl H264 {
             }
             let config = parse_avcc_config(&description.avcc).map_err(|reason| corrupt(reason.to_owned()))?;
             for sps in &config.sps_nals {
-                infos.push(sps_info(origin, sps, limits)?);
+                let (info, parsed) = sps_info(origin, sps, limits)?;
+                infos.push(info);
+                sets.push(parsed);
             }
+            let depth = |id| sets.iter().find(|sps| sps.id == id).map(|sps| sps.form.depth);
+            for pps in &config.pps_nals {
+                let parsed = Pps::parse(&pps.rbsp, depth);
+                let pps = parsed.map_err(|reason| corrupt(format!("the parameters of its pictures: {reason}")))?;
+                redundant |= pps.redundant_pictures;
+            }
+        }
+        if redundant {
+            return Ok(Opened::Foreign("its H.264 has redundant pictures".into()));
         }
         if track.descriptions.is_empty() {
             return Err(corrupt("its video track names no codec".into()));
@@ -98,7 +120,8 @@ impl H264 {
             ranks,
             facts,
             cursor: 0,
-            decoder: Decoder::new(),
+            decoder: GuardedDecoder::new(limits.max_bytes),
+            largest: sets.iter().map(|sps| sps.form).max_by_key(Form::mbs),
             progressive: !infos.is_empty() && infos.iter().all(|info| info.progressive),
             feed: 0,
             described: None,
@@ -135,7 +158,7 @@ impl H264 {
             if self.feed < self.track.samples.len() {
                 self.step(rank)?;
             } else {
-                let last = self.guarded(self.feed.saturating_sub(1), |decoder| Ok(decoder.flush()))?;
+                let last = self.guarded(self.feed.saturating_sub(1), GuardedDecoder::flush)?;
                 self.keep(last);
                 self.passed = u32::MAX;
             }
@@ -150,7 +173,7 @@ impl H264 {
         let Some(start) = (lowest..=sample as usize).rev().find(starts).or(behind.then_some(0)) else {
             return;
         };
-        self.decoder = Decoder::new();
+        self.decoder = GuardedDecoder::new(self.limits.max_bytes);
         self.described = None;
         self.building = None;
         self.waiting.clear();
@@ -163,8 +186,10 @@ impl H264 {
     fn step(&mut self, wanted: u32) -> Result<(), DataError> {
         let index = self.feed;
         let sample = self.track.samples[index];
-        if sample.size > MAX_SAMPLE {
-            return Err(self.corrupt(index, format_args!("it has {} bytes", sample.size)));
+        let most = self.max_sample(sample.description);
+        if u64::from(sample.size) > most {
+            let reason = format_args!("it has {} bytes, a picture of its size has {most} at most", sample.size);
+            return Err(self.corrupt(index, reason));
         }
         self.feed += 1;
         self.buffer.resize(sample.size as usize, 0);
@@ -184,7 +209,9 @@ impl H264 {
             }
             outcome => outcome,
         }?;
-        if self.waiting.len() > MAX_WAITING {
+        // A.3.1: max_dec_frame_buffering is MaxDpbFrames at most.
+        let most = self.largest.map_or(MAX_WAITING, |form| 2 * form.dpb_frames() as usize + 1);
+        if self.waiting.len() > most {
             return Err(self.corrupt(index, "its times reorder frames further than H.264 allows"));
         }
         Ok(())
@@ -202,8 +229,13 @@ impl H264 {
             }
             self.described = Some(description);
         }
-        if !whole(bytes, length_size) {
-            return Err(self.corrupt(index, "it is cut off or is no H.264"));
+        match nal_units(bytes, length_size) {
+            None => return Err(self.corrupt(index, "it is cut off or is no H.264")),
+            Some(count) if count > MAX_NAL_UNITS => {
+                let reason = format_args!("it has {count} NAL units, at most {MAX_NAL_UNITS} are read");
+                return Err(self.corrupt(index, reason));
+            }
+            Some(_) => {}
         }
         let nals = parse_avcc(bytes, length_size);
         let slice = |nal: &&NalUnit| matches!(nal.nal_unit_type, NalUnitType::Slice | NalUnitType::SliceIdr);
@@ -214,7 +246,7 @@ impl H264 {
             }
         }
         if self.progressive {
-            let frame = self.guarded(index, |decoder| Ok(decoder.flush()))?;
+            let frame = self.guarded(index, GuardedDecoder::flush)?;
             self.keep(frame);
             self.passed = index as u32 + 1;
         }
@@ -224,12 +256,13 @@ impl H264 {
     fn nal(&mut self, index: usize, nal: &NalUnit) -> Result<(), DataError> {
         if nal.nal_unit_type == NalUnitType::Sps {
             // Checked before the decoder allocates by it.
-            let info = sps_info(&self.origin, nal, &self.limits)?;
+            let (info, sps) = sps_info(&self.origin, nal, &self.limits)?;
+            self.largest = self.largest.into_iter().chain([sps.form]).max_by_key(Form::mbs);
             self.colour = Colour { matrix: info.matrix, full_range: info.full_range };
             self.progressive &= info.progressive;
         }
         let slice = matches!(nal.nal_unit_type, NalUnitType::Slice | NalUnitType::SliceIdr);
-        let finished = self.guarded(index, |decoder| decoder.decode_nal(nal))?;
+        let finished = self.guarded(index, |decoder| decoder.decode(nal))?;
         let ended = finished.is_some();
         self.keep(finished);
         if slice && (ended || self.building.is_none()) {
@@ -251,21 +284,30 @@ impl H264 {
         }
     }
 
-    /// Runs the decoder. A panic of it on a broken stream is an error of the stream.
+    /// Runs the decoder. Where it has forgotten its parameters, it is fed them again.
     fn guarded<T>(
         &mut self,
         index: usize,
-        run: impl FnOnce(&mut Decoder) -> Result<T, rust_h264::error::DecodeError>,
+        run: impl FnOnce(&mut GuardedDecoder) -> Checked<T>,
     ) -> Result<T, DataError> {
-        let decoder = &mut self.decoder;
-        match catch_unwind(AssertUnwindSafe(|| run(decoder))) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(reason)) => Err(self.corrupt(index, reason)),
-            Err(_) => {
-                self.decoder = Decoder::new();
-                self.described = None;
-                Err(self.corrupt(index, "the decoder gave up"))
+        let outcome = run(&mut self.decoder);
+        if self.decoder.is_blank() {
+            self.described = None;
+        }
+        outcome.map_err(|reason| self.corrupt(index, reason))
+    }
+
+    /// Twice what the macroblocks of its largest picture take without compression: A.3.1 lets them grow by 128 bits each,
+    /// and emulation prevention by half.
+    fn max_sample(&self, description: u16) -> u64 {
+        let described = self.track.descriptions.get(usize::from(description));
+        match (described.map(|d| &d.codec), self.largest) {
+            (Some(b"avc1"), Some(form)) => {
+                let bytes = (form.mbs() * form.bytes_per_mb()).saturating_mul(2).saturating_add(SAMPLE_EXTRAS);
+                bytes.min(MAX_SAMPLE)
             }
+            // Its parameter sets may come with the sample.
+            _ => MAX_SAMPLE,
         }
     }
 }
@@ -325,8 +367,9 @@ fn facts(track: &Track, info: Option<&SpsInfo>) -> Facts {
 }
 
 /// Reads a sequence parameter set, and refuses pictures beyond the limits.
-fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<SpsInfo, DataError> {
+fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<(SpsInfo, Sps), DataError> {
     let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "H.264", reason };
+    let sps = Sps::parse(&nal.rbsp).map_err(|reason| corrupt(format!("the parameters of the stream: {reason}")))?;
     let info = catch_unwind(|| parse_sps_info(nal))
         .map_err(|_| corrupt("the decoder cannot read the parameters of the stream".into()))?
         .map_err(|e| corrupt(format!("the parameters of the stream: {e}")))?;
@@ -335,20 +378,19 @@ fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<SpsInfo, Dat
         return Err(corrupt(format!("the stream says {}x{} pixels", info.width, info.height)));
     }
     check_size(origin, (width, height), limits)?;
-    Ok(info)
+    Ok((info, sps))
 }
 
-/// Whether the length prefixes of a sample end where it does.
-fn whole(mut bytes: &[u8], length_size: usize) -> bool {
+/// How many NAL units a sample has; `None` where their lengths do not end where it does.
+fn nal_units(mut bytes: &[u8], length_size: usize) -> Option<usize> {
+    let mut count = 0;
     while let Some((prefix, rest)) = bytes.split_at_checked(length_size) {
         let length = prefix.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-        let Some(rest) = rest.get(length..) else {
-            return false;
-        };
-        bytes = rest;
+        bytes = rest.get(length..)?;
+        count += usize::from(length > 0);
     }
     // Some writers pad with zeros.
-    bytes.iter().all(|byte| *byte == 0)
+    bytes.iter().all(|byte| *byte == 0).then_some(count)
 }
 
 fn planes((frame, colour): (Frame, Colour)) -> YuvFrame {

@@ -8,6 +8,7 @@ mod augment;
 mod build;
 mod decode;
 mod emoji;
+mod h264;
 mod labels;
 mod media;
 mod preprocess;
