@@ -23,6 +23,7 @@ struct Job {
     path: PathBuf,
     program: PathBuf,
     container: Container,
+    track: usize,
     limits: Limits,
     patience: Duration,
     damaged: Damaged,
@@ -43,6 +44,8 @@ pub(super) struct Ffmpeg {
 pub(super) struct Input<'a> {
     pub path: &'a Path,
     pub container: Container,
+    /// Number of the video track, from 0.
+    pub track: usize,
     /// Its length in bytes.
     pub bytes: u64,
     /// Its first bytes.
@@ -59,7 +62,8 @@ impl Job {
         command.args(["-nostdin", "-hide_banner", "-v", "level+warning"]);
         command.args(["-max_pixels", &(self.limits.max_bytes / 4).min(i32::MAX as u64).to_string()]);
         command.args(input(self.container, &self.path));
-        let passed = ["-map", "0:v:0", "-fps_mode", "passthrough"];
+        let map = format!("0:v:{}", self.track);
+        let passed = ["-map", &map, "-fps_mode", "passthrough"];
         if frames {
             command.args(passed);
             if first > 0 {
@@ -139,13 +143,14 @@ impl Job {
 
 impl Ffmpeg {
     pub fn open(input: &Input<'_>, options: &VideoOptions) -> Result<Self, DataError> {
-        let Input { path, container, bytes, head, why } = *input;
+        let Input { path, container, track, bytes, head, why } = *input;
         let missing = || DataError::NeedsFfmpeg { path: path.to_owned(), why: why.to_owned() };
         let program = options.ffmpeg.as_deref().ok_or_else(missing)?;
         let job = Job {
             path: path.to_owned(),
             program: program.to_owned(),
             container,
+            track,
             limits: options.limits,
             patience: options.patience,
             damaged: options.damaged,
@@ -161,7 +166,7 @@ impl Ffmpeg {
             return Err(job.failed(&reason));
         };
         check_size(&path.display().to_string(), size, &job.limits)?;
-        let (duration, fps) = probe(program, container, path, job.patience);
+        let (duration, fps) = probe(program, container, path, track, job.patience);
         let facts =
             Facts { format: "video by ffmpeg", size: Some(size), duration, frames: None, fps, missing_frames: 0 };
         Ok(Self { job, facts, run, at: 0, notes: Vec::new() })

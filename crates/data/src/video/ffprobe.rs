@@ -34,13 +34,14 @@ pub(super) fn probe(
     ffmpeg: &Path,
     container: Container,
     path: &Path,
+    track: usize,
     patience: Duration,
 ) -> (Option<f64>, Option<f64>) {
     let input = input(container, path);
     let mut ffprobe = program(&ffmpeg.with_file_name(format!("ffprobe{}", std::env::consts::EXE_SUFFIX)));
-    ffprobe
-        .args(["-v", "error", "-select_streams", "v:0", "-show_streams", "-show_format", "-of", "json"])
-        .args(&input);
+    let stream = format!("v:{track}");
+    let facts = ["-v", "error", "-select_streams", &stream, "-show_streams", "-show_format", "-of", "json"];
+    ffprobe.args(facts).args(&input);
     let answer = output_of(&mut ffprobe, MAX_OUTPUT, patience);
     if let Some(facts) = answer.and_then(|(json, _)| parse_probe(&json)) {
         return facts;

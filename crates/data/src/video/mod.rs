@@ -12,6 +12,7 @@ mod ffprobe;
 mod folder;
 mod h264;
 mod h264_bits;
+mod h264_conceal;
 mod h264_guard;
 mod h264_marking;
 mod h264_params;

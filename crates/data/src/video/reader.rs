@@ -82,7 +82,7 @@ impl VideoReader {
     pub(crate) fn of(open: OpenFile, options: &VideoOptions) -> Result<Self, DataError> {
         options.check()?;
         let (origin, limits) = (open.origin(), &options.limits);
-        let why = match open.kind {
+        let (why, track) = match open.kind {
             Kind::Empty => return Err(DataError::Empty(origin)),
             Kind::Y4m => {
                 let stream = file_stream(&origin, &open.path, open.file)?;
@@ -90,13 +90,13 @@ impl VideoReader {
             }
             Kind::Animation(format) => return Ok(Self::new(origin, Animation::open(open, format, limits)?)),
             Kind::Picture => return Ok(Self::new(origin, Still::new(open, options.folder_fps, limits))),
-            Kind::Mp4 => match H264::open(&origin, Arc::clone(&open.file), limits)? {
+            Kind::Mp4 => match H264::open(&origin, Arc::clone(&open.file), limits, options.damaged)? {
                 Opened::Ready(source) => return Ok(Self { source, origin, at: 0, times: None }),
-                Opened::Foreign(reason) => reason,
+                Opened::Foreign { why, track } => (why, track),
             },
-            Kind::Other => "its format is not one that is read without help".to_owned(),
+            Kind::Other => ("its format is not one that is read without help".to_owned(), 0),
         };
-        Ok(Self::new(origin, foreign(&open, &why, options)?))
+        Ok(Self::new(origin, foreign(&open, &why, track, options)?))
     }
 
     /// Reads Y4M from a pipe; `origin` is what errors call it.
@@ -280,7 +280,7 @@ impl VideoReader {
 }
 
 /// A file that is left to the program `ffmpeg`.
-fn foreign(open: &OpenFile, why: &str, options: &VideoOptions) -> Result<Ffmpeg, DataError> {
+fn foreign(open: &OpenFile, why: &str, track: usize, options: &VideoOptions) -> Result<Ffmpeg, DataError> {
     let mut head = [0; HEAD];
     let mut file = file::from_start(&open.file, &open.path)?;
     let read = file::fill(&mut file, &mut head).map_err(DataError::io(&open.path, "reading"))?;
@@ -294,7 +294,7 @@ fn foreign(open: &OpenFile, why: &str, options: &VideoOptions) -> Result<Ffmpeg,
                       ASF, a GIF, WebP, APNG or Y4M file, or a folder of pictures";
         return Err(DataError::content(&open.path, reason));
     };
-    Ffmpeg::open(&Input { path: &open.path, container, bytes: open.bytes, head, why }, options)
+    Ffmpeg::open(&Input { path: &open.path, container, track, bytes: open.bytes, head, why }, options)
 }
 
 /// A file that can be read again from its start.

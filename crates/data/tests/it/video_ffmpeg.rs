@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use vljepa_data::video::{Damaged, VideoOptions, VideoReader};
 use vljepa_data::{DataError, Limits};
 
-use crate::video::fixture;
+use crate::video::{fixture, with_empty_track};
 
 /// A program in ffmpeg's place, which answers as FFmpeg 9.0.2 does.
 fn stand_in(dir: &Path, body: &str) -> VideoOptions {
@@ -250,6 +250,17 @@ fn ffmpeg_reads_each_container() {
         let want = if arguments.contains("fps=25") { 99..=100 } else { 40..=40 };
         assert!(want.contains(&frames) && notes.is_empty(), "{name}: {frames}, {notes:?}");
     }
+}
+
+#[test]
+fn ffmpeg_reads_what_the_rust_decoder_does_not() {
+    let Some(options) = installed() else { return };
+    for (name, frames) in [("lossless420.mp4", 20), ("hevc.mp4", 4), ("chroma444.mp4", 2), ("odd.mkv", 5)] {
+        assert_eq!(read_all(&fixture(name), &options).unwrap(), (frames, vec![]), "{name}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = with_empty_track("hevc.mp4", dir.path());
+    assert_eq!(read_all(&path, &options).unwrap(), (4, vec![]));
 }
 
 #[test]
