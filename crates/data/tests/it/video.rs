@@ -364,7 +364,9 @@ pub fn with_empty_track(name: &str, dir: &Path) -> PathBuf {
         empty[place..place + 4].copy_from_slice(&value.to_be_bytes());
     };
     clear(b"tkhd", 12, 9);
-    [(b"stsz", 8), (b"stts", 4), (b"stsc", 4), (b"stco", 4), (b"stss", 4)].map(|(kind, at)| clear(kind, at, 0));
+    for (kind, at) in [(b"stsz", 8), (b"stts", 4), (b"stsc", 4), (b"stco", 4), (b"stss", 4)] {
+        clear(kind, at, 0);
+    }
     let body = [&bytes[moov + 8..trak], &empty, &bytes[trak..]].concat();
     let path = dir.join(name);
     std::fs::write(&path, [&bytes[..moov], &boxed(b"moov", &body)].concat()).unwrap();
