@@ -84,6 +84,9 @@ pub enum Error {
 pub enum Hint {
     /// Leave out the files that cannot be read ([`crate::visuals::Broken::Skip`]).
     SkipBroken,
+    /// As [`Self::SkipBroken`], or read a damaged video with other frames in the place of those that are damaged
+    /// ([`vljepa_data::video::Damaged::Conceal`]).
+    SkipOrConceal,
     /// Get a model folder: fetch one or convert a checkpoint.
     GetModel,
     /// Leave the query out: the model was trained without queries.
@@ -104,6 +107,9 @@ impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SkipBroken => "leave out the files that cannot be read",
+            Self::SkipOrConceal => {
+                "leave out the files that cannot be read, or let other frames stand in for damaged ones"
+            }
             Self::GetModel => "fetch a model from a hub or convert a checkpoint",
             Self::NoQuery => "leave the query out",
             Self::OtherAdapter => "try another adapter, such as a software one",

@@ -11,7 +11,7 @@ use crate::error::{Error, Hint, Result};
 use crate::files::{check_writable, stream_atomically};
 use crate::partial::{Partial, Resumed, RowOptions, Task, check_unbegun};
 use crate::rows::{Embeddings, npy_header};
-use crate::visuals::{Skipped, VisualEncoder, without_skipped};
+use crate::visuals::{Noted, Skipped, VisualEncoder, without_skipped};
 
 /// The format of a file of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct RowFile {
     pub names: Vec<String>,
     /// The files that were left out.
     pub skipped: Vec<Skipped>,
+    /// What is to be known of files that were embedded.
+    pub notes: Vec<Noted>,
     /// What was reused of an earlier run.
     pub resumed: Resumed,
 }
@@ -121,16 +123,16 @@ pub fn embed_to_file(
     options: RowOptions<'_>,
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
-    let (broken, identity, mut on_event) = options.into_parts();
-    let task = Task { task: "rows", inputs, files, out, depends: &identity, broken };
+    let (broken, damaged, identity, mut on_event) = options.into_parts();
+    let task = Task { task: "rows", inputs, files, out, depends: &identity, broken, damaged };
     let partial = Partial::complete(encoder, &task, &mut on_event)?;
     let resumed = partial.resumed();
-    let skipped = partial.left_out(files);
+    let (skipped, notes) = (partial.left_out(files), partial.notes(files));
     let names = without_skipped(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
     let shape = [&[partial.rows()], partial.shape()].concat();
     format.write(out, &shape, &partial.ordered(out)?, "input", &names)?;
     partial.remove();
-    Ok(RowFile { shape, names, skipped, resumed })
+    Ok(RowFile { shape, names, skipped, notes, resumed })
 }
 
 #[cfg(test)]

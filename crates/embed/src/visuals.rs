@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use vljepa_data::video::{Rounding, VideoOptions, VideoReader, uniform};
-use vljepa_data::{Limits, Media, Preprocess, Rgb8Image, Rgba8Image};
+use vljepa_data::video::{Damaged, Rounding, VideoOptions, VideoReader, uniform};
+use vljepa_data::{DataError, Limits, Media, Preprocess, Rgb8Image, Rgba8Image};
 
 use crate::error::{Error, Hint, Result};
 use crate::files::{Stamp, stamp};
@@ -76,16 +77,29 @@ pub struct Skipped {
     pub error: String,
 }
 
-/// Options for embedding files. By default the first unreadable file is an error, and no progress is reported.
+/// A file that was embedded though it is not as it says: a video that is cut off, or whose damaged frames others stand in for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// The file.
+    pub path: PathBuf,
+    /// What is to be known of it, one line.
+    pub note: String,
+}
+
+/// Options for embedding files. By default the first unreadable or damaged file is an error, and neither progress nor what is
+/// noted of files is reported.
 #[derive(Default)]
 pub struct FileOptions<'a> {
     broken: Broken,
+    damaged: Damaged,
     progress: Option<&'a mut dyn FnMut(usize)>,
+    on_note: Option<&'a mut dyn FnMut(Noted)>,
 }
 
 impl std::fmt::Debug for FileOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileOptions").field("broken", &self.broken).finish_non_exhaustive()
+        let Self { broken, damaged, .. } = self;
+        f.debug_struct("FileOptions").field("broken", broken).field("damaged", damaged).finish_non_exhaustive()
     }
 }
 
@@ -94,6 +108,20 @@ impl<'a> FileOptions<'a> {
     #[must_use]
     pub fn broken(mut self, broken: Broken) -> Self {
         self.broken = broken;
+        self
+    }
+
+    /// Sets what to do about videos with damaged frames.
+    #[must_use]
+    pub fn damaged(mut self, damaged: Damaged) -> Self {
+        self.damaged = damaged;
+        self
+    }
+
+    /// Calls `on_note` with what is to be known of files that were embedded.
+    #[must_use]
+    pub fn on_note(mut self, on_note: &'a mut dyn FnMut(Noted)) -> Self {
+        self.on_note = Some(on_note);
         self
     }
 
@@ -135,6 +163,16 @@ pub(crate) trait Visuals: Sync {
 
     /// The name of an item in messages.
     fn name(&self, i: usize) -> String;
+
+    /// What was to be known of items whose pixels were taken since the last call: index, and one line.
+    fn take_notes(&self) -> Vec<(usize, String)> {
+        Vec::new()
+    }
+
+    /// Whether damage inside of a video is an error that could be concealed.
+    fn stops_at_damage(&self) -> bool {
+        false
+    }
 }
 
 /// A picture or clip that is opened but not decoded.
@@ -147,7 +185,17 @@ pub(crate) trait Opened: Send {
 }
 
 /// Files; each is opened once, and its content tells whether it is a picture or a video.
-pub(crate) struct Files<'a>(pub &'a [PathBuf]);
+pub(crate) struct Files<'a> {
+    files: &'a [PathBuf],
+    damaged: Damaged,
+    notes: Mutex<Vec<(usize, String)>>,
+}
+
+impl<'a> Files<'a> {
+    pub(crate) fn new(files: &'a [PathBuf], damaged: Damaged) -> Self {
+        Self { files, damaged, notes: Mutex::default() }
+    }
+}
 
 pub(crate) struct OpenedFile {
     stamp: Option<Stamp>,
@@ -168,26 +216,44 @@ impl Visuals for Files<'_> {
     type Opened = OpenedFile;
 
     fn count(&self) -> usize {
-        self.0.len()
+        self.files.len()
     }
 
     fn open(&self, i: usize) -> OpenedFile {
-        match Media::open(&self.0[i]) {
+        match Media::open(&self.files[i]) {
             Ok(media) => OpenedFile { stamp: Some(media.stamp()), media: Ok(media) },
-            Err(error) => OpenedFile { stamp: stamp(&self.0[i]).ok(), media: Err(error.into()) },
+            Err(error) => OpenedFile { stamp: stamp(&self.files[i]).ok(), media: Err(error.into()) },
         }
     }
 
     fn pixels(&self, i: usize, opened: OpenedFile, preprocess: &Preprocess, frames: Option<usize>) -> Result<Vec<f32>> {
         let media = opened.media?;
         match frames {
-            Some(frames) => clip(preprocess, media.video(&VideoOptions::default())?, &self.0[i], frames),
+            Some(frames) => {
+                let options = VideoOptions { damaged: self.damaged, ..VideoOptions::default() };
+                let mut reader = media.video(&options)?;
+                let pixels = clip(preprocess, &mut reader, &self.files[i], frames)?;
+                let noted = reader.notes().into_iter().map(|note| (i, note));
+                self.notes.lock().unwrap_or_else(PoisonError::into_inner).extend(noted);
+                Ok(pixels)
+            }
             None => Ok(preprocess.run(&media.picture(&Limits::default())?)?),
         }
     }
 
     fn name(&self, i: usize) -> String {
-        self.0[i].display().to_string()
+        self.files[i].display().to_string()
+    }
+
+    fn take_notes(&self) -> Vec<(usize, String)> {
+        let mut notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        // They come from threads.
+        notes.sort();
+        notes
+    }
+
+    fn stops_at_damage(&self) -> bool {
+        self.damaged == Damaged::Stop
     }
 }
 
@@ -296,6 +362,8 @@ pub(crate) struct Batch {
     pub rows: Embeddings,
     /// The items that could not be read: index among all, and error.
     pub broken: Vec<(usize, Error)>,
+    /// What is to be known of items that could be read: index among all, and one line.
+    pub notes: Vec<(usize, String)>,
 }
 
 /// Encodes the items of `visuals` with indices in `range`, one [`Span`] after the other; `each` receives the batches in
@@ -323,9 +391,17 @@ pub(crate) fn encode<V: Visuals>(
                     all.extend(pixels);
                 }
                 Err(e) if broken == Broken::Skip => left_out.push((i, e)),
-                Err(e) => return Err(e.hint(Hint::SkipBroken)),
+                Err(e) => {
+                    let hint = if is_video && visuals.stops_at_damage() && is_damage(&e) {
+                        Hint::SkipOrConceal
+                    } else {
+                        Hint::SkipBroken
+                    };
+                    return Err(e.hint(hint));
+                }
             }
         }
+        let notes = visuals.take_notes();
         let mut rows = Embeddings::of_shape(&encoder.shape(frames));
         if !numbers.is_empty() {
             let values = encoder.encode(&all, numbers.len(), frames)?;
@@ -342,7 +418,7 @@ pub(crate) fn encode<V: Visuals>(
             let name = |i: usize| visuals.name(numbers[i]);
             if encoder.unit() { rows.extend(&values, name)? } else { rows.extend_raw(&values, name)? }
         }
-        each(Batch { range: at..end, stamps, rows, broken: left_out })?;
+        each(Batch { range: at..end, stamps, rows, broken: left_out, notes })?;
         at = end;
     }
     Ok(())
@@ -358,11 +434,14 @@ pub fn embed_files(
     files: &[PathBuf],
     options: FileOptions<'_>,
 ) -> Result<(Embeddings, Vec<Skipped>)> {
-    let FileOptions { broken, mut progress } = options;
+    let FileOptions { broken, damaged, mut progress, mut on_note } = options;
     let mut all: Option<Embeddings> = None;
     let mut skipped = Vec::new();
-    encode(encoder, &Files(files), 0..files.len(), broken, &mut |batch| {
+    encode(encoder, &Files::new(files, damaged), 0..files.len(), broken, &mut |batch| {
         let end = batch.range.end;
+        if let Some(on_note) = &mut on_note {
+            batch.notes.into_iter().for_each(|(i, note)| on_note(Noted { path: files[i].clone(), note }));
+        }
         skipped.extend(batch.broken.into_iter().map(|(i, e)| Skipped { path: files[i].clone(), error: e.to_string() }));
         if batch.rows.rows() > 0 {
             match &mut all {
@@ -405,7 +484,7 @@ pub fn embed_visuals_with(
     let mut all: Option<Embeddings> = None;
     // The hint is about files, and there are none here.
     let unhinted = |error| match error {
-        Error::Hinted { error, hint: Hint::SkipBroken } => *error,
+        Error::Hinted { error, hint: Hint::SkipBroken | Hint::SkipOrConceal } => *error,
         other => other,
     };
     encode(encoder, &InMemory(visuals), 0..visuals.len(), Broken::Stop, &mut |batch| {
@@ -450,20 +529,25 @@ pub(crate) fn nothing_left(skipped: &[Skipped]) -> Error {
     Error::Invalid(format!("none of the {} files can be read; name other files{first}", skipped.len()))
 }
 
+/// Whether a file was opened and is damaged inside.
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Data(DataError::Corrupt { .. }))
+}
+
 /// Checks that a file can be read now.
 ///
 /// # Errors
 /// The error of reading it.
-pub(crate) fn check_readable(encoder: &dyn VisualEncoder, path: &Path) -> Result<()> {
+pub(crate) fn check_readable(encoder: &dyn VisualEncoder, path: &Path, damaged: Damaged) -> Result<()> {
     let files = [path.to_path_buf()];
-    let files = Files(&files);
+    let files = Files::new(&files, damaged);
     let opened = files.open(0);
     let frames = (opened.is_video() == Some(true)).then(|| encoder.frames());
     files.pixels(0, opened, encoder.preprocess(), frames).map(|_| ())
 }
 
 /// The pixels of `frames` frames of a video. Each frame is scaled when it is decoded, so only one is held at full size.
-fn clip(preprocess: &Preprocess, mut reader: VideoReader, path: &Path, frames: usize) -> Result<Vec<f32>> {
+fn clip(preprocess: &Preprocess, reader: &mut VideoReader, path: &Path, frames: usize) -> Result<Vec<f32>> {
     let total = reader.count()?;
     let mut pixels = Vec::new();
     let mut seen: Option<(usize, Vec<f32>)> = None;

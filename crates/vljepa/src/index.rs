@@ -16,7 +16,7 @@ use vljepa_embed::folder::ModelFolder;
 use vljepa_embed::partial::{Partial, Resumed, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
 use vljepa_embed::rows::{Match, best};
-use vljepa_embed::visuals::{Broken, Skipped};
+use vljepa_embed::visuals::{Broken, Noted, Skipped};
 use vljepa_embed::{Embeddings, Hint as EmbedHint, Model};
 
 use crate::error::{Error, Hint, Result};
@@ -33,6 +33,8 @@ pub struct Indexed {
     pub pictures: usize,
     /// The files that were left out.
     pub skipped: Vec<Skipped>,
+    /// What is to be known of files that were embedded.
+    pub notes: Vec<Noted>,
     /// What was reused of an earlier run.
     pub resumed: Resumed,
 }
@@ -110,7 +112,7 @@ impl Index {
     /// # Errors
     /// As [`embed_to_file`](vljepa_embed::row_file::embed_to_file).
     pub fn build(model: &Model, pictures: PictureFolder, out: &Path, options: RowOptions<'_>) -> Result<Indexed> {
-        let (broken, identity, mut on_event) = options.into_parts();
+        let (broken, damaged, identity, mut on_event) = options.into_parts();
         let skip_broken = broken == Broken::Skip;
         let PictureFolder { root, mut files } = pictures;
         let mut skipped = Vec::new();
@@ -134,9 +136,9 @@ impl Index {
         depends.insert("model".into(), model.hash().into());
         let depends = &Value::Object(depends);
         let inputs = std::slice::from_ref(&root);
-        let task = Task { task: "index", inputs, files: &files, out, depends, broken };
+        let task = Task { task: "index", inputs, files: &files, out, depends, broken, damaged };
         let partial = Partial::complete(&model.with_query(None)?, &task, &mut on_event)?;
-        let left_out = partial.left_out(&files);
+        let (left_out, notes) = (partial.left_out(&files), partial.notes(&files));
         let mut without = left_out.iter().map(|s| &s.path).peekable();
         let indexed = files.iter().zip(partial.stamps()).filter(|(path, _)| without.next_if_eq(path).is_none());
         let entries: Vec<Entry> =
@@ -156,7 +158,7 @@ impl Index {
         let resumed = partial.resumed();
         partial.remove();
         skipped.extend(left_out);
-        Ok(Indexed { pictures: entries.len(), skipped, resumed })
+        Ok(Indexed { pictures: entries.len(), skipped, notes, resumed })
     }
 
     /// Reads an index and checks that it is complete and was built with the model `folder`.

@@ -1,226 +1,207 @@
 //! All other formats, through the program `ffmpeg` (5.1 or later), in a process of its own.
 //!
 //! It is asked for two streams of one decoding: the frames as `rgb24` on its standard output, and FFmpeg's `framecrc` listing
-//! (size, time base, a line a frame) on its standard error, so that no log has to be understood.
+//! on its standard error, so that no log has to be understood for a frame and its time.
 
-use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
+use super::containers::Container;
+use super::ffprobe::{input, probe, program};
+use super::listing::Listed;
+use super::options::{Damaged, VideoOptions};
+use super::process::{Piped, Stopped};
+use super::samples::MAX_SAMPLES;
 use super::source::{Facts, Pixels, Raw, Source, check_size};
 use crate::decode::one_line;
-use crate::file::fill;
 use crate::{DataError, Limits, Rgb8Image};
 
 const NAME: &str = "video";
 
-pub(super) struct Ffmpeg {
+/// How the program is run on one file.
+struct Job {
     path: PathBuf,
     program: PathBuf,
+    container: Container,
+    track: usize,
     limits: Limits,
+    patience: Duration,
+    damaged: Damaged,
+    /// The file's length, and what it should be by its own account, in bytes, where it is cut off.
+    cut: Option<(u64, u64)>,
+}
+
+pub(super) struct Ffmpeg {
+    job: Job,
     facts: Facts,
-    run: Run,
+    run: Piped<Listed>,
     /// Number of the next frame.
     at: u64,
+    notes: Vec<String>,
 }
 
-/// A line of the listing, or an error message between its lines.
-#[derive(Debug, PartialEq)]
-enum Line {
-    Size(u32, u32),
-    /// Numerator and denominator of a unit of time in seconds.
-    TimeBase(f64, f64),
-    /// When a frame is shown, in those units.
-    Frame(i64),
-    Complaint(String),
+/// A file that is left to the program.
+pub(super) struct Input<'a> {
+    pub path: &'a Path,
+    pub container: Container,
+    /// Number of the video track, from 0.
+    pub track: usize,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its first bytes.
+    pub head: &'a [u8],
+    /// Why it needs the program.
+    pub why: &'a str,
 }
 
-fn parse_line(line: &str) -> Option<Line> {
-    let pair = |text: &str, mark: char| {
-        let (a, b) = text.split_once(mark)?;
-        Some((a.trim().parse::<u32>().ok()?, b.trim().parse::<u32>().ok()?))
-    };
-    if let Some(rest) = line.strip_prefix('#') {
-        let (key, value) = rest.split_once(':')?;
-        return match key {
-            "dimensions 0" => pair(value, 'x').map(|(width, height)| Line::Size(width, height)),
-            "tb 0" => pair(value, '/').map(|(n, d)| Line::TimeBase(f64::from(n), f64::from(d.max(1)))),
-            _ => None,
-        };
-    }
-    // Stream, decoding time, display time, duration, bytes, checksum.
-    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-    if let ["0", _, pts, _, _, sum, ..] = fields.as_slice()
-        && let (Ok(pts), true) = (pts.parse(), sum.starts_with("0x"))
-    {
-        return Some(Line::Frame(pts));
-    }
-    let text = line.trim();
-    (!text.is_empty()).then(|| Line::Complaint(text.to_owned()))
-}
-
-/// The program at work. It is ended when this is dropped.
-struct Run {
-    child: Child,
-    frames: Option<BufReader<ChildStdout>>,
-    lines: Receiver<Line>,
-    size: Option<(u32, u32)>,
-    time_base: (f64, f64),
-    complaint: Option<String>,
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Run {
+impl Job {
     /// Starts the program; `frames` are on its standard output, or not asked for at all. Frames before `first` are decoded and
-    /// left out.
-    fn start(program: &Path, path: &Path, first: u64, frames: bool) -> std::io::Result<Self> {
-        let mut command = Command::new(program);
-        // `file:` keeps a name from being taken for an option or a network address.
-        let mut input = OsString::from("file:");
-        input.push(path);
-        command.args(["-nostdin", "-hide_banner", "-v", "error", "-i"]).arg(input);
-        let mut output = |arguments: &[&str]| {
-            command.args(["-map", "0:v:0", "-fps_mode", "passthrough"]);
+    /// left out, though listed: so the program is not silent for long.
+    fn start(&self, first: u64, frames: bool) -> Result<Piped<Listed>, std::io::Error> {
+        let mut command = program(&self.program);
+        command.args(["-nostdin", "-hide_banner", "-v", "level+warning"]);
+        command.args(["-max_pixels", &(self.limits.max_bytes / 4).min(i32::MAX as u64).to_string()]);
+        command.args(input(self.container, &self.path));
+        let map = format!("0:v:{}", self.track);
+        let passed = ["-map", &map, "-fps_mode", "passthrough"];
+        if frames {
+            command.args(passed);
             if first > 0 {
                 command.args(["-vf", &format!("select=gte(n\\,{first})")]);
             }
-            command.args(arguments);
-        };
-        if frames {
-            output(&["-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"]);
+            command.args(["-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"]);
         }
-        output(&["-c:v", "rawvideo", "-flush_packets", "1", "-f", "framecrc", "pipe:2"]);
-        command.stdin(Stdio::null()).stderr(Stdio::piped());
-        command.stdout(if frames { Stdio::piped() } else { Stdio::null() });
-        let mut child = command.spawn()?;
-        let (sender, lines) = channel();
-        if let Some(stderr) = child.stderr.take() {
-            std::thread::spawn(move || read_lines(stderr, |line| sender.send(line).is_ok()));
-        }
-        let frames = child.stdout.take().map(|stdout| BufReader::with_capacity(1 << 20, stdout));
-        Ok(Self { child, frames, lines, size: None, time_base: (1.0, 1.0), complaint: None })
+        command.args(passed).args(["-c:v", "rawvideo", "-flush_packets", "1", "-f", "framecrc", "pipe:2"]);
+        Piped::start(&mut command, frames, Listed::default(), self.patience)
     }
 
-    /// The time of the next frame in seconds; `None` when the listing ends.
-    fn next_time(&mut self) -> Option<f64> {
-        while let Ok(line) = self.lines.recv() {
-            match line {
-                Line::Frame(pts) => return Some(pts as f64 * self.time_base.0 / self.time_base.1),
-                other => self.note(other),
-            }
-        }
-        None
+    /// As [`Self::start`], where it was started before.
+    fn restart(&self, first: u64, frames: bool) -> Result<Piped<Listed>, DataError> {
+        self.start(first, frames).map_err(|e| DataError::Tool { program: "ffmpeg", reason: e.to_string() })
     }
 
-    fn note(&mut self, line: Line) {
-        match line {
-            Line::Size(width, height) => self.size = Some((width, height)),
-            Line::TimeBase(n, d) => self.time_base = (n, d),
-            Line::Complaint(text) => self.complaint = Some(text),
-            Line::Frame(_) => {}
+    fn failed(&self, reason: &str) -> DataError {
+        if reason.contains("exceeds specified max pixel count") {
+            let (origin, max_bytes) = (self.path.display().to_string(), self.limits.max_bytes);
+            return DataError::OverLimit { origin, format: NAME, max_bytes };
         }
+        let reason = format!("ffmpeg: {}", one_line(reason));
+        DataError::Corrupt { origin: self.path.display().to_string(), format: NAME, reason }
     }
 
-    /// Waits for the size of the frames.
-    fn await_size(&mut self) -> Option<(u32, u32)> {
-        while self.size.is_none() {
-            let line = self.lines.recv().ok()?;
-            self.note(line);
-        }
-        self.size
+    fn stopped(&self, stopped: Stopped) -> DataError {
+        let reason = format!("{} on {}: {stopped}", self.program.display(), self.path.display());
+        DataError::Tool { program: "ffmpeg", reason: one_line(&reason) }
     }
 
     /// What went wrong, once the output has ended; `None` where all went well.
-    fn failure(&mut self) -> Option<String> {
-        let status = self.child.wait();
-        while let Ok(line) = self.lines.recv() {
-            self.note(line);
-        }
-        match status {
+    fn failure(&self, run: &mut Piped<Listed>) -> Result<Option<String>, DataError> {
+        let status = run.finish().map_err(|stopped| self.stopped(stopped))?;
+        Ok(match status {
             Ok(status) if status.success() => None,
-            Ok(status) => Some(self.complaint.take().unwrap_or_else(|| format!("it ended with {status}"))),
+            Ok(status) => {
+                let said = run.listing(|listed| listed.cut.clone().or_else(|| listed.error.clone()));
+                Some(said.unwrap_or_else(|| format!("it ended with {status}")))
+            }
             Err(e) => Some(e.to_string()),
-        }
+        })
     }
-}
 
-fn read_lines(stderr: ChildStderr, mut send: impl FnMut(Line) -> bool) {
-    let mut reader = BufReader::new(stderr);
-    let mut bytes = Vec::new();
-    loop {
-        bytes.clear();
-        match (&mut reader).take(1 << 16).read_until(b'\n', &mut bytes) {
-            Ok(1..) => {}
-            _ => return,
+    /// What is not as the file says, once all frames were listed.
+    fn notes(&self, run: &Piped<Listed>, facts: &Facts) -> Result<Vec<String>, DataError> {
+        let (frames, last, cut, damage, inside) = run.listing(|listed| {
+            let Listed { frames, cut, damage, damage_inside, .. } = listed;
+            (*frames, listed.last(), cut.clone(), damage.clone(), damage_inside.clone())
+        });
+        let why = match (self.cut, cut) {
+            (Some((len, whole)), _) => Some(format!("the file has {len} of {whole} bytes")),
+            (None, Some(said)) => Some(format!("ffmpeg: {}", one_line(&said))),
+            (None, None) => facts.duration.zip(last).and_then(|(announced, last)| {
+                let end = last + facts.fps.map_or(0.0, f64::recip);
+                // The sound may be longer than the pictures by a little.
+                let short = announced - end > f64::max(0.5, announced / 10.0);
+                short.then(|| format!("the pictures end at {end:.2} s, the file announces {announced:.2} s"))
+            }),
+        };
+        if let Some(why) = why {
+            let announced = facts.duration.zip(facts.fps).map(|(seconds, fps)| (seconds * fps).round() as u64);
+            let of = announced.filter(|all| *all > frames).map_or_else(String::new, |all| format!(" of about {all}"));
+            return Ok(vec![format!("cut off: {frames}{of} frames are there ({why})")]);
         }
-        let line = parse_line(&String::from_utf8_lossy(&bytes));
-        if line.is_some_and(|line| !send(line)) {
-            return;
+        match (self.damaged, inside, damage) {
+            (Damaged::Stop, Some(said), _) => Err(self.failed(&said)),
+            (_, inside, Some(first)) => {
+                let said = one_line(&inside.unwrap_or(first));
+                Ok(vec![format!(
+                    "damaged: the program ffmpeg put other pictures for what it could not decode ({said})"
+                )])
+            }
+            (_, _, None) => Ok(Vec::new()),
         }
     }
 }
 
 impl Ffmpeg {
-    /// `why` says why the file needs the program, for the error where it is not installed.
-    pub fn open(path: &Path, program: Option<&Path>, why: &str, limits: &Limits) -> Result<Self, DataError> {
+    pub fn open(input: &Input<'_>, options: &VideoOptions) -> Result<Self, DataError> {
+        let Input { path, container, track, bytes, head, why } = *input;
         let missing = || DataError::NeedsFfmpeg { path: path.to_owned(), why: why.to_owned() };
-        let program = program.ok_or_else(missing)?;
-        let mut run = Run::start(program, path, 0, true).map_err(|e| match e.kind() {
+        let program = options.ffmpeg.as_deref().ok_or_else(missing)?;
+        let job = Job {
+            path: path.to_owned(),
+            program: program.to_owned(),
+            container,
+            track,
+            limits: options.limits,
+            patience: options.patience,
+            damaged: options.damaged,
+            cut: container.length(head).filter(|whole| bytes < *whole).map(|whole| (bytes, whole)),
+        };
+        let mut run = job.start(0, true).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => missing(),
             _ => DataError::Tool { program: "ffmpeg", reason: e.to_string() },
         })?;
-        let Some(size) = run.await_size() else {
-            let reason = run.failure().unwrap_or_else(|| "it finds no video in the file".to_owned());
-            return Err(failed(path, &reason));
+        let size = run.await_listed(|listed| listed.size).map_err(|stopped| job.stopped(stopped))?;
+        let Some(size) = size else {
+            let reason = job.failure(&mut run)?.unwrap_or_else(|| "it finds no video in the file".to_owned());
+            return Err(job.failed(&reason));
         };
-        check_size(&path.display().to_string(), size, limits)?;
-        let probed = probe(program, path);
-        let facts = Facts {
-            format: "video by ffmpeg",
-            size: Some(size),
-            duration: probed.0,
-            frames: None,
-            fps: probed.1,
-            missing_frames: 0,
-        };
-        Ok(Self { path: path.to_owned(), program: program.to_owned(), limits: *limits, facts, run, at: 0 })
+        check_size(&path.display().to_string(), size, &job.limits)?;
+        let (duration, fps) = probe(program, container, path, track, job.patience);
+        let facts =
+            Facts { format: "video by ffmpeg", size: Some(size), duration, frames: None, fps, missing_frames: 0 };
+        Ok(Self { job, facts, run, at: 0, notes: Vec::new() })
     }
 
-    fn restart(&mut self, first: u64, frames: bool) -> Result<Run, DataError> {
-        let run = Run::start(&self.program, &self.path, first, frames);
-        run.map_err(|e| DataError::Tool { program: "ffmpeg", reason: e.to_string() })
+    /// The end of the pictures.
+    fn end(&mut self) -> Result<Option<(Rgb8Image, f64)>, DataError> {
+        match self.job.failure(&mut self.run)? {
+            None => {
+                self.notes = self.job.notes(&self.run, &self.facts)?;
+                Ok(None)
+            }
+            Some(reason) => Err(self.job.failed(&reason)),
+        }
     }
 
     fn frame(&mut self) -> Result<Option<(Rgb8Image, f64)>, DataError> {
-        let Some((width, height)) = self.run.await_size() else {
-            return match self.run.failure() {
-                None => Ok(None),
-                Some(reason) => Err(failed(&self.path, &reason)),
-            };
+        let stopped = |stopped| self.job.stopped(stopped);
+        let Some((width, height)) = self.run.await_listed(|listed| listed.size).map_err(stopped)? else {
+            return self.end();
         };
-        check_size(&self.path.display().to_string(), (width, height), &self.limits)?;
+        check_size(&self.job.path.display().to_string(), (width, height), &self.job.limits)?;
         let mut data = vec![0; width as usize * height as usize * 3];
-        let read = match &mut self.run.frames {
-            Some(frames) => fill(frames, &mut data).map_err(DataError::io(&self.path, "decoding"))?,
-            None => 0,
-        };
-        if read < data.len() {
-            return match (read, self.run.failure()) {
-                (0, None) => Ok(None),
-                (_, reason) => Err(failed(&self.path, &reason.unwrap_or_else(|| "its last frame is cut off".into()))),
-            };
+        match self.run.fill(&mut data).map_err(stopped)? {
+            0 => return self.end(),
+            read if read < data.len() => {
+                let reason = self.job.failure(&mut self.run)?;
+                return Err(self.job.failed(&reason.unwrap_or_else(|| "its last frame is cut off".into())));
+            }
+            _ => {}
         }
-        let pts = self.run.next_time().ok_or_else(|| failed(&self.path, "it gave a frame without a time"))?;
+        let time = self.run.next_time().map_err(stopped)?;
+        let time = time.ok_or_else(|| self.job.failed("it gave a frame without a time"))?;
         self.at += 1;
+        let pts = self.run.listing(|listed| listed.seconds(time));
         Ok(Some((Rgb8Image::new(width, height, data)?, pts)))
     }
 }
@@ -230,6 +211,10 @@ impl Source for Ffmpeg {
         &self.facts
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
     fn next(&mut self) -> Result<Option<Raw>, DataError> {
         Ok(self.frame()?.map(|(rgb, pts)| Raw { pixels: Pixels::Rgb(rgb), pts }))
     }
@@ -237,7 +222,12 @@ impl Source for Ffmpeg {
     fn seek(&mut self, index: u64) -> Result<(), DataError> {
         // Reading on over a few frames is quicker than starting the program again.
         if index < self.at || index - self.at > 16 {
-            self.run = self.restart(index, true)?;
+            self.run = self.job.restart(index, true)?;
+            for _ in 0..index {
+                if self.run.next_time().map_err(|stopped| self.job.stopped(stopped))?.is_none() {
+                    break;
+                }
+            }
             self.at = index;
         }
         while self.at < index && self.frame()?.is_some() {}
@@ -245,81 +235,20 @@ impl Source for Ffmpeg {
     }
 
     fn scan(&mut self) -> Result<Vec<f64>, DataError> {
-        let mut run = self.restart(0, false)?;
-        let times = std::iter::from_fn(|| run.next_time()).collect();
-        match run.failure() {
-            None => Ok(times),
-            Some(reason) => Err(failed(&self.path, &reason)),
+        let mut run = self.job.restart(0, false)?;
+        let mut times = Vec::new();
+        while let Some(time) = run.next_time().map_err(|stopped| self.job.stopped(stopped))? {
+            if times.len() == MAX_SAMPLES {
+                return Err(self.job.failed(&format!("the video has more than {MAX_SAMPLES} frames")));
+            }
+            times.push(run.listing(|listed| listed.seconds(time)));
         }
-    }
-}
-
-fn failed(path: &Path, reason: &str) -> DataError {
-    let reason = format!("ffmpeg: {}", one_line(reason));
-    DataError::Corrupt { origin: path.display().to_string(), format: NAME, reason }
-}
-
-/// Duration in seconds and frames a second: by `ffprobe` where it stands beside `ffmpeg`, else as `ffmpeg -i` prints them.
-fn probe(ffmpeg: &Path, path: &Path) -> (Option<f64>, Option<f64>) {
-    let mut input = OsString::from("file:");
-    input.push(path);
-    let quiet =
-        |command: &mut Command| command.stdin(Stdio::null()).output().ok().map(|output| (output.stdout, output.stderr));
-    let mut ffprobe = Command::new(ffmpeg.with_file_name(format!("ffprobe{}", std::env::consts::EXE_SUFFIX)));
-    ffprobe.args(["-v", "error", "-select_streams", "v:0", "-show_streams", "-show_format", "-of", "json"]).arg(&input);
-    if let Some(facts) = quiet(&mut ffprobe).and_then(|(json, _)| parse_probe(&json)) {
-        return facts;
-    }
-    let mut facts = Command::new(ffmpeg);
-    facts.args(["-nostdin", "-hide_banner", "-i"]).arg(&input);
-    quiet(&mut facts).map_or((None, None), |(_, log)| parse_log(&String::from_utf8_lossy(&log)))
-}
-
-fn parse_probe(json: &[u8]) -> Option<(Option<f64>, Option<f64>)> {
-    let value: serde_json::Value = serde_json::from_slice(json).ok()?;
-    let stream = value.get("streams")?.get(0)?;
-    let number = |value: Option<&serde_json::Value>| value?.as_str()?.parse::<f64>().ok().filter(|x| x.is_finite());
-    let duration = number(stream.get("duration")).or_else(|| number(value.get("format")?.get("duration")));
-    let rate = stream.get("avg_frame_rate").and_then(|rate| rate.as_str()?.split_once('/'));
-    let rate = rate.and_then(|(n, d)| Some(n.parse::<f64>().ok()? / d.parse::<f64>().ok()?));
-    Some((duration, rate.filter(|rate| rate.is_finite() && *rate > 0.0)))
-}
-
-fn parse_log(log: &str) -> (Option<f64>, Option<f64>) {
-    let clock = log.split_once("Duration: ").and_then(|(_, rest)| rest.split(',').next());
-    let duration = clock.and_then(|clock| {
-        clock.trim().split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
-    });
-    let video = log.lines().find(|line| line.contains("Stream #") && line.contains("Video:"));
-    let fps = video.and_then(|line| line.split(',').find_map(|part| part.trim().strip_suffix(" fps")?.parse().ok()));
-    (duration, fps)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn listings() {
-        assert_eq!(parse_line("#dimensions 0: 640x272"), Some(Line::Size(640, 272)));
-        assert_eq!(parse_line("#tb 0: 1001/30000"), Some(Line::TimeBase(1001.0, 30000.0)));
-        assert_eq!(parse_line("#software: Lavf62.3.100"), None);
-        assert_eq!(parse_line("0,         -1,          3,        1,   152064, 0x05b789ef"), Some(Line::Frame(3)));
-        let complaint = "[h264 @ 0x55] error while decoding MB 3 4, bytestream -5";
-        assert_eq!(parse_line(complaint), Some(Line::Complaint(complaint.to_owned())));
-        assert_eq!(parse_line("  "), None);
-    }
-
-    #[test]
-    fn facts_by_either_program() {
-        let json = br#"{"streams":[{"avg_frame_rate":"30000/1001","duration":"4.004"}],"format":{"duration":"5.0"}}"#;
-        assert_eq!(parse_probe(json), Some((Some(4.004), Some(30000.0 / 1001.0))));
-        let json = br#"{"streams":[{"avg_frame_rate":"0/0"}],"format":{"duration":"5.5"}}"#;
-        assert_eq!(parse_probe(json), Some((Some(5.5), None)));
-        assert_eq!(parse_probe(br#"{"streams":[]}"#), None);
-        let log = "  Duration: 01:00:05.31, start: 0.000000, bitrate: 1589 kb/s\n\
-                   Stream #0:0[0x1](und): Video: vp8, yuv420p(tv, bt709), 640x360, 29.97 fps, 29.97 tbr, 1k tbn\n";
-        assert_eq!(parse_log(log), (Some(3605.31), Some(29.97)));
-        assert_eq!(parse_log("Duration: N/A, bitrate: N/A"), (None, None));
+        match self.job.failure(&mut run)? {
+            None => {
+                self.notes = self.job.notes(&run, &self.facts)?;
+                Ok(times)
+            }
+            Some(reason) => Err(self.job.failed(&reason)),
+        }
     }
 }

@@ -11,9 +11,11 @@ use rust_h264::nal::{NalUnit, NalUnitType, SpsInfo, parse_avcc, parse_avcc_confi
 
 use super::boxes::Orientation;
 use super::h264_bits::Checked;
+use super::h264_conceal::Concealment;
 use super::h264_guard::GuardedDecoder;
 use super::h264_params::{Form, Pps, Sps};
-use super::mp4::{self, Track};
+use super::mp4::{self, Movie, StatedColour, Track};
+use super::options::Damaged;
 use super::source::{Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
 use crate::{DataError, Limits};
@@ -29,14 +31,21 @@ const SAMPLE_EXTRAS: u64 = 1 << 20;
 const PASSES: u64 = 16;
 /// Samples that are decoded beside those, for short streams.
 const FREE_STEPS: u64 = 1024;
+/// Where the first slice of a sample is looked for.
+const FIRST_BYTES: u32 = 1 << 16;
 /// Each takes memory before it is looked at.
 const MAX_NAL_UNITS: usize = 1 << 16;
 
 /// What the reader of an MP4 file found.
 pub(super) enum Opened {
     Ready(Box<H264>),
-    /// A codec, or a form of H.264, that needs another decoder; in words.
-    Foreign(String),
+    /// A codec, or a form of H.264, that needs another decoder.
+    Foreign {
+        /// In words.
+        why: String,
+        /// The number of the track among the video tracks of the file, from 0.
+        track: usize,
+    },
 }
 
 pub(super) struct H264 {
@@ -60,6 +69,8 @@ pub(super) struct H264 {
     steps: u64,
     /// The description whose parameters the decoder has.
     described: Option<u16>,
+    /// What the sample's description says of its colours.
+    container: StatedColour,
     colour: Colour,
     /// The sample of the picture that the decoder is building.
     building: Option<u32>,
@@ -67,20 +78,26 @@ pub(super) struct H264 {
     passed: u32,
     /// Frames before this rank may refer to frames before the sync sample, so they may be missing or broken.
     sound_from: u32,
+    concealment: Concealment,
     /// Decoded and not shown yet, by rank.
     waiting: BTreeMap<u32, (Frame, Colour)>,
     buffer: Vec<u8>,
 }
 
 impl H264 {
-    pub fn open(origin: &str, file: Arc<File>, limits: &Limits) -> Result<Opened, DataError> {
-        let mut track = mp4::read_track(origin, &file)?;
+    pub fn open(origin: &str, file: Arc<File>, limits: &Limits, damaged: Damaged) -> Result<Opened, DataError> {
+        let mut track = match mp4::read_movie(origin, &file)? {
+            Movie::Track(track) => track,
+            Movie::Foreign(why) => return Ok(Opened::Foreign { why, track: 0 }),
+        };
+        let number = track.number;
+        let foreign = |why: String| Ok(Opened::Foreign { why, track: number });
         let corrupt = |reason: String| DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason };
         let mut infos: Vec<SpsInfo> = Vec::new();
         let mut sets: Vec<Sps> = Vec::new();
         for description in &track.descriptions {
             if !matches!(&description.codec, b"avc1" | b"avc3") {
-                return Ok(Opened::Foreign(format!("its codec is {}", mp4::codec_name(description.codec))));
+                return foreign(format!("its codec is {}", mp4::codec_name(description.codec)));
             }
             if mp4::length_size(&description.avcc).is_none() {
                 return Err(corrupt("its H.264 configuration (avcC) is missing or cut off".into()));
@@ -95,30 +112,44 @@ impl H264 {
         if track.descriptions.is_empty() {
             return Err(corrupt("its video track names no codec".into()));
         }
-        let decodes = |info: &SpsInfo| info.chroma_format <= 2 && matches!(info.bit_depth_luma, 8 | 10);
+        let decodes = |info: &SpsInfo| {
+            let depths = info.chroma_format == 0 || info.bit_depth_chroma == info.bit_depth_luma;
+            info.chroma_format <= 2 && matches!(info.bit_depth_luma, 8 | 10) && depths
+        };
         if let Some(info) = infos.iter().find(|info| !decodes(info)) {
             let depth = info.bit_depth_luma;
             let form = if info.chroma_format > 2 { "4:4:4" } else { "4:2:0 or 4:2:2" };
-            return Ok(Opened::Foreign(format!("its H.264 is {form} of {depth} bits")));
+            return foreign(format!("its H.264 is {form} of {depth} bits"));
         }
+        let (mut redundant, mut slice_groups) = (false, false);
         for description in &track.descriptions {
             let config = parse_avcc_config(&description.avcc).map_err(|reason| corrupt(reason.to_owned()))?;
             let depth = |id| sets.iter().filter(|sps| sps.id == id).map(|sps| sps.form.depth).max();
             for pps in &config.pps_nals {
                 let parsed = Pps::parse(&pps.rbsp, depth);
                 let pps = parsed.map_err(|reason| corrupt(format!("the parameters of its pictures: {reason}")))?;
-                if pps.redundant_pictures {
-                    return Ok(Opened::Foreign("its H.264 has redundant pictures".into()));
-                }
+                redundant |= pps.redundant_pictures;
+                slice_groups |= pps.slice_groups > 1;
             }
+        }
+        let forms = [
+            (redundant, "has redundant pictures"),
+            (slice_groups, "has slice groups"),
+            (sets.iter().any(|sps| sps.lossless), "is lossless (transform bypass)"),
+            (sets.iter().any(|sps| sps.extended), "is of the Extended profile"),
+        ];
+        if let Some((_, form)) = forms.iter().find(|(is, _)| *is) {
+            return foreign(format!("its H.264 {form}"));
         }
         let mut ranks = vec![0; track.samples.len()];
         let mut order: Vec<u32> = (0..ranks.len() as u32).collect();
         order.sort_by_key(|i| track.samples[*i as usize].cts);
         order.iter().zip(0..).for_each(|(sample, rank)| ranks[*sample as usize] = rank);
-        // What is shown before the first sample and decoded after it refers to frames that are not in the file.
-        let first = ranks.first().copied().unwrap_or(0);
-        track.shown.retain(|shown| ranks[shown.sample as usize] >= first);
+        // What is decoded before the first sync sample, or shown before it and decoded after it, refers to frames that are not
+        // in the file.
+        let start = first_sync(&track, &file).map_err(DataError::io(origin, "reading"))?;
+        let first = ranks.get(start as usize).copied().unwrap_or(0);
+        track.shown.retain(|shown| shown.sample >= start && ranks[shown.sample as usize] >= first);
         let facts = facts(&track, infos.first());
         let sound_from = first;
         Ok(Opened::Ready(Box::new(Self {
@@ -131,13 +162,15 @@ impl H264 {
             decoder: GuardedDecoder::new(limits.max_bytes),
             largest: sets.iter().map(|sps| sps.form).max_by_key(Form::mbs),
             progressive: !infos.is_empty() && infos.iter().all(|info| info.progressive),
-            feed: 0,
             steps: FREE_STEPS.saturating_add(PASSES * track.samples.len() as u64),
             described: None,
+            container: StatedColour::default(),
             colour: Colour::default(),
             building: None,
-            passed: 0,
+            feed: start as usize,
+            passed: start,
             sound_from,
+            concealment: Concealment::new(damaged),
             waiting: BTreeMap::new(),
             buffer: Vec::new(),
             track,
@@ -170,6 +203,53 @@ impl H264 {
                 let last = self.guarded(self.feed.saturating_sub(1), GuardedDecoder::flush)?;
                 self.keep(last);
                 self.passed = u32::MAX;
+            }
+        }
+    }
+
+    /// The frame at a place among those shown, or what stands in for it.
+    fn frame_or_stand_in(&mut self, place: usize) -> Result<Option<YuvFrame>, DataError> {
+        if let Some(found) = self.sound_frame(place)? {
+            return Ok(found);
+        }
+        self.concealment.conceal(place);
+        let places = self.track.shown.len();
+        for other in (0..place).rev().chain(place + 1..places) {
+            if let Some(frame) = self.concealment.stand_in(other) {
+                return Ok(Some(frame));
+            }
+            if let Some(Some(frame)) = self.sound_frame(other)? {
+                self.concealment.keep(other, &frame);
+                return Ok(Some(frame));
+            }
+        }
+        Err(DataError::Corrupt {
+            origin: self.origin.clone(),
+            format: "H.264",
+            reason: format!("no frame is whole; {}", self.concealment.reason()),
+        })
+    }
+
+    /// As [`Self::frame_of`]; `None` for a frame that is damaged and may be concealed.
+    fn sound_frame(&mut self, place: usize) -> Result<Option<Option<YuvFrame>>, DataError> {
+        let Some(sample) = self.track.shown.get(place).map(|shown| shown.sample) else {
+            return Ok(Some(None));
+        };
+        if self.concealment.is_lost(sample) {
+            return Ok(None);
+        }
+        match self.frame_of(sample) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => {
+                self.concealment.takes(error)?;
+                // Where decoding failed; what was asked for, where that came before it.
+                let from = self.feed.saturating_sub(1).min(sample as usize);
+                let syncs = self.track.samples.iter().enumerate().skip(self.feed);
+                let until = syncs.into_iter().find(|(_, sample)| sample.sync).map(|(index, _)| index);
+                self.concealment.lose(from as u32..until.unwrap_or(self.track.samples.len()).max(from + 1) as u32);
+                // What is asked for next is decoded from a sync sample on.
+                self.passed = u32::MAX;
+                Ok(None)
             }
         }
     }
@@ -231,9 +311,11 @@ impl H264 {
     }
 
     fn decode(&mut self, index: usize, description: u16, bytes: &[u8], skippable: bool) -> Result<(), DataError> {
-        let Some(avcc) = self.track.descriptions.get(usize::from(description)).map(|d| d.avcc.clone()) else {
+        let Some(described) = self.track.descriptions.get(usize::from(description)) else {
             return Err(self.corrupt(index, "it refers to a codec description that is not there"));
         };
+        let avcc = described.avcc.clone();
+        self.container = described.stated;
         let length_size = mp4::length_size(&avcc).unwrap_or(4);
         if self.described != Some(description) {
             let config = parse_avcc_config(&avcc).map_err(|reason| self.corrupt(index, reason))?;
@@ -271,7 +353,8 @@ impl H264 {
             // Checked before the decoder allocates by it.
             let (info, sps) = sps_info(&self.origin, nal, &self.limits)?;
             self.largest = self.largest.into_iter().chain([sps.form]).max_by_key(Form::mbs);
-            self.colour = Colour { matrix: info.matrix, full_range: info.full_range };
+            let stream = StatedColour { matrix: sps.matrix, full_range: sps.full_range };
+            self.colour = stream.or(self.container);
             self.progressive &= info.progressive;
         }
         let slice = matches!(nal.nal_unit_type, NalUnitType::Slice | NalUnitType::SliceIdr);
@@ -330,6 +413,13 @@ impl Source for H264 {
         &self.facts
     }
 
+    fn notes(&self) -> Vec<String> {
+        let (there, missing) = (self.track.samples.len() as u64, self.track.missing);
+        let cut = || format!("cut off: {there} of {} frames are there", there + missing);
+        let damaged = self.concealment.note(self.track.shown.len());
+        (missing > 0).then(cut).into_iter().chain(damaged).collect()
+    }
+
     fn orientation(&self) -> Orientation {
         self.track.orientation
     }
@@ -337,7 +427,7 @@ impl Source for H264 {
     fn next(&mut self) -> Result<Option<Raw>, DataError> {
         while let Some(shown) = self.track.shown.get(self.cursor).copied() {
             self.cursor += 1;
-            if let Some(frame) = self.frame_of(shown.sample)? {
+            if let Some(frame) = self.frame_or_stand_in(self.cursor - 1)? {
                 let pts = shown.pts as f64 / f64::from(self.track.timescale);
                 return Ok(Some(Raw { pixels: Pixels::Yuv(frame), pts }));
             }
@@ -387,6 +477,28 @@ fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<(SpsInfo, Sp
     }
     check_size(origin, (width, height), limits)?;
     Ok((info, sps))
+}
+
+/// The first sample where decoding can begin: the first of all where it begins anew (IDR) whatever the index says of it, or
+/// where the index names none.
+fn first_sync(track: &Track, mut file: &File) -> std::io::Result<u32> {
+    let sync = track.samples.iter().position(|sample| sample.sync).unwrap_or(0);
+    let Some(first) = track.samples.first().filter(|_| sync > 0) else {
+        return Ok(0);
+    };
+    let avcc = track.descriptions.get(usize::from(first.description)).map_or(&[][..], |described| &described.avcc);
+    let mut head = vec![0; first.size.min(FIRST_BYTES) as usize];
+    file.seek(SeekFrom::Start(first.offset))?;
+    file.read_exact(&mut head)?;
+    let (mut at, width) = (0, mp4::length_size(avcc).unwrap_or(4));
+    while let Some((prefix, nal)) = head.get(at..).and_then(|rest| rest.split_at_checked(width)) {
+        if nal.first().is_some_and(|byte| byte & 0x1f == 5) {
+            return Ok(0);
+        }
+        let length = prefix.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+        at = at.saturating_add(width).saturating_add(length);
+    }
+    Ok(sync as u32)
 }
 
 /// How many NAL units a sample has; `None` where their lengths do not end where it does.

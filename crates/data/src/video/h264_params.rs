@@ -1,6 +1,6 @@
 //! The parameter sets of H.264, held against the limits of the standard before a decoder believes them.
 //!
-//! What the decoder does not use, the usability information (VUI), is not read: some files cut it off.
+//! Of the usability information (VUI) only what it says of colours is read, as far as it is there: some files cut it off.
 
 use super::h264_bits::{Bits, Checked, replaced, within};
 
@@ -50,6 +50,14 @@ pub(super) struct Sps {
     pub max_num_ref_frames: u32,
     pub frame_mbs_only: bool,
     pub mbaff: bool,
+    /// qpprime_y_zero_transform_bypass_flag: frames may be coded without loss.
+    pub lossless: bool,
+    /// Profile 88 (A.2.3), whose slices may come in partitions.
+    pub extended: bool,
+    /// matrix_coefficients, where they are there (E.2.1).
+    pub matrix: Option<u8>,
+    /// video_full_range_flag, where it is there (E.2.1).
+    pub full_range: Option<bool>,
     /// The set with max_num_ref_frames of 1 where it says 0. 8.2.5.3 takes both for 1; the decoder never forgets with 0.
     pub mended: Option<Vec<u8>>,
 }
@@ -64,13 +72,13 @@ impl Sps {
         bits.bits("constraint_set_flags", 8)?;
         bits.bits("level_idc", 8)?;
         let id = bits.ue_in("seq_parameter_set_id", 0..=31, SPS)?;
-        let (mut chroma, mut separate_planes, mut depth) = (1, false, 8);
+        let (mut chroma, mut separate_planes, mut depth, mut lossless) = (1, false, 8, false);
         if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
             chroma = bits.ue_in("chroma_format_idc", 0..=3, SPS)?;
             separate_planes = chroma == 3 && bits.bit("separate_colour_plane_flag")?;
             depth = 8 + bits.ue_in("bit_depth_luma_minus8", 0..=6, SPS)?;
             bits.ue_in("bit_depth_chroma_minus8", 0..=6, SPS)?;
-            bits.bit("qpprime_y_zero_transform_bypass_flag")?;
+            lossless = bits.bit("qpprime_y_zero_transform_bypass_flag")?;
             if bits.bit("seq_scaling_matrix_present_flag")? {
                 scaling_lists(&mut bits, if chroma == 3 { 12 } else { 8 })?;
             }
@@ -112,7 +120,8 @@ impl Sps {
         if bits.bit("frame_cropping_flag")? {
             cropping(&mut bits, &form, frame_mbs_only)?;
         }
-        bits.bit("vui_parameters_present_flag")?;
+        let vui = bits.bit("vui_parameters_present_flag")?;
+        let (full_range, matrix) = if vui { stated_colours(&mut bits) } else { (None, None) };
         let mended = (max_num_ref_frames == 0).then(|| replaced(rbsp, refs_at, 1, "010"));
         Ok(Self {
             id,
@@ -125,6 +134,10 @@ impl Sps {
             max_num_ref_frames: max_num_ref_frames.max(1),
             frame_mbs_only,
             mbaff,
+            lossless,
+            extended: profile == 88,
+            matrix,
+            full_range,
             mended,
         })
     }
@@ -133,6 +146,32 @@ impl Sps {
     pub fn max_frame_num(&self) -> u32 {
         1 << self.frame_num_bits
     }
+}
+
+/// E.1.1, up to the colours: video_full_range_flag and matrix_coefficients, `None` where they are not there.
+fn stated_colours(bits: &mut Bits<'_>) -> (Option<bool>, Option<u8>) {
+    let (mut full_range, mut matrix) = (None, None);
+    let mut read = || -> Checked<()> {
+        // Extended_SAR: the ratio itself follows.
+        if bits.bit("aspect_ratio_info_present_flag")? && bits.bits("aspect_ratio_idc", 8)? == 255 {
+            bits.bits("sar_width and sar_height", 32)?;
+        }
+        if bits.bit("overscan_info_present_flag")? {
+            bits.bit("overscan_appropriate_flag")?;
+        }
+        if bits.bit("video_signal_type_present_flag")? {
+            bits.bits("video_format", 3)?;
+            full_range = Some(bits.bit("video_full_range_flag")?);
+            if bits.bit("colour_description_present_flag")? {
+                bits.bits("colour_primaries and transfer_characteristics", 16)?;
+                matrix = Some(bits.bits("matrix_coefficients", 8)? as u8);
+            }
+        }
+        Ok(())
+    };
+    // What is cut off says nothing.
+    let _ = read();
+    (full_range, matrix)
 }
 
 /// 7.4.2.1.1: cropping leaves at least one sample of each row and column.

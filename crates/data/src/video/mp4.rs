@@ -7,10 +7,13 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::boxes::{self, Boxes, Orientation, child, descend, entries, u16_at, u32_at, u64_at, versioned};
 use super::samples::{Builder, Defaults, MAX_SAMPLES, Sample};
+use super::yuv::Colour;
 use crate::DataError;
 
 /// A `moov` of twenty hours at 60 frames a second is under 100 MB.
 const MAX_INDEX: u64 = 256 << 20;
+/// Video tracks that are looked at for frames.
+const MAX_TRACKS: usize = 64;
 
 /// A sample at its place on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,35 @@ pub(super) struct Description {
     pub codec: [u8; 4],
     /// The body of `avcC`, empty where there is none.
     pub avcc: Vec<u8>,
+    pub stated: StatedColour,
+}
+
+/// What a file says of its colours, each where it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StatedColour {
+    /// As [`Colour::matrix`].
+    pub matrix: Option<u8>,
+    /// As [`Colour::full_range`].
+    pub full_range: Option<bool>,
+}
+
+impl StatedColour {
+    /// What the stream says goes before what its container says, each for itself, as in FFmpeg (`mov_read_colr` fills in what
+    /// `init_dimensions` of its H.264 decoder replaces where the sequence has it).
+    pub fn or(self, container: Self) -> Colour {
+        let unknown = Colour::default();
+        Colour {
+            matrix: self.matrix.or(container.matrix).unwrap_or(unknown.matrix),
+            full_range: self.full_range.or(container.full_range).unwrap_or(unknown.full_range),
+        }
+    }
+}
+
+/// What an MP4 or MOV file holds.
+pub(super) enum Movie {
+    Track(Track),
+    /// Something that this reader does not know, in words.
+    Foreign(String),
 }
 
 /// The video track of a file.
@@ -43,43 +75,100 @@ pub(super) struct Track {
     /// Frames of the index that lie beyond the end of the file.
     pub missing: u64,
     pub orientation: Orientation,
+    /// Its number among the video tracks of the file, from 0.
+    pub number: usize,
 }
 
 fn corrupt(origin: &str, reason: impl Into<String>) -> DataError {
     DataError::Corrupt { origin: origin.to_owned(), format: "MP4", reason: reason.into() }
 }
 
-/// Reads the index of the first video track.
-pub(super) fn read_track(origin: &str, file: &File) -> Result<Track, DataError> {
+/// Reads the index of the first video track that has frames, or of the first one where none has.
+pub(super) fn read_movie(origin: &str, file: &File) -> Result<Movie, DataError> {
     let io = |e| DataError::io(origin, "reading")(e);
+    let broken = |reason| corrupt(origin, reason);
     let mut file = file;
     let len = file.seek(SeekFrom::End(0)).map_err(io)?;
     let mut top = TopLevel { origin, file, len, at: 0 };
-    let mut movie: Option<(Movie, Builder)> = None;
+    let mut tracks: Vec<Candidate> = Vec::new();
     while let Some((kind, start, size)) = top.next_box()? {
-        match (&kind, &mut movie) {
-            (b"moov" | b"moof", _) if size > len.saturating_sub(start) => break,
-            (b"moov", None) => {
-                let body = top.body(start, size)?;
-                let found = Movie::parse(&body).ok_or_else(|| corrupt(origin, "it has no video track"))?;
-                let trak = found.trak(&body).unwrap_or(&[]);
-                let mut builder = Builder::default();
-                builder.add_table(trak, len).map_err(|reason| corrupt(origin, reason))?;
-                movie = Some((found, builder));
+        match &kind {
+            b"moov" | b"moof" if size > len.saturating_sub(start) => break,
+            b"moov" if tracks.is_empty() => {
+                let mut body = top.body(start, size)?;
+                if let Some(cmov) = child(&body, b"cmov") {
+                    body = match inflated(cmov).map_err(broken)? {
+                        Inflated::Movie(movie) => movie,
+                        Inflated::Foreign(reason) => return Ok(Movie::Foreign(reason)),
+                    };
+                }
+                tracks = candidates(&body, len).map_err(broken)?;
             }
-            (b"moof", Some((Movie { track_id, fragments: Some(defaults), .. }, builder))) => {
+            b"moof" if tracks.iter().any(|track| track.header.fragments.is_some()) => {
                 let body = top.body(start, size)?;
-                let header = top.header_start(start);
-                let added = builder.add_fragment(&body, header, *track_id, *defaults);
-                added.map_err(|reason| corrupt(origin, reason))?;
+                let begin = top.header_start(start);
+                for Candidate { header, builder } in &mut tracks {
+                    if let Some(defaults) = header.fragments {
+                        builder.add_fragment(&body, begin, header.track_id, defaults).map_err(broken)?;
+                    }
+                }
             }
             _ => {}
         }
     }
-    let Some((movie, builder)) = movie else {
+    if tracks.is_empty() {
         return Err(corrupt(origin, "the index (moov) is missing: the file is cut off or its recording never ended"));
-    };
-    movie.finish(builder, len).map_err(|reason| corrupt(origin, reason))
+    }
+    let number = tracks.iter().position(|track| !track.builder.samples.is_empty()).unwrap_or(0);
+    let Candidate { header, builder } = tracks.swap_remove(number);
+    header.finish(builder, len, number).map(Movie::Track).map_err(broken)
+}
+
+/// A video track whose frames may come later.
+struct Candidate {
+    header: TrackHeader,
+    builder: Builder,
+}
+
+/// The video tracks of `moov` up to the first that has frames, at least one.
+fn candidates(moov: &[u8], file_len: u64) -> Result<Vec<Candidate>, String> {
+    let mut tracks: Vec<Candidate> = Vec::new();
+    for (track_id, trak) in video_tracks(moov).take(MAX_TRACKS) {
+        let header = TrackHeader::parse(moov, track_id, trak).ok_or("its video track has no header")?;
+        let mut builder = Builder::default();
+        builder.add_table(trak, file_len)?;
+        let found = !builder.samples.is_empty();
+        tracks.push(Candidate { header, builder });
+        if found {
+            break;
+        }
+    }
+    if tracks.is_empty() { Err("it has no video track".into()) } else { Ok(tracks) }
+}
+
+enum Inflated {
+    Movie(Vec<u8>),
+    Foreign(String),
+}
+
+/// A compressed `moov` (QuickTime File Format, "Compressed Movie Resources"): the format's name, and its data after their
+/// inflated size.
+fn inflated(cmov: &[u8]) -> Result<Inflated, String> {
+    let format =
+        child(cmov, b"dcom").and_then(|dcom| dcom.get(..4)).ok_or("its compressed index names no compression")?;
+    if format != b"zlib" {
+        return Ok(Inflated::Foreign(format!("its index is compressed as {}", format.escape_ascii())));
+    }
+    let data = child(cmov, b"cmvd").ok_or("its compressed index has no data")?;
+    let size = u64::from(u32_at(data, 0).ok_or("its compressed index has no size")?);
+    if size > MAX_INDEX {
+        return Err(format!("its inflated index has {size} bytes, at most {MAX_INDEX} are read"));
+    }
+    let mut bytes = Vec::new();
+    let inflating = flate2::read::ZlibDecoder::new(data.get(4..).unwrap_or(&[])).take(size).read_to_end(&mut bytes);
+    inflating.map_err(|e| format!("its compressed index: {e}"))?;
+    let moov = child(&bytes, b"moov").ok_or("its compressed index holds no moov")?;
+    Ok(Inflated::Movie(moov.to_vec()))
 }
 
 /// Walks the boxes of the file itself without reading what they hold.
@@ -133,8 +222,8 @@ impl TopLevel<'_> {
     }
 }
 
-/// What `moov` says of the track, without its samples.
-struct Movie {
+/// What `moov` says of a track, without its samples.
+struct TrackHeader {
     track_id: u32,
     movie_scale: u32,
     track_scale: u32,
@@ -155,13 +244,12 @@ struct Edit {
     media_time: i64,
 }
 
-impl Movie {
-    fn parse(moov: &[u8]) -> Option<Self> {
+impl TrackHeader {
+    fn parse(moov: &[u8], track_id: u32, trak: &[u8]) -> Option<Self> {
         let mvhd = child(moov, b"mvhd").unwrap_or(&[]);
         let long = mvhd.first() == Some(&1);
         let movie_scale = u32_at(mvhd, if long { 20 } else { 12 }).unwrap_or(0);
         let movie_matrix = boxes::matrix(mvhd, if long { 48 } else { 36 });
-        let (track_id, trak) = video_tracks(moov).next()?;
         let tkhd = child(trak, b"tkhd")?;
         let track_matrix = boxes::matrix(tkhd, if tkhd.first() == Some(&1) { 52 } else { 40 });
         let mdhd = descend(trak, &[b"mdia", b"mdhd"])?;
@@ -183,12 +271,8 @@ impl Movie {
         })
     }
 
-    fn trak<'a>(&self, moov: &'a [u8]) -> Option<&'a [u8]> {
-        video_tracks(moov).find(|(id, _)| *id == self.track_id).map(|(_, trak)| trak)
-    }
-
     /// Orders the samples by display, as the edit list says.
-    fn finish(self, builder: Builder, file_len: u64) -> Result<Track, String> {
+    fn finish(self, builder: Builder, file_len: u64, number: usize) -> Result<Track, String> {
         if self.track_scale == 0 {
             return Err("its clock has 0 units a second".into());
         }
@@ -224,6 +308,7 @@ impl Movie {
             missing: (total - samples.len()) as u64,
             samples,
             orientation: self.orientation,
+            number,
         })
     }
 
@@ -282,10 +367,24 @@ fn descriptions(trak: &[u8]) -> Vec<Description> {
     };
     let describe = |(codec, body): ([u8; 4], &[u8])| {
         // ISO/IEC 14496-12, VisualSampleEntry: 78 bytes before the child boxes.
-        let avcc = body.get(78..).and_then(|children| child(children, b"avcC")).unwrap_or(&[]).to_vec();
-        Description { codec, avcc }
+        let children = body.get(78..).unwrap_or(&[]);
+        let avcc = child(children, b"avcC").unwrap_or(&[]).to_vec();
+        Description { codec, avcc, stated: stated_colour(children) }
     };
     Boxes(stsd.get(8..).unwrap_or(&[])).map(describe).take(256).collect()
+}
+
+/// The last `colr` of a sample entry that states a matrix (12.1.5; `nclc` is that of the QuickTime File Format, without range).
+fn stated_colour(children: &[u8]) -> StatedColour {
+    let colours = Boxes(children).filter(|(kind, _)| kind == b"colr").filter_map(|(_, body)| {
+        let matrix = u16_at(body, 8).map(|matrix| u8::try_from(matrix).unwrap_or(2));
+        match body.get(..4)? {
+            b"nclx" => Some(StatedColour { matrix, full_range: body.get(10).map(|flags| flags & 0x80 != 0) }),
+            b"nclc" => Some(StatedColour { matrix, full_range: None }),
+            _ => None,
+        }
+    });
+    colours.last().unwrap_or_default()
 }
 
 fn edits(trak: &[u8]) -> Vec<Edit> {

@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::anim::Animation;
 use super::boxes::Orientation;
 use super::choose::{Rounding, uniform};
-use super::ffmpeg::Ffmpeg;
+use super::containers::{Container, MP4};
+use super::ffmpeg::{Ffmpeg, Input};
 use super::folder::{Folder, Still};
 use super::h264::{H264, Opened};
+use super::options::VideoOptions;
 use super::raw::{RawFormat, RawSource, Stream};
 use super::source::{Facts, Pixels, Source};
 use super::y4m::Y4m;
 use super::yuv::YuvFrame;
 use crate::file::{self, OpenFile};
-use crate::kind::Kind;
+use crate::kind::{HEAD, Kind};
 use crate::{DataError, Limits, Rgb8Image};
 
 /// A frame and when it is shown.
@@ -27,34 +29,6 @@ pub struct Frame {
     pub rgb: Rgb8Image,
     /// Presentation time in seconds.
     pub pts: f64,
-}
-
-/// How videos are opened.
-#[derive(Clone, Debug)]
-pub struct VideoOptions {
-    /// How large frames may be.
-    pub limits: Limits,
-    /// Pictures a second of a folder.
-    pub folder_fps: f64,
-    /// The program for formats that this crate does not read itself: a path, or a name on the PATH; `None` never runs one.
-    pub ffmpeg: Option<PathBuf>,
-}
-
-impl Default for VideoOptions {
-    /// The usual limits, 25 pictures a second, `ffmpeg` from the PATH.
-    fn default() -> Self {
-        Self { limits: Limits::default(), folder_fps: 25.0, ffmpeg: Some(PathBuf::from("ffmpeg")) }
-    }
-}
-
-impl VideoOptions {
-    fn check(&self) -> Result<(), DataError> {
-        if self.folder_fps.is_finite() && self.folder_fps > 0.0 {
-            return Ok(());
-        }
-        let reason = format!("folders at {} pictures a second", self.folder_fps);
-        Err(DataError::Shape { what: "video", reason })
-    }
 }
 
 /// Reads a video frame by frame, or at any place.
@@ -108,7 +82,7 @@ impl VideoReader {
     pub(crate) fn of(open: OpenFile, options: &VideoOptions) -> Result<Self, DataError> {
         options.check()?;
         let (origin, limits) = (open.origin(), &options.limits);
-        let why = match open.kind {
+        let (why, track) = match open.kind {
             Kind::Empty => return Err(DataError::Empty(origin)),
             Kind::Y4m => {
                 let stream = file_stream(&origin, &open.path, open.file)?;
@@ -116,13 +90,13 @@ impl VideoReader {
             }
             Kind::Animation(format) => return Ok(Self::new(origin, Animation::open(open, format, limits)?)),
             Kind::Picture => return Ok(Self::new(origin, Still::new(open, options.folder_fps, limits))),
-            Kind::Mp4 => match H264::open(&origin, open.file, limits)? {
+            Kind::Mp4 => match H264::open(&origin, Arc::clone(&open.file), limits, options.damaged)? {
                 Opened::Ready(source) => return Ok(Self { source, origin, at: 0, times: None }),
-                Opened::Foreign(reason) => reason,
+                Opened::Foreign { why, track } => (why, track),
             },
-            Kind::Other => "its format is not one that is read without help".to_owned(),
+            Kind::Other => ("its format is not one that is read without help".to_owned(), 0),
         };
-        Ok(Self::new(origin, Ffmpeg::open(&open.path, options.ffmpeg.as_deref(), &why, limits)?))
+        Ok(Self::new(origin, foreign(&open, &why, track, options)?))
     }
 
     /// Reads Y4M from a pipe; `origin` is what errors call it.
@@ -177,11 +151,18 @@ impl VideoReader {
         self.source.facts()
     }
 
+    /// What of the video is not as its file says, as far as it was read: that it is cut off, or that frames are damaged and
+    /// others stand in their place. A line each, without the name of the file. Of a video that the program `ffmpeg` reads, it
+    /// is known after its last frame, and after [`Self::times`] and [`Self::count`].
+    pub fn notes(&self) -> Vec<String> {
+        self.source.notes()
+    }
+
     /// The next frame; `None` after the last.
     ///
     /// # Errors
-    /// A broken stream: the frames before the break were given. Of a cut-off MP4 the whole frames are given, and
-    /// [`Facts::missing_frames`] counts the others.
+    /// A broken stream: the frames before the break were given. Of a file that is cut off the whole frames are given, and
+    /// [`Self::notes`] says so.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DataError> {
         let Some(raw) = self.source.next()? else {
             return Ok(None);
@@ -296,6 +277,24 @@ impl VideoReader {
         }
         self.frames(&uniform(total, count, rounding))
     }
+}
+
+/// A file that is left to the program `ffmpeg`.
+fn foreign(open: &OpenFile, why: &str, track: usize, options: &VideoOptions) -> Result<Ffmpeg, DataError> {
+    let mut head = [0; HEAD];
+    let mut file = file::from_start(&open.file, &open.path)?;
+    let read = file::fill(&mut file, &mut head).map_err(DataError::io(&open.path, "reading"))?;
+    let head = &head[..read];
+    let container = match open.kind {
+        Kind::Mp4 => Some(MP4),
+        _ => Container::of(head),
+    };
+    let Some(container) = container else {
+        let reason = "its content is that of no video format; give a video in MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg or \
+                      ASF, a GIF, WebP, APNG or Y4M file, or a folder of pictures";
+        return Err(DataError::content(&open.path, reason));
+    };
+    Ffmpeg::open(&Input { path: &open.path, container, track, bytes: open.bytes, head, why }, options)
 }
 
 /// A file that can be read again from its start.

@@ -1,6 +1,6 @@
 //! The frames of a track: from the sample table of `moov`, and from the fragments of `moof` (ISO/IEC 14496-12, 8.6 to 8.8).
 
-use super::boxes::{Boxes, Runs, child, descend, entries, u32_at, u64_at, versioned};
+use super::boxes::{Boxes, Runs, child, descend, entries, u16_at, u32_at, u64_at, versioned};
 
 /// Beyond 77 hours at 60 frames a second.
 pub(super) const MAX_SAMPLES: usize = 16 << 20;
@@ -36,6 +36,49 @@ pub(super) struct Builder {
 
 type Built = Result<(), String>;
 
+/// The sizes of a track's samples in bytes: `stsz`, or `stz2` (8.7.3).
+enum Sizes<'a> {
+    /// One size, which is not 0, and how many samples have it.
+    Fixed(u32, u32),
+    Each(&'a [[u8; 4]]),
+    Compact {
+        rows: &'a [u8],
+        /// Of a size: 4, 8 or 16.
+        bits: usize,
+        count: usize,
+    },
+}
+
+impl<'a> Sizes<'a> {
+    fn of(stbl: &'a [u8]) -> Self {
+        let number = |body, at| u32_at(body, at).unwrap_or(0);
+        if let (None, Some(stz2)) = (child(stbl, b"stsz"), child(stbl, b"stz2")) {
+            let bits = usize::from(stz2.get(7).copied().unwrap_or(0));
+            let rows = stz2.get(12..).unwrap_or(&[]);
+            let held = if matches!(bits, 4 | 8 | 16) { rows.len() * 8 / bits } else { 0 };
+            return Self::Compact { rows, bits, count: held.min(number(stz2, 8) as usize) };
+        }
+        let stsz = child(stbl, b"stsz").unwrap_or(&[]);
+        match number(stsz, 4) {
+            0 => Self::Each(entries::<4>(stsz, 8)),
+            size => Self::Fixed(size, number(stsz, 8)),
+        }
+    }
+
+    fn at(&self, index: usize) -> u32 {
+        match *self {
+            Self::Fixed(size, _) => size,
+            Self::Each(rows) => rows.get(index).map_or(0, |row| u32::from_be_bytes(*row)),
+            Self::Compact { rows, bits: 16, .. } => u16_at(rows, 2 * index).map_or(0, u32::from),
+            Self::Compact { rows, bits: 8, .. } => rows.get(index).copied().map_or(0, u32::from),
+            // The first of a pair stands in the high half.
+            Self::Compact { rows, .. } => {
+                rows.get(index / 2).map_or(0, |pair| u32::from(pair >> (4 * (1 - index % 2)) & 15))
+            }
+        }
+    }
+}
+
 impl Builder {
     fn push(&mut self, sample: Sample) -> Built {
         if self.samples.len() == MAX_SAMPLES {
@@ -49,14 +92,12 @@ impl Builder {
     pub fn add_table(&mut self, trak: &[u8], file_len: u64) -> Built {
         let stbl = descend(trak, &[b"mdia", b"minf", b"stbl"]).ok_or("the video track has no sample table")?;
         let table = |kind: &[u8; 4]| child(stbl, kind).unwrap_or(&[]);
-        let stsz = table(b"stsz");
-        let (fixed, count) = (u32_at(stsz, 4).unwrap_or(0), u32_at(stsz, 8).unwrap_or(0));
-        let sizes = entries::<4>(stsz, 8);
-        let count = if fixed == 0 {
-            sizes.len()
-        } else {
+        let sizes = Sizes::of(stbl);
+        let count = match &sizes {
             // Each frame has its own bytes, so the file's length bounds their number.
-            (u64::from(count).min(file_len / u64::from(fixed) + 1)) as usize
+            Sizes::Fixed(size, count) => (u64::from(*count).min(file_len / u64::from(*size) + 1)) as usize,
+            Sizes::Each(rows) => rows.len(),
+            Sizes::Compact { count, .. } => *count,
         };
         let chunk_offsets: Vec<u64> = match child(stbl, b"co64") {
             Some(co64) => entries::<8>(co64, 4).iter().map(|row| u64::from_be_bytes(*row)).collect(),
@@ -80,7 +121,7 @@ impl Builder {
                 if index == count {
                     return Ok(());
                 }
-                let size = if fixed == 0 { u32::from_be_bytes(sizes[index]) } else { fixed };
+                let size = sizes.at(index);
                 let shift = i64::from(offsets.next_value() as i32);
                 self.push(Sample {
                     offset,
@@ -187,4 +228,28 @@ impl Builder {
 /// From 0; the file counts from 1.
 fn description_index(number: u32) -> u16 {
     u16::try_from(number.saturating_sub(1)).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compact_sizes() {
+        for (bits, rows, want) in
+            [(4, &[0x12, 0x30][..], [1, 2, 3]), (8, &[1, 2, 255], [1, 2, 255]), (16, &[1, 0, 0, 2, 0, 3], [256, 2, 3])]
+        {
+            let body = [&[0; 7][..], &[bits], &3_u32.to_be_bytes(), rows].concat();
+            let stbl = [&(8 + body.len() as u32).to_be_bytes()[..], b"stz2", &body].concat();
+            let sizes = Sizes::of(&stbl);
+            assert_eq!([0, 1, 2].map(|index| sizes.at(index)), want, "{bits}");
+            assert!(matches!(sizes, Sizes::Compact { count: 3, .. }), "{bits}");
+            // No more than there are bytes for, and none of a width that the standard does not know.
+            let many = [&[0; 7][..], &[bits], &[0xff; 4], rows].concat();
+            let stbl = [&(8 + many.len() as u32).to_be_bytes()[..], b"stz2", &many].concat();
+            assert!(matches!(Sizes::of(&stbl), Sizes::Compact { count: 3 | 4, .. }), "{bits}");
+        }
+        let odd = [&20_u32.to_be_bytes()[..], b"stz2", &[0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1]].concat();
+        assert!(matches!(Sizes::of(&odd), Sizes::Compact { count: 0, .. }));
+    }
 }

@@ -38,6 +38,11 @@ pub(super) struct Raw {
 pub(super) trait Source {
     fn facts(&self) -> &Facts;
 
+    /// What of the video is not as its file says, a line each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How frames of [`Pixels::Yuv`] are turned.
     fn orientation(&self) -> Orientation {
         Orientation::default()

@@ -15,5 +15,6 @@ mod preprocess;
 mod processor;
 mod resample;
 mod video;
+mod video_ffmpeg;
 mod video_sources;
 mod walk;

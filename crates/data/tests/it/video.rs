@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use vljepa_data::video::{Rounding, VideoOptions, VideoReader, at_rate, uniform, windows};
+use vljepa_data::video::{Damaged, Rounding, VideoOptions, VideoReader, at_rate, uniform, windows};
 use vljepa_data::{DataError, Limits};
 
 #[derive(Deserialize)]
@@ -61,7 +61,7 @@ fn check(path: &Path, expected: &Expected) {
 #[test]
 fn small_clips_equal_ffmpeg() {
     let all = expectations(include_str!("../fixtures/video/expected.json"));
-    assert_eq!(all.len(), 16);
+    assert_eq!(all.len(), 22);
     for (name, expected) in &all {
         check(&fixture(name), expected);
     }
@@ -94,9 +94,16 @@ fn real_files_equal_ffmpeg() {
 /// Any frame, in any order, is the frame that reading from the start gives.
 #[test]
 fn random_access_equals_reading_on() {
-    for name in
-        ["bframes.mp4", "open_gop.mov", "open_cut.mov", "cut.mp4", "interlaced.mp4", "fragments.mp4", "variable.mp4"]
-    {
+    for name in [
+        "bframes.mp4",
+        "open_gop.mov",
+        "open_cut.mov",
+        "cut.mp4",
+        "interlaced.mp4",
+        "fragments.mp4",
+        "variable.mp4",
+        "starts_mid_gop.mp4",
+    ] {
         let mut reader = VideoReader::open(fixture(name)).unwrap();
         let mut all = Vec::new();
         while let Some(frame) = reader.next_frame().unwrap() {
@@ -267,4 +274,142 @@ fn frames_beyond_the_limits_are_refused() {
     for name in ["bframes.mp4", "fragments.mp4"] {
         assert!(matches!(VideoReader::open_with(fixture(name), &options), Err(DataError::TooLarge { .. })), "{name}");
     }
+}
+
+/// A clip with one byte of each of `samples` (from 0) changed, behind the slice's header, so that it is no H.264.
+fn damaged(name: &str, dir: &Path, places: &[usize]) -> PathBuf {
+    let mut bytes = std::fs::read(fixture(name)).unwrap();
+    for place in places {
+        // The length of a NAL unit.
+        bytes[*place] ^= 0x55;
+    }
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Where the samples of a clip begin that has one chunk, in decoding order.
+fn sample_places(bytes: &[u8]) -> Vec<usize> {
+    let table = |kind: &[u8]| bytes.windows(4).position(|found| found == kind).unwrap() + 4;
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let (sizes, chunks) = (table(b"stsz"), table(b"stco"));
+    assert_eq!(number(chunks + 4), 1);
+    let size = |index: usize| number(sizes + 12 + 4 * index);
+    (0..number(sizes + 8)).map(|index| number(chunks + 8) + (0..index).map(size).sum::<usize>()).collect()
+}
+
+#[test]
+fn damage_inside_stops_or_is_concealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(fixture("bframes.mp4")).unwrap();
+    let mut reader = VideoReader::open(fixture("bframes.mp4")).unwrap();
+    let mut want = Vec::new();
+    while let Some(frame) = reader.next_frame().unwrap() {
+        want.push(frame);
+    }
+    // Sync samples are 0, 8 and 16. In the middle of the second group; the first sample; the last group.
+    let places = sample_places(&whole);
+    assert_eq!(places.len(), 24);
+    let conceal = VideoOptions { damaged: Damaged::Conceal, ..VideoOptions::default() };
+    // A frame takes those with it that are decoded after it, up to the next sync sample.
+    for (samples, lost) in [(vec![11], 5), (vec![0], 8), (vec![16, 20], 8), (vec![0, 8, 20], 20)] {
+        let broken: Vec<usize> = samples.iter().map(|sample| places[*sample]).collect();
+        let path = damaged("bframes.mp4", dir.path(), &broken);
+        assert!(reason(&path).contains("frame "), "{samples:?}");
+        let mut reader = VideoReader::open_with(&path, &conceal).unwrap();
+        let mut got = Vec::new();
+        while let Some(frame) = reader.next_frame().unwrap() {
+            got.push(frame);
+        }
+        assert_eq!(got.len(), 24, "{samples:?}");
+        assert!(got.iter().zip(&want).all(|(got, want)| got.pts == want.pts), "{samples:?}");
+        let same: Vec<usize> = (0..24).filter(|index| got[*index].rgb == want[*index].rgb).collect();
+        assert!(same.len() >= 24 - lost, "{samples:?}: {same:?}");
+        // What stands in is a frame of the clip.
+        assert!(got.iter().all(|frame| want.iter().any(|want| want.rgb == frame.rgb)), "{samples:?}");
+        let notes = reader.notes();
+        let words =
+            [format!("damaged: another frame stands in for {lost} of 24 frames"), "cut off or is no H.264".into()];
+        assert!(
+            notes.len() == 1 && words.iter().all(|word| notes[0].contains(word)),
+            "{samples:?}: {notes:?}, {same:?}"
+        );
+        // In whatever order they are asked for.
+        for index in (0..24).rev().chain([13, 4, 13, 20]) {
+            let mut fresh = VideoReader::open_with(&path, &conceal).unwrap();
+            assert!(fresh.frames(&[index]).unwrap()[0] == got[index], "{samples:?}: fresh {index}");
+            assert!(reader.frames(&[index]).unwrap()[0] == got[index], "{samples:?}: {index}");
+        }
+    }
+    let path = damaged("bframes.mp4", dir.path(), &[places[0], places[8], places[16]]);
+    let error = VideoReader::open_with(&path, &conceal).unwrap().next_frame().unwrap_err().to_string();
+    assert!(error.contains("no frame is whole"), "{error}");
+}
+
+/// A box with a body.
+fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&(8 + body.len() as u32).to_be_bytes()[..], kind, body].concat()
+}
+
+/// A clip with a track before its own that has no frames; its index stands at its end.
+pub fn with_empty_track(name: &str, dir: &Path) -> PathBuf {
+    let bytes = std::fs::read(fixture(name)).unwrap();
+    let find = |kind: &[u8]| bytes.windows(4).position(|found| found == kind).unwrap() - 4;
+    let (moov, trak) = (find(b"moov"), find(b"trak"));
+    assert!(find(b"mdat") < moov);
+    let size = u32::from_be_bytes(bytes[trak..trak + 4].try_into().unwrap()) as usize;
+    let mut empty = bytes[trak..trak + size].to_vec();
+    let mut clear = |kind: &[u8], at: usize, value: u32| {
+        let place = empty.windows(4).position(|found| found == kind).unwrap() + 4 + at;
+        empty[place..place + 4].copy_from_slice(&value.to_be_bytes());
+    };
+    clear(b"tkhd", 12, 9);
+    for (kind, at) in [(b"stsz", 8), (b"stts", 4), (b"stsc", 4), (b"stco", 4), (b"stss", 4)] {
+        clear(kind, at, 0);
+    }
+    let body = [&bytes[moov + 8..trak], &empty, &bytes[trak..]].concat();
+    let path = dir.join(name);
+    std::fs::write(&path, [&bytes[..moov], &boxed(b"moov", &body)].concat()).unwrap();
+    path
+}
+
+#[test]
+fn the_first_track_with_frames_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = with_empty_track("no_edits.mp4", dir.path());
+    let (mut reader, mut want) =
+        (VideoReader::open(path).unwrap(), VideoReader::open(fixture("no_edits.mp4")).unwrap());
+    assert!(want.count().unwrap() > 3 && reader.count().unwrap() == want.count().unwrap());
+    assert!(reader.next_frame().unwrap() == want.next_frame().unwrap());
+}
+
+#[test]
+fn broken_compressed_indices() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.mov");
+    let bytes = std::fs::read(fixture("cmov.mov")).unwrap();
+    let at = |kind: &[u8]| bytes.windows(4).position(|found| found == kind).unwrap();
+    let (name, size, data) = (at(b"zlib"), at(b"cmvd") + 4, at(b"cmvd") + 8);
+    let refused = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        let options = VideoOptions { ffmpeg: None, ..VideoOptions::default() };
+        VideoReader::open_with(&path, &options).unwrap_err().to_string()
+    };
+    let foreign = refused(&|bytes| bytes[name..name + 4].copy_from_slice(b"lzma"));
+    assert!(foreign.contains("its index is compressed as lzma") && foreign.contains("install ffmpeg"), "{foreign}");
+    let huge = refused(&|bytes| bytes[size..size + 4].fill(0xff));
+    assert!(huge.contains("4294967295 bytes, at most 268435456 are read"), "{huge}");
+    assert!(refused(&|bytes| bytes[data + 9] ^= 0xff).contains("its compressed index"));
+    // Half of it is inflated: the boxes that are cut off are not there.
+    assert!(refused(&|bytes| bytes[size..size + 4].copy_from_slice(&500_u32.to_be_bytes())).contains("moov"));
+}
+
+#[test]
+fn what_we_cannot_decode_is_unsupported() {
+    let options = VideoOptions { ffmpeg: None, ..VideoOptions::default() };
+    let error = VideoReader::open_with(fixture("lossless420.mp4"), &options).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, DataError::NeedsFfmpeg { .. }) && text.contains("H.264 is lossless"), "{text}");
 }

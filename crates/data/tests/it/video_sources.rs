@@ -1,8 +1,7 @@
-//! Sources of frames other than MP4: animations, folders, uncompressed streams, and the program `ffmpeg`.
+//! Sources of frames other than MP4: animations, folders and uncompressed streams.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::Path;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -211,70 +210,4 @@ fn other_formats_ask_for_ffmpeg() {
             assert!(text.contains(name) && text.contains(why) && text.contains("install ffmpeg"), "{text}");
         }
     }
-}
-
-/// A program in ffmpeg's place, which answers as FFmpeg 9.0.2 does.
-#[cfg(unix)]
-fn stand_in(dir: &Path, body: &str) -> VideoOptions {
-    use std::os::unix::fs::PermissionsExt;
-    let path = dir.join("ffmpeg");
-    std::fs::write(&path, format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}/calls'\n{body}", dir.display())).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    VideoOptions { ffmpeg: Some(path), ..VideoOptions::default() }
-}
-
-#[cfg(unix)]
-const TALK: &str = r##"
-case "$*" in
-  *pipe:2*) ;;
-  *) echo "  Duration: 00:00:02.50, start: 0.0" >&2; echo "  Stream #0:0: Video: vp8, 2x1, 25 fps, 25 tbr" >&2; exit 1;;
-esac
-printf '#software: Lavf62\n#tb 0: 1/1000\n#media_type 0: video\n#codec_id 0: rawvideo\n#dimensions 0: 2x1\n' >&2
-first=0
-case "$*" in *"select=gte(n"*) first=$(printf '%s' "$*" | sed 's/.*gte(n\\,\([0-9]*\)).*/\1/');; esac
-n=$first
-while [ $n -lt 30 ]; do
-  case "$*" in *pipe:1*) printf 'abcde%b' "\\0$(printf %o $((n + 65)))";; esac
-  printf '0, %d, %d, 40, 6, 0x12345678\n' $((n * 40)) $((n * 40 + 7)) >&2
-  n=$((n + 1))
-done
-"##;
-
-#[cfg(unix)]
-#[test]
-fn a_program_reads_what_we_do_not() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = stand_in(dir.path(), TALK);
-    let mut reader = VideoReader::open_with(fixture("odd.mkv"), &options).unwrap();
-    let facts = reader.facts().clone();
-    assert_eq!((facts.size, facts.duration, facts.fps, facts.frames), (Some((2, 1)), Some(2.5), Some(25.0), None));
-    let first = reader.next_frame().unwrap().unwrap();
-    assert_eq!((first.rgb.data.as_slice(), first.pts), (&b"abcdeA"[..], 0.007));
-    let picked = reader.frames(&[29, 3, 29, 20]).unwrap();
-    let last: Vec<u8> = picked.iter().map(|frame| frame.rgb.data[5] - 65).collect();
-    assert_eq!(last, [29, 3, 29, 20]);
-    assert!((picked[0].pts - 1.167).abs() < 1e-9);
-    assert_eq!(reader.count().unwrap(), 30);
-    assert!(reader.frames(&[30]).is_err());
-    let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
-    let line = calls.lines().next().unwrap();
-    assert!(line.contains("-nostdin") && line.contains("-i file:") && line.contains("-pix_fmt rgb24"), "{line}");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_program_that_fails_is_quoted() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = stand_in(dir.path(), "echo 'odd.mkv: Invalid data found when processing input' >&2; exit 187\n");
-    let error = VideoReader::open_with(fixture("odd.mkv"), &options).unwrap_err().to_string();
-    assert!(error.contains("odd.mkv") && error.contains("ffmpeg: odd.mkv: Invalid data found"), "{error}");
-    // It dies within the second frame.
-    let body = "printf '#tb 0: 1/25\\n#dimensions 0: 2x1\\n0, 0, 0, 1, 6, 0x1\\n' >&2; printf abcdefghi; exit 3\n";
-    let options = stand_in(dir.path(), body);
-    let mut reader = VideoReader::open_with(fixture("odd.mkv"), &options).unwrap();
-    assert!(reader.next_frame().unwrap().is_some());
-    assert!(reader.next_frame().unwrap_err().to_string().contains("ended with"));
-    let limits = Limits { max_side: 1, ..Limits::default() };
-    let small = VideoOptions { limits, ..options };
-    assert!(matches!(VideoReader::open_with(fixture("odd.mkv"), &small), Err(DataError::TooLarge { .. })));
 }

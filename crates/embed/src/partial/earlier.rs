@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::places::begun;
+use vljepa_data::video::Damaged;
+
 use crate::error::{Error, Hint, OtherRun, Result};
 use crate::files::Stamp;
 use crate::hash::hash_of;
@@ -101,6 +103,9 @@ pub(super) struct BatchRecord {
     pub(super) files: Vec<DoneFile>,
     /// The files that were left out: index in `files`, and reason.
     pub(super) skipped: Vec<(usize, String)>,
+    /// What is to be known of others: index in `files`, and one line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) notes: Vec<(usize, String)>,
 }
 
 impl BatchRecord {
@@ -134,6 +139,8 @@ pub(super) struct DoneBatch {
     pub(super) stamps: Vec<Option<Stamp>>,
     /// The files that were left out: index among all files, and reason.
     pub(super) skipped: Vec<(usize, String)>,
+    /// What is to be known of others: index among all files, and one line.
+    pub(super) notes: Vec<(usize, String)>,
 }
 
 impl DoneBatch {
@@ -231,7 +238,13 @@ impl Earlier {
 
     /// The batches that can be reused for `files`. A batch is reused when a span of `files` has the same files with the
     /// same stamps.
-    pub(super) fn plan(&self, encoder: &dyn VisualEncoder, files: &[PathBuf], broken: Broken) -> Result<Done> {
+    pub(super) fn plan(
+        &self,
+        encoder: &dyn VisualEncoder,
+        files: &[PathBuf],
+        broken: Broken,
+        damaged: Damaged,
+    ) -> Result<Done> {
         let mut done =
             Done { resumed: Resumed { unreadable: self.unreadable, ..Resumed::default() }, ..Done::default() };
         if self.batches.is_empty() {
@@ -249,7 +262,7 @@ impl Earlier {
             }
         }
         let mut at = 0;
-        for span in Spans::new(encoder, &Files(files), 0..files.len()) {
+        for span in Spans::new(encoder, &Files::new(files, damaged), 0..files.len()) {
             let names = files.iter().take(span.end).skip(at).map(|path| file_key(path));
             let now: Vec<DoneFile> = names.zip(span.opened.iter().map(Opened::stamp)).collect();
             let first = now.first().and_then(|(name, _)| by_first.get(name.as_str()));
@@ -257,7 +270,7 @@ impl Earlier {
             let mut reused = first.and_then(|batches| batches.iter().rev().find(same));
             // A file may have failed for an external cause: a missing program, a permission, a disk.
             for (i, _) in reused.map_or(&[][..], |batch| &batch.skipped) {
-                match check_readable(encoder, &files[at + i]) {
+                match check_readable(encoder, &files[at + i], damaged) {
                     Ok(()) => reused = None,
                     // Unless broken files are skipped, this is the error; the rows stay for a later run that skips
                     // them.
@@ -315,9 +328,10 @@ impl Done {
 
     /// Reuses a batch whose first file now has the index `at`.
     fn reuse(&mut self, at: usize, batch: &BatchRecord) {
-        let skipped = batch.skipped.iter().map(|(i, why)| (at + i, why.clone())).collect();
+        let moved = |lines: &[(usize, String)]| lines.iter().map(|(i, line)| (at + i, line.clone())).collect();
+        let (skipped, notes) = (moved(&batch.skipped), moved(&batch.notes));
         let stamps = batch.files.iter().map(|(_, stamp)| *stamp).collect();
-        let done = DoneBatch { at: batch.at, stamps, skipped };
+        let done = DoneBatch { at: batch.at, stamps, skipped, notes };
         if done.rows() > 0 {
             self.shape.clone_from(&batch.shape);
         }

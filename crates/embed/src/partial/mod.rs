@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use serde_json::Value;
+use vljepa_data::video::Damaged;
 
 pub use earlier::Resumed;
 pub use places::{check_unbegun, is_begun};
@@ -30,7 +31,7 @@ use places::partial_paths;
 use crate::error::{Error, Result};
 use crate::files::{Locked, Stamp, same_file};
 use crate::hash::hash_of;
-use crate::visuals::{Batch, Broken, Files, Skipped, VisualEncoder, encode, nothing_left, same_shape};
+use crate::visuals::{Batch, Broken, Files, Noted, Skipped, VisualEncoder, encode, nothing_left, same_shape};
 
 /// Progress of a run that writes a file of rows.
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +47,16 @@ pub enum RowEvent {
 #[derive(Default)]
 pub struct RowOptions<'a> {
     broken: Broken,
+    damaged: Damaged,
     identity: Value,
     on_event: Option<&'a mut dyn FnMut(RowEvent)>,
 }
 
 impl std::fmt::Debug for RowOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { broken, identity, .. } = self;
-        f.debug_struct("RowOptions").field("broken", broken).field("identity", identity).finish_non_exhaustive()
+        let Self { broken, damaged, identity, .. } = self;
+        let mut shown = f.debug_struct("RowOptions");
+        shown.field("broken", broken).field("damaged", damaged).field("identity", identity).finish_non_exhaustive()
     }
 }
 
@@ -62,6 +65,13 @@ impl<'a> RowOptions<'a> {
     #[must_use]
     pub fn broken(mut self, broken: Broken) -> Self {
         self.broken = broken;
+        self
+    }
+
+    /// What happens to videos with damaged frames.
+    #[must_use]
+    pub fn damaged(mut self, damaged: Damaged) -> Self {
+        self.damaged = damaged;
         self
     }
 
@@ -80,11 +90,11 @@ impl<'a> RowOptions<'a> {
     }
 
     /// The options, with a callback in any case.
-    pub fn into_parts(self) -> (Broken, Value, Box<dyn FnMut(RowEvent) + 'a>) {
+    pub fn into_parts(self) -> (Broken, Damaged, Value, Box<dyn FnMut(RowEvent) + 'a>) {
         let identity = if self.identity.is_null() { Value::Object(Default::default()) } else { self.identity };
         match self.on_event {
-            Some(on_event) => (self.broken, identity, Box::new(on_event)),
-            None => (self.broken, identity, Box::new(|_| ())),
+            Some(on_event) => (self.broken, self.damaged, identity, Box::new(on_event)),
+            None => (self.broken, self.damaged, identity, Box::new(|_| ())),
         }
     }
 }
@@ -104,6 +114,8 @@ pub struct Task<'a> {
     pub depends: &'a Value,
     /// What happens to files that cannot be read.
     pub broken: Broken,
+    /// What happens to videos with damaged frames.
+    pub damaged: Damaged,
 }
 
 impl Task<'_> {
@@ -118,6 +130,9 @@ impl Task<'_> {
         let program = env!("CARGO_PKG_VERSION");
         let own = [("task", self.task), ("input", &input), ("program", program)];
         identity.extend(own.map(|(key, value)| (key.to_owned(), value.into())));
+        if self.damaged == Damaged::Conceal {
+            identity.insert("damaged".into(), "conceal".into());
+        }
         Value::Object(identity)
     }
 }
@@ -143,7 +158,7 @@ impl Partial {
     /// # Errors
     /// As [`embed_to_file`](crate::row_file::embed_to_file), except for writing the output file.
     pub fn complete(encoder: &dyn VisualEncoder, task: &Task<'_>, on_event: &mut dyn FnMut(RowEvent)) -> Result<Self> {
-        let Task { files, broken, .. } = *task;
+        let Task { files, broken, damaged, .. } = *task;
         let mut partial = Self::open(encoder, task)?;
         let resumed = partial.resumed();
         if resumed != Resumed::default() {
@@ -152,7 +167,7 @@ impl Partial {
         let mut done = resumed.taken;
         on_event(RowEvent::Done(done));
         let embedded = partial.missing(files.len()).into_iter().try_for_each(|range| {
-            encode(encoder, &Files(files), range, broken, &mut |batch| {
+            encode(encoder, &Files::new(files, damaged), range, broken, &mut |batch| {
                 done += batch.range.len();
                 partial.add(files, batch)?;
                 on_event(RowEvent::Done(done));
@@ -178,7 +193,7 @@ impl Partial {
     /// # Errors
     /// As [`embed_to_file`](crate::row_file::embed_to_file); existing files then stay as they are.
     fn open(encoder: &dyn VisualEncoder, task: &Task<'_>) -> Result<Self> {
-        let (Task { out, files, broken, .. }, identity) = (*task, &task.identity());
+        let (Task { out, files, broken, damaged, .. }, identity) = (*task, &task.identity());
         let (data_path, journal_path, _) = partial_paths(out)?;
         if data_path.exists() && !journal_path.exists() {
             let reason = "is in the way: the rows of an unfinished run would go there; move it away";
@@ -207,7 +222,7 @@ impl Partial {
             .map_err(|e| Error::content(&journal_path, e.to_string()))?;
         head.push(b'\n');
         let resumed = Earlier::read(&data_path, (&journal, &journal_path), &head, identity)
-            .and_then(|earlier| Ok((earlier.plan(encoder, files, broken)?, earlier, open(&data_path)?)));
+            .and_then(|earlier| Ok((earlier.plan(encoder, files, broken, damaged)?, earlier, open(&data_path)?)));
         let (done, earlier, data) = match resumed {
             Ok(resumed) => resumed,
             Err(error) => {
@@ -257,13 +272,16 @@ impl Partial {
             shape: rows.shape().to_vec(),
             files: batch.range.map(|i| file_key(&files[i])).zip(batch.stamps.iter().copied()).collect(),
             skipped: batch.broken.iter().map(|(i, e)| (i - start, e.to_string())).collect(),
+            notes: batch.notes.iter().map(|(i, note)| (i - start, note.clone())).collect(),
         };
         let line = record.sum(&bytes).and_then(|sum| serde_json::to_vec(&JournalLine { batch: record, sum }));
         let mut line = line.map_err(|e| Error::content(&self.journal_path, e.to_string()))?;
         line.push(b'\n');
         self.append(&line)?;
         let skipped = batch.broken.iter().map(|(i, e)| (*i, e.to_string())).collect();
-        self.done.batches.insert(start, DoneBatch { at: self.rows_end, stamps: batch.stamps, skipped });
+        self.done
+            .batches
+            .insert(start, DoneBatch { at: self.rows_end, stamps: batch.stamps, skipped, notes: batch.notes });
         self.rows_end += bytes.len() as u64;
         Ok(())
     }
@@ -310,6 +328,12 @@ impl Partial {
     pub fn left_out(&self, files: &[PathBuf]) -> Vec<Skipped> {
         let skipped = self.done.batches.values().flat_map(|batch| &batch.skipped);
         skipped.map(|(i, why)| Skipped { path: files[*i].clone(), error: why.clone() }).collect()
+    }
+
+    /// What is to be known of files that were embedded, in order.
+    pub fn notes(&self, files: &[PathBuf]) -> Vec<Noted> {
+        let notes = self.done.batches.values().flat_map(|batch| &batch.notes);
+        notes.map(|(i, note)| Noted { path: files[*i].clone(), note: note.clone() }).collect()
     }
 
     /// The rows in the order of the files, as bytes.

@@ -9,7 +9,7 @@ use vljepa::embed::folder::Purpose;
 use vljepa::embed::visuals::{Broken, FileOptions, embed_files, without_skipped};
 
 use super::choices::{Choices, ranking};
-use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};
+use super::common::{Common, DamagedArg, ModelArgs, at_least_one, note_cut, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
 
@@ -34,6 +34,9 @@ pub struct Args {
     /// Leave out files that cannot be read instead of stopping at the first
     #[arg(long)]
     pub skip_broken: bool,
+    /// What to do about frames of a video that are damaged
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    pub damaged: DamagedArg,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -73,10 +76,17 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     note_cut(classifier.cut(), |i| answers.place(i), out);
     let bar = out.progress("pictures", files.len());
     let progress = &mut |n| bar.set_position(n as u64);
-    let options = FileOptions::default().broken(Broken::skip(args.skip_broken)).on_progress(progress);
+    let mut noted = Vec::new();
+    let on_note = &mut |note| noted.push(note);
+    let options = FileOptions::default()
+        .broken(Broken::skip(args.skip_broken))
+        .damaged(args.damaged.into())
+        .on_progress(progress)
+        .on_note(on_note);
     let (predicted, skipped) = embed_files(&asked, &files, options)?;
     bar.finish_and_clear();
     out.skipped(&skipped);
+    out.noted(&noted);
     let files: Vec<_> = without_skipped(&files, &skipped).collect();
     let ranked: Vec<_> = (0..files.len()).map(|i| classifier.rank(&predicted, i, top)).collect::<Result<_, _>>()?;
     if out.json {
@@ -91,7 +101,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             .collect();
         return out.document(&json!({
             "model": model.origin(), "adapter": vljepa::info::adapter_name(model.device()), "question": args.question,
-            "results": results, "skipped": output::paths(&skipped),
+            "results": results, "skipped": output::paths(&skipped), "notes": output::notes(&noted),
         }));
     }
     out.text(&ranking(&files, &ranked, |p| (p.score, p.cosine, p.label.clone())))

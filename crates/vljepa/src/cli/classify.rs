@@ -8,10 +8,10 @@ use vljepa::classify::{Classifier, Prediction, labels_from_list};
 use vljepa::embed::files::find_files;
 use vljepa::embed::folder::{AnyFolder, Purpose, VisionFolder};
 use vljepa::embed::models::{ClassScore, VisionModel};
-use vljepa::embed::visuals::{Broken, FileOptions, Skipped, embed_files, without_skipped};
+use vljepa::embed::visuals::{Broken, FileOptions, Noted, Skipped, embed_files, without_skipped};
 
 use super::choices::{Choices, ranking};
-use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};
+use super::common::{Common, DamagedArg, ModelArgs, at_least_one, note_cut, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
 
@@ -36,6 +36,9 @@ pub struct Args {
     /// Leave out files that cannot be read instead of stopping at the first
     #[arg(long)]
     pub skip_broken: bool,
+    /// What to do about frames of a video that are damaged
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    pub damaged: DamagedArg,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -72,14 +75,20 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     note_query(&asked, None, out);
     let bar = out.progress("pictures", files.len());
     let progress = &mut |n| bar.set_position(n as u64);
-    let options = FileOptions::default().broken(Broken::skip(args.skip_broken)).on_progress(progress);
+    let mut noted = Vec::new();
+    let on_note = &mut |note| noted.push(note);
+    let options = FileOptions::default()
+        .broken(Broken::skip(args.skip_broken))
+        .damaged(args.damaged.into())
+        .on_progress(progress)
+        .on_note(on_note);
     let (pictures, skipped) = embed_files(&asked, &files, options)?;
     bar.finish_and_clear();
     let ranked: Vec<_> =
         (0..pictures.rows()).map(|i| classifier.rank(&pictures, i, args.top)).collect::<Result<_, _>>()?;
     let cells = |p: &Prediction| (p.score, p.cosine, p.label.clone());
     let source = [model.origin(), &vljepa::info::adapter_name(model.device())];
-    print_ranked(source, &files, &skipped, &ranked, cells, out)
+    print_ranked(source, &files, &skipped, &noted, &ranked, cells, out)
 }
 
 /// Ranks the classes that a V-JEPA 2 classifier was trained on.
@@ -88,12 +97,18 @@ fn classes(folder: &VisionFolder, files: &[PathBuf], args: &Args, common: &Commo
     let model = VisionModel::load_as(&device, folder, args.model.precision.into())?;
     let bar = out.progress("pictures", files.len());
     let progress = &mut |n| bar.set_position(n as u64);
-    let options = FileOptions::default().broken(Broken::skip(args.skip_broken)).on_progress(progress);
+    let mut noted = Vec::new();
+    let on_note = &mut |note| noted.push(note);
+    let options = FileOptions::default()
+        .broken(Broken::skip(args.skip_broken))
+        .damaged(args.damaged.into())
+        .on_progress(progress)
+        .on_note(on_note);
     let (ranked, skipped) = model.classify(files, args.top, options)?;
     bar.finish_and_clear();
     let cells = |c: &ClassScore| (c.score, c.logit, c.label.clone());
     let source = [model.origin(), &vljepa::info::adapter_name(&device)];
-    print_ranked(source, files, &skipped, &ranked, cells, out)
+    print_ranked(source, files, &skipped, &noted, &ranked, cells, out)
 }
 
 /// Prints the ranked labels of every file that was not left out. `cells` gives score, cosine or logit, and name of a
@@ -102,11 +117,13 @@ fn print_ranked<T: Serialize>(
     [model, adapter]: [&str; 2],
     files: &[PathBuf],
     skipped: &[Skipped],
+    noted: &[Noted],
     ranked: &[Vec<T>],
     cells: impl Fn(&T) -> (f64, f32, String),
     out: &Output,
 ) -> Result {
     out.skipped(skipped);
+    out.noted(noted);
     let files: Vec<_> = without_skipped(files, skipped).collect();
     if out.json {
         let result =
@@ -114,6 +131,7 @@ fn print_ranked<T: Serialize>(
         let results: Vec<_> = files.iter().zip(ranked).map(result).collect();
         return out.document(&json!({
             "model": model, "adapter": adapter, "results": results, "skipped": output::paths(skipped),
+            "notes": output::notes(noted),
         }));
     }
     out.text(&ranking(&files, ranked, cells))

@@ -14,9 +14,9 @@ use vljepa::embed::row_file::{RowFile, RowFormat, embed_to_file, write_rows};
 use vljepa::embed::visuals::{Broken, FileOptions, VisualEncoder, embed_files, without_skipped};
 use vljepa_tensor::Device;
 
-use super::common::{Common, ModelArgs, adapter, note_query, open};
+use super::common::{Common, DamagedArg, ModelArgs, adapter, note_query, open};
 use super::failure::{Failure, Result};
-use super::output::{Output, paths};
+use super::output::{Output, notes, paths};
 use super::rows::{self, one_vector};
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,9 @@ pub struct Args {
     /// Leave out files that cannot be read instead of stopping at the first
     #[arg(long)]
     pub skip_broken: bool,
+    /// What to do about frames of a video that are damaged
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    pub damaged: DamagedArg,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -131,22 +134,33 @@ fn embed(
             "device": adapter(depends.device),
         });
         let mut on_event = rows::on_event(path, &bar, out);
-        let options = RowOptions::default().broken(broken).identity(identity).on_event(&mut on_event);
+        let options = RowOptions::default()
+            .broken(broken)
+            .damaged(args.damaged.into())
+            .identity(identity)
+            .on_event(&mut on_event);
         let written = embed_to_file(encoder, &args.inputs, files, path, options)?;
         bar.finish_and_clear();
         out.skipped(&written.skipped);
+        out.noted(&written.notes);
         return report(&written, path, out);
     }
     let progress = &mut |n| bar.set_position(n as u64);
-    let options = FileOptions::default().broken(broken).on_progress(progress);
+    let mut noted = Vec::new();
+    let on_note = &mut |note| noted.push(note);
+    let options =
+        FileOptions::default().broken(broken).damaged(args.damaged.into()).on_progress(progress).on_note(on_note);
     let (embedded, skipped) = embed_files(encoder, files, options)?;
     bar.finish_and_clear();
     out.skipped(&skipped);
+    out.noted(&noted);
     let names: Vec<String> = without_skipped(files, &skipped).map(|f| f.display().to_string()).collect();
-    let Some(path) = args.out.as_deref() else { return rows::print(&embedded, "input", &names, None, out) };
+    let Some(path) = args.out.as_deref() else {
+        return rows::print(&embedded, "input", &names, None, Some(&noted), out);
+    };
     write_rows(path, &embedded, "input", &names)?;
     let shape = [&[embedded.rows()], embedded.shape()].concat();
-    report(&RowFile { shape, names, skipped, resumed: Resumed::default() }, path, out)
+    report(&RowFile { shape, names, skipped, notes: noted, resumed: Resumed::default() }, path, out)
 }
 
 /// Reports the file of rows that was written.
@@ -157,6 +171,7 @@ fn report(written: &RowFile, path: &Path, out: &Output) -> Result {
     out.document(&json!({
         "out": path.display().to_string(), "shape": written.shape, "dtype": "f32", "inputs": written.names,
         "resumed": written.resumed.taken, "done_anew": written.resumed.anew(), "skipped": paths(&written.skipped),
+        "notes": notes(&written.notes),
     }))
 }
 

@@ -71,5 +71,5 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     };
     bar.finish_and_clear();
     note_cut(cut.as_ref(), |i| format!("TEXT {}", i + 1), out);
-    rows::print(&embedded, "text", &args.texts, args.out.as_deref(), out)
+    rows::print(&embedded, "text", &args.texts, args.out.as_deref(), None, out)
 }

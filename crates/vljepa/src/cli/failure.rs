@@ -109,6 +109,9 @@ fn embedding(error: &embed::Error) -> String {
 fn embed_hint(hint: EmbedHint) -> String {
     match hint {
         EmbedHint::SkipBroken => "--skip-broken leaves out what cannot be read",
+        EmbedHint::SkipOrConceal => {
+            "--skip-broken leaves out what cannot be read, --damaged conceal lets other frames stand in for damaged ones"
+        }
         EmbedHint::GetModel => "`vljepa pull` fetches one, `vljepa convert` makes one",
         EmbedHint::NoQuery => "leave --query out",
         EmbedHint::OtherAdapter => "try --device cpu",

@@ -10,7 +10,7 @@ use vljepa::embed::partial::RowOptions;
 use vljepa::embed::visuals::Broken;
 use vljepa::index::{Index, PictureFolder};
 
-use super::common::{Common, ModelArgs, adapter, load, note_query};
+use super::common::{Common, DamagedArg, ModelArgs, adapter, load, note_query};
 use super::failure::Result;
 use super::output::{self, Output};
 use super::rows::on_event;
@@ -38,6 +38,9 @@ pub struct IndexBuildArgs {
     /// Leave out pictures that cannot be read instead of stopping at the first
     #[arg(long)]
     pub skip_broken: bool,
+    /// What to do about frames of a video that are damaged
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    pub damaged: DamagedArg,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -55,15 +58,18 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     });
     let mut on_event = on_event(&args.out, &bar, out);
     let broken = Broken::skip(args.skip_broken);
-    let options = RowOptions::default().broken(broken).identity(identity).on_event(&mut on_event);
+    let options =
+        RowOptions::default().broken(broken).damaged(args.damaged.into()).identity(identity).on_event(&mut on_event);
     let index = Index::build(&model, pictures, &args.out, options)?;
     bar.finish_and_clear();
     out.skipped(&index.skipped);
+    out.noted(&index.notes);
     let path = args.out.display().to_string();
     if out.json {
         return out.document(&json!({
             "out": path, "pictures": index.pictures, "dim": model.dim(), "model": model.hash(),
             "resumed": index.resumed.taken, "done_anew": index.resumed.anew(), "skipped": output::paths(&index.skipped),
+            "notes": output::notes(&index.notes),
         }));
     }
     out.text(&format!("{} pictures in {path}\n", index.pictures))

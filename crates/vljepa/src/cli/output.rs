@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
-use vljepa::embed::visuals::Skipped;
+use serde_json::{Value, json};
+use vljepa::embed::visuals::{Noted, Skipped};
 
 use super::failure::{Failure, Result};
 
@@ -46,6 +47,13 @@ impl Output {
         }
     }
 
+    /// Prints a line on stderr for each note of a file.
+    pub fn noted(&self, notes: &[Noted]) {
+        for Noted { path, note } in notes {
+            self.note(&format!("{}: {note}", path.display()));
+        }
+    }
+
     /// A progress bar on stderr; hidden unless stderr is a terminal.
     pub fn progress(&self, what: &'static str, total: usize) -> ProgressBar {
         if !std::io::stderr().is_terminal() {
@@ -64,6 +72,11 @@ impl Output {
 /// The paths of the files that were left out, for a JSON document.
 pub fn paths(skipped: &[Skipped]) -> Vec<String> {
     skipped.iter().map(|s| s.path.display().to_string()).collect()
+}
+
+/// The notes of files, for a JSON document.
+pub fn notes(notes: &[Noted]) -> Vec<Value> {
+    notes.iter().map(|Noted { path, note }| json!({ "input": path.display().to_string(), "note": note })).collect()
 }
 
 /// Escapes control characters: names come from files and servers, and must not control the terminal.

@@ -6,10 +6,11 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use vljepa::embed::folder::AnyFolder;
 use vljepa::embed::partial::RowEvent;
+use vljepa::embed::visuals::Noted;
 use vljepa::embed::{Embeddings, row_file};
 
 use super::failure::{Failure, Result};
-use super::output::Output;
+use super::output::{self, Output};
 
 /// The failure for `--pool` with a VL-JEPA; `owner` says which models the flag is for.
 pub fn one_vector(folder: &AnyFolder, owner: &str) -> Failure {
@@ -22,8 +23,15 @@ pub fn written(shape: &[usize], path: &Path) -> String {
     format!("{} f32 in {}\n", shape.join(" x "), path.display())
 }
 
-/// Writes rows to `file`, or prints them; `what` is `input` or `text`, the kind of the `names`.
-pub fn print(rows: &Embeddings, what: &str, names: &[String], file: Option<&Path>, out: &Output) -> Result {
+/// Writes rows to `file`, or prints them; `what` is `input` or `text`, the kind of the `names`. `notes` are those of files.
+pub fn print(
+    rows: &Embeddings,
+    what: &str,
+    names: &[String],
+    file: Option<&Path>,
+    notes: Option<&[Noted]>,
+    out: &Output,
+) -> Result {
     if let Some(path) = file {
         row_file::write_rows(path, rows, what, names)?;
         let shape = [&[rows.rows()], rows.shape()].concat();
@@ -40,7 +48,11 @@ pub fn print(rows: &Embeddings, what: &str, names: &[String], file: Option<&Path
             1 => json!({ what: names[i], "embedding": rows.row(i) }),
             _ => json!({ what: names[i], "embedding": rows.row(i).chunks(width).collect::<Vec<_>>() }),
         };
-        return out.document(&json!({ "dim": width, "rows": (0..rows.rows()).map(row).collect::<Vec<_>>() }));
+        let mut document = json!({ "dim": width, "rows": (0..rows.rows()).map(row).collect::<Vec<_>>() });
+        if let Some(notes) = notes {
+            document["notes"] = output::notes(notes).into();
+        }
+        return out.document(&document);
     }
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {

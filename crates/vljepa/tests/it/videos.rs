@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use vljepa_data::{Rgba8Image, encode_png};
 
-use crate::support::{Bench, fails, json, vljepa};
+use crate::support::{Bench, fails, json, noted, vljepa};
 
 fn clip(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/fixtures/video").join(name)).unwrap()
@@ -81,9 +81,46 @@ fn bad_videos_are_one_line() {
     for (input, words) in [
         ("@cut.mp4", ["cut.mp4", "moov"]),
         ("@hevc.mp4", ["codec is hvc1", "install ffmpeg"]),
-        ("@text.mkv", ["text.mkv", "install ffmpeg"]),
+        ("@text.mkv", ["text.mkv", "that of no video format"]),
     ] {
         let mut command = vljepa(bench.args(&["embed", input]));
         fails(command.env("PATH", ""), &words);
     }
+}
+
+#[test]
+fn partial_and_damaged_videos_are_told_of() {
+    let bench = Bench::new();
+    let whole = clip("fast_start.mp4");
+    bench.write("films/cut.mp4", &whole[..whole.len() * 6 / 10]);
+    bench.write("films/whole.mp4", &whole);
+    let (idx, npy) = (bench.text("f.idx"), bench.text("f.npy"));
+    let verbs: [&[&str]; 5] = [
+        &["embed", "@films"],
+        &["embed", "@films", "--out", &npy],
+        &["index", "build", "@films", "--out", &idx],
+        &["classify", "@films", "--labels", "a,b"],
+        &["ask", "@films", "--question", "What?", "--answers", "a,b"],
+    ];
+    for verb in verbs {
+        let (printed, stderr) = noted(bench.args(verb));
+        let notes = printed["notes"].as_array().unwrap();
+        assert_eq!(notes.len(), 1, "{verb:?}: {printed}");
+        let (input, note) = (notes[0]["input"].as_str().unwrap(), notes[0]["note"].as_str().unwrap());
+        assert!(
+            input.ends_with("cut.mp4") && note.starts_with("cut off: ") && note.contains(" of 24 frames"),
+            "{note}"
+        );
+        let line = format!("{input}: {note}");
+        assert!(stderr.lines().any(|said| said == line), "{verb:?}: {stderr}");
+    }
+
+    let mut damaged = clip("bframes.mp4");
+    let frame = damaged.windows(4).position(|kind| kind == b"mdat").unwrap() + 4;
+    damaged[frame] ^= 0x55;
+    bench.write("damaged.mp4", damaged);
+    fails(&mut vljepa(bench.args(&["embed", "@damaged.mp4"])), &["damaged.mp4", "frame 1 of 24", "--damaged conceal"]);
+    let (printed, stderr) = noted(bench.args(&["embed", "@damaged.mp4", "--damaged", "conceal"]));
+    let note = printed["notes"][0]["note"].as_str().unwrap();
+    assert!(note.starts_with("damaged: another frame stands in for ") && stderr.contains(note), "{stderr}");
 }
