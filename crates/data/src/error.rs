@@ -43,6 +43,24 @@ pub enum DataError {
     /// Neither the content nor the name is that of a picture this build reads.
     #[error("{0}: not a picture (expected PNG, JPEG, GIF or WebP)")]
     NotAPicture(String),
+    /// A picture in a known format that this build does not read.
+    #[error("{origin}: {format} pictures are not read; convert it to PNG, JPEG, GIF or WebP")]
+    ForeignPicture {
+        /// The file, or what the bytes were called.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+    },
+    /// A picture that may be good, and uses a part of its format that this build does not read.
+    #[error("{origin}: this kind of {format} is not read ({reason}); convert it to PNG or to another kind")]
+    Unsupported {
+        /// The file, or what the bytes were called.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+        /// The decoder's words.
+        reason: String,
+    },
     /// A video in a format that this crate leaves to the program `ffmpeg`, which is not installed.
     #[error(
         "{path}: {why}; MP4 and MOV with H.264, GIF, WebP, APNG, Y4M and folders of pictures are read without help, for this \
@@ -88,6 +106,23 @@ pub enum DataError {
         format: &'static str,
         /// Limit on the decoded size.
         max_bytes: u64,
+    },
+    /// An animation of many large frames in few bytes.
+    #[error(
+        "{origin}: frames of {width}x{height} pixels in a {format} of this many bytes may be {most} and there are more; make \
+         the frames smaller, or fewer"
+    )]
+    TooManyFrames {
+        /// The file.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+        /// Width of a frame in pixels.
+        width: u32,
+        /// Height of a frame in pixels.
+        height: u32,
+        /// Limit on the number of frames of this size, which grows with the file's size in bytes.
+        most: u64,
     },
     /// An impossible size, rectangle or buffer.
     #[error("{what}: {reason}")]
@@ -137,6 +172,14 @@ impl DataError {
             }
             std::io::ErrorKind::NotFound => Self::Missing(path),
             _ => Self::Io { path, action, source },
+        }
+    }
+
+    /// With the file's name where it has none: an error of pixels that were read from it.
+    pub(crate) fn of_file(self, origin: &str) -> Self {
+        match self {
+            Self::Shape { what, reason } => Self::content(origin, format!("{what}: {reason}")),
+            other => other,
         }
     }
 

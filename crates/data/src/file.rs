@@ -47,13 +47,17 @@ impl OpenFile {
     pub fn known(path: &Path, meta: &Metadata) -> Result<Self, DataError> {
         let mut file = open_known(path, meta)?;
         let mut head = [0; HEAD];
-        let read = fill(&mut file, &mut head).map_err(DataError::io(path, "reading"))?;
-        file.rewind().map_err(DataError::io(path, "reading"))?;
+        let looked = fill(&mut file, &mut head).and_then(|read| {
+            let kind = Kind::of(&head[..read], &mut file)?;
+            file.rewind()?;
+            Ok((read, kind))
+        });
+        let (read, kind) = looked.map_err(DataError::io(path, "reading"))?;
         let (bytes, changed) = stamp(meta);
         Ok(Self {
             path: path.to_owned(),
             file: Arc::new(file),
-            kind: Kind::of(&head[..read]),
+            kind,
             picture: picture_format(&head[..read]),
             bytes,
             changed,
@@ -69,7 +73,7 @@ impl OpenFile {
     pub fn is_video(&self) -> bool {
         match self.kind {
             Kind::Mp4 | Kind::Y4m | Kind::Animation(_) => true,
-            Kind::Picture => false,
+            Kind::Picture | Kind::Foreign(_) => false,
             Kind::Empty | Kind::Other => is_video_name(&self.path),
         }
     }

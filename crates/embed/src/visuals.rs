@@ -181,8 +181,12 @@ impl Visuals for Files<'_> {
     fn pixels(&self, i: usize, opened: OpenedFile, preprocess: &Preprocess, frames: Option<usize>) -> Result<Vec<f32>> {
         let media = opened.media?;
         match frames {
-            Some(frames) => clip(preprocess, media.video(&VideoOptions::default())?, &self.0[i], frames),
-            None => Ok(preprocess.run(&media.picture(&Limits::default())?)?),
+            Some(frames) => {
+                let reader = media.video(&VideoOptions::default())?;
+                let _part = reader.hold_memory();
+                clip(preprocess, reader, &self.0[i], frames)
+            }
+            None => Ok(media.numbers(preprocess, &Limits::default())?),
         }
     }
 

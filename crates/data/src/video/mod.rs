@@ -16,13 +16,14 @@ mod samples;
 mod source;
 mod steady;
 mod webp;
+mod work;
 mod y4m;
 mod yuv;
 
 pub use crate::names::{VIDEO_EXTENSIONS, natural_cmp};
 pub use choose::{Rounding, at_rate, uniform, windows};
 pub use raw::{RawFormat, RawPixels};
-pub use reader::{Frame, VideoOptions, VideoReader, is_video};
+pub use reader::{Frame, MemoryPart, VideoOptions, VideoReader, is_video};
 pub use source::Facts;
 pub use steady::{RateFrames, WindowFrames};
 pub use yuv::{Colour, YuvFrame};

@@ -18,6 +18,7 @@ use super::y4m::Y4m;
 use super::yuv::YuvFrame;
 use crate::file::{self, OpenFile};
 use crate::kind::Kind;
+use crate::memory::{Held, hold};
 use crate::{DataError, Limits, Rgb8Image};
 
 /// A frame and when it is shown.
@@ -69,6 +70,12 @@ pub struct VideoReader {
     times: Option<Vec<f64>>,
 }
 
+/// A part of the memory that decoders share, given back when it is dropped. See [`VideoReader::hold_memory`].
+#[must_use]
+pub struct MemoryPart {
+    _held: Held,
+}
+
 impl std::fmt::Debug for VideoReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VideoReader").field("origin", &self.origin).field("facts", self.facts()).finish_non_exhaustive()
@@ -110,6 +117,7 @@ impl VideoReader {
         let (origin, limits) = (open.origin(), &options.limits);
         let why = match open.kind {
             Kind::Empty => return Err(DataError::Empty(origin)),
+            Kind::Foreign(format) => return Err(DataError::ForeignPicture { origin, format }),
             Kind::Y4m => {
                 let stream = file_stream(&origin, &open.path, open.file)?;
                 return Ok(Self::new(origin, Y4m::new(stream, limits)?));
@@ -166,6 +174,22 @@ impl VideoReader {
             None => Stream::new(&origin, Box::new(file), None),
         };
         Ok(Self::new(origin, RawSource::new(stream, format, bytes, limits)?))
+    }
+
+    /// Waits until the memory that decoding takes is free, by the size of its frames: threads that decode at once share 1 GiB. To
+    /// be kept while frames are read.
+    pub fn hold_memory(&self) -> MemoryPart {
+        let facts = self.facts();
+        let (width, height) = facts.size.unwrap_or_default();
+        let bytes_a_pixel = match facts.format {
+            // Canvas, frame, and the frame over white.
+            "GIF" | "WebP" => 16,
+            // The canvas before the frame too, and the place of each pixel that is cleared.
+            "PNG" => 36,
+            // Frames that others refer to.
+            _ => 32,
+        };
+        MemoryPart { _held: hold(u64::from(width) * u64::from(height) * bytes_a_pixel) }
     }
 
     fn new(origin: String, source: impl Source + 'static) -> Self {
