@@ -86,22 +86,19 @@ impl Animation {
     }
 }
 
-/// Whether the chunk acTL stands before the first IDAT, at whatever place. PNG of 16 bits a channel does not count: the decoder
-/// of its frames handles 8 only, so the first frame of such a file is its picture.
+/// Whether the chunk acTL stands before the first IDAT, at whatever place.
 fn is_animated_png(source: &mut (impl Read + Seek)) -> std::io::Result<bool> {
     let mut at = PNG_MAGIC.len() as u64;
     for _ in 0..MAX_CHUNKS {
-        let mut chunk = Vec::with_capacity(17);
+        let mut chunk = Vec::with_capacity(8);
         source.seek(SeekFrom::Start(at))?;
-        source.take(17).read_to_end(&mut chunk)?;
+        source.take(8).read_to_end(&mut chunk)?;
         let [l0, l1, l2, l3, name @ ..] = chunk.as_slice() else {
             break;
         };
         match name {
-            // After the size, the bits of a channel.
-            [b'I', b'H', b'D', b'R', _, _, _, _, _, _, _, _, 16] => break,
-            [b'a', b'c', b'T', b'L', ..] => return Ok(true),
-            [b'I', b'D', b'A', b'T', ..] | [b'I', b'E', b'N', b'D', ..] => break,
+            b"acTL" => return Ok(true),
+            b"IDAT" | b"IEND" => break,
             _ => {}
         }
         at += 12 + u64::from(u32::from_be_bytes([*l0, *l1, *l2, *l3]));
@@ -275,7 +272,7 @@ mod tests {
         let animated = Kind::Animation(Animation::Apng);
         assert_eq!(png(8, &[control, data]), animated);
         assert_eq!(png(8, &[data, control]), Kind::Picture);
-        assert_eq!(png(16, &[control, data]), Kind::Picture);
+        assert_eq!(png(16, &[control, data]), animated);
         // Wherever it stands before the data, and nowhere else than as a chunk.
         let long = vec![b'.'; 100_000];
         assert_eq!(png(8, &[(b"tEXt", &long), control, data]), animated);

@@ -224,11 +224,14 @@ impl Visuals for InMemory<'_> {
 
     fn pixels(&self, i: usize, _: OpenedVisual, preprocess: &Preprocess, frames: Option<usize>) -> Result<Vec<f32>> {
         match self.0[i] {
-            Visual::Still(picture) => Ok(preprocess.run(picture)?),
+            Visual::Still(picture) => {
+                preprocess.run(picture).map_err(|e| Error::Invalid(format!("{}: {e}", self.name(i))))
+            }
             Visual::Clip([]) => Err(Error::Invalid(format!("{}: the clip has no frames; leave it out", self.name(i)))),
             Visual::Clip(clip) => {
                 let taken = uniform(clip.len(), frames.unwrap_or(1), Rounding::Down);
-                Ok(preprocess.clip(&taken.into_iter().map(|frame| clip[frame].clone()).collect::<Vec<_>>())?)
+                let frames: Vec<_> = taken.into_iter().map(|frame| clip[frame].clone()).collect();
+                preprocess.clip(&frames).map_err(|e| Error::Invalid(format!("{}: {e}", self.name(i))))
             }
         }
     }
@@ -479,7 +482,7 @@ fn clip(preprocess: &Preprocess, mut reader: VideoReader, path: &Path, frames: u
                 let frame = reader.next_frame()?;
                 let frame = frame
                     .ok_or_else(|| Error::content(path, format!("frame {index} is missing; is the file whole?")))?;
-                preprocess.clip(&[frame.rgb])?
+                preprocess.clip(&[frame.rgb]).map_err(|e| Error::content(path, e.to_string()))?
             }
         };
         pixels.extend_from_slice(&values);

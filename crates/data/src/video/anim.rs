@@ -2,9 +2,10 @@
 
 use std::io::BufReader;
 
-use image::codecs::{gif::GifDecoder, png::PngDecoder};
+use image::codecs::gif::GifDecoder;
 use image::{AnimationDecoder, Frames, ImageDecoder, ImageError, ImageResult};
 
+use super::apng::{self, ApngFrames};
 use super::source::{Facts, Pixels, Raw, Source, check_size};
 use super::webp::{self, WebpFrames};
 use super::work;
@@ -31,7 +32,8 @@ enum Player {
     /// Frames that are whole pictures.
     Pictures(Frames<'static>),
     /// Frames that are laid over a canvas.
-    Canvas(WebpFrames),
+    WebP(WebpFrames),
+    Apng(Box<ApngFrames>),
 }
 
 impl Player {
@@ -50,11 +52,17 @@ impl Player {
                 });
                 Ok(Some((delay, pixels)))
             }
-            Self::Canvas(frames) => {
+            Self::WebP(frames) => {
                 let Some(delay) = frames.advance()? else {
                     return Ok(None);
                 };
                 Ok(Some((f64::from(delay), if wanted { frames.over(BEHIND) } else { None })))
+            }
+            Self::Apng(frames) => {
+                let Some(delay) = frames.advance()? else {
+                    return Ok(None);
+                };
+                Ok(Some((delay, if wanted { frames.over(BEHIND) } else { None })))
             }
         }
     }
@@ -144,12 +152,11 @@ fn play(open: &OpenFile, format: Format, limits: &Limits) -> Result<(Player, (u3
             }
             Format::WebP => {
                 let (frames, size) = webp::frames(file)?;
-                (Player::Canvas(frames), size)
+                (Player::WebP(frames), size)
             }
             Format::Apng => {
-                let decoder = PngDecoder::with_limits(file, bounds)?;
-                let size = decoder.dimensions();
-                (Player::Pictures(decoder.apng()?.into_frames()), size)
+                let (frames, size) = apng::frames(file, limits.max_bytes)?;
+                (Player::Apng(Box::new(frames)), size)
             }
         })
     };

@@ -4,7 +4,9 @@
 //! all other formats through the program `ffmpeg` where it is installed.
 
 mod anim;
+mod apng;
 mod boxes;
+mod canvas;
 mod choose;
 mod ffmpeg;
 mod folder;

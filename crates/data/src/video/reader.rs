@@ -184,8 +184,8 @@ impl VideoReader {
         let bytes_a_pixel = match facts.format {
             // Canvas, frame, and the frame over white.
             "GIF" | "WebP" => 16,
-            // The canvas before the frame too, and the place of each pixel that is cleared.
-            "PNG" => 36,
+            // What a frame covers is kept too, and channels may have two bytes.
+            "PNG" => 20,
             // Frames that others refer to.
             _ => 32,
         };
@@ -329,8 +329,7 @@ fn file_stream(origin: &str, path: &Path, file: Arc<File>) -> Result<Stream, Dat
     Ok(Stream::new(origin, again()?, Some(Box::new(again))))
 }
 
-/// Whether a file holds moving pictures: an MP4, MOV or Y4M file or an animation by its content, or else no picture and with
-/// one of [`VIDEO_EXTENSIONS`](super::VIDEO_EXTENSIONS).
+/// Whether a file holds moving pictures: an MP4, MOV or Y4M file or an animation by its content, or else no picture and with one of [`VIDEO_EXTENSIONS`](super::VIDEO_EXTENSIONS).
 ///
 /// # Errors
 /// A file that cannot be read.

@@ -10,6 +10,7 @@ use image::codecs::webp::WebPDecoder;
 use image::error::{DecodingError, ImageFormatHint};
 use image::{DynamicImage, ImageError, ImageFormat, ImageResult, RgbaImage};
 
+use super::canvas::{Area, made, rows};
 use crate::file::fill;
 use crate::{Rgb8Image, Rgba8Image};
 
@@ -35,15 +36,6 @@ pub(super) fn frames(mut file: BufReader<Arc<File>>) -> ImageResult<(WebpFrames,
     let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]])) + 8;
     let left = length.saturating_sub(head.len() as u64);
     Ok((WebpFrames { file, left, size, canvas: None, clear: None }, size))
-}
-
-/// Place and size of a frame on the canvas.
-#[derive(Clone, Copy)]
-struct Area {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
 }
 
 pub(super) struct WebpFrames {
@@ -97,21 +89,13 @@ impl WebpFrames {
             return Err(corrupt("a frame lies outside the canvas"));
         }
         let pixels = decode(data, area)?;
-        let canvas = &mut match &mut self.canvas {
-            Some(canvas) => canvas,
-            none => none.insert(Rgba8Image {
-                width: self.size.0,
-                height: self.size.1,
-                data: vec![0; self.size.0 as usize * self.size.1 as usize * 4],
-            }),
-        }
-        .data;
+        let canvas = made(&mut self.canvas, self.size);
         if let Some(area) = self.clear.take() {
-            rows(canvas, self.size.0, area).for_each(|row| row.fill(0));
+            rows(canvas, area).for_each(|row| row.fill(0));
         }
         let replace = info[15] & 2 != 0;
         let source = pixels.as_raw().chunks_exact(area.width as usize * 4);
-        for (row, source) in rows(canvas, self.size.0, area).zip(source) {
+        for (row, source) in rows(canvas, area).zip(source) {
             for (under, over) in row.as_chunks_mut::<4>().0.iter_mut().zip(source.as_chunks::<4>().0) {
                 *under = if replace { *over } else { blend(*over, *under) };
             }
@@ -119,13 +103,6 @@ impl WebpFrames {
         self.clear = (info[15] & 1 != 0).then_some(area);
         Ok(number(12))
     }
-}
-
-/// The bytes of the rows of an area.
-fn rows(canvas: &mut [u8], width: u32, area: Area) -> impl Iterator<Item = &mut [u8]> {
-    let (from, to) = (area.left as usize * 4, (area.left + area.width) as usize * 4);
-    let lines = canvas.chunks_exact_mut(width as usize * 4);
-    lines.skip(area.top as usize).take(area.height as usize).map(move |line| &mut line[from..to])
 }
 
 /// One frame, as a WebP file of its own.

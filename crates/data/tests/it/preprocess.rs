@@ -122,7 +122,7 @@ fn a_crop_is_that_of_the_whole_resized() {
             let whole = picture.resize(wide, high, pre.filter).unwrap();
             assert_eq!(pre.square_crop_rgb(&picture).unwrap(), whole.crop(left, top, 256, 256).unwrap());
             let fine = picture.resize_f32(wide, high, pre.filter).unwrap();
-            let fractions = Preprocess { fractions: true, ..pre.clone() }.clip(&[picture.clone()]).unwrap();
+            let fractions = Preprocess { fractions: true, ..pre.clone() }.clip(std::slice::from_ref(&picture)).unwrap();
             let plane = 256 * 256;
             assert!((0..plane).all(|i| (0..3).all(|c| {
                 let from = (((i / 256 + top as usize) * wide as usize) + i % 256 + left as usize) * 3 + c;
