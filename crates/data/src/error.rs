@@ -19,12 +19,48 @@ pub enum DataError {
     /// No such file.
     #[error("{path}: no such file or folder", path = .0.display())]
     Missing(PathBuf),
+    /// Something else stands where a regular file is expected. Opening a pipe would wait, and a device may never end.
+    #[error("{path}: is a {what}; name a regular file", path = path.display())]
+    NotRegular {
+        /// Where it stands.
+        path: PathBuf,
+        /// "folder", "pipe", "socket" or "device".
+        what: &'static str,
+    },
+    /// A file that is read whole has more bytes than such files have.
+    #[error("{path}: {bytes} bytes, at most {max} are expected; is this the right file?", path = path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its size, or how much of it was read.
+        bytes: u64,
+        /// Limit on the size.
+        max: u64,
+    },
     /// A file of zero bytes.
     #[error("{0}: the file is empty")]
     Empty(String),
     /// Neither the content nor the name is that of a picture this build reads.
     #[error("{0}: not a picture (expected PNG, JPEG, GIF or WebP)")]
     NotAPicture(String),
+    /// A picture in a known format that this build does not read.
+    #[error("{origin}: {format} pictures are not read; convert it to PNG, JPEG, GIF or WebP")]
+    ForeignPicture {
+        /// The file, or what the bytes were called.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+    },
+    /// A picture that may be good, and uses a part of its format that this build does not read.
+    #[error("{origin}: this kind of {format} is not read ({reason}); convert it to PNG or to another kind")]
+    Unsupported {
+        /// The file, or what the bytes were called.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+        /// The decoder's words.
+        reason: String,
+    },
     /// A video in a format that this crate leaves to the program `ffmpeg`, which is not installed.
     #[error(
         "{path}: {why}; MP4 and MOV with H.264, GIF, WebP, APNG, Y4M and folders of pictures are read without help, for this \
@@ -70,6 +106,23 @@ pub enum DataError {
         format: &'static str,
         /// Limit on the decoded size.
         max_bytes: u64,
+    },
+    /// An animation of many large frames in few bytes.
+    #[error(
+        "{origin}: frames of {width}x{height} pixels in a {format} of this many bytes may be {most} and there are more; make \
+         the frames smaller, or fewer"
+    )]
+    TooManyFrames {
+        /// The file.
+        origin: String,
+        /// The format that its first bytes announce.
+        format: &'static str,
+        /// Width of a frame in pixels.
+        width: u32,
+        /// Height of a frame in pixels.
+        height: u32,
+        /// Limit on the number of frames of this size, which grows with the file's size in bytes.
+        most: u64,
     },
     /// An impossible size, rectangle or buffer.
     #[error("{what}: {reason}")]
@@ -119,6 +172,14 @@ impl DataError {
             }
             std::io::ErrorKind::NotFound => Self::Missing(path),
             _ => Self::Io { path, action, source },
+        }
+    }
+
+    /// With the file's name where it has none: an error of pixels that were read from it.
+    pub(crate) fn of_file(self, origin: &str) -> Self {
+        match self {
+            Self::Shape { what, reason } => Self::content(origin, format!("{what}: {reason}")),
+            other => other,
         }
     }
 

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::DataError;
+use crate::file::read_limited;
 
 /// Largest label file.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Reads a label file: UTF-8, one label a line, white space around it ignored, blank lines skipped. There are no
+/// Reads a label file: UTF-8, one label a line, white space around it ignored, blank lines skipped. Lines end with LF, CRLF or
+/// CR. There are no
 /// comments: `#1` is a label. Fails on a list without labels and on a label that occurs twice.
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
     read_numbered_labels(path).map(|(labels, _)| labels)
@@ -17,25 +19,27 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
 /// [`read_labels`], and the number of the line of each label, from 1.
 pub fn read_numbered_labels(path: impl AsRef<Path>) -> Result<(Vec<String>, Vec<usize>), DataError> {
     let path = path.as_ref();
-    // Asked before opening: a pipe waits for its writer, and a device may never end.
-    let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
-    if !meta.is_file() {
-        let what = if meta.is_dir() { "is a folder" } else { "is not a regular file" };
-        return Err(DataError::content(path, format!("{what}; name a text file with one label or answer a line")));
-    }
-    if meta.len() > MAX_BYTES {
-        return Err(DataError::content(
-            path,
-            format!("{} bytes, a list has at most {MAX_BYTES}; is this the right file?", meta.len()),
-        ));
-    }
-    let bytes = std::fs::read(path).map_err(DataError::io(path, "reading"))?;
+    let bytes = read_limited(path, MAX_BYTES).map_err(|error| match error {
+        DataError::NotRegular { path, what } => {
+            let what = if what == "folder" { "is a folder" } else { "is not a regular file" };
+            DataError::content(path, format!("{what}; name a text file with one label or answer a line"))
+        }
+        DataError::TooLong { path, bytes, max } => {
+            DataError::content(path, format!("{bytes} bytes, a list has at most {max}; is this the right file?"))
+        }
+        other => other,
+    })?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+        let line = lines(&String::from_utf8_lossy(&e.as_bytes()[..valid])).count();
         DataError::content(path, format!("line {line} is not UTF-8 text; save the list as UTF-8"))
     })?;
-    numbered(&path.display().to_string(), text.lines())
+    numbered(&path.display().to_string(), lines(&text))
+}
+
+/// The lines of a text, whichever way they end.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 /// Checks labels from anywhere as [`read_labels`] does; `origin` is what errors call the list.

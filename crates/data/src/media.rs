@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::decode::decode_open;
 use crate::file::OpenFile;
 use crate::video::{VideoOptions, VideoReader};
-use crate::{DataError, Limits, Rgba8Image};
+use crate::{DataError, Limits, Preprocess, Rgba8Image};
 
 /// An open picture or video file.
 ///
@@ -58,7 +58,20 @@ impl Media {
     /// # Errors
     /// A file that is empty, broken, beyond the limits or no picture.
     pub fn picture(&self, limits: &Limits) -> Result<Rgba8Image, DataError> {
-        decode_open(&self.0, limits)
+        decode_open(&self.0, limits)?.rgba()
+    }
+
+    /// The numbers that an encoder takes of the picture, as [`Self::picture`] and [`Preprocess::run`] give them. Its memory is
+    /// shared out among threads until they are made: fit to be called for many files at once.
+    ///
+    /// # Errors
+    /// As [`Self::picture`] and [`Preprocess::run`]; each names the file.
+    pub fn numbers(&self, preprocess: &Preprocess, limits: &Limits) -> Result<Vec<f32>, DataError> {
+        let named = |error: DataError| error.of_file(&self.0.origin());
+        let (rgb, held) = decode_open(&self.0, limits)?.rgb_over(preprocess.background).map_err(named)?;
+        let numbers = preprocess.run_rgb(&rgb).map_err(named);
+        drop((rgb, held));
+        numbers
     }
 
     /// Its frames, as [`VideoReader::open_with`] gives them; a picture is a video of one frame.

@@ -4,11 +4,26 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 /// File name extensions of the formats that [`crate::decode_file`] reads, lower case.
-pub const PICTURE_EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
+pub const PICTURE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "gif", "webp", "jfif", "jpe", "apng"];
 
 /// Extensions of video files that are looked for in folders, lower case. A file that is
 /// named itself is recognised by its content.
 pub const VIDEO_EXTENSIONS: [&str; 8] = ["avi", "m4v", "mkv", "mov", "mp4", "mpg", "webm", "y4m"];
+
+/// Extensions of pictures and videos that are not looked for in folders: of formats that are not read, and of names that are
+/// rare. Such files are counted. `ts` is not among them, because most such files hold program text.
+const OTHER_MEDIA: [&str; 62] = [
+    "3fr", "3g2", "3gp", "arw", "asf", "avif", "avifs", "bmp", "bpg", "cr2", "cr3", "cur", "dds", "dib", "divx", "dng",
+    "exr", "f4v", "flv", "h264", "h265", "hdr", "heic", "heif", "hevc", "hif", "ico", "ivf", "j2k", "jp2", "jpf",
+    "jpx", "jxl", "jxr", "m2ts", "m2v", "mjpg", "mpe", "mpeg", "mts", "mxf", "nef", "ogv", "orf", "pbm", "pcx", "pgm",
+    "pjp", "pjpeg", "pnm", "ppm", "psd", "qoi", "qt", "raf", "rm", "rw2", "svg", "tga", "tif", "tiff", "wmv",
+];
+
+/// The extension, lower case, of a picture or video that is not looked for in folders.
+pub(crate) fn other_media(path: &Path) -> Option<&'static str> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    OTHER_MEDIA.iter().find(|known| **known == extension).copied()
+}
 
 pub(crate) fn is_picture_name(path: &Path) -> bool {
     has_extension(path, &PICTURE_EXTENSIONS)

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::resample::Window;
 use crate::{DataError, Filter, Rgb8Image, Rgba8Image};
 
 /// Per-channel mean and standard deviation of ImageNet, which most published encoders were trained with.
@@ -140,10 +141,8 @@ impl Preprocess {
                 Ok(self.framed(&small, (offset(small.width), offset(small.height)), self.background))
             }
             ResizeRule::ShortestSide(side) => {
-                let (width, height) = self.scaled(picture, side)?;
-                let resized = picture.resize(width, height, self.filter)?;
-                let offset = |long: u32| self.crop_start.of(long - size);
-                resized.crop(offset(width), offset(height), size, size)
+                let scaled = self.scaled(picture, side)?;
+                picture.resize_part(scaled, self.centre(scaled), self.filter)
             }
             ResizeRule::Crop => {
                 // As transformers': where there is too little, the smaller half of the margin is before it.
@@ -169,15 +168,18 @@ impl Preprocess {
         Ok(if width <= height { (side, scaled(height)) } else { (scaled(width), side) })
     }
 
+    /// The crop of a scaled picture.
+    fn centre(&self, (width, height): (u32, u32)) -> Window {
+        let start = |long: u32| self.crop_start.of(long.saturating_sub(self.size));
+        Window { left: start(width), top: start(height), width: self.size, height: self.size }
+    }
+
     /// As [`Self::square_crop_rgb`] and [`Self::normalize_into`] without rounding to bytes between them.
     fn fractions_into(&self, picture: &Rgb8Image, side: u32, out: &mut [f32]) -> Result<(), DataError> {
-        let (width, height) = self.scaled(picture, side)?;
-        let values = picture.resize_f32(width, height, self.filter)?;
-        let (wide, size) = (width as usize * 3, self.size as usize);
-        let start = |long: u32| self.crop_start.of(long - self.size) as usize;
-        let (left, top) = (start(width) * 3, start(height));
-        let rows = values.chunks_exact(wide).skip(top).take(size).map(|row| &row[left..left + size * 3]);
-        for (at, value) in rows.flatten().enumerate() {
+        let scaled = self.scaled(picture, side)?;
+        let values = picture.resize_part_f32(scaled, self.centre(scaled), self.filter)?;
+        let size = self.size as usize;
+        for (at, value) in values.into_iter().enumerate() {
             let (pixel, channel) = (at / 3, at % 3);
             let slot = match self.layout {
                 Layout::Chw => channel * size * size + pixel,
@@ -232,8 +234,17 @@ impl Preprocess {
 
     /// One picture to [`Self::values`] numbers.
     pub fn run(&self, picture: &Rgba8Image) -> Result<Vec<f32>, DataError> {
+        self.run_rgb(&picture.over(self.background))
+    }
+
+    /// As [`Self::run`], of a picture without transparency.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_rgb(&self, picture: &Rgb8Image) -> Result<Vec<f32>, DataError> {
+        let square = self.square_crop_rgb(picture)?;
         let mut out = vec![0.0; self.values()];
-        self.normalize_into(&self.square_crop(picture)?, &mut out)?;
+        self.normalize_into(&square, &mut out)?;
         Ok(out)
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::file::read_limited;
 use crate::{DataError, Filter, IMAGENET, Preprocess, ResizeRule};
 
 /// Such files have some hundred bytes.
@@ -17,11 +18,13 @@ impl Preprocess {
     /// A file that is missing or no JSON, and settings that give no RGB squares; the message names the field.
     pub fn from_processor_file(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
-        if meta.is_dir() || meta.len() > MAX_BYTES {
-            return Err(DataError::content(path, "is not a processor's configuration (a short JSON file)"));
-        }
-        let text = std::fs::read_to_string(path).map_err(DataError::io(path, "reading"))?;
+        let bytes = read_limited(path, MAX_BYTES).map_err(|error| match error {
+            DataError::NotRegular { path, .. } | DataError::TooLong { path, .. } => {
+                DataError::content(path, "is not a processor's configuration (a short JSON file)")
+            }
+            other => other,
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| DataError::content(path, "is not UTF-8 text"))?;
         Self::from_processor_json(&path.display().to_string(), &text)
     }
 

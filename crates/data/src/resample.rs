@@ -46,8 +46,17 @@ impl Filter {
 }
 
 const PRECISION: u32 = 32 - 8 - 2;
-/// Pillow's own bound on a side would be 2^31; ours keeps intermediate buffers sane.
+/// Longest side that is made. Pillow's own bound would be 2^31; this one keeps intermediate buffers sane.
 const MAX_SIDE: u32 = 1 << 16;
+
+/// Columns and rows of a resized picture that are made: the others are not computed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+}
 
 struct Taps<W> {
     /// First source index and the range of `weights`, for each output index.
@@ -55,15 +64,22 @@ struct Taps<W> {
     weights: Vec<W>,
 }
 
-/// `rounded` converts each weight; before that, the weights of one output index add up to 1.
-fn taps<W>(source: u32, target: u32, filter: Filter, rounded: impl Fn(f64) -> W) -> Taps<W> {
+/// The taps of the output indices `wanted`. `rounded` converts each weight; before that, the weights of one output index
+/// add up to 1.
+fn taps<W>(
+    source: u32,
+    target: u32,
+    wanted: std::ops::Range<u32>,
+    filter: Filter,
+    rounded: impl Fn(f64) -> W,
+) -> Taps<W> {
     let scale = f64::from(source) / f64::from(target);
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
-    let mut spans = Vec::with_capacity(target as usize);
+    let mut spans = Vec::with_capacity(wanted.len());
     let mut weights = Vec::new();
     let mut exact = Vec::new();
-    for index in 0..target {
+    for index in wanted {
         let center = (f64::from(index) + 0.5) * scale;
         // Casts truncate toward zero and saturate, as the C original does for these ranges.
         let first = (center - support + 0.5).max(0.0) as u32;
@@ -123,68 +139,104 @@ fn vertical(data: &[u8], row: usize, taps: &Taps<i32>) -> Vec<u8> {
     out
 }
 
-fn check_target(to: (u32, u32)) -> Result<(), DataError> {
-    if to.0 == 0 || to.1 == 0 || to.0 > MAX_SIDE || to.1 > MAX_SIDE {
-        return Err(DataError::Shape {
-            what: "resize",
-            reason: format!("target {}x{}: each side must be 1 to {MAX_SIDE}", to.0, to.1),
-        });
-    }
-    Ok(())
+fn check_target(to: (u32, u32), window: Window) -> Result<(), DataError> {
+    let Window { left, top, width, height } = window;
+    let inside = |start: u32, len: u32, end: u32| start.checked_add(len).is_some_and(|stop| stop <= end);
+    let reason = if width.min(height) == 0 || width.max(height) > MAX_SIDE {
+        format!("target {width}x{height}: each side must be 1 to {MAX_SIDE}")
+    } else if !inside(left, width, to.0) || !inside(top, height, to.1) {
+        format!("{width}x{height} at ({left}, {top}) is not inside {}x{}", to.0, to.1)
+    } else {
+        return Ok(());
+    };
+    Err(DataError::Shape { what: "resize", reason })
 }
 
-fn resize<const C: usize>(data: &[u8], from: (u32, u32), to: (u32, u32), filter: Filter) -> Result<Vec<u8>, DataError> {
-    check_target(to)?;
+/// Part of a picture that is resized to `to`. Only what the part needs is computed, so that one much longer than wide costs
+/// no more than another.
+fn resize<const C: usize>(
+    data: &[u8],
+    from: (u32, u32),
+    to: (u32, u32),
+    window: Window,
+    filter: Filter,
+) -> Result<Vec<u8>, DataError> {
+    check_target(to, window)?;
+    let Window { left, top, width, height } = window;
+    let whole = |from: u32, to: u32, start: u32, len: u32| from == to && start == 0 && len == to;
     let mut current = None;
-    if to.0 != from.0 {
-        current = Some(horizontal::<C>(data, from.0 as usize, &taps(from.0, to.0, filter, fixed)));
+    if !whole(from.0, to.0, left, width) {
+        let taps = taps(from.0, to.0, left..left + width, filter, fixed);
+        current = Some(horizontal::<C>(data, from.0 as usize, &taps));
     }
-    if to.1 != from.1 {
+    if !whole(from.1, to.1, top, height) {
         let lines = current.as_deref().unwrap_or(data);
-        current = Some(vertical(lines, to.0 as usize * C, &taps(from.1, to.1, filter, fixed)));
+        let taps = taps(from.1, to.1, top..top + height, filter, fixed);
+        current = Some(vertical(lines, width as usize * C, &taps));
     }
     Ok(current.unwrap_or_else(|| data.to_vec()))
 }
 
 impl Rgb8Image {
     /// Resizes to `width x height`, with the bytes of Pillow's `Image.resize`.
+    ///
+    /// # Errors
+    /// A side of no pixels, or of more than 65,536.
     pub fn resize(&self, width: u32, height: u32, filter: Filter) -> Result<Self, DataError> {
-        let data = resize::<3>(&self.data, (self.width, self.height), (width, height), filter)?;
-        Ok(Self { width, height, data })
+        self.resize_part((width, height), Window { left: 0, top: 0, width, height }, filter)
+    }
+
+    /// As [`Self::resize`] to a size, then [`Self::crop`] of a part of it, at the cost of the part.
+    pub(crate) fn resize_part(&self, to: (u32, u32), part: Window, filter: Filter) -> Result<Self, DataError> {
+        let data = resize::<3>(&self.data, (self.width, self.height), to, part, filter)?;
+        Ok(Self { width: part.width, height: part.height, data })
     }
 
     /// Resizes to `width x height` without rounding to bytes, as torchvision resizes tensors with `antialias=True`:
     /// interleaved values of 0..255, `[height, width, 3]`.
+    ///
+    /// # Errors
+    /// As [`Self::resize`].
     pub fn resize_f32(&self, width: u32, height: u32, filter: Filter) -> Result<Vec<f32>, DataError> {
-        check_target((width, height))?;
-        let mut data: Vec<f32> = self.data.iter().map(|v| f32::from(*v)).collect();
+        self.resize_part_f32((width, height), Window { left: 0, top: 0, width, height }, filter)
+    }
+
+    /// As [`Self::resize_part`], without rounding to bytes: `[part.height, part.width, 3]`.
+    pub(crate) fn resize_part_f32(&self, to: (u32, u32), part: Window, filter: Filter) -> Result<Vec<f32>, DataError> {
+        check_target(to, part)?;
         let as_f32 = |weight: f64| weight as f32;
-        if width != self.width {
-            let taps = taps(self.width, width, filter, as_f32);
-            let mut out = Vec::with_capacity(width as usize * self.height as usize * 3);
-            for row in data.chunks_exact(self.width as usize * 3) {
-                for (first, range) in &taps.spans {
-                    let mut sums = [0.0; 3];
-                    for (pixel, weight) in row[first * 3..].chunks_exact(3).zip(&taps.weights[range.clone()]) {
-                        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value * weight);
-                    }
-                    out.extend(sums);
-                }
+        let wide = taps(self.width, to.0, part.left..part.left + part.width, filter, as_f32);
+        let kept = to.0 == self.width;
+        let mut data = Vec::with_capacity(part.width as usize * self.height as usize * 3);
+        for row in self.data.chunks_exact(self.width as usize * 3) {
+            if kept {
+                let (from, to) = (part.left as usize * 3, (part.left + part.width) as usize * 3);
+                data.extend(row[from..to].iter().map(|value| f32::from(*value)));
+                continue;
             }
-            data = out;
-        }
-        if height != self.height {
-            let taps = taps(self.height, height, filter, as_f32);
-            let row = width as usize * 3;
-            let mut out = vec![0.0; row * height as usize];
-            for (sums, (first, range)) in out.chunks_exact_mut(row).zip(&taps.spans) {
-                for (line, weight) in data[first * row..].chunks_exact(row).zip(&taps.weights[range.clone()]) {
-                    sums.iter_mut().zip(line).for_each(|(sum, value)| *sum += value * weight);
+            for (first, range) in &wide.spans {
+                let mut sums = [0.0; 3];
+                for (pixel, weight) in row[first * 3..].chunks_exact(3).zip(&wide.weights[range.clone()]) {
+                    sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += f32::from(*value) * weight);
                 }
+                data.extend(sums);
             }
-            data = out;
         }
-        Ok(data)
+        let row = part.width as usize * 3;
+        if to.1 == self.height {
+            let (from, to) = (part.top as usize * row, (part.top + part.height) as usize * row);
+            data.truncate(to);
+            data.drain(..from);
+            return Ok(data);
+        }
+        let taps = taps(self.height, to.1, part.top..part.top + part.height, filter, as_f32);
+        let mut out = vec![0.0; row * part.height as usize];
+        for (sums, (first, range)) in out.chunks_exact_mut(row).zip(&taps.spans) {
+            for (line, weight) in data[first * row..].chunks_exact(row).zip(&taps.weights[range.clone()]) {
+                sums.iter_mut().zip(line).for_each(|(sum, value)| *sum += value * weight);
+            }
+        }
+        Ok(out)
     }
 }
 
@@ -202,7 +254,8 @@ impl Rgba8Image {
                 *value = (((scaled >> 8) + scaled) >> 8) as u8;
             }
         }
-        let mut data = resize::<4>(&data, (self.width, self.height), (width, height), filter)?;
+        let window = Window { left: 0, top: 0, width, height };
+        let mut data = resize::<4>(&data, (self.width, self.height), (width, height), window, filter)?;
         for pixel in data.chunks_exact_mut(4) {
             let alpha = u32::from(pixel[3]);
             if alpha != 0 && alpha != 255 {

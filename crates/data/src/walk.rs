@@ -1,10 +1,13 @@
 //! Finding picture and video files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
-use crate::names::{is_hidden, is_picture_name, is_video_name};
+use crate::names::{is_hidden, is_picture_name, is_video_name, other_media};
+
+/// Pictures and videos of folders that are not looked for, such as HEIC: how many, by their extension in lower case.
+pub type PassedOver = BTreeMap<&'static str, u64>;
 
 /// All picture files under `root`, found by their extension, sorted by path; or `root` itself when it is a file.
 ///
@@ -15,7 +18,7 @@ use crate::names::{is_hidden, is_picture_name, is_video_name};
 /// # Errors
 /// A `root` that does not exist or cannot be listed.
 pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
-    find(root.as_ref(), is_picture_name)
+    find(root.as_ref(), is_picture_name, &mut PassedOver::new())
 }
 
 /// As [`find_pictures`], with videos ([`crate::video::VIDEO_EXTENSIONS`]).
@@ -23,10 +26,18 @@ pub fn find_pictures(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> 
 /// # Errors
 /// As [`find_pictures`].
 pub fn find_media(root: impl AsRef<Path>) -> Result<Vec<PathBuf>, DataError> {
-    find(root.as_ref(), |path| is_picture_name(path) || is_video_name(path))
+    find_media_counting(root, &mut PassedOver::new())
 }
 
-fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, DataError> {
+/// As [`find_media`]; files that look like media and are not in the list are added to `passed`.
+///
+/// # Errors
+/// As [`find_pictures`].
+pub fn find_media_counting(root: impl AsRef<Path>, passed: &mut PassedOver) -> Result<Vec<PathBuf>, DataError> {
+    find(root.as_ref(), |path| is_picture_name(path) || is_video_name(path), passed)
+}
+
+fn find(root: &Path, wanted: impl Fn(&Path) -> bool, passed: &mut PassedOver) -> Result<Vec<PathBuf>, DataError> {
     let meta = std::fs::metadata(root).map_err(DataError::io(root, "reading"))?;
     if !meta.is_dir() {
         return Ok(vec![root.to_path_buf()]);
@@ -62,7 +73,11 @@ fn find(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Dat
                 Ok(meta) if !meta.is_file() => {}
                 // Also what has no metadata, such as a link to nothing: left out here, it would go unreported.
                 _ if wanted(&path) => found.push(path),
-                _ => {}
+                _ => {
+                    if let Some(extension) = other_media(&path) {
+                        *passed.entry(extension).or_default() += 1;
+                    }
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use same_file::Handle;
 
+pub use vljepa_data::PassedOver;
 pub use vljepa_data::atomic::remove_unfinished;
 use vljepa_data::atomic::{self, dangling};
 pub use vljepa_data::atomic::{
@@ -240,15 +241,33 @@ impl OutFolder {
 /// # Errors
 /// A path that does not exist, and a folder without pictures and videos.
 pub fn find_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+    find_files_counting(inputs).map(|(files, _)| files)
+}
+
+/// As [`find_files`], and what of the folders looks like media and is not read.
+///
+/// # Errors
+/// As [`find_files`].
+pub fn find_files_counting(inputs: &[PathBuf]) -> Result<(Vec<PathBuf>, PassedOver)> {
+    let (mut files, mut passed) = (Vec::new(), PassedOver::new());
     for input in inputs {
-        let media = vljepa_data::find_media(input)?;
+        let mut here = PassedOver::new();
+        let media = vljepa_data::find_media_counting(input, &mut here)?;
         if media.is_empty() {
-            return Err(Error::content(input, no_pictures()));
+            let others = if here.is_empty() { String::new() } else { format!("; {}", passed_over(&here)) };
+            return Err(Error::content(input, no_pictures() + &others));
         }
         files.extend(media);
+        here.into_iter().for_each(|(extension, count)| *passed.entry(extension).or_default() += count);
     }
-    Ok(files)
+    Ok((files, passed))
+}
+
+/// How many files were passed over, by their extensions: "4 files passed over: 3 .heic, 1 .tif".
+pub fn passed_over(passed: &PassedOver) -> String {
+    let total: u64 = passed.values().sum();
+    let kinds: Vec<_> = passed.iter().map(|(extension, count)| format!("{count} .{extension}")).collect();
+    format!("{total} file{} passed over: {}", if total == 1 { "" } else { "s" }, kinds.join(", "))
 }
 
 fn no_pictures() -> String {

@@ -232,12 +232,13 @@ impl Visuals for Files<'_> {
             Some(frames) => {
                 let options = VideoOptions { damaged: self.damaged, ..VideoOptions::default() };
                 let mut reader = media.video(&options)?;
+                let _part = reader.hold_memory();
                 let pixels = clip(preprocess, &mut reader, &self.files[i], frames)?;
                 let noted = reader.notes().into_iter().map(|note| (i, note));
                 self.notes.lock().unwrap_or_else(PoisonError::into_inner).extend(noted);
                 Ok(pixels)
             }
-            None => Ok(preprocess.run(&media.picture(&Limits::default())?)?),
+            None => Ok(media.numbers(preprocess, &Limits::default())?),
         }
     }
 
@@ -286,11 +287,14 @@ impl Visuals for InMemory<'_> {
 
     fn pixels(&self, i: usize, _: OpenedVisual, preprocess: &Preprocess, frames: Option<usize>) -> Result<Vec<f32>> {
         match self.0[i] {
-            Visual::Still(picture) => Ok(preprocess.run(picture)?),
+            Visual::Still(picture) => {
+                preprocess.run(picture).map_err(|e| Error::Invalid(format!("{}: {e}", self.name(i))))
+            }
             Visual::Clip([]) => Err(Error::Invalid(format!("{}: the clip has no frames; leave it out", self.name(i)))),
             Visual::Clip(clip) => {
                 let taken = uniform(clip.len(), frames.unwrap_or(1), Rounding::Down);
-                Ok(preprocess.clip(&taken.into_iter().map(|frame| clip[frame].clone()).collect::<Vec<_>>())?)
+                let frames: Vec<_> = taken.into_iter().map(|frame| clip[frame].clone()).collect();
+                preprocess.clip(&frames).map_err(|e| Error::Invalid(format!("{}: {e}", self.name(i))))
             }
         }
     }
@@ -559,7 +563,7 @@ fn clip(preprocess: &Preprocess, reader: &mut VideoReader, path: &Path, frames: 
                 let frame = reader.next_frame()?;
                 let frame = frame
                     .ok_or_else(|| Error::content(path, format!("frame {index} is missing; is the file whole?")))?;
-                preprocess.clip(&[frame.rgb])?
+                preprocess.clip(&[frame.rgb]).map_err(|e| Error::content(path, e.to_string()))?
             }
         };
         pixels.extend_from_slice(&values);

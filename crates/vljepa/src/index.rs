@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
-use vljepa_embed::files::find_files;
-use vljepa_embed::files::{self, Stamp, stamp};
+use vljepa_embed::files::{self, PassedOver, Stamp, find_files_counting, stamp};
 use vljepa_embed::folder::ModelFolder;
 use vljepa_embed::partial::{Partial, Resumed, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
@@ -64,6 +63,7 @@ pub struct Index {
 pub struct PictureFolder {
     root: PathBuf,
     files: Vec<PathBuf>,
+    passed: PassedOver,
 }
 
 impl PictureFolder {
@@ -79,13 +79,18 @@ impl PictureFolder {
         if root.to_str().is_none() {
             return Err(Error::content(root, NOT_UTF8));
         }
-        let files = find_files(std::slice::from_ref(&root))?;
-        Ok(Self { root, files })
+        let (files, passed) = find_files_counting(std::slice::from_ref(&root))?;
+        Ok(Self { root, files, passed })
     }
 
     /// The pictures and videos of the folder.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// What of the folder looks like media and is not read.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed
     }
 }
 
@@ -114,7 +119,7 @@ impl Index {
     pub fn build(model: &Model, pictures: PictureFolder, out: &Path, options: RowOptions<'_>) -> Result<Indexed> {
         let (broken, damaged, identity, mut on_event) = options.into_parts();
         let skip_broken = broken == Broken::Skip;
-        let PictureFolder { root, mut files } = pictures;
+        let PictureFolder { root, mut files, .. } = pictures;
         let mut skipped = Vec::new();
         // Check the names first: this costs nothing, and a bad name should not be found after hours of work.
         let mut bad_name = None;

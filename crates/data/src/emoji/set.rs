@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::manifest::{Concept, FILE, Manifest, Split, VERSION, Vendor};
-use crate::{DataError, Limits, Rgba8Image, decode_file};
+use crate::{DataError, Limits, Rgba8Image, decode_file, read_limited};
 
 /// Index of a concept in [`EmojiVendors::concepts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,9 @@ pub struct EmojiVendors {
     sheets: Vec<OnceLock<Rgba8Image>>,
 }
 
+/// Largest `concepts.json`; the full form has less than a megabyte.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// Names a folder that holds the set, in place of the committed one.
 pub const DIR_VARIABLE: &str = "VLJEPA_EMOJI_VENDORS";
 
@@ -51,7 +54,7 @@ impl EmojiVendors {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, DataError> {
         let dir = dir.as_ref().to_path_buf();
         let path = dir.join(FILE);
-        let text = std::fs::read(&path).map_err(DataError::io(&path, "reading"))?;
+        let text = read_limited(&path, MAX_BYTES)?;
         let manifest: Manifest = serde_json::from_slice(&text)
             .map_err(|e| DataError::content(&path, format!("not the list of an emoji-vendors set: {e}")))?;
         check(&path, &manifest)?;

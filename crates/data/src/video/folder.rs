@@ -115,7 +115,7 @@ impl Source for Still {
     }
 
     fn next(&mut self) -> Result<Option<Raw>, DataError> {
-        self.slides.next(|_| decode_open(&self.file, &self.limits))
+        self.slides.next(|_| decode_open(&self.file, &self.limits)?.rgba())
     }
 
     fn seek(&mut self, index: u64) -> Result<(), DataError> {

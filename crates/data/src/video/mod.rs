@@ -4,7 +4,9 @@
 //! all other formats through the program `ffmpeg` where it is installed.
 
 mod anim;
+mod apng;
 mod boxes;
+mod canvas;
 mod choose;
 mod containers;
 mod ffmpeg;
@@ -27,6 +29,7 @@ mod samples;
 mod source;
 mod steady;
 mod webp;
+mod work;
 mod y4m;
 mod yuv;
 
@@ -34,7 +37,7 @@ pub use crate::names::{VIDEO_EXTENSIONS, natural_cmp};
 pub use choose::{Rounding, at_rate, uniform, windows};
 pub use options::{Damaged, VideoOptions};
 pub use raw::{RawFormat, RawPixels};
-pub use reader::{Frame, VideoReader, is_video};
+pub use reader::{Frame, MemoryPart, VideoReader, is_video};
 pub use source::Facts;
 pub use steady::{RateFrames, WindowFrames};
 pub use yuv::{Colour, YuvFrame};

@@ -20,6 +20,7 @@ use super::y4m::Y4m;
 use super::yuv::YuvFrame;
 use crate::file::{self, OpenFile};
 use crate::kind::{HEAD, Kind};
+use crate::memory::{Held, hold};
 use crate::{DataError, Limits, Rgb8Image};
 
 /// A frame and when it is shown.
@@ -41,6 +42,12 @@ pub struct VideoReader {
     at: u64,
     /// The times of all frames, once they were asked for.
     times: Option<Vec<f64>>,
+}
+
+/// A part of the memory that decoders share, given back when it is dropped. See [`VideoReader::hold_memory`].
+#[must_use]
+pub struct MemoryPart {
+    _held: Held,
 }
 
 impl std::fmt::Debug for VideoReader {
@@ -84,6 +91,7 @@ impl VideoReader {
         let (origin, limits) = (open.origin(), &options.limits);
         let (why, track) = match open.kind {
             Kind::Empty => return Err(DataError::Empty(origin)),
+            Kind::Foreign(format) => return Err(DataError::ForeignPicture { origin, format }),
             Kind::Y4m => {
                 let stream = file_stream(&origin, &open.path, open.file)?;
                 return Ok(Self::new(origin, Y4m::new(stream, limits)?));
@@ -140,6 +148,22 @@ impl VideoReader {
             None => Stream::new(&origin, Box::new(file), None),
         };
         Ok(Self::new(origin, RawSource::new(stream, format, bytes, limits)?))
+    }
+
+    /// Waits until the memory that decoding takes is free, by the size of its frames: threads that decode at once share 1 GiB. To
+    /// be kept while frames are read.
+    pub fn hold_memory(&self) -> MemoryPart {
+        let facts = self.facts();
+        let (width, height) = facts.size.unwrap_or_default();
+        let bytes_a_pixel = match facts.format {
+            // Canvas, frame, and the frame over white.
+            "GIF" | "WebP" => 16,
+            // What a frame covers is kept too, and channels may have two bytes.
+            "PNG" => 20,
+            // Frames that others refer to.
+            _ => 32,
+        };
+        MemoryPart { _held: hold(u64::from(width) * u64::from(height) * bytes_a_pixel) }
     }
 
     fn new(origin: String, source: impl Source + 'static) -> Self {
@@ -304,8 +328,7 @@ fn file_stream(origin: &str, path: &Path, file: Arc<File>) -> Result<Stream, Dat
     Ok(Stream::new(origin, again()?, Some(Box::new(again))))
 }
 
-/// Whether a file holds moving pictures: an MP4, MOV or Y4M file or an animation by its content, or else no picture and with
-/// one of [`VIDEO_EXTENSIONS`](super::VIDEO_EXTENSIONS).
+/// Whether a file holds moving pictures: an MP4, MOV or Y4M file or an animation by its content, or else no picture and with one of [`VIDEO_EXTENSIONS`](super::VIDEO_EXTENSIONS).
 ///
 /// # Errors
 /// A file that cannot be read.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use image::codecs::webp::WebPDecoder;
 use image::error::{DecodingError, ImageFormatHint};
-use image::{Delay, DynamicImage, Frame, Frames, ImageError, ImageFormat, ImageResult, RgbaImage};
+use image::{DynamicImage, ImageError, ImageFormat, ImageResult, RgbaImage};
 
+use super::canvas::{Area, made, rows};
 use crate::file::fill;
+use crate::{Rgb8Image, Rgba8Image};
 
 /// A frame of 16,384 x 16,384 pixels is smaller.
 const MAX_CHUNK: u32 = 1 << 30;
@@ -24,7 +26,7 @@ fn three(bytes: &[u8]) -> u32 {
 }
 
 /// The frames of a file, each of the size of the canvas, and that size.
-pub(super) fn frames(mut file: BufReader<Arc<File>>) -> ImageResult<(Frames<'static>, (u32, u32))> {
+pub(super) fn frames(mut file: BufReader<Arc<File>>) -> ImageResult<(WebpFrames, (u32, u32))> {
     let mut head = [0; 30];
     file.read_exact(&mut head)?;
     if &head[..4] != b"RIFF" || &head[8..16] != b"WEBPVP8X" {
@@ -33,56 +35,45 @@ pub(super) fn frames(mut file: BufReader<Arc<File>>) -> ImageResult<(Frames<'sta
     let size = (three(&head[24..]) + 1, three(&head[27..]) + 1);
     let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]])) + 8;
     let left = length.saturating_sub(head.len() as u64);
-    let frames = WebpFrames { file, left, size, canvas: Vec::new(), clear: None };
-    Ok((Frames::new(Box::new(frames)), size))
+    Ok((WebpFrames { file, left, size, canvas: None, clear: None }, size))
 }
 
-/// Place and size of a frame on the canvas.
-#[derive(Clone, Copy)]
-struct Area {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
-}
-
-struct WebpFrames {
+pub(super) struct WebpFrames {
     file: BufReader<Arc<File>>,
     /// Bytes that the file announces and that were not read yet.
     left: u64,
     size: (u32, u32),
-    /// RGBA; made with the first frame.
-    canvas: Vec<u8>,
+    /// Made with the first frame.
+    canvas: Option<Rgba8Image>,
     /// What is to be cleared before the next frame.
     clear: Option<Area>,
 }
 
-impl Iterator for WebpFrames {
-    type Item = ImageResult<Frame>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl WebpFrames {
+    /// Lays the next frame over the canvas, at the cost of its own size; how long it is shown, in milliseconds.
+    pub fn advance(&mut self) -> ImageResult<Option<u32>> {
         loop {
             let mut header = [0; 8];
-            match fill(&mut self.file, &mut header) {
-                Ok(8) => {}
-                Ok(0) if self.left < 8 => return None,
-                Ok(_) => return Some(Err(corrupt("it is cut off"))),
-                Err(e) => return Some(Err(e.into())),
+            match fill(&mut self.file, &mut header)? {
+                8 => {}
+                0 if self.left < 8 => return Ok(None),
+                _ => return Err(corrupt("it is cut off")),
             }
             let size = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
             self.left = self.left.saturating_sub(8 + u64::from(size) + u64::from(size & 1));
             if &header[..4] == b"ANMF" {
-                return Some(self.frame(size));
+                return self.frame(size).map(Some);
             }
-            if let Err(e) = self.file.seek_relative(i64::from(size) + i64::from(size & 1)) {
-                return Some(Err(e.into()));
-            }
+            self.file.seek_relative(i64::from(size) + i64::from(size & 1))?;
         }
     }
-}
 
-impl WebpFrames {
-    fn frame(&mut self, size: u32) -> ImageResult<Frame> {
+    /// The canvas over one colour.
+    pub fn over(&self, background: [u8; 3]) -> Option<Rgb8Image> {
+        self.canvas.as_ref().map(|canvas| canvas.over(background))
+    }
+
+    fn frame(&mut self, size: u32) -> ImageResult<u32> {
         if !(24..=MAX_CHUNK).contains(&size) {
             return Err(corrupt("a frame has an impossible size"));
         }
@@ -98,29 +89,20 @@ impl WebpFrames {
             return Err(corrupt("a frame lies outside the canvas"));
         }
         let pixels = decode(data, area)?;
-        self.canvas.resize(self.size.0 as usize * self.size.1 as usize * 4, 0);
+        let canvas = made(&mut self.canvas, self.size);
         if let Some(area) = self.clear.take() {
-            rows(&mut self.canvas, self.size.0, area).for_each(|row| row.fill(0));
+            rows(canvas, area).for_each(|row| row.fill(0));
         }
         let replace = info[15] & 2 != 0;
         let source = pixels.as_raw().chunks_exact(area.width as usize * 4);
-        for (row, source) in rows(&mut self.canvas, self.size.0, area).zip(source) {
+        for (row, source) in rows(canvas, area).zip(source) {
             for (under, over) in row.as_chunks_mut::<4>().0.iter_mut().zip(source.as_chunks::<4>().0) {
                 *under = if replace { *over } else { blend(*over, *under) };
             }
         }
         self.clear = (info[15] & 1 != 0).then_some(area);
-        let whole = RgbaImage::from_raw(self.size.0, self.size.1, self.canvas.clone());
-        let whole = whole.ok_or_else(|| corrupt("its canvas has no pixels"))?;
-        Ok(Frame::from_parts(whole, 0, 0, Delay::from_numer_denom_ms(number(12), 1)))
+        Ok(number(12))
     }
-}
-
-/// The bytes of the rows of an area.
-fn rows(canvas: &mut [u8], width: u32, area: Area) -> impl Iterator<Item = &mut [u8]> {
-    let (from, to) = (area.left as usize * 4, (area.left + area.width) as usize * 4);
-    let lines = canvas.chunks_exact_mut(width as usize * 4);
-    lines.skip(area.top as usize).take(area.height as usize).map(move |line| &mut line[from..to])
 }
 
 /// One frame, as a WebP file of its own.

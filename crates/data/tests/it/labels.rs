@@ -29,6 +29,22 @@ fn labels_are_trimmed_lines() {
 }
 
 #[test]
+fn lines_end_as_any_system_ends_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("labels.txt");
+    for text in
+        ["cat\rhot dog\r\rbird", "cat\nhot dog\n\nbird\n", "cat\r\nhot dog\r\n\r\nbird\r\n", "cat\rhot dog\n\rbird\r"]
+    {
+        std::fs::write(&path, text).unwrap();
+        let want = (["cat", "hot dog", "bird"].map(String::from).to_vec(), vec![1, 2, 4]);
+        assert_eq!(read_numbered_labels(&path).unwrap(), want, "{text:?}");
+    }
+    std::fs::write(&path, b"cat\rdog\rfo\xffx").unwrap();
+    let message = read_labels(&path).unwrap_err().to_string();
+    assert!(message.contains("line 3"), "{message}");
+}
+
+#[test]
 fn duplicates_name_both_lines() {
     let error = parse_labels("labels.txt", "cat\n\ndog\n cat ".lines()).unwrap_err();
     assert!(

@@ -1,6 +1,6 @@
 //! The numbers that encoders take.
 
-use vljepa_data::{CropStart, DataError, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
+use vljepa_data::{CropStart, DataError, Filter, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
 
 fn gradient(width: u32, height: u32) -> Rgba8Image {
     let pixel = |i: u32| [(i % width * 255 / width) as u8, (i / width * 255 / height) as u8, 90, 255];
@@ -57,8 +57,11 @@ fn fractions_of_levels_stay_in_clips_alone() {
     let same = Preprocess { resize: ResizeRule::ShortestSide(50), ..pre.clone() };
     let plain = Preprocess { fractions: false, ..same.clone() };
     assert_eq!(same.clip(&frame).unwrap(), plain.clip(&frame).unwrap());
-    let needle = Rgb8Image::new(16_384, 1, vec![0; 16_384 * 3]).unwrap();
-    assert!(pre.clip(&[needle]).is_err());
+    // Only the crop of a needle is made, however long it would be as a whole.
+    let needle = Rgb8Image::new(16_384, 1, vec![77; 16_384 * 3]).unwrap();
+    let level = |c: usize| (77.0 / 255.0 - pre.mean[c]) / pre.std[c];
+    let values = pre.clip(&[needle]).unwrap();
+    assert!((0..values.len()).all(|i| (values[i] - level(i / (24 * 24))).abs() < 1e-5));
     let short = Preprocess { resize: ResizeRule::ShortestSide(20), ..pre };
     assert!(matches!(short.clip(&[gradient(9, 9).over([0; 3])]), Err(DataError::Shape { what: "preprocess", .. })));
 }
@@ -105,8 +108,28 @@ fn impossible_rules_are_refused() {
     let small = Rgb8Image::new(2, 2, vec![0; 12]).unwrap();
     assert!(pre.normalize_into(&small, &mut [0.0; 12]).is_err());
     assert!(Preprocess::square(0).run(&gradient(4, 4)).is_err());
-    // A needle whose long side would be scaled beyond all bounds.
-    assert!(Preprocess::vjepa2(256).run(&gradient(16_384, 1)).is_err());
+}
+
+/// What lies outside of the crop is not made, and the crop has the same bytes.
+#[test]
+fn a_crop_is_that_of_the_whole_resized() {
+    for (width, height) in [(640, 272), (17, 900), (300, 300), (292, 31), (9, 292)] {
+        let picture = gradient(width, height).over([255; 3]);
+        for pre in [Preprocess::vjepa2(256), Preprocess { filter: Filter::Bicubic, ..Preprocess::vjepa2(256) }] {
+            let scaled = |long: u32| (u64::from(long) * 292 / u64::from(width.min(height))) as u32;
+            let (wide, high) = if width <= height { (292, scaled(height)) } else { (scaled(width), 292) };
+            let (left, top) = ((wide - 256) / 2, (high - 256) / 2);
+            let whole = picture.resize(wide, high, pre.filter).unwrap();
+            assert_eq!(pre.square_crop_rgb(&picture).unwrap(), whole.crop(left, top, 256, 256).unwrap());
+            let fine = picture.resize_f32(wide, high, pre.filter).unwrap();
+            let fractions = Preprocess { fractions: true, ..pre.clone() }.clip(std::slice::from_ref(&picture)).unwrap();
+            let plane = 256 * 256;
+            assert!((0..plane).all(|i| (0..3).all(|c| {
+                let from = (((i / 256 + top as usize) * wide as usize) + i % 256 + left as usize) * 3 + c;
+                fractions[c * plane + i] == (fine[from] / 255.0 - pre.mean[c]) / pre.std[c]
+            })));
+        }
+    }
 }
 
 /// Values that transformers gives; `tests/fixtures/vjepa2_processor.py` made them.

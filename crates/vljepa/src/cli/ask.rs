@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use vljepa::classify::{Classifier, Prediction, answers_from_list};
-use vljepa::embed::files::find_files;
+use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::Purpose;
 use vljepa::embed::visuals::{Broken, FileOptions, embed_files, without_skipped};
 
@@ -49,7 +49,8 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             "--question: the question is empty; say what is asked, as in --question \"What is it?\"",
         ));
     }
-    let files = find_files(&args.inputs)?;
+    let (files, passed) = find_files_counting(&args.inputs)?;
+    out.passed_over(&passed);
     let folder = vljepa::find(args.model.model.as_deref())?.vljepa(Purpose::Answers)?;
     if !folder.takes_queries() {
         return Err(Failure::message(format!(

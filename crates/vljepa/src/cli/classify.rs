@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::json;
 use vljepa::classify::{Classifier, Prediction, labels_from_list};
-use vljepa::embed::files::find_files;
+use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::{AnyFolder, Purpose, VisionFolder};
 use vljepa::embed::models::{ClassScore, VisionModel};
 use vljepa::embed::visuals::{Broken, FileOptions, Noted, Skipped, embed_files, without_skipped};
@@ -46,7 +46,8 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let list = args.labels.as_deref().map(labels_from_list).transpose()?;
     let labels = Choices::read("label", list, args.labels_file.as_deref())?;
-    let files = find_files(&args.inputs)?;
+    let (files, passed) = find_files_counting(&args.inputs)?;
+    out.passed_over(&passed);
     let folder = vljepa::find(args.model.model.as_deref())?;
     let Some(labels) = labels else {
         return match &folder {

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 use vljepa::embed::files::check_writable;
-use vljepa::embed::files::find_files;
+use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::{AnyFolder, Purpose};
 use vljepa::embed::models::{VisionModel, VisionPool};
 use vljepa::embed::partial::{Resumed, RowOptions, is_begun};
@@ -78,7 +78,8 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if args.query.as_deref().is_some_and(|query| query.trim().is_empty()) {
         return Err(Failure::message("--query: the query is empty; say what is asked, or leave --query out"));
     }
-    let files = find_files(&args.inputs)?;
+    let (files, passed) = find_files_counting(&args.inputs)?;
+    out.passed_over(&passed);
     let folder = vljepa::find(args.model.model.as_deref())?;
     match &folder {
         AnyFolder::VlJepa(vljepa) => {

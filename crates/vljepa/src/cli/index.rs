@@ -49,6 +49,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let IndexVerb::Build(args) = &args.verb;
     check_writable(&args.out)?;
     let pictures = PictureFolder::open(&args.dir)?;
+    out.passed_over(pictures.passed_over());
     let (_, model) = load(&args.model, common, Purpose::Index)?;
     note_query(&model.with_query(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());

@@ -1,11 +1,13 @@
 //! Output: results on standard output, everything else on standard error.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
+use vljepa::embed::files::{PassedOver, passed_over};
 use vljepa::embed::visuals::{Noted, Skipped};
 
 use super::failure::{Failure, Result};
@@ -14,23 +16,44 @@ use super::failure::{Failure, Result};
 pub struct Output {
     /// Whether the result is one JSON document instead of text.
     pub json: bool,
+    /// What of folders was passed over, for the document.
+    passed: RefCell<Option<PassedOver>>,
 }
 
 impl Output {
     pub fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, passed: RefCell::default() }
     }
 
     /// Prints the result as a JSON document.
     pub fn document(&self, value: &impl Serialize) -> Result {
         // Fails only for values that JSON cannot express.
-        let text = serde_json::to_string(value)
-            .map_err(|e| Failure::message(format!("the result cannot be written as JSON: {e}")))?;
-        self.text(&(text + "\n"))
+        let unwritable = |e| Failure::message(format!("the result cannot be written as JSON: {e}"));
+        let text = match self.passed.borrow().as_ref() {
+            Some(passed) => {
+                let mut value = serde_json::to_value(value).map_err(unwritable)?;
+                if let Value::Object(fields) = &mut value {
+                    fields.insert("passed_over".into(), serde_json::to_value(passed).map_err(unwritable)?);
+                }
+                serde_json::to_string(&value)
+            }
+            None => serde_json::to_string(value),
+        };
+        let text = text.map_err(unwritable)?;
+        // JSON escapes the control characters of ASCII; some terminals obey those beyond it too.
+        let escape = |c: char| match c {
+            '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)).chars().collect(),
+            c => vec![c],
+        };
+        self.write(&text.chars().flat_map(escape).chain(['\n']).collect::<String>())
     }
 
-    /// Prints the result as text.
+    /// Prints the result as text, with control characters escaped other than ends of lines and tabs.
     pub fn text(&self, text: &str) -> Result {
+        self.write(&text.split_inclusive(['\n', '\t']).map(line).collect::<String>())
+    }
+
+    fn write(&self, text: &str) -> Result {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Stdout)
     }
@@ -52,6 +75,14 @@ impl Output {
         for Noted { path, note } in notes {
             self.note(&format!("{}: {note}", path.display()));
         }
+    }
+
+    /// Prints a line on stderr about what of folders was passed over, and puts it into the document.
+    pub fn passed_over(&self, passed: &PassedOver) {
+        if !passed.is_empty() {
+            self.note(&passed_over(passed));
+        }
+        self.passed.replace(Some(passed.clone()));
     }
 
     /// A progress bar on stderr; hidden unless stderr is a terminal.
@@ -84,15 +115,34 @@ pub fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
+/// A piece of text with the character that ends it, escaped before that.
+fn line(piece: &str) -> String {
+    let end = piece.len() - usize::from(piece.ends_with(['\n', '\t']));
+    printable(&piece[..end]) + &piece[end..]
+}
+
 /// Lays out rows in columns: every cell except the last of a row is padded to the width of its column.
 pub fn columns(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().enumerate();
         let padded = cells.map(|(c, s)| if c + 1 == row.len() { s.clone() } else { format!("{s:<w$}", w = width(c)) });
         out += &padded.collect::<Vec<_>>().join("  ");
         out.push('\n');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_control_the_terminal() {
+        assert_eq!(line("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
+        let rows = [vec!["a\nb".to_owned(), "c\td\u{9b}".to_owned()], vec!["e".into(), "f".into()]];
+        assert_eq!(columns(&rows), "a\\nb  c\\td\\u{9b}\ne     f\n");
+    }
 }

@@ -10,7 +10,7 @@ use vljepa::embed::visuals::Noted;
 use vljepa::embed::{Embeddings, row_file};
 
 use super::failure::{Failure, Result};
-use super::output::{self, Output};
+use super::output::{self, Output, printable};
 
 /// The failure for `--pool` with a VL-JEPA; `owner` says which models the flag is for.
 pub fn one_vector(folder: &AnyFolder, owner: &str) -> Failure {
@@ -57,7 +57,7 @@ pub fn print(
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {
         let values: Vec<String> = rows.row(i).iter().map(f32::to_string).collect();
-        text += &format!("{name}\t{}\n", values.join(" "));
+        text += &format!("{}\t{}\n", printable(name), values.join(" "));
     }
     out.text(&text)
 }

@@ -1,6 +1,6 @@
 //! Bad pictures, label lists, indices and outputs: one clear line, code 1, nothing half-written.
 
-use crate::support::{Bench, fails, json, picture, vljepa, weights};
+use crate::support::{Bench, fails, json, noted, picture, vljepa, weights};
 use vljepa_model::weights::Writer;
 
 #[test]
@@ -34,6 +34,61 @@ fn pictures() {
     fails(&mut vljepa(bench.args(&["index", "build", "@none", "--out", "@p.idx"])), &["no pictures"]);
     fails(&mut vljepa(bench.args(&["index", "build", "@cut.png", "--out", "@p.idx"])), &["is a file"]);
     assert_eq!(bench.files("."), before, "nothing half-written");
+}
+
+#[test]
+fn what_a_folder_holds_besides_is_counted() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path("mixed")).unwrap();
+    std::fs::create_dir_all(bench.path("phone")).unwrap();
+    for name in ["mixed/b.heic", "mixed/c.HEIC", "mixed/d.tif", "mixed/e.txt", "phone/a.heic"] {
+        bench.write(name, "x");
+    }
+    bench.write("mixed/a.apng", picture(1));
+    let counted = serde_json::json!({ "heic": 2, "tif": 1 });
+    let idx = bench.text("m.idx");
+    for args in [
+        vec!["embed", "@mixed"],
+        vec!["classify", "@mixed", "--labels", "a,b"],
+        vec!["index", "build", "@mixed", "--out", &idx],
+    ] {
+        let (document, notes) = noted(bench.args(&args));
+        assert_eq!(document["passed_over"], counted, "{args:?}");
+        assert_eq!(notes, "3 files passed over: 2 .heic, 1 .tif\n", "{args:?}");
+    }
+    assert_eq!(json(bench.args(&["embed", "@mixed/a.apng"]))["passed_over"], serde_json::json!({}));
+    fails(&mut vljepa(bench.args(&["embed", "@phone"])), &["no pictures", "1 file passed over: 1 .heic"]);
+    let heic = bench.write("a.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
+    fails(&mut vljepa(bench.args(&["embed", &heic])), &["a.jpg: HEIC pictures are not read; convert it to PNG"]);
+}
+
+/// Names and labels come from anywhere, and a terminal obeys what is in them.
+#[cfg(unix)]
+#[test]
+fn names_do_not_reach_the_terminal_raw() {
+    let bench = Bench::new();
+    let path = bench.write("\u{1b}[2J\u{9b}a\tb\n.png", picture(1));
+    let labels = bench.write("labels.txt", "a\u{1b}]0;b\u{7}\nc");
+    let idx = bench.text("p.idx");
+    std::fs::create_dir(bench.path("odd")).unwrap();
+    std::fs::copy(&path, bench.path("odd/\u{1b}[31m.png")).unwrap();
+    json(bench.args(&["index", "build", "@odd", "--out", &idx]));
+    for (args, shown) in [
+        (vec!["embed", &path], "\\u{1b}[2J\\u{9b}a\\tb\\n.png\t"),
+        (vec!["classify", &path, "--labels-file", &labels], "a\\u{1b}]0;b\\u{7}"),
+        (vec!["search", &idx, "a\u{1b}b"], "/\\u{1b}[31m.png"),
+    ] {
+        let output = vljepa(bench.args(&args)).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(shown), "{args:?}: {text:?}");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{args:?}: {text:?}");
+        let output = vljepa(bench.args(&args)).arg("--json").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.trim_end().contains(char::is_control), "{args:?}: {text:?}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+    let named = json(bench.args(&["embed", &path]));
+    assert_eq!(named["rows"][0]["input"], path.as_str());
 }
 
 #[test]
