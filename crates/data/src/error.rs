@@ -19,6 +19,24 @@ pub enum DataError {
     /// No such file.
     #[error("{path}: no such file or folder", path = .0.display())]
     Missing(PathBuf),
+    /// Something else stands where a regular file is expected. Opening a pipe would wait, and a device may never end.
+    #[error("{path}: is a {what}; name a regular file", path = path.display())]
+    NotRegular {
+        /// Where it stands.
+        path: PathBuf,
+        /// "folder", "pipe", "socket" or "device".
+        what: &'static str,
+    },
+    /// A file that is read whole has more bytes than such files have.
+    #[error("{path}: {bytes} bytes, at most {max} are expected; is this the right file?", path = path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its size, or how much of it was read.
+        bytes: u64,
+        /// Limit on the size.
+        max: u64,
+    },
     /// A file of zero bytes.
     #[error("{0}: the file is empty")]
     Empty(String),

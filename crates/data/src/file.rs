@@ -1,4 +1,5 @@
-//! A regular file that is opened and looked at once: its size, its time, and what it is by its first bytes.
+//! Regular files: opened without waiting, read within a limit, and looked at once for their size, their time, and what they
+//! are by their first bytes.
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Seek};
@@ -29,20 +30,22 @@ impl OpenFile {
     /// Opens a regular file; a folder, a pipe and a device are no pictures. Errors of asking for its
     /// metadata name `action`.
     pub fn regular(path: &Path, action: &'static str) -> Result<Self, DataError> {
-        // Asked before opening, because opening a pipe waits for its writer.
         let meta = std::fs::metadata(path).map_err(DataError::io(path, action))?;
-        if meta.is_dir() {
-            return Err(DataError::NotAPicture(format!("{} is a folder", path.display())));
-        }
-        if !meta.is_file() {
-            return Err(DataError::NotAPicture(format!("{} is not a regular file", path.display())));
-        }
-        Self::known(path, &meta)
+        Self::known(path, &meta).map_err(|error| match error {
+            DataError::NotRegular { path, what } => match what {
+                "folder" => DataError::NotAPicture(format!("{} is a folder", path.display())),
+                _ => DataError::NotAPicture(format!("{} is not a regular file", path.display())),
+            },
+            other => other,
+        })
     }
 
-    /// Opens a file that is known to be regular.
+    /// Opens a file whose metadata was read.
+    ///
+    /// # Errors
+    /// [`DataError::NotRegular`] for all else.
     pub fn known(path: &Path, meta: &Metadata) -> Result<Self, DataError> {
-        let mut file = open(path)?;
+        let mut file = open_known(path, meta)?;
         let mut head = [0; HEAD];
         let read = fill(&mut file, &mut head).map_err(DataError::io(path, "reading"))?;
         file.rewind().map_err(DataError::io(path, "reading"))?;
@@ -79,7 +82,88 @@ pub fn stamp(meta: &Metadata) -> (u64, u64) {
     (meta.len(), changed.map_or(0, |since| since.as_millis() as u64))
 }
 
-/// Opens a file for reading.
+/// Opens a regular file for reading. Never waits, as opening a pipe would, also where one takes the file's place meanwhile.
+///
+/// # Errors
+/// [`DataError::NotRegular`] for a folder, a pipe, a socket and a device; errors of the operating system.
+pub fn open_regular(path: impl AsRef<Path>) -> Result<File, DataError> {
+    let path = path.as_ref();
+    let meta = std::fs::metadata(path).map_err(DataError::io(path, "reading"))?;
+    open_known(path, &meta)
+}
+
+/// Reads a whole regular file of at most `max` bytes, in memory of its size.
+///
+/// # Errors
+/// As [`open_regular`]; [`DataError::TooLong`] for a larger file, also for one that grows while it is read.
+pub fn read_limited(path: impl AsRef<Path>, max: u64) -> Result<Vec<u8>, DataError> {
+    let path = path.as_ref();
+    let file = open_regular(path)?;
+    let announced = file.metadata().map_err(DataError::io(path, "reading"))?.len();
+    let too_long = |bytes| DataError::TooLong { path: path.to_owned(), bytes, max };
+    if announced > max {
+        return Err(too_long(announced));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(DataError::io(path, "reading"))?;
+    match bytes.len() as u64 {
+        read if read > max => Err(too_long(read)),
+        _ => Ok(bytes),
+    }
+}
+
+/// As [`open_regular`], of a path whose metadata was read before.
+fn open_known(path: &Path, meta: &Metadata) -> Result<File, DataError> {
+    // Before opening, because opening a device may do things; and of the open file, whose path may have changed hands.
+    let regular = |meta: &Metadata| match kind_of_entry(meta) {
+        None => Ok(()),
+        Some(what) => Err(DataError::NotRegular { path: path.to_owned(), what }),
+    };
+    regular(meta)?;
+    let file = open_at_once(path)?;
+    regular(&file.metadata().map_err(DataError::io(path, "reading"))?)?;
+    Ok(file)
+}
+
+/// What stands at a path, where it is no regular file.
+fn kind_of_entry(meta: &Metadata) -> Option<&'static str> {
+    let kind = meta.file_type();
+    if kind.is_file() {
+        return None;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return Some("pipe");
+        }
+        if kind.is_socket() {
+            return Some("socket");
+        }
+    }
+    Some(if kind.is_dir() { "folder" } else { "device" })
+}
+
+/// Opens for reading without waiting for the writer of a pipe.
+fn open_at_once(path: &Path) -> Result<File, DataError> {
+    #[cfg(test)]
+    OPENED.with(|count| count.set(count.get() + 1));
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    match options.open(path) {
+        // A file whose lease another program holds, such as a file server, is given up soon.
+        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => File::open(path),
+        opened => opened,
+    }
+    .map_err(DataError::io(path, "opening"))
+}
+
+/// Opens a file or a pipe for reading; of a pipe it waits for the writer.
 pub(crate) fn open(path: &Path) -> Result<File, DataError> {
     #[cfg(test)]
     OPENED.with(|count| count.set(count.get() + 1));
@@ -111,4 +195,49 @@ pub(crate) fn fill(source: &mut impl Read, buffer: &mut [u8]) -> std::io::Result
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_limited(&path, 5).unwrap(), b"12345");
+        let error = read_limited(&path, 4).unwrap_err();
+        assert!(matches!(error, DataError::TooLong { bytes: 5, max: 4, .. }), "{error}");
+        let error = read_limited(dir.path(), 5).unwrap_err();
+        assert!(matches!(error, DataError::NotRegular { what: "folder", .. }), "{error}");
+        assert!(matches!(open_regular(dir.path().join("none")), Err(DataError::Missing(_))));
+    }
+
+    /// The system gives such a file no length.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_is_longer_than_it_says_is_not_read_on() {
+        let error = read_limited("/proc/self/status", 10).unwrap_err();
+        assert!(matches!(error, DataError::TooLong { bytes: 11, max: 10, .. }), "{error}");
+    }
+
+    /// A test that waits for a writer would never end.
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_devices_are_named_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, file) = (dir.path().join("pipe"), dir.path().join("file"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::fs::write(&file, b"x").unwrap();
+        let what = |found: Result<File, DataError>| match found.unwrap_err() {
+            DataError::NotRegular { what, .. } => what,
+            other => panic!("{other}"),
+        };
+        assert_eq!(what(open_regular(&pipe)), "pipe");
+        assert_eq!(what(open_regular("/dev/zero")), "device");
+        // The pipe came after the metadata of a file was read.
+        let meta = std::fs::metadata(&file).unwrap();
+        assert_eq!(what(open_known(&pipe, &meta)), "pipe");
+    }
 }

@@ -22,7 +22,7 @@ pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};
 pub use decode::{Limits, decode_bytes, decode_file};
 pub use encode::{encode_jpeg, encode_png};
 pub use error::DataError;
-pub use file::stamp;
+pub use file::{open_regular, read_limited, stamp};
 pub use labels::{parse_labels, read_labels, read_numbered_labels};
 pub use media::Media;
 pub use names::PICTURE_EXTENSIONS;
