@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod kind;
 mod labels;
+mod leftover;
 mod media;
 mod names;
 mod picture;

@@ -64,9 +64,18 @@ impl Checkpoint {
     /// # Errors
     /// Missing, empty or unreadable files, a folder without weights, an invalid index.
     pub fn open(path: &Path) -> Result<Self> {
-        let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
-        if meta.is_dir() {
-            let Some(file) = WEIGHTS.iter().map(|name| path.join(name)).find(|p| p.exists()) else {
+        if !files::is_there(path)? {
+            return Err(Error::Missing(path.to_path_buf()));
+        }
+        if path.is_dir() {
+            let mut found = None;
+            for name in WEIGHTS {
+                if files::is_there(&path.join(name))? {
+                    found = Some(path.join(name));
+                    break;
+                }
+            }
+            let Some(file) = found else {
                 return Err(Error::content(
                     path,
                     format!("a folder without weights; name a file, or a folder with {}", WEIGHTS.join(", ")),
@@ -110,7 +119,7 @@ impl Checkpoint {
     /// A file that exists but cannot be read.
     pub fn config(&self) -> Result<Option<String>> {
         let path = self.beside(names::CONFIG);
-        if path.exists() { files::read_text(&path, MAX_JSON).map(Some) } else { Ok(None) }
+        if files::is_there(&path)? { files::read_text(&path, MAX_JSON).map(Some) } else { Ok(None) }
     }
 
     /// Size of the weight files in bytes.

@@ -1,62 +1,120 @@
 //! Files and folders: reading with a size limit, memory mapping, file locks, and folders that appear only when
 //! complete. Single files are written by `vljepa_data::atomic`.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use same_file::Handle;
+use sha2::{Digest, Sha256};
 
 pub use vljepa_data::atomic::remove_unfinished;
 use vljepa_data::atomic::{self, dangling};
 pub use vljepa_data::atomic::{
-    UnderWay, destination, stream_atomically, sync_folder_of, temporary_in, temporary_names,
+    UnderWay, destination, stream_atomically, sync_folder_of, temporary_folder_in, temporary_in, temporary_names,
 };
+use vljepa_data::{DataError, open_regular};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
+use crate::hash::hex;
+pub use crate::lock::{FolderLock, Locked, check_own, open_own, same_file};
 
 /// Size limit in bytes of a JSON file such as a configuration or an index of shards; a larger file is something else.
 pub const MAX_JSON: u64 = 64 << 20;
 /// Size limit in bytes of a `tokenizer.json`; the largest in use have about 35 MB.
 pub const MAX_TOKENIZER: u64 = 256 << 20;
 
-/// The bytes of a memory-mapped file.
+/// Part of the memory that is free which a file may take when it is read as a whole, as a divisor.
+const SHARE: u64 = 4;
+/// The largest file that is read as a whole where the free memory is not known, in bytes.
+const UNKNOWN_MEMORY: u64 = 1 << 30;
+
+/// The bytes of a file: read, or mapped into memory where they are many.
 #[derive(Debug)]
-pub struct Mapped(memmap2::Mmap);
+pub struct Mapped(Bytes);
+
+#[derive(Debug)]
+enum Bytes {
+    Read(Vec<u8>),
+    Map(memmap2::Mmap),
+}
 
 impl std::ops::Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Read(bytes) => bytes,
+            Bytes::Map(map) => map,
+        }
     }
 }
 
+/// Opens a non-empty regular file; also its length.
 fn open(path: &Path) -> Result<(File, u64)> {
-    // Before opening: opening a pipe would wait for its writer.
-    let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
-    if meta.is_dir() {
-        return Err(Error::content(path, "is a folder; name a file"));
-    }
-    if !meta.is_file() {
-        return Err(Error::content(path, "is not a regular file; name one"));
-    }
-    if meta.len() == 0 {
+    let file = open_regular(path).map_err(|error| match error {
+        DataError::NotRegular { path, what: "folder" } => Error::content(path, "is a folder; name a file"),
+        DataError::NotRegular { path, .. } => Error::content(path, "is not a regular file; name one"),
+        DataError::Io { source, .. } if path.is_symlink() && source.kind() == std::io::ErrorKind::NotFound => {
+            to_nothing(path)
+        }
+        DataError::Io { source, .. } => Error::io(path, "reading")(source),
+        other => other.into(),
+    })?;
+    let len = file.metadata().map_err(Error::io(path, "reading"))?.len();
+    if len == 0 {
         return Err(Error::content(path, "the file is empty; get or make it again"));
     }
-    Ok((File::open(path).map_err(Error::io(path, "reading"))?, meta.len()))
+    Ok((file, len))
 }
 
-/// Maps a non-empty regular file into memory.
+/// The error for a link that leads to nothing, such as one of the hub's cache whose file was removed.
+pub fn to_nothing(path: &Path) -> Error {
+    let target = std::fs::read_link(path).map_or_else(|_| "nothing".into(), |to| to.display().to_string());
+    Error::content(path, format!("is a link to {target}, where there is nothing")).hint(Hint::GetAgain)
+}
+
+/// Whether something is at `path`.
 ///
 /// # Errors
-/// Anything but a regular file with content, and errors of the operating system.
+/// A link that leads to nothing, and errors of the operating system: what cannot be asked for is not known to be missing.
+pub fn is_there(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => Err(to_nothing(path)),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(false),
+        Err(e) => Err(Error::io(path, "reading")(e)),
+    }
+}
+
+/// The bytes of a non-empty regular file. They are read where they fit into a quarter of the free memory, and mapped
+/// otherwise: the system ends a program that reads a mapping whose file another program has shortened meanwhile.
+///
+/// # Errors
+/// Anything but a regular file with content, a file that changes while it is read, and errors of the operating system.
 pub fn map(path: &Path) -> Result<Mapped> {
-    let (file, _) = open(path)?;
-    // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
-    // this process; readers of large checkpoints accept that risk to avoid copying gigabytes.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
-    Ok(Mapped(map))
+    let (mut file, len) = open(path)?;
+    let most = free_memory().map_or(UNKNOWN_MEMORY, |bytes| bytes / SHARE);
+    if len > most {
+        // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
+        // this process; for files of this size that is better than to fill the memory.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
+        return Ok(Mapped(Bytes::Map(map)));
+    }
+    let mut bytes = vec![0; len as usize];
+    let read = file.read_exact(&mut bytes);
+    if read.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::UnexpectedEof) {
+        return Err(Error::content(path, "was shortened while it was read; read it again when nothing writes to it"));
+    }
+    read.map_err(Error::io(path, "reading"))?;
+    Ok(Mapped(Bytes::Read(bytes)))
+}
+
+/// Bytes of memory that new work may take; `None` where the system does not say.
+fn free_memory() -> Option<u64> {
+    let mut text = String::new();
+    File::open("/proc/meminfo").ok()?.take(1 << 14).read_to_string(&mut text).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
 /// Reads a whole non-empty file of at most `limit` bytes.
@@ -74,6 +132,27 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(len as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
     Ok(bytes)
+}
+
+/// SHA-256 of a non-empty regular file in hexadecimal digits, and its length in bytes. Little of it is in memory at a time.
+///
+/// # Errors
+/// As [`map`].
+pub fn hash(path: &Path) -> Result<(String, u64)> {
+    let (mut file, _) = open(path)?;
+    let mut hash = Sha256::new();
+    let (mut buffer, mut length) = (vec![0; 1 << 20], 0);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((hex(&hash.finalize()), length)),
+            Ok(n) => {
+                hash.update(&buffer[..n]);
+                length += n as u64;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io(path, "reading")(e)),
+        }
+    }
 }
 
 /// Reads a whole UTF-8 file of at most `limit` bytes.
@@ -105,34 +184,6 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(atomic::write_atomically(path, bytes)?)
 }
 
-/// The outcome of an attempt to lock a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locked {
-    /// This process holds it.
-    Ours,
-    /// Another process holds it.
-    Theirs,
-    /// The file system does not support locks; work goes on without one. Systems report this with several codes, among
-    /// them ENOTSUP, and ENOLCK for a network file system whose server has no lock daemon.
-    Unsupported,
-}
-
-impl From<std::result::Result<(), TryLockError>> for Locked {
-    fn from(tried: std::result::Result<(), TryLockError>) -> Self {
-        match tried {
-            Ok(()) => Self::Ours,
-            Err(TryLockError::WouldBlock) => Self::Theirs,
-            Err(TryLockError::Error(_)) => Self::Unsupported,
-        }
-    }
-}
-
-/// Whether `path` still leads to the open file `file`.
-pub fn same_file(file: &File, path: &Path) -> bool {
-    let open = file.try_clone().and_then(Handle::from_file);
-    matches!((open, Handle::from_path(path)), (Ok(open), Ok(named)) if open == named)
-}
-
 /// Size in bytes and time of the last change in milliseconds since 1970. A different stamp means that the file has
 /// changed.
 pub type Stamp = (u64, u64);
@@ -150,6 +201,8 @@ pub fn stamp(path: &Path) -> std::io::Result<Stamp> {
 #[derive(Debug)]
 pub struct OutFolder {
     temporary: tempfile::TempDir,
+    /// Shows other processes that the folder is somebody's.
+    lock: Option<File>,
     place: PathBuf,
     under_way: UnderWay,
 }
@@ -179,15 +232,15 @@ impl OutFolder {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut builder = temporary_names();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o777));
-        }
-        let (temporary, under_way) =
-            UnderWay::make(|| builder.tempdir_in(parent)).map_err(Error::io(parent, "writing"))?;
-        Ok(Self { temporary, place, under_way })
+        let mut lock = None;
+        let make = || {
+            temporary_folder_in(parent).map(|(folder, held)| {
+                lock = held;
+                folder
+            })
+        };
+        let (temporary, under_way) = UnderWay::make(make).map_err(Error::io(parent, "writing"))?;
+        Ok(Self { temporary, lock, place, under_way })
     }
 
     /// Writes one file. `name` may contain subfolders, which are created.
@@ -226,9 +279,10 @@ impl OutFolder {
         if cfg!(not(unix)) && self.place.exists() {
             std::fs::remove_dir(&self.place).map_err(Error::io(&self.place, "replacing"))?;
         }
-        let Self { temporary, place, under_way } = self;
+        let Self { temporary, lock, place, under_way } = self;
         under_way.settle(|| std::fs::rename(temporary.path(), &place)).map_err(Error::io(&place, "writing"))?;
         let _ = temporary.keep();
+        drop(lock);
         sync_folder_of(&place);
         Ok(())
     }
@@ -260,6 +314,7 @@ fn no_pictures() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::TryLockError;
 
     #[test]
     fn a_folder_is_there_whole_or_not_at_all() {

@@ -19,7 +19,7 @@ pub(crate) const CARD: &str = vljepa_embed::names::CARD;
 /// The card beside one that its owner changed.
 const NEW_CARD: &str = "README.new.md";
 /// In the run's folder: the fingerprints of the cards that it wrote, a line each.
-const RECORD: &str = "cards.sha256";
+pub(crate) const RECORD: &str = "cards.sha256";
 
 /// What a card is about.
 #[derive(Clone, Copy, Debug)]

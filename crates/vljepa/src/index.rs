@@ -150,9 +150,8 @@ impl Index {
         ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         let shape = [&[partial.rows()], partial.shape()].concat();
-        let rows = partial.ordered(out)?;
-        files::stream_atomically(out, |file| write_embeddings(out, &shape, &rows, &metadata, file))?;
-        drop(rows);
+        let mut rows = partial.ordered();
+        files::stream_atomically(out, |file| write_embeddings(out, &shape, &mut rows, &metadata, file))?;
         let resumed = partial.resumed();
         partial.remove();
         skipped.extend(left_out);

@@ -4,18 +4,18 @@ mod event;
 mod log;
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::ModelFiles;
 use vljepa_model::Storage;
 use vljepa_tensor::Device;
 
 use self::log::{Log, Pace};
-use crate::card::{CARD, Card};
+use crate::card::{CARD, Card, RECORD};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
 use crate::feed::{Feed, Maker};
@@ -24,6 +24,12 @@ use crate::start::{Prepared, Start};
 use crate::trainer::{Trained, Trainer};
 
 pub use event::Event;
+
+/// Names in a run's folder: checkpoints, log, trained model, and the lock of the process that writes there.
+const CHECKPOINTS: &str = "checkpoints";
+const METRICS: &str = "metrics.jsonl";
+const MODEL: &str = "model";
+const LOCK: &str = "run.lock";
 
 /// How a run is made, beside its configuration: `RunOptions::new(device)` is a quiet run from step 0.
 pub struct RunOptions<'a> {
@@ -96,7 +102,10 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let RunOptions { device, resume, output, usage, mut stop, mut observer } = options;
     let start = Start::read(path, output.as_deref())?;
     let (config, output) = (&start.config, &start.config.output);
-    let checkpoints = Checkpoints::new(output.join("checkpoints"), config.checkpoint.keep);
+    check_places(output)?;
+    // Also before the list, which mends what a killed run left.
+    let _lock = FolderLock::take(output, LOCK)?;
+    let checkpoints = Checkpoints::new(output.join(CHECKPOINTS), config.checkpoint.keep);
     match checkpoints.list()?.is_empty() {
         false if !resume => {
             return Err(TrainError::Invalid(format!(
@@ -126,8 +135,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             (seconds, last_device) = (loaded.state.seconds, loaded.state.device);
         }
     }
-    fs::create_dir_all(output).map_err(TrainError::io(output, "creating"))?;
-    let mut log = Log::open(output.join("metrics.jsonl"), trainer.step_count(), config.steps)?;
+    let mut log = Log::open(output.join(METRICS), trainer.step_count(), config.steps)?;
     observer(&Event::Started {
         step: trainer.step_count(),
         steps: config.steps,
@@ -177,7 +185,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let made = trainer.finish_with(Storage::F32, &mut |what| observer(&Event::Note(what.into())));
     let Trained { weights, validation } = made.map_err(|error| start.file.locate(error))?;
     let validation = evaluated(config.steps, validation, &mut log, &mut observer)?;
-    let model = output.join("model");
+    let model = output.join(MODEL);
     let (device, usage) = (last_device.as_deref(), usage.as_deref());
     let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device, usage };
     let files = ModelFiles {
@@ -195,6 +203,26 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     }
     observer(&Event::Finished { model: model.clone(), seconds });
     Ok(Summary { step: trainer.step_count(), complete: true, model: Some(model), validation: Some(validation) })
+}
+
+/// Checks before long work that what a run writes has room in its folder.
+fn check_places(output: &Path) -> Result<()> {
+    let fault = |path: PathBuf, what: &str| {
+        Err(TrainError::Invalid(format!("{}: {what}, where the run writes; choose another `output`", path.display())))
+    };
+    for name in [CHECKPOINTS, MODEL] {
+        let path = output.join(name);
+        if (path.exists() || path.is_symlink()) && !path.is_dir() {
+            return fault(path, "is no folder");
+        }
+    }
+    for name in [METRICS, RECORD] {
+        let path = output.join(name);
+        if (path.exists() || path.is_symlink()) && !path.is_file() {
+            return fault(path, "is no regular file");
+        }
+    }
+    Ok(())
 }
 
 /// Writes an evaluation after `step` steps into the log and reports it.

@@ -110,6 +110,7 @@ fn embed_hint(hint: EmbedHint) -> String {
     match hint {
         EmbedHint::SkipBroken => "--skip-broken leaves out what cannot be read",
         EmbedHint::GetModel => "`vljepa pull` fetches one, `vljepa convert` makes one",
+        EmbedHint::GetAgain => "`vljepa pull` fetches it again where it is of the hub's cache, else copy it again",
         EmbedHint::NoQuery => "leave --query out",
         EmbedHint::OtherAdapter => "try --device cpu",
         EmbedHint::OtherPool => "--pool probe takes a classifier checkpoint; use none, mean or last",
