@@ -243,6 +243,11 @@ impl OutFolder {
         Ok(Self { temporary, lock, place, under_way })
     }
 
+    /// Where the folder is to be.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// Writes one file. `name` may contain subfolders, which are created.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use vljepa_model::weights::{Dtype, safetensors_start};
 
+use crate::apart::check_apart;
 use crate::error::{Error, Hint, Result};
 use crate::files::{check_writable, stream_atomically};
 use crate::partial::{Partial, Resumed, RowOptions, Task, check_unbegun};
@@ -140,8 +141,9 @@ pub fn embed_to_file(
     options: RowOptions<'_>,
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
+    check_apart(out, files)?;
     let (broken, identity, mut on_event) = options.into_parts();
-    let task = Task { task: "rows", inputs, files, out, depends: &identity, broken };
+    let task = Task { task: "rows", inputs, files, out, depends: &identity, broken, may_be_empty: false };
     let partial = Partial::complete(encoder, &task, &mut on_event)?;
     let resumed = partial.resumed();
     let skipped = partial.left_out(files);

@@ -108,6 +108,8 @@ pub struct Task<'a> {
     pub depends: &'a Value,
     /// What happens to files that cannot be read.
     pub broken: Broken,
+    /// Whether there may be no rows, because all files were left out.
+    pub may_be_empty: bool,
 }
 
 impl Task<'_> {
@@ -146,7 +148,7 @@ fn bounds(encoder: &dyn VisualEncoder, files: &[PathBuf]) -> Bounds {
 
 impl Partial {
     /// Embeds the files of a task that no earlier run has embedded. Afterwards the unfinished file has the rows of all
-    /// files, at least one.
+    /// files, at least one unless the task [says otherwise](Task::may_be_empty).
     ///
     /// # Errors
     /// As [`embed_to_file`](crate::row_file::embed_to_file), except for writing the output file.
@@ -168,7 +170,7 @@ impl Partial {
             })
         });
         let embedded = embedded.and_then(|()| match partial.rows() {
-            0 => Err(nothing_left(&partial.left_out(files))),
+            0 if !task.may_be_empty => Err(nothing_left(&partial.left_out(files))),
             _ => Ok(()),
         });
         if let Err(error) = embedded {

@@ -15,21 +15,16 @@ use vljepa_model::Storage;
 use vljepa_tensor::Device;
 
 use self::log::{Log, Pace};
-use crate::card::{CARD, Card, RECORD};
+use crate::card::{CARD, Card};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
 use crate::feed::{Feed, Maker};
 use crate::metrics::Validation;
+use crate::places::{CHECKPOINTS, LOCK, METRICS, MODEL};
 use crate::start::{Prepared, Start};
 use crate::trainer::{Trained, Trainer};
 
 pub use event::Event;
-
-/// Names in a run's folder: checkpoints, log, trained model, and the lock of the process that writes there.
-const CHECKPOINTS: &str = "checkpoints";
-const METRICS: &str = "metrics.jsonl";
-const MODEL: &str = "model";
-const LOCK: &str = "run.lock";
 
 /// How a run is made, beside its configuration: `RunOptions::new(device)` is a quiet run from step 0.
 pub struct RunOptions<'a> {
@@ -102,7 +97,6 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let RunOptions { device, resume, output, usage, mut stop, mut observer } = options;
     let start = Start::read(path, output.as_deref())?;
     let (config, output) = (&start.config, &start.config.output);
-    check_places(output)?;
     // Also before the list, which mends what a killed run left.
     let _lock = FolderLock::take(output, LOCK)?;
     let checkpoints = Checkpoints::new(output.join(CHECKPOINTS), config.checkpoint.keep);
@@ -203,26 +197,6 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     }
     observer(&Event::Finished { model: model.clone(), seconds });
     Ok(Summary { step: trainer.step_count(), complete: true, model: Some(model), validation: Some(validation) })
-}
-
-/// Checks before long work that what a run writes has room in its folder.
-fn check_places(output: &Path) -> Result<()> {
-    let fault = |path: PathBuf, what: &str| {
-        Err(TrainError::Invalid(format!("{}: {what}, where the run writes; choose another `output`", path.display())))
-    };
-    for name in [CHECKPOINTS, MODEL] {
-        let path = output.join(name);
-        if (path.exists() || path.is_symlink()) && !path.is_dir() {
-            return fault(path, "is no folder");
-        }
-    }
-    for name in [METRICS, RECORD] {
-        let path = output.join(name);
-        if (path.exists() || path.is_symlink()) && !path.is_file() {
-            return fault(path, "is no regular file");
-        }
-    }
-    Ok(())
 }
 
 /// Writes an evaluation after `step` steps into the log and reports it.

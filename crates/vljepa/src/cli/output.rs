@@ -20,12 +20,21 @@ impl Output {
         Self { json }
     }
 
-    /// Prints the result as a JSON document.
+    /// Prints the result as a JSON document. Half a document is none: a reader that closes its end too early is an error.
     pub fn document(&self, value: &impl Serialize) -> Result {
         // Fails only for values that JSON cannot express.
         let text = serde_json::to_string(value)
             .map_err(|e| Failure::message(format!("the result cannot be written as JSON: {e}")))?;
-        self.text(&(text + "\n"))
+        let lost = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => {
+                Failure::message("standard output: it was closed before the JSON document was written")
+            }
+            _ => Failure::Stdout(error),
+        };
+        self.text(&(text + "\n")).map_err(|failure| match failure {
+            Failure::Stdout(error) => lost(error),
+            other => other,
+        })
     }
 
     /// Prints the result as text.
@@ -71,15 +80,40 @@ pub fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
+/// Widest column that shorter cells are padded to, in characters.
+const MAX_WIDTH: usize = 200;
+
 /// Lays out rows in columns: every cell except the last of a row is padded to the width of its column.
 pub fn columns(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
+    // One cell of a million characters must not widen all others.
+    let widths: Vec<usize> = (0..columns).map(|c| width(c).min(MAX_WIDTH)).collect();
     let mut out = String::new();
     for row in rows {
-        let cells = row.iter().enumerate();
-        let padded = cells.map(|(c, s)| if c + 1 == row.len() { s.clone() } else { format!("{s:<w$}", w = width(c)) });
-        out += &padded.collect::<Vec<_>>().join("  ");
+        for (c, cell) in row.iter().enumerate() {
+            out += cell;
+            if c + 1 < row.len() {
+                // The formatter takes no width above 65,535.
+                out.extend(std::iter::repeat_n(' ', widths[c].saturating_sub(cell.chars().count()) + 2));
+            }
+        }
         out.push('\n');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_of_any_length_are_laid_out() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        assert_eq!(columns(&[row(["ab", "c"]), row(["d", "e"])]), "ab  c\nd   e\n");
+        let long = "x".repeat(70_000);
+        let text = columns(&[row([&long, "c"]), row(["d", "e"])]);
+        assert_eq!(text, format!("{long}  c\nd{}  e\n", " ".repeat(MAX_WIDTH - 1)));
+        assert_eq!(columns(&[]), "");
+    }
 }
