@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::DataError;
-use crate::leftover::{hold, sweep};
-pub use crate::leftover::{hold_folder, temporary_names};
+use crate::leftover::{hold, hold_folder};
+pub use crate::leftover::{remove_leftovers, temporary_names};
 
 /// Tries of [`remove_unfinished`] at a folder into which another thread still writes.
 const REMOVALS: usize = 100;
@@ -142,7 +142,7 @@ pub fn remove_unfinished() {
 /// # Errors
 /// The operating system's.
 pub fn temporary_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    sweep(dir);
+    remove_leftovers(dir);
     loop {
         let file = new_in(dir)?;
         // Another process may take it for a leftover before it is locked; then that one removes it.
@@ -158,7 +158,7 @@ pub fn temporary_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 /// # Errors
 /// The operating system's.
 pub fn temporary_folder_in(dir: &Path) -> std::io::Result<(tempfile::TempDir, Option<File>)> {
-    sweep(dir);
+    remove_leftovers(dir);
     let mut builder = temporary_names();
     #[cfg(unix)]
     {

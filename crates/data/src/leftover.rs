@@ -44,13 +44,13 @@ pub(crate) fn hold(file: &File) -> bool {
 }
 
 /// Opens a temporary folder and [locks](hold) it. `None` where the system opens no folders, or its locks are for files alone.
-pub fn hold_folder(path: &Path) -> Option<File> {
+pub(crate) fn hold_folder(path: &Path) -> Option<File> {
     let folder = File::open(path).ok()?;
     folder.try_lock().is_ok().then_some(folder)
 }
 
 /// Removes from `dir` what killed processes left there, once in the life of this process.
-pub(crate) fn sweep(dir: &Path) {
+pub fn remove_leftovers(dir: &Path) {
     static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let key = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     if SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 pub use vljepa_data::atomic::remove_unfinished;
 use vljepa_data::atomic::{self, dangling};
 pub use vljepa_data::atomic::{
-    UnderWay, destination, stream_atomically, sync_folder_of, temporary_folder_in, temporary_in, temporary_names,
+    UnderWay, destination, remove_leftovers, stream_atomically, sync_folder_of, temporary_folder_in, temporary_in,
+    temporary_names,
 };
 use vljepa_data::{DataError, open_regular};
 
@@ -92,8 +93,19 @@ pub fn is_there(path: &Path) -> Result<bool> {
 /// # Errors
 /// Anything but a regular file with content, a file that changes while it is read, and errors of the operating system.
 pub fn map(path: &Path) -> Result<Mapped> {
+    map_beyond(path, free_memory().map_or(UNKNOWN_MEMORY, |bytes| bytes / SHARE))
+}
+
+/// As [`map`], for a file of which only headers are needed: what is larger than a header is mapped.
+///
+/// # Errors
+/// As [`map`].
+pub fn map_headers(path: &Path) -> Result<Mapped> {
+    map_beyond(path, MAX_JSON)
+}
+
+fn map_beyond(path: &Path, most: u64) -> Result<Mapped> {
     let (mut file, len) = open(path)?;
-    let most = free_memory().map_or(UNKNOWN_MEMORY, |bytes| bytes / SHARE);
     if len > most {
         // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
         // this process; for files of this size that is better than to fill the memory.
@@ -448,6 +460,20 @@ mod tests {
             .status()
             .unwrap();
         assert!(status.success());
+    }
+
+    #[test]
+    fn a_file_that_is_cut_after_it_was_opened_is_the_one_that_was_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, [7; 100_000]).unwrap();
+        let bytes = map(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
+        // A mapping would end the process here.
+        assert!(bytes.len() == 100_000 && bytes.iter().all(|b| *b == 7));
+        // Where files are too large to be read, they are mapped.
+        assert!(matches!(map_beyond(&path, 9).unwrap(), Mapped(Bytes::Map(_))));
+        assert!(cfg!(not(target_os = "linux")) || free_memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]

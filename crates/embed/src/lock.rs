@@ -67,11 +67,16 @@ impl FolderLock {
             let mut file = open_own(&lock.path)?;
             match Locked::from(file.try_lock()) {
                 Locked::Theirs => {
+                    let since =
+                        file.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+                    let since = since.map_or(String::new(), |since| format!(", for {} s", since.as_secs()));
                     let mut holder = String::new();
                     // Some systems let nobody else read a locked file.
                     let _ = file.take(MAX_HOLDER).read_to_string(&mut holder);
-                    let holder = holder.trim();
-                    let by = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
+                    let by = match holder.trim() {
+                        "" => String::new(),
+                        holder => format!(" ({holder}{since})"),
+                    };
                     let reason = format!(
                         "another run writes into this folder{by}; wait for it, stop it, or name another folder"
                     );
@@ -81,9 +86,10 @@ impl FolderLock {
                 Locked::Ours if !same_file(&file, &lock.path) => {}
                 Locked::Ours | Locked::Unsupported => {
                     lock.under_way = Some(UnderWay::new(&lock.path));
-                    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| {
-                        writeln!(file, "process {}, since {} seconds after 1970", std::process::id(), seconds())
-                    });
+                    let written = file
+                        .set_len(0)
+                        .and_then(|()| file.rewind())
+                        .and_then(|()| writeln!(file, "process {}", std::process::id()));
                     lock.file = Some(file);
                     written.map_err(Error::io(&lock.path, "writing"))?;
                     return Ok(lock);
@@ -105,10 +111,6 @@ impl Drop for FolderLock {
             let _ = std::fs::remove_dir(dir);
         }
     }
-}
-
-fn seconds() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Opens or makes a file that this program alone writes, for reading and writing. Links are not followed.

@@ -36,7 +36,9 @@ pub(crate) fn check_places(file: &Path, config: &TrainConfig) -> Result<()> {
         if (path.exists() || path.is_symlink()) && !path.is_file() {
             return fault(path, "is no regular file, and the run writes one there");
         }
-        check_apart(&path, [Some(file), config.model.config.as_deref()].into_iter().flatten())?;
+        if path.is_file() {
+            check_apart(&path, [Some(file), config.model.config.as_deref()].into_iter().flatten())?;
+        }
     }
     let model = output.join(MODEL);
     let same = |folder: &&PathBuf| matches!((folder.canonicalize(), model.canonicalize()), (Ok(a), Ok(b)) if a == b);

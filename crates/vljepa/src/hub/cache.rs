@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use vljepa_embed::files::{
-    self, Locked, MAX_JSON, UnderWay, same_file, temporary_in, temporary_names, write_atomically,
+    self, Locked, MAX_JSON, UnderWay, remove_leftovers, same_file, temporary_in, temporary_names, write_atomically,
 };
 
 use super::error::{HubError, Result};
@@ -119,7 +119,7 @@ impl Cache {
             return Some(revision.as_str().to_owned());
         }
         let mut text = String::new();
-        let file = File::open(self.repo.join("refs").join(revision.path())).ok()?;
+        let file = vljepa_data::open_regular(self.repo.join("refs").join(revision.path())).ok()?;
         file.take(256).read_to_string(&mut text).ok()?;
         let commit = text.trim();
         is_commit(commit).then(|| commit.to_owned())
@@ -207,6 +207,7 @@ impl Cache {
         let place = self.snapshot(commit).join(name.path());
         let folder = place.parent().unwrap_or(&self.repo);
         create(folder)?;
+        remove_leftovers(folder);
         let target = format!("{}blobs/{}", "../".repeat(name.depth() + 2), etag.as_str());
         let make = || temporary_names().make_in(folder, |at| symlink(&target, at));
         let link = self.symlinks.then(|| UnderWay::make(make).ok()).flatten();

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::checkpoints::{hub_folder, models, weights};
+use crate::stopped::large;
 use crate::support::{Bench, fails, json, noted, picture, vljepa};
-use vljepa_model::config::Vjepa2Config;
 
 #[test]
 fn what_is_read_is_not_replaced() {
@@ -171,13 +170,10 @@ fn a_lost_document_is_a_failure() {
 #[test]
 fn a_full_disk_is_no_fault_of_the_source() {
     let bench = Bench::new();
-    let config = models()["vjepa2"].clone();
-    let parsed = Vjepa2Config::from_json(&config.to_string()).unwrap();
-    let tensors: Vec<_> = parsed.tensors().into_iter().chain(parsed.predictor_tensors()).collect();
-    let source = hub_folder(&bench, "source", &config, Some(weights(&tensors, "")));
-    // Files may have 4 kB, and a write beyond is an error instead of a signal.
+    let source = large(&bench);
+    // Files may have 1 MB, and a write beyond is an error instead of a signal.
     let limited = |args: &[&str]| {
-        let script = format!("trap '' XFSZ; ulimit -f 8; exec {} \"$@\"", env!("CARGO_BIN_EXE_vljepa"));
+        let script = format!("trap '' XFSZ; ulimit -f 2000; exec {} \"$@\"", env!("CARGO_BIN_EXE_vljepa"));
         let mut command = assert_cmd::Command::new("sh");
         command.args(["-c", &script, "sh"]).args(args);
         command

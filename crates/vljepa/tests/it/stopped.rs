@@ -64,7 +64,7 @@ fn interrupted(tries: u32, make: impl Fn() -> Command, mut check: impl FnMut(boo
 }
 
 /// A V-JEPA 2 of a few megabytes, so that writing it takes a while.
-fn large(bench: &Bench) -> String {
+pub fn large(bench: &Bench) -> String {
     let mut config = models()["vjepa2"].clone();
     for (key, value) in [("hidden_size", 192), ("num_hidden_layers", 6), ("num_attention_heads", 4)] {
         config[key] = value.into();
