@@ -105,7 +105,7 @@ pub fn map_headers(path: &Path) -> Result<Mapped> {
 }
 
 fn map_beyond(path: &Path, most: u64) -> Result<Mapped> {
-    let (mut file, len) = open(path)?;
+    let (file, len) = open(path)?;
     if len > most {
         // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
         // this process; for files of this size that is better than to fill the memory.
@@ -113,12 +113,27 @@ fn map_beyond(path: &Path, most: u64) -> Result<Mapped> {
         return Ok(Mapped(Bytes::Map(map)));
     }
     let mut bytes = vec![0; len as usize];
-    let read = file.read_exact(&mut bytes);
+    let read = fill(&file, &mut bytes);
     if read.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::UnexpectedEof) {
         return Err(Error::content(path, "was shortened while it was read; read it again when nothing writes to it"));
     }
     read.map_err(Error::io(path, "reading"))?;
     Ok(Mapped(Bytes::Read(bytes)))
+}
+
+/// Reads a file from its start until `bytes` is full, on several threads: most of the time goes into new pages of memory.
+#[cfg(unix)]
+fn fill(file: &File, bytes: &mut [u8]) -> std::io::Result<()> {
+    use rayon::prelude::*;
+    use std::os::unix::fs::FileExt;
+    const PART: usize = 8 << 20;
+    let read = |(i, part): (usize, &mut [u8])| file.read_exact_at(part, (i * PART) as u64);
+    bytes.par_chunks_mut(PART).enumerate().try_for_each(read)
+}
+
+#[cfg(not(unix))]
+fn fill(mut file: &File, bytes: &mut [u8]) -> std::io::Result<()> {
+    file.read_exact(bytes)
 }
 
 /// Bytes of memory that new work may take; `None` where the system does not say.
