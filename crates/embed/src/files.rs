@@ -55,9 +55,8 @@ fn open(path: &Path) -> Result<(File, u64)> {
     let file = open_regular(path).map_err(|error| match error {
         DataError::NotRegular { path, what: "folder" } => Error::content(path, "is a folder; name a file"),
         DataError::NotRegular { path, .. } => Error::content(path, "is not a regular file; name one"),
-        DataError::Io { source, .. } if path.is_symlink() && source.kind() == std::io::ErrorKind::NotFound => {
-            to_nothing(path)
-        }
+        DataError::Missing(path) => Error::Missing(path),
+        DataError::Content { .. } if path.is_symlink() && !path.exists() => to_nothing(path),
         DataError::Io { source, .. } => Error::io(path, "reading")(source),
         other => other.into(),
     })?;
@@ -346,7 +345,6 @@ fn no_pictures() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::TryLockError;
 
     #[test]
     fn a_folder_is_there_whole_or_not_at_all() {
@@ -383,35 +381,6 @@ mod tests {
         assert!(folder.persist().is_err());
         assert_eq!(names(), ["empty", "full", "late", "new"]);
         assert_eq!(std::fs::read(late.join("theirs")).unwrap(), b"x");
-    }
-
-    #[test]
-    fn locks_are_ours_theirs_or_not_to_be_had() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let (one, other) = (File::create(&path).unwrap(), File::create(&path).unwrap());
-        assert_eq!(Locked::from(one.try_lock()), Locked::Ours);
-        assert_eq!(Locked::from(other.try_lock()), Locked::Theirs);
-        drop(one);
-        assert_eq!(Locked::from(other.try_lock()), Locked::Ours);
-        // ENOLCK, ENOSYS, EIO of Linux.
-        for code in [37, 38, 5] {
-            let error = std::io::Error::from_raw_os_error(code);
-            assert_eq!(Locked::from(Err(TryLockError::Error(error))), Locked::Unsupported, "{code}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn an_open_file_is_told_from_another_at_its_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        let file = File::create(&path).unwrap();
-        assert!(same_file(&file, &path));
-        std::fs::remove_file(&path).unwrap();
-        assert!(!same_file(&file, &path), "gone");
-        File::create(&path).unwrap();
-        assert!(!same_file(&file, &path), "another");
     }
 
     #[cfg(unix)]

@@ -179,4 +179,33 @@ mod tests {
         assert!(FolderLock::take(dir.path(), "link").is_err());
         assert_eq!(std::fs::read(&other).unwrap(), b"precious");
     }
+
+    #[test]
+    fn locks_are_ours_theirs_or_not_to_be_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (one, other) = (File::create(&path).unwrap(), File::create(&path).unwrap());
+        assert_eq!(Locked::from(one.try_lock()), Locked::Ours);
+        assert_eq!(Locked::from(other.try_lock()), Locked::Theirs);
+        drop(one);
+        assert_eq!(Locked::from(other.try_lock()), Locked::Ours);
+        // ENOLCK, ENOSYS, EIO of Linux.
+        for code in [37, 38, 5] {
+            let error = std::io::Error::from_raw_os_error(code);
+            assert_eq!(Locked::from(Err(TryLockError::Error(error))), Locked::Unsupported, "{code}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_open_file_is_told_from_another_at_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let file = File::create(&path).unwrap();
+        assert!(same_file(&file, &path));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!same_file(&file, &path), "gone");
+        File::create(&path).unwrap();
+        assert!(!same_file(&file, &path), "another");
+    }
 }

@@ -155,7 +155,7 @@ impl Cache {
 
     /// Makes the folders of the repository, so that a cache that cannot be written is known before anything is fetched.
     pub(super) fn prepare(&self) -> Result<()> {
-        for folder in ["blobs", "snapshots", "refs"] {
+        for folder in ["blobs", "snapshots"] {
             create(&self.repo.join(folder))?;
         }
         let tag = self.root.join("CACHEDIR.TAG");

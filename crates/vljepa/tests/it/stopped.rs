@@ -160,15 +160,16 @@ fn a_snapshot_is_whole_or_no_model() {
     });
 }
 
-/// Starts a conversion and gives it once its temporary folder is there.
-fn under_way(source: &str, out: &Path) -> (Child, PathBuf) {
+/// Starts a conversion and gives it, halted, once its temporary folder is there, beside that of `other`.
+fn under_way(source: &str, out: &Path, other: &Path) -> (Child, PathBuf) {
     let dir = out.parent().unwrap();
     loop {
         let mut child = spawn(convert(source, out));
         while child.try_wait().unwrap().is_none() {
-            let entries = std::fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path());
-            let found =
-                entries.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with(".vljepa-"));
+            let mut entries = std::fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path());
+            let ours =
+                |path: &PathBuf| path != other && path.file_name().unwrap().to_string_lossy().starts_with(".vljepa-");
+            let found = entries.find(ours);
             if let Some(path) = found {
                 signal(&child, "STOP");
                 if path.exists() {
@@ -187,12 +188,12 @@ fn what_a_killed_run_left_goes_with_the_next_and_what_lives_stays() {
     let bench = Bench::new();
     let source = large(&bench);
     std::fs::create_dir(bench.path("here")).unwrap();
-    let (mut killed, leftover) = under_way(&source, &bench.path("here/killed"));
+    let (mut killed, leftover) = under_way(&source, &bench.path("here/killed"), Path::new(""));
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert!(leftover.exists() && !bench.path("here/killed").exists());
-    // Another one, which is only slow.
-    let (mut slow, living) = under_way(&source, &bench.path("here/slow"));
+    // Another one, which is only slow, has removed it.
+    let (mut slow, living) = under_way(&source, &bench.path("here/slow"), &leftover);
     assert!(living.exists());
     let args = [
         "embed-text".to_owned(),
@@ -203,6 +204,7 @@ fn what_a_killed_run_left_goes_with_the_next_and_what_lives_stays() {
         bench.text("model"),
     ];
     assert!(vljepa(&args).output().unwrap().status.success());
+    // The next leaves what lives alone.
     assert!(!leftover.exists() && living.exists(), "{:?}", bench.files("here"));
     signal(&slow, "CONT");
     assert!(slow.wait().unwrap().success());
