@@ -9,19 +9,21 @@ use crate::file::read_limited;
 /// Largest list of texts, in bytes.
 pub const MAX_TEXTS: u64 = 64 << 20;
 
-/// The texts of a file, one a line; see [`texts_of`].
+/// The texts of a UTF-8 file, one a line, with white space around each left out. Lines end in LF, CR LF or CR. Row `i` is line `i`, so
+/// blank lines are refused, but for those at the end.
 ///
 /// # Errors
-/// As [`texts_of`]; anything but a regular file.
+/// Anything but a regular file of at most [`MAX_TEXTS`] bytes, bytes that are not UTF-8, a blank line between others, and a list
+/// without texts.
 pub fn read_texts(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
     let path = path.as_ref();
     texts_of(&path.display().to_string(), read_limited(path, MAX_TEXTS)?)
 }
 
-/// The texts of a source that is read to its end, one a line; see [`texts_of`]. `origin` is what errors call it.
+/// As [`read_texts`], of a source that is read to its end; `origin` is what errors call it.
 ///
 /// # Errors
-/// As [`texts_of`]; more than [`MAX_TEXTS`] bytes, and errors of reading.
+/// As [`read_texts`], and errors of reading.
 pub fn read_texts_from(origin: &str, source: impl Read) -> Result<Vec<String>, DataError> {
     let mut bytes = Vec::new();
     source.take(MAX_TEXTS + 1).read_to_end(&mut bytes).map_err(DataError::io(Path::new(origin), "reading"))?;
@@ -34,11 +36,7 @@ pub fn read_texts_from(origin: &str, source: impl Read) -> Result<Vec<String>, D
     texts_of(origin, bytes)
 }
 
-/// UTF-8 texts, one a line, with white space around each left out. Lines end in LF, CR LF or CR. Row `i` is line `i`, so blank lines are
-/// refused, but for those at the end.
-///
-/// # Errors
-/// Bytes that are not UTF-8, a blank line between others, and a list without texts.
+/// The texts of a list that was read whole.
 fn texts_of(origin: &str, bytes: Vec<u8>) -> Result<Vec<String>, DataError> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
