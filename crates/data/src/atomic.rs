@@ -2,13 +2,14 @@
 //! flushed to the disk, then moved.
 
 use std::collections::BTreeSet;
-#[cfg(unix)]
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::DataError;
+use crate::leftover::{hold, hold_folder};
+pub use crate::leftover::{remove_leftovers, temporary_names};
 
 /// Tries of [`remove_unfinished`] at a folder into which another thread still writes.
 const REMOVALS: usize = 100;
@@ -135,18 +136,45 @@ pub fn remove_unfinished() {
     std::mem::forget(paths);
 }
 
-/// Unique names for temporary files and folders.
-pub fn temporary_names() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".vljepa-").suffix(".tmp");
-    builder
-}
-
-/// A temporary file in `dir`; dropping it before it was moved into its place removes it.
+/// A temporary file in `dir`, locked while it is open; dropping it before it was moved into its place removes it. What killed
+/// processes left in `dir` goes first.
 ///
 /// # Errors
 /// The operating system's.
 pub fn temporary_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    remove_leftovers(dir);
+    loop {
+        let file = new_in(dir)?;
+        // Another process may take it for a leftover before it is locked; then that one removes it.
+        if hold(file.as_file()) && file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// A temporary folder in `dir`, with its lock where the system locks folders; dropping it before it was moved into its place
+/// removes it. What killed processes left in `dir` goes first.
+///
+/// # Errors
+/// The operating system's.
+pub fn temporary_folder_in(dir: &Path) -> std::io::Result<(tempfile::TempDir, Option<File>)> {
+    remove_leftovers(dir);
+    let mut builder = temporary_names();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o777));
+    }
+    loop {
+        let folder = builder.tempdir_in(dir)?;
+        let lock = hold_folder(folder.path());
+        if folder.path().exists() {
+            return Ok((folder, lock));
+        }
+    }
+}
+
+fn new_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = temporary_names();
     #[cfg(unix)]
     {
@@ -239,5 +267,40 @@ mod tests {
             assert!(write_atomically(path, b"x").is_err(), "{path:?}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_signal_comes_before_or_after_a_folder_is_moved_and_never_between() {
+        // In separate processes: `remove_unfinished` bars all later writes of a process.
+        const DIR: &str = "VLJEPA_TEST_SETTLE";
+        const FILES: usize = 300;
+        if let Some(dir) = std::env::var_os(DIR) {
+            let place = Path::new(&dir).join("place");
+            let (folder, under_way) = UnderWay::make(|| temporary_folder_in(Path::new(&dir)).map(|(f, _)| f)).unwrap();
+            for i in 0..FILES {
+                std::fs::write(folder.path().join(i.to_string()), [7; 100]).unwrap();
+            }
+            let signal = std::thread::spawn(|| {
+                remove_unfinished();
+                std::process::exit(0);
+            });
+            // While the other thread removes the first files.
+            while folder.path().join("0").exists() && std::fs::read_dir(folder.path()).unwrap().count() == FILES {}
+            let _ = under_way.settle(|| std::fs::rename(folder.path(), &place));
+            let _ = folder.keep();
+            signal.join().unwrap();
+        }
+        for _ in 0..8 {
+            let dir = tempfile::tempdir().unwrap();
+            let status = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["a_signal_comes_before_or_after_a_folder_is_moved_and_never_between"])
+                .env(DIR, dir.path())
+                .status()
+                .unwrap();
+            assert!(status.success());
+            let files = |path: PathBuf| std::fs::read_dir(path).map(|entries| entries.count());
+            assert!(files(dir.path().join("place")).map_or(true, |count| count == FILES), "a folder without its files");
+            assert!(files(dir.path().to_path_buf()).unwrap() <= 1, "a leftover");
+        }
     }
 }

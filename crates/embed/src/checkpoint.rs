@@ -13,6 +13,9 @@ use crate::names;
 /// File names of the weights in a folder, in order of preference.
 const WEIGHTS: [&str; 3] = [names::WEIGHTS, names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS];
 
+/// How a file of weights is opened.
+type Map = fn(&Path) -> Result<Mapped>;
+
 /// Opened weight files whose headers are not parsed yet.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -64,27 +67,48 @@ impl Checkpoint {
     /// # Errors
     /// Missing, empty or unreadable files, a folder without weights, an invalid index.
     pub fn open(path: &Path) -> Result<Self> {
-        let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
-        if meta.is_dir() {
-            let Some(file) = WEIGHTS.iter().map(|name| path.join(name)).find(|p| p.exists()) else {
+        Self::open_with(path, files::map)
+    }
+
+    /// As [`Self::open`], for a look at the headers alone: the bytes of large files are not read.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_headers(path: &Path) -> Result<Self> {
+        Self::open_with(path, files::map_headers)
+    }
+
+    fn open_with(path: &Path, map: Map) -> Result<Self> {
+        if !files::is_there(path)? {
+            return Err(Error::Missing(path.to_path_buf()));
+        }
+        if path.is_dir() {
+            let mut found = None;
+            for name in WEIGHTS {
+                if files::is_there(&path.join(name))? {
+                    found = Some(path.join(name));
+                    break;
+                }
+            }
+            let Some(file) = found else {
                 return Err(Error::content(
                     path,
                     format!("a folder without weights; name a file, or a folder with {}", WEIGHTS.join(", ")),
                 ));
             };
-            return Self::file(&file, path);
+            return Self::file(&file, path, map);
         }
         let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::file(path, dir)
+        Self::file(path, dir, map)
     }
 
-    fn file(path: &Path, dir: &Path) -> Result<Self> {
+    fn file(path: &Path, dir: &Path, map: Map) -> Result<Self> {
         let files = if path.extension().is_some_and(|e| e == "json") {
             let text = files::read_text(path, MAX_JSON)?;
             let index = ShardIndex::parse(&text).map_err(Error::model(path.display()))?;
-            Files::Shards(ShardFiles::open(index, |file| files::map(&dir.join(file)))?)
+            Files::Shards(ShardFiles::open(index, |file| map(&dir.join(file)))?)
         } else {
-            Files::One(files::map(path)?)
+            Files::One(map(path)?)
         };
         Ok(Self { path: path.to_path_buf(), dir: dir.to_path_buf(), files })
     }
@@ -110,7 +134,7 @@ impl Checkpoint {
     /// A file that exists but cannot be read.
     pub fn config(&self) -> Result<Option<String>> {
         let path = self.beside(names::CONFIG);
-        if path.exists() { files::read_text(&path, MAX_JSON).map(Some) } else { Ok(None) }
+        if files::is_there(&path)? { files::read_text(&path, MAX_JSON).map(Some) } else { Ok(None) }
     }
 
     /// Size of the weight files in bytes.

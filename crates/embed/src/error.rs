@@ -89,6 +89,8 @@ pub enum Hint {
     SkipOrConceal,
     /// Get a model folder: fetch one or convert a checkpoint.
     GetModel,
+    /// Get the file again: the link in its place leads to nothing.
+    GetAgain,
     /// Leave the query out: the model was trained without queries.
     NoQuery,
     /// Try another adapter: the driver may compute wrong results.
@@ -111,6 +113,7 @@ impl fmt::Display for Hint {
                 "leave out the files that cannot be read, or let other frames stand in for damaged ones"
             }
             Self::GetModel => "fetch a model from a hub or convert a checkpoint",
+            Self::GetAgain => "fetch or copy it again",
             Self::NoQuery => "leave the query out",
             Self::OtherAdapter => "try another adapter, such as a software one",
             Self::OtherPool => "only classifier checkpoints have one: use all tokens, their mean, or the last token",

@@ -1,63 +1,147 @@
 //! Files and folders: reading with a size limit, memory mapping, file locks, and folders that appear only when
 //! complete. Single files are written by `vljepa_data::atomic`.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use same_file::Handle;
+use sha2::{Digest, Sha256};
 
 pub use vljepa_data::PassedOver;
 pub use vljepa_data::atomic::remove_unfinished;
 use vljepa_data::atomic::{self, dangling};
 pub use vljepa_data::atomic::{
-    UnderWay, destination, stream_atomically, sync_folder_of, temporary_in, temporary_names,
+    UnderWay, destination, remove_leftovers, stream_atomically, sync_folder_of, temporary_folder_in, temporary_in,
+    temporary_names,
 };
+use vljepa_data::{DataError, open_regular};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
+use crate::hash::hex;
+pub use crate::lock::{FolderLock, Locked, check_own, open_own, same_file};
 
 /// Size limit in bytes of a JSON file such as a configuration or an index of shards; a larger file is something else.
 pub const MAX_JSON: u64 = 64 << 20;
 /// Size limit in bytes of a `tokenizer.json`; the largest in use have about 35 MB.
 pub const MAX_TOKENIZER: u64 = 256 << 20;
 
-/// The bytes of a memory-mapped file.
+/// Part of the memory that is free which a file may take when it is read as a whole, as a divisor.
+const SHARE: u64 = 4;
+/// The largest file that is read as a whole where the free memory is not known, in bytes.
+const UNKNOWN_MEMORY: u64 = 1 << 30;
+
+/// The bytes of a file: read, or mapped into memory where they are many.
 #[derive(Debug)]
-pub struct Mapped(memmap2::Mmap);
+pub struct Mapped(Bytes);
+
+#[derive(Debug)]
+enum Bytes {
+    Read(Vec<u8>),
+    Map(memmap2::Mmap),
+}
 
 impl std::ops::Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Read(bytes) => bytes,
+            Bytes::Map(map) => map,
+        }
     }
 }
 
+/// Opens a non-empty regular file; also its length.
 fn open(path: &Path) -> Result<(File, u64)> {
-    // Before opening: opening a pipe would wait for its writer.
-    let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
-    if meta.is_dir() {
-        return Err(Error::content(path, "is a folder; name a file"));
-    }
-    if !meta.is_file() {
-        return Err(Error::content(path, "is not a regular file; name one"));
-    }
-    if meta.len() == 0 {
+    let file = open_regular(path).map_err(|error| match error {
+        DataError::NotRegular { path, what: "folder" } => Error::content(path, "is a folder; name a file"),
+        DataError::NotRegular { path, .. } => Error::content(path, "is not a regular file; name one"),
+        DataError::Missing(path) => Error::Missing(path),
+        DataError::Content { .. } if path.is_symlink() && !path.exists() => to_nothing(path),
+        DataError::Io { source, .. } => Error::io(path, "reading")(source),
+        other => other.into(),
+    })?;
+    let len = file.metadata().map_err(Error::io(path, "reading"))?.len();
+    if len == 0 {
         return Err(Error::content(path, "the file is empty; get or make it again"));
     }
-    Ok((File::open(path).map_err(Error::io(path, "reading"))?, meta.len()))
+    Ok((file, len))
 }
 
-/// Maps a non-empty regular file into memory.
+/// The error for a link that leads to nothing, such as one of the hub's cache whose file was removed.
+pub fn to_nothing(path: &Path) -> Error {
+    let target = std::fs::read_link(path).map_or_else(|_| "nothing".into(), |to| to.display().to_string());
+    Error::content(path, format!("is a link to {target}, where there is nothing")).hint(Hint::GetAgain)
+}
+
+/// Whether something is at `path`.
 ///
 /// # Errors
-/// Anything but a regular file with content, and errors of the operating system.
+/// A link that leads to nothing, and errors of the operating system: what cannot be asked for is not known to be missing.
+pub fn is_there(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => Err(to_nothing(path)),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(false),
+        Err(e) => Err(Error::io(path, "reading")(e)),
+    }
+}
+
+/// The bytes of a non-empty regular file. They are read where they fit into a quarter of the free memory, and mapped
+/// otherwise: the system ends a program that reads a mapping whose file another program has shortened meanwhile.
+///
+/// # Errors
+/// Anything but a regular file with content, a file that changes while it is read, and errors of the operating system.
 pub fn map(path: &Path) -> Result<Mapped> {
-    let (file, _) = open(path)?;
-    // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
-    // this process; readers of large checkpoints accept that risk to avoid copying gigabytes.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
-    Ok(Mapped(map))
+    map_beyond(path, free_memory().map_or(UNKNOWN_MEMORY, |bytes| bytes / SHARE))
+}
+
+/// As [`map`], for a file of which only headers are needed: what is larger than a header is mapped.
+///
+/// # Errors
+/// As [`map`].
+pub fn map_headers(path: &Path) -> Result<Mapped> {
+    map_beyond(path, MAX_JSON)
+}
+
+fn map_beyond(path: &Path, most: u64) -> Result<Mapped> {
+    let (file, len) = open(path)?;
+    if len > most {
+        // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
+        // this process; for files of this size that is better than to fill the memory.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
+        return Ok(Mapped(Bytes::Map(map)));
+    }
+    let mut bytes = vec![0; len as usize];
+    let read = fill(&file, &mut bytes);
+    if read.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::UnexpectedEof) {
+        return Err(Error::content(path, "was shortened while it was read; read it again when nothing writes to it"));
+    }
+    read.map_err(Error::io(path, "reading"))?;
+    Ok(Mapped(Bytes::Read(bytes)))
+}
+
+/// Reads a file from its start until `bytes` is full, on several threads: most of the time goes into new pages of memory.
+#[cfg(unix)]
+fn fill(file: &File, bytes: &mut [u8]) -> std::io::Result<()> {
+    use rayon::prelude::*;
+    use std::os::unix::fs::FileExt;
+    const PART: usize = 8 << 20;
+    let read = |(i, part): (usize, &mut [u8])| file.read_exact_at(part, (i * PART) as u64);
+    bytes.par_chunks_mut(PART).enumerate().try_for_each(read)
+}
+
+#[cfg(not(unix))]
+fn fill(mut file: &File, bytes: &mut [u8]) -> std::io::Result<()> {
+    file.read_exact(bytes)
+}
+
+/// Bytes of memory that new work may take; `None` where the system does not say.
+fn free_memory() -> Option<u64> {
+    let mut text = String::new();
+    File::open("/proc/meminfo").ok()?.take(1 << 14).read_to_string(&mut text).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
 /// Reads a whole non-empty file of at most `limit` bytes.
@@ -75,6 +159,27 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(len as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
     Ok(bytes)
+}
+
+/// SHA-256 of a non-empty regular file in hexadecimal digits, and its length in bytes. Little of it is in memory at a time.
+///
+/// # Errors
+/// As [`map`].
+pub fn hash(path: &Path) -> Result<(String, u64)> {
+    let (mut file, _) = open(path)?;
+    let mut hash = Sha256::new();
+    let (mut buffer, mut length) = (vec![0; 1 << 20], 0);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((hex(&hash.finalize()), length)),
+            Ok(n) => {
+                hash.update(&buffer[..n]);
+                length += n as u64;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io(path, "reading")(e)),
+        }
+    }
 }
 
 /// Reads a whole UTF-8 file of at most `limit` bytes.
@@ -106,34 +211,6 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(atomic::write_atomically(path, bytes)?)
 }
 
-/// The outcome of an attempt to lock a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locked {
-    /// This process holds it.
-    Ours,
-    /// Another process holds it.
-    Theirs,
-    /// The file system does not support locks; work goes on without one. Systems report this with several codes, among
-    /// them ENOTSUP, and ENOLCK for a network file system whose server has no lock daemon.
-    Unsupported,
-}
-
-impl From<std::result::Result<(), TryLockError>> for Locked {
-    fn from(tried: std::result::Result<(), TryLockError>) -> Self {
-        match tried {
-            Ok(()) => Self::Ours,
-            Err(TryLockError::WouldBlock) => Self::Theirs,
-            Err(TryLockError::Error(_)) => Self::Unsupported,
-        }
-    }
-}
-
-/// Whether `path` still leads to the open file `file`.
-pub fn same_file(file: &File, path: &Path) -> bool {
-    let open = file.try_clone().and_then(Handle::from_file);
-    matches!((open, Handle::from_path(path)), (Ok(open), Ok(named)) if open == named)
-}
-
 /// Size in bytes and time of the last change in milliseconds since 1970. A different stamp means that the file has
 /// changed.
 pub type Stamp = (u64, u64);
@@ -151,6 +228,8 @@ pub fn stamp(path: &Path) -> std::io::Result<Stamp> {
 #[derive(Debug)]
 pub struct OutFolder {
     temporary: tempfile::TempDir,
+    /// Shows other processes that the folder is somebody's.
+    lock: Option<File>,
     place: PathBuf,
     under_way: UnderWay,
 }
@@ -180,15 +259,20 @@ impl OutFolder {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut builder = temporary_names();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o777));
-        }
-        let (temporary, under_way) =
-            UnderWay::make(|| builder.tempdir_in(parent)).map_err(Error::io(parent, "writing"))?;
-        Ok(Self { temporary, place, under_way })
+        let mut lock = None;
+        let make = || {
+            temporary_folder_in(parent).map(|(folder, held)| {
+                lock = held;
+                folder
+            })
+        };
+        let (temporary, under_way) = UnderWay::make(make).map_err(Error::io(parent, "writing"))?;
+        Ok(Self { temporary, lock, place, under_way })
+    }
+
+    /// Where the folder is to be.
+    pub fn place(&self) -> &Path {
+        &self.place
     }
 
     /// Writes one file. `name` may contain subfolders, which are created.
@@ -227,9 +311,10 @@ impl OutFolder {
         if cfg!(not(unix)) && self.place.exists() {
             std::fs::remove_dir(&self.place).map_err(Error::io(&self.place, "replacing"))?;
         }
-        let Self { temporary, place, under_way } = self;
+        let Self { temporary, lock, place, under_way } = self;
         under_way.settle(|| std::fs::rename(temporary.path(), &place)).map_err(Error::io(&place, "writing"))?;
         let _ = temporary.keep();
+        drop(lock);
         sync_folder_of(&place);
         Ok(())
     }
@@ -317,35 +402,6 @@ mod tests {
         assert_eq!(std::fs::read(late.join("theirs")).unwrap(), b"x");
     }
 
-    #[test]
-    fn locks_are_ours_theirs_or_not_to_be_had() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let (one, other) = (File::create(&path).unwrap(), File::create(&path).unwrap());
-        assert_eq!(Locked::from(one.try_lock()), Locked::Ours);
-        assert_eq!(Locked::from(other.try_lock()), Locked::Theirs);
-        drop(one);
-        assert_eq!(Locked::from(other.try_lock()), Locked::Ours);
-        // ENOLCK, ENOSYS, EIO of Linux.
-        for code in [37, 38, 5] {
-            let error = std::io::Error::from_raw_os_error(code);
-            assert_eq!(Locked::from(Err(TryLockError::Error(error))), Locked::Unsupported, "{code}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn an_open_file_is_told_from_another_at_its_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        let file = File::create(&path).unwrap();
-        assert!(same_file(&file, &path));
-        std::fs::remove_file(&path).unwrap();
-        assert!(!same_file(&file, &path), "gone");
-        File::create(&path).unwrap();
-        assert!(!same_file(&file, &path), "another");
-    }
-
     #[cfg(unix)]
     #[test]
     fn links_are_written_through() {
@@ -407,6 +463,20 @@ mod tests {
             .status()
             .unwrap();
         assert!(status.success());
+    }
+
+    #[test]
+    fn a_file_that_is_cut_after_it_was_opened_is_the_one_that_was_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, [7; 100_000]).unwrap();
+        let bytes = map(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
+        // A mapping would end the process here.
+        assert!(bytes.len() == 100_000 && bytes.iter().all(|b| *b == 7));
+        // Where files are too large to be read, they are mapped.
+        assert!(matches!(map_beyond(&path, 9).unwrap(), Mapped(Bytes::Map(_))));
+        assert!(cfg!(not(target_os = "linux")) || free_memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]

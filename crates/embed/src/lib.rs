@@ -13,11 +13,13 @@
 //! # Ok(()) }
 //! ```
 
+mod apart;
 pub mod checkpoint;
 mod error;
 pub mod files;
 pub mod folder;
 pub mod hash;
+mod lock;
 pub mod models;
 pub mod names;
 pub mod partial;
@@ -27,6 +29,7 @@ pub mod rows;
 pub mod texts;
 pub mod visuals;
 
+pub use apart::{check_apart, model_files};
 pub use error::{Error, Hint, OtherRun, Result};
 pub use models::{Embedder, Model};
 pub use preprocess::{at_size, preprocess};

@@ -1,12 +1,13 @@
 //! Files of rows (NumPy or safetensors), and embedding many files into one of them.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use vljepa_model::weights::{Dtype, Remapped, TensorView, write_safetensors};
+use vljepa_model::weights::{Dtype, safetensors_start};
 
+use crate::apart::check_apart;
 use crate::error::{Error, Hint, Result};
 use crate::files::{check_writable, stream_atomically};
 use crate::partial::{Partial, Resumed, RowOptions, Task, check_unbegun};
@@ -35,38 +36,57 @@ impl RowFormat {
         }
     }
 
-    /// Writes a file with the rows in `bytes`. `key` is the metadata key of their `names` in a safetensors header.
-    fn write(self, path: &Path, shape: &[usize], bytes: &[u8], key: &str, names: &[String]) -> Result<()> {
+    /// Writes a file with the rows that `values` gives. `key` is the metadata key of their `names` in a safetensors header.
+    fn write(self, path: &Path, shape: &[usize], values: &mut dyn Read, key: &str, names: &[String]) -> Result<()> {
         let (rows, row) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
         stream_atomically(path, |out| match self {
             Self::Npy => {
-                let written = out.write_all(&npy_header(rows, row)).and_then(|()| out.write_all(bytes));
-                written.map_err(Error::io(path, "writing"))
+                out.write_all(&npy_header(rows, row)).map_err(Error::io(path, "writing"))?;
+                write_values(path, shape, values, out)
             }
             Self::SafeTensors => {
                 let metadata = [(key.to_owned(), json!(names).to_string())].into();
-                write_embeddings(path, shape, bytes, &metadata, out)
+                write_embeddings(path, shape, values, &metadata, out)
             }
         })
     }
 }
 
-/// Writes a safetensors file with the f32 tensor `embeddings` of shape `shape` and values `bytes`. `path` is for
+/// Writes a safetensors file with the f32 tensor `embeddings` of shape `shape`, whose bytes `values` gives. `path` is for
 /// messages only.
 ///
 /// # Errors
-/// Errors of writing.
+/// Errors of writing; values that end early, and values that are not finite.
 pub fn write_embeddings(
     path: &Path,
     shape: &[usize],
-    bytes: &[u8],
+    values: &mut dyn Read,
     metadata: &BTreeMap<String, String>,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let mut tensors = Remapped::new();
-    let view = TensorView { dtype: Dtype::F32, shape, bytes };
-    tensors.add("embeddings", view).map_err(Error::model(path.display()))?;
-    write_safetensors(&tensors, metadata, out, |_, _| ()).map_err(Error::model(path.display()))
+    let start = safetensors_start("embeddings", Dtype::F32, shape, metadata).map_err(Error::model(path.display()))?;
+    out.write_all(&start).map_err(Error::io(path, "writing"))?;
+    write_values(path, shape, values, out)
+}
+
+/// Copies f32 values of shape `shape`; little of them is in memory at a time.
+fn write_values(path: &Path, shape: &[usize], values: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
+    /// Bytes at a time: a multiple of a value's.
+    const PART: u64 = 1 << 20;
+    let mut left = shape.iter().map(|&d| d as u64).product::<u64>() * 4;
+    let mut buffer = vec![0; left.min(PART) as usize];
+    while left > 0 {
+        let part = &mut buffer[..left.min(PART) as usize];
+        // The source names its file.
+        values.read_exact(part).map_err(|e| Error::content(path, format!("its rows cannot be read: {e}")))?;
+        let finite = |value: &[u8]| <[u8; 4]>::try_from(value).is_ok_and(|v| f32::from_le_bytes(v).is_finite());
+        if !part.chunks_exact(4).all(finite) {
+            return Err(Error::content(path, "a value of its rows is not a finite number; make them again"));
+        }
+        out.write_all(part).map_err(Error::io(path, "writing"))?;
+        left -= part.len() as u64;
+    }
+    Ok(())
 }
 
 /// Checks before long work that a file of rows can be written. Leaves nothing behind.
@@ -88,7 +108,7 @@ pub fn write_rows(path: &Path, rows: &Embeddings, key: &str, names: &[String]) -
     check_unbegun(path)?;
     let bytes: Vec<u8> = rows.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
     let shape = [&[rows.rows()], rows.shape()].concat();
-    format.write(path, &shape, &bytes, key, names)
+    format.write(path, &shape, &mut &bytes[..], key, names)
 }
 
 /// A file of rows that was written.
@@ -123,14 +143,16 @@ pub fn embed_to_file(
     options: RowOptions<'_>,
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
+    check_apart(out, files)?;
     let (broken, damaged, identity, mut on_event) = options.into_parts();
-    let task = Task { task: "rows", inputs, files, out, depends: &identity, broken, damaged };
+    let task =
+        Task { task: "rows", inputs, files, out, depends: &identity, broken, damaged, may_be_empty: false };
     let partial = Partial::complete(encoder, &task, &mut on_event)?;
     let resumed = partial.resumed();
     let (skipped, notes) = (partial.left_out(files), partial.notes(files));
     let names = without_skipped(files, &skipped).map(|path| path.display().to_string()).collect::<Vec<_>>();
     let shape = [&[partial.rows()], partial.shape()].concat();
-    format.write(out, &shape, &partial.ordered(out)?, "input", &names)?;
+    format.write(out, &shape, &mut partial.ordered(), "input", &names)?;
     partial.remove();
     Ok(RowFile { shape, names, skipped, notes, resumed })
 }

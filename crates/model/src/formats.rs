@@ -15,6 +15,6 @@ pub use pt::{PtFile, PtValue};
 pub use read::{check, read_all, read_f32, read_f32_rows, read_i32};
 pub use remap::Remapped;
 pub(crate) use remap::missing;
-pub use safetensors::{SafeTensors, Writer, write_safetensors};
+pub use safetensors::{SafeTensors, Writer, safetensors_start, write_safetensors};
 pub use shards::{ShardFiles, ShardIndex, Shards};
 pub use source::{Dtype, Prefixed, SCALE_SUFFIX, TensorView, WeightSource};

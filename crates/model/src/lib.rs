@@ -61,7 +61,7 @@ pub mod weights {
     pub use crate::formats::{
         Dtype, Prefixed, PtFile, PtValue, Remapped, SCALE_SUFFIX, SafeTensors, ShardFiles, ShardIndex, Shards,
         TensorView, WeightSource, Writer, check, dequantise_rows, quantise_rows, read_all, read_f32, read_f32_rows,
-        read_i32, write_safetensors,
+        read_i32, safetensors_start, write_safetensors,
     };
 }
 

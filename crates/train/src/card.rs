@@ -8,6 +8,7 @@ use vljepa_model::config::parameter_count;
 use crate::checkpoint::{hash, read_if_there};
 use crate::error::Result;
 use crate::metrics::{NamedCell, Validation};
+use crate::places::RECORD;
 use crate::schedule::duration;
 use crate::start::Start;
 use crate::trainer::Trainer;
@@ -18,9 +19,6 @@ const LICENCE: &str = "Licence:";
 pub(crate) const CARD: &str = vljepa_embed::names::CARD;
 /// The card beside one that its owner changed.
 const NEW_CARD: &str = "README.new.md";
-/// In the run's folder: the fingerprints of the cards that it wrote, a line each.
-const RECORD: &str = "cards.sha256";
-
 /// What a card is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Card<'a> {

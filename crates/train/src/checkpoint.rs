@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vljepa_data::atomic::{UnderWay, sync_folder_of};
+use vljepa_embed::files;
 
 use crate::error::{Result, TrainError};
 
@@ -19,6 +20,10 @@ const STATE: &str = "state.json";
 const TEMPORARY: &str = ".tmp-";
 const ASIDE: &str = ".old-";
 const FORMAT: u32 = 1;
+/// Largest list of hashes, in bytes; it has a line for each of five files.
+const MAX_SUMS: u64 = 1 << 16;
+/// Largest log or model card, in bytes.
+const MAX_TEXT: u64 = 1 << 30;
 
 /// What a checkpoint says of the run, beside tensors. The data order and all randomness follow from the step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,7 +129,8 @@ impl Checkpoints {
         self.sweep();
         let name = format!("step-{:08}", state.step);
         let (temporary, path) = (self.dir.join(format!("{TEMPORARY}{name}")), self.dir.join(&name));
-        let under_way = UnderWay::new(&temporary);
+        let make = || fs::create_dir(&temporary).map(|()| &temporary).map_err(TrainError::io(&temporary, "creating"));
+        let (_, under_way) = UnderWay::make(make)?;
         let result = self.write(under_way, &temporary, &path, state, files);
         if result.is_err() {
             let _ = fs::remove_dir_all(&temporary);
@@ -145,7 +151,6 @@ impl Checkpoints {
         state: &RunState,
         files: &[(&str, Vec<u8>)],
     ) -> Result<()> {
-        fs::create_dir(temporary).map_err(TrainError::io(temporary, "creating"))?;
         let text = serde_json::to_vec_pretty(state)
             .map_err(|e| TrainError::Invalid(format!("the run's state cannot be written: {e}")))?;
         let mut sums = String::new();
@@ -219,19 +224,31 @@ impl Checkpoints {
     }
 }
 
+/// What a file of a checkpoint that is not readable makes of the checkpoint.
+fn unreadable(path: &Path, error: vljepa_embed::Error) -> TrainError {
+    match error {
+        vljepa_embed::Error::Io { path, action, source } => TrainError::Io { path, action, source },
+        vljepa_embed::Error::Missing(path) => bad(path, "the file is not there"),
+        vljepa_embed::Error::Content { path, reason } => bad(path, reason),
+        error => bad(path, error.to_string()),
+    }
+}
+
 fn read(path: &Path, step: u64) -> Result<Loaded> {
     let sums_path = path.join(SUMS);
-    let sums = fs::read_to_string(&sums_path).map_err(TrainError::io(&sums_path, "reading"))?;
+    let sums = files::read_text(&sums_path, MAX_SUMS).map_err(|e| unreadable(&sums_path, e))?;
     let mut files = BTreeMap::new();
     for (line, text) in sums.lines().enumerate() {
         let Some((sum, name)) = text.split_once("  ").filter(|(_, name)| !name.contains(['/', '\\'])) else {
             return Err(bad(sums_path, format!("line {} is not a hash and a name", line + 1)));
         };
         let file = path.join(name);
-        let bytes = fs::read(&file).map_err(TrainError::io(&file, "reading"))?;
-        if hash(&bytes) != sum {
-            return Err(bad(file, format!("truncated or damaged: its {} bytes have another hash", bytes.len())));
+        // Hashed before it is held: a file of another size than was written need not fit into memory.
+        let (found, length) = files::hash(&file).map_err(|e| unreadable(&file, e))?;
+        if found != sum {
+            return Err(bad(file, format!("truncated or damaged: its {length} bytes have another hash")));
         }
+        let bytes = files::read(&file, length).map_err(|e| unreadable(&file, e))?;
         files.insert(name.to_owned(), bytes);
     }
     let file = path.join(STATE);
@@ -262,9 +279,10 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// A file as text, with � for what is not UTF-8; `None` where there is none.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(TrainError::io(path, "reading")(error)),
+    match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Ok(meta) if meta.is_file() && meta.len() == 0 => return Ok(Some(String::new())),
+        _ => {}
     }
+    Ok(Some(String::from_utf8_lossy(&files::read(path, MAX_TEXT)?).into_owned()))
 }

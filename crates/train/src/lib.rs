@@ -14,6 +14,7 @@ mod linalg;
 pub mod metrics;
 pub mod objective;
 pub mod optim;
+mod places;
 pub mod random;
 pub mod run;
 mod schedule;

@@ -10,7 +10,7 @@ use vljepa_model::weights::{
     OpenVlJepaParts, PtFile, TextKind, Vjepa2Parts, WeightSource, bare_text, bare_vjepa2, check, official_config,
     official_vjepa2, open_vljepa, open_vljepa_config, write_safetensors,
 };
-use vljepa_model::{SentenceWeights, TextTokenizer};
+use vljepa_model::{ModelError, SentenceWeights, TextTokenizer};
 
 use vljepa_embed::checkpoint::{Checkpoint, Source};
 use vljepa_embed::files::{self, MAX_JSON, MAX_TOKENIZER, OutFolder};
@@ -202,7 +202,13 @@ impl<'a> Conversion<'a> {
                 bytes = total;
                 progress(done, total);
             };
-            write_safetensors(weights, &metadata, out, on_bytes).map_err(vljepa_embed::Error::model(origin.display()))
+            write_safetensors(weights, &metadata, out, on_bytes).map_err(|error| match error {
+                // A full disk is no fault of the source.
+                ModelError::Write { what } => {
+                    vljepa_embed::Error::content(self.folder.place().join(name), format!("writing failed: {what}"))
+                }
+                error => vljepa_embed::Error::model(origin.display())(error),
+            })
         })?;
         Ok(Written { tensors: names.len(), parameters, bytes })
     }

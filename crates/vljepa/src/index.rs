@@ -1,9 +1,13 @@
 //! Persistent indices of picture folders: building, reading and searching them.
 //!
 //! An index is a safetensors file with the tensor `embeddings` `[pictures, dim]` (f32, rows of unit length). Its header
-//! holds the version, the hash of the model, the folder, and the list of files as JSON.
+//! holds the version, the hash of the model, the folder, the list of files as JSON, and what else the rows depend on.
+//!
+//! Building an index where there is one of the same model, folder and settings takes over the rows of files whose size and time
+//! are the same. Rows that are computed in other batches than in a build from nothing differ from those by rounding.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,17 +16,19 @@ use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
 use vljepa_embed::files::{self, PassedOver, Stamp, find_files_counting, stamp};
 use vljepa_embed::folder::ModelFolder;
-use vljepa_embed::partial::{Partial, Resumed, RowOptions, Task};
+use vljepa_embed::partial::{OrderedRows, Partial, Resumed, RowEvent, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
 use vljepa_embed::rows::{Match, best};
 use vljepa_embed::visuals::{Broken, Noted, Skipped};
-use vljepa_embed::{Embeddings, Hint as EmbedHint, Model};
+use vljepa_embed::{Embeddings, Hint as EmbedHint, Model, check_apart};
 
 use crate::error::{Error, Hint, Result};
 
 const VERSION: &str = "1";
 /// The key of an index in the metadata of its file, with the version as value.
 pub const FORMAT_KEY: &str = "vljepa_index";
+/// The key of what the rows depend on, beside model and files.
+const DEPENDS: &str = "depends";
 const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
 
 /// The result of building an index.
@@ -34,8 +40,10 @@ pub struct Indexed {
     pub skipped: Vec<Skipped>,
     /// What is to be known of files that were embedded.
     pub notes: Vec<Noted>,
-    /// What was reused of an earlier run.
+    /// What was reused of an earlier run that was stopped.
     pub resumed: Resumed,
+    /// Number of rows that were taken over from the index that was there.
+    pub reused: usize,
 }
 
 /// A picture or video of an index.
@@ -48,6 +56,10 @@ pub struct Entry {
     pub size: u64,
     /// Time of the last change in milliseconds since 1970.
     pub modified: u64,
+    /// Whether something was to be known of the file when it was embedded, such as frames that are missing. Its row is not
+    /// taken over into a later index, so that this is said again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noted: bool,
 }
 
 /// An index in memory.
@@ -56,6 +68,8 @@ pub struct Index {
     root: PathBuf,
     entries: Vec<Entry>,
     embeddings: Embeddings,
+    /// What the rows depend on, beside model and files.
+    depends: Option<String>,
 }
 
 /// A folder to be indexed, with the pictures and videos found in it.
@@ -104,7 +118,7 @@ impl Entry {
                 None => return Err(vljepa_embed::Error::content(path, NOT_UTF8)),
             }
         }
-        Ok(Self { path: parts.join("/"), size, modified })
+        Ok(Self { path: parts.join("/"), size, modified, noted: false })
     }
 }
 
@@ -112,7 +126,8 @@ impl Index {
     /// Embeds every picture and video of a folder into the index `out`. It resumes an earlier run that was stopped, if
     /// that run had the same folder, model and [identity](RowOptions::identity) (such as precision and device). With
     /// [`Broken::Skip`], files that cannot be read and files whose names are not UTF-8 are left out and returned;
-    /// otherwise the first of them is an error.
+    /// otherwise the first of them is an error. Rows of files that have not changed are taken over from the index that `out`
+    /// is already, where it was built with the same folder, model and identity by the same version of this program.
     ///
     /// # Errors
     /// As [`embed_to_file`](vljepa_embed::row_file::embed_to_file).
@@ -137,33 +152,67 @@ impl Index {
         if let Some(e) = bad_name {
             return Err(vljepa_embed::Error::hint(e, EmbedHint::SkipBroken).into());
         }
+        check_apart(out, &files)?;
+        let program = env!("CARGO_PKG_VERSION");
+        let settings = serde_json::json!({ "program": program, "damaged": format!("{damaged:?}"), "settings": &identity });
+        let settings = settings.to_string();
+        let old = Self::earlier(out, model, &root, &settings);
+        let rows = Rows::new(old.as_ref(), &root, &files);
         let mut depends = identity.as_object().cloned().unwrap_or_default();
         depends.insert("model".into(), model.hash().into());
         let depends = &Value::Object(depends);
         let inputs = std::slice::from_ref(&root);
-        let task = Task { task: "index", inputs, files: &files, out, depends, broken, damaged };
-        let partial = Partial::complete(&model.with_query(None)?, &task, &mut on_event)?;
-        let (left_out, notes) = (partial.left_out(&files), partial.notes(&files));
-        let mut without = left_out.iter().map(|s| &s.path).peekable();
-        let indexed = files.iter().zip(partial.stamps()).filter(|(path, _)| without.next_if_eq(path).is_none());
-        let entries: Vec<Entry> =
-            indexed.map(|(path, stamp)| Entry::of(&root, path, stamp.unwrap_or_default())).collect::<Result<_, _>>()?;
+        let (fresh, reused) = (rows.fresh(&files), rows.reused());
+        let may_be_empty = reused > 0;
+        let task = Task { task: "index", inputs, files: &fresh, out, depends, broken, damaged, may_be_empty };
+        let mut on_event = |event| match event {
+            RowEvent::Done(n) => on_event(RowEvent::Done(reused + n)),
+            other => on_event(other),
+        };
+        let partial = match fresh.is_empty() {
+            true => None,
+            false => Some(Partial::complete(&model.with_query(None)?, &task, &mut on_event)?),
+        };
+        let left_out = partial.as_ref().map(|partial| partial.left_out(&fresh)).unwrap_or_default();
+        let notes = partial.as_ref().map(|partial| partial.notes(&fresh)).unwrap_or_default();
+        let (entries, places) = rows.entries(&root, &files, partial.as_ref(), &left_out, &notes)?;
         let entries_json = serde_json::to_string(&entries).map_err(|e| Error::content(out, e.to_string()))?;
         let metadata = [
             (FORMAT_KEY, VERSION.to_owned()),
             ("model", model.hash().to_owned()),
             ("root", root.display().to_string()),
             ("entries", entries_json),
+            (DEPENDS, settings),
         ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-        let shape = [&[partial.rows()], partial.shape()].concat();
-        let rows = partial.ordered(out)?;
-        files::stream_atomically(out, |file| write_embeddings(out, &shape, &rows, &metadata, file))?;
-        drop(rows);
-        let resumed = partial.resumed();
-        partial.remove();
+        let shape = [entries.len(), model.dim()];
+        if let Some(shape) =
+            partial.as_ref().map(Partial::shape).filter(|shape| !shape.is_empty() && **shape != [model.dim()])
+        {
+            return Err(Error::content(out, format!("rows of shape {shape:?}, {} numbers are needed", model.dim())));
+        }
+        let mut values = Values {
+            old: old.as_ref().map(|old| &old.embeddings),
+            fresh: partial.as_ref().map(Partial::ordered),
+            places: places.into_iter(),
+            row: Vec::new(),
+            at: 0,
+            width: 4 * model.dim(),
+        };
+        files::stream_atomically(out, |file| write_embeddings(out, &shape, &mut values, &metadata, file))?;
+        let resumed = partial.as_ref().map(Partial::resumed).unwrap_or_default();
+        if let Some(partial) = partial {
+            partial.remove();
+        }
         skipped.extend(left_out);
-        Ok(Indexed { pictures: entries.len(), skipped, notes, resumed })
+        Ok(Indexed { pictures: entries.len(), skipped, notes, resumed, reused })
+    }
+
+    /// The index at `out`, if its rows are those that a build with `settings` would make.
+    fn earlier(out: &Path, model: &Model, root: &Path, settings: &str) -> Option<Self> {
+        // What is there is replaced, whatever it is: an index that is damaged or of another model is no fault here.
+        let old = Self::read(out, model.hash(), model.origin(), model.dim()).ok()?;
+        (old.root == root && old.depends.as_deref() == Some(settings)).then_some(old)
     }
 
     /// Reads an index and checks that it is complete and was built with the model `folder`.
@@ -172,6 +221,10 @@ impl Index {
     /// A file that is not an index, an index of another version or model, and an index that is truncated or
     /// inconsistent.
     pub fn open(path: &Path, folder: &ModelFolder) -> Result<Self> {
+        Self::read(path, folder.hash(), folder.origin(), folder.config().embedding_dim)
+    }
+
+    fn read(path: &Path, hash: &str, origin: &str, dim: usize) -> Result<Self> {
         let map = files::map(path)?;
         let fail = |reason: String| Error::content(path, reason);
         let broken = |reason: String| fail(format!("not a whole index: {reason}")).hint(Hint::RebuildIndex);
@@ -190,16 +243,14 @@ impl Index {
         }
         let required = |key: &str| text(key).ok_or_else(|| broken(format!("its header has no `{key}`")));
         let model = required("model")?;
-        if model != folder.hash() {
+        if model != hash {
             let short = |hash: &str| hash.chars().take(12).collect::<String>();
-            let reason =
-                format!("built with another model ({}, {} is {})", short(model), folder.origin(), short(folder.hash()));
+            let reason = format!("built with another model ({}, {origin} is {})", short(model), short(hash));
             return Err(fail(reason).hint(Hint::ModelOfIndex));
         }
         let root = PathBuf::from(required("root")?);
         let entries: Vec<Entry> =
             serde_json::from_str(required("entries")?).map_err(|e| broken(format!("its list of files: {e}")))?;
-        let dim = folder.config().embedding_dim;
         let shape = file.tensor("embeddings").map(|t| t.shape.to_vec());
         if shape != Some(vec![entries.len(), dim]) || file.names().len() != 1 {
             return Err(broken(format!(
@@ -225,7 +276,8 @@ impl Index {
                 return Err(broken(format!("the embedding of {:?} is not of unit length", entry.path)));
             }
         }
-        Ok(Self { root, entries, embeddings })
+        let depends = text(DEPENDS).map(str::to_owned);
+        Ok(Self { root, entries, embeddings, depends })
     }
 
     /// Number of pictures.
@@ -257,5 +309,106 @@ impl Index {
         let path = self.root.join(&entry.path);
         let fresh = stamp(&path).is_ok_and(|now| now == (entry.size, entry.modified));
         (path, fresh)
+    }
+}
+
+/// Where the row of each file of a new index comes from.
+struct Rows<'a> {
+    /// For each file the entry of the index that was there, and its number.
+    known: Vec<Option<(usize, &'a Entry)>>,
+}
+
+/// Where a row is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the index that was there, with this number.
+    Old(usize),
+    /// The next of the rows that were embedded.
+    Next,
+}
+
+impl<'a> Rows<'a> {
+    fn new(old: Option<&'a Index>, root: &Path, files: &[PathBuf]) -> Self {
+        let entries = old.map_or(&[][..], |old| &old.entries);
+        let by_path: HashMap<&str, (usize, &Entry)> =
+            entries.iter().enumerate().map(|(i, entry)| (entry.path.as_str(), (i, entry))).collect();
+        let known = |path: &PathBuf| {
+            let now = stamp(path).ok().filter(|(_, modified)| *modified > 0)?;
+            let entry = Entry::of(root, path, now).ok()?;
+            by_path.get(entry.path.as_str()).copied().filter(|(_, old)| **old == entry)
+        };
+        Self { known: files.iter().map(known).collect() }
+    }
+
+    /// The files whose rows are to be computed.
+    fn fresh(&self, files: &[PathBuf]) -> Vec<PathBuf> {
+        files.iter().zip(&self.known).filter(|(_, known)| known.is_none()).map(|(path, _)| path.clone()).collect()
+    }
+
+    fn reused(&self) -> usize {
+        self.known.iter().flatten().count()
+    }
+
+    /// The entries of the new index in their order, and where the row of each is.
+    fn entries(
+        &self,
+        root: &Path,
+        files: &[PathBuf],
+        partial: Option<&Partial>,
+        left_out: &[Skipped],
+        notes: &[Noted],
+    ) -> Result<(Vec<Entry>, Vec<Place>)> {
+        let noted: HashSet<&PathBuf> = notes.iter().map(|noted| &noted.path).collect();
+        let mut without = left_out.iter().map(|s| &s.path).peekable();
+        let mut stamps = partial.into_iter().flat_map(Partial::stamps);
+        let (mut entries, mut places) = (Vec::new(), Vec::new());
+        for (path, known) in files.iter().zip(&self.known) {
+            if let Some((row, entry)) = known {
+                entries.push((*entry).clone());
+                places.push(Place::Old(*row));
+                continue;
+            }
+            let stamp = stamps.next().flatten().unwrap_or_default();
+            if without.next_if_eq(&path).is_none() {
+                entries.push(Entry { noted: noted.contains(path), ..Entry::of(root, path, stamp)? });
+                places.push(Place::Next);
+            }
+        }
+        Ok((entries, places))
+    }
+}
+
+/// Reads the rows of a new index, as bytes.
+struct Values<'a> {
+    old: Option<&'a Embeddings>,
+    fresh: Option<OrderedRows<'a>>,
+    places: std::vec::IntoIter<Place>,
+    /// The present row, of which `at` bytes are read.
+    row: Vec<u8>,
+    at: usize,
+    /// Bytes of a row.
+    width: usize,
+}
+
+impl Read for Values<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.row.len() {
+            match (self.places.next(), self.old, &mut self.fresh) {
+                (None, ..) => return Ok(0),
+                (Some(Place::Old(row)), Some(old), _) => {
+                    self.row = old.row(row).iter().flat_map(|v| v.to_le_bytes()).collect();
+                }
+                (Some(Place::Next), _, Some(fresh)) => {
+                    self.row.resize(self.width, 0);
+                    fresh.read_exact(&mut self.row)?;
+                }
+                _ => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            }
+            self.at = 0;
+        }
+        let some = out.len().min(self.row.len() - self.at);
+        out[..some].copy_from_slice(&self.row[self.at..self.at + some]);
+        self.at += some;
+        Ok(some)
     }
 }

@@ -55,7 +55,7 @@ impl Inspection {
     /// # Errors
     /// Missing, empty, truncated or damaged files, and files of another kind.
     pub fn of(path: &Path) -> Result<Self> {
-        let checkpoint = Checkpoint::open(path)?;
+        let checkpoint = Checkpoint::open_headers(path)?;
         let source = checkpoint.source()?;
         let text = |v: &str| Value::String(v.to_owned());
         let (mut kind, metadata, unreadable) = match &source {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use vljepa::index::{FORMAT_KEY, Index};
+use vljepa_data::video::Damaged;
 use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 use vljepa_embed::partial::{Partial, Task};
 use vljepa_embed::visuals::{Broken, VisualEncoder};
@@ -69,7 +70,8 @@ impl Place {
 
     fn task(&self) -> Task<'_> {
         let Self { files, out, depends, .. } = self;
-        Task { task: "rows", inputs: files, files, out, depends, broken: Broken::Stop }
+        let (broken, damaged) = (Broken::Stop, Damaged::Stop);
+        Task { task: "rows", inputs: files, files, out, depends, broken, damaged, may_be_empty: false }
     }
 
     /// Journal and rows of a run that ended before its output file.
@@ -84,7 +86,8 @@ impl Place {
         if written.is_ok()
             && let Ok(partial) = Partial::complete(&self.encoder, &self.task(), &mut |_| ())
         {
-            let _ = (partial.rows(), partial.stamps().count(), partial.ordered(&self.out).map(|map| map.len()));
+            let read = std::io::copy(&mut partial.ordered(), &mut std::io::sink());
+            let _ = (partial.rows(), partial.stamps().count(), read);
         }
     }
 }

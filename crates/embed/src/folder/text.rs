@@ -34,10 +34,11 @@ impl SentenceFiles {
         let (files, failed) = (RefCell::new(BTreeMap::new()), RefCell::new(None));
         let read = |name: &str| {
             let path = dir.join(name);
-            if !path.exists() {
+            let there = files::is_there(&path);
+            if let Ok(false) = there {
                 return None;
             }
-            match files::read(&path, MAX_JSON) {
+            match there.and_then(|_| files::read(&path, MAX_JSON)) {
                 Ok(bytes) => {
                     files.borrow_mut().insert(name.to_owned(), bytes.clone());
                     Some(bytes)

@@ -54,7 +54,13 @@ impl VisionFolder {
         }
         let mut preprocess = Preprocess::vjepa2(config.crop_size as u32);
         let mut processor_text = String::new();
-        if let Some(file) = names::PROCESSORS.iter().map(|name| dir.join(name)).find(|p| p.exists()) {
+        let mut processor = None;
+        for name in names::PROCESSORS {
+            if processor.is_none() && files::is_there(&dir.join(name))? {
+                processor = Some(dir.join(name));
+            }
+        }
+        if let Some(file) = processor {
             processor_text = files::read_text(&file, MAX_JSON)?;
             preprocess = Preprocess::from_processor_json(&file.display().to_string(), &processor_text)?;
             let (side, patch) = (preprocess.size as usize, config.patch_size);

@@ -75,16 +75,18 @@ impl ModelFolder {
         };
         let config = config_file.parse(VlJepaConfig::from_value, VlJepaConfig::from_json)?;
         let index_path = path(names::WEIGHTS_INDEX);
-        let weights = if !path(names::WEIGHTS).exists() && index_path.exists() {
+        let weights = if !files::is_there(&path(names::WEIGHTS))? && files::is_there(&index_path)? {
             let text = files::read_text(&index_path, MAX_JSON)?;
             let index = ShardIndex::parse(&text).map_err(Error::model(index_path.display()))?;
             WeightFiles::Shards(ShardFiles::open(index, |file| files::map(&path(file)).map_err(required))?)
         } else {
             WeightFiles::One(files::map(&path(names::WEIGHTS)).map_err(required)?)
         };
-        let optional = |file: &str| path(file).exists().then(|| path(file));
-        let query_tokenizer = optional(names::QUERY_TOKENIZER).map(|p| files::read(&p, MAX_TOKENIZER)).transpose()?;
-        let card = optional(names::CARD).map(|p| files::read_text(&p, MAX_JSON)).transpose()?;
+        // A link to nothing is no file that is left out.
+        let optional =
+            |file: &str| -> Result<Option<PathBuf>> { Ok(files::is_there(&path(file))?.then(|| path(file))) };
+        let query_tokenizer = optional(names::QUERY_TOKENIZER)?.map(|p| files::read(&p, MAX_TOKENIZER)).transpose()?;
+        let card = optional(names::CARD)?.map(|p| files::read_text(&p, MAX_JSON)).transpose()?;
         Ok(Self {
             origin: dir.display().to_string(),
             dir: Some(dir.to_path_buf()),
@@ -208,7 +210,7 @@ pub(super) fn check_folder(dir: &Path) -> Result<()> {
         ));
     }
     let config = dir.join(names::CONFIG);
-    if !config.exists() {
+    if !files::is_there(&config)? {
         let reason =
             "no such file, so this is no model: a model is a folder with config.json and model.safetensors in it";
         return Err(Error::content(config, reason).hint(Hint::GetModel));

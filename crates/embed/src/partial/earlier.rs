@@ -14,7 +14,7 @@ use vljepa_data::video::Damaged;
 
 use crate::error::{Error, Hint, OtherRun, Result};
 use crate::files::Stamp;
-use crate::hash::hash_of;
+use crate::hash::{Hash, hash_of};
 use crate::visuals::{Broken, Files, Opened, Spans, VisualEncoder, check_readable};
 
 pub(super) const VERSION: u64 = 2;
@@ -131,6 +131,14 @@ pub(super) fn file_key(path: &Path) -> String {
     }
 }
 
+/// What the files of an earlier run may hold at most: anything beyond is not believed.
+pub(super) struct Bounds {
+    /// Length of the journal in bytes.
+    pub(super) journal: u64,
+    /// Size of a row in bytes.
+    pub(super) row: u64,
+}
+
 /// A batch of this run that is done.
 pub(super) struct DoneBatch {
     /// Byte offset of the rows in the file of rows.
@@ -184,8 +192,20 @@ pub(super) struct Earlier {
 
 impl Earlier {
     /// Reads the two files without changing them. `head` is the first line that this run would write.
-    pub(super) fn read(data: &Path, journal: (&File, &Path), head: &[u8], identity: &Value) -> Result<Self> {
+    pub(super) fn read(
+        data: &Path,
+        journal: (&File, &Path),
+        head: &[u8],
+        identity: &Value,
+        bounds: &Bounds,
+    ) -> Result<Self> {
         let (journal, path) = journal;
+        let length = journal.metadata().map_err(Error::io(path, "reading"))?.len();
+        if length > bounds.journal {
+            let reason =
+                format!("{length} bytes, a list of finished files has at most {}; move it away", bounds.journal);
+            return Err(Error::content(path, reason));
+        }
         let mut reader = BufReader::new(journal);
         let mut line = || -> Result<Vec<u8>> {
             let mut line = Vec::new();
@@ -218,7 +238,7 @@ impl Earlier {
             match next.strip_suffix(b"\n").map(serde_json::from_slice::<JournalLine>) {
                 Some(Ok(line)) => {
                     let intact = match &mut rows {
-                        Some(rows) => is_intact(&line, rows).map_err(Error::io(data, "reading"))?,
+                        Some(rows) => is_intact(&line, rows, bounds).map_err(Error::io(data, "reading"))?,
                         None => false,
                     };
                     if intact {
@@ -310,14 +330,19 @@ struct EarlierFile {
 }
 
 /// Whether the rows of a batch match its checksum.
-fn is_intact(line: &JournalLine, rows: &mut File) -> std::io::Result<bool> {
+fn is_intact(line: &JournalLine, rows: &mut File, bounds: &Bounds) -> std::io::Result<bool> {
     let (batch, length) = (&line.batch, rows.metadata()?.len());
-    let inside = |bytes: &u64| batch.at.checked_add(*bytes).is_some_and(|end| end <= length);
+    let inside = |bytes: &u64| {
+        let most = bounds.row.saturating_mul(batch.files.len() as u64);
+        *bytes <= most && batch.at.checked_add(*bytes).is_some_and(|end| end <= length)
+    };
     let Some(bytes) = batch.bytes().filter(inside) else { return Ok(false) };
-    let mut stored = vec![0; bytes as usize];
+    let Ok(json) = serde_json::to_vec(batch) else { return Ok(false) };
     rows.seek(SeekFrom::Start(batch.at))?;
-    rows.read_exact(&mut stored)?;
-    Ok(batch.sum(&stored).is_ok_and(|sum| sum == line.sum))
+    let mut hash = Hash::default();
+    hash.part(&json);
+    hash.part_from(bytes, rows)?;
+    Ok(hash.finish() == line.sum)
 }
 
 impl Done {

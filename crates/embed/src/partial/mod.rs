@@ -13,25 +13,29 @@
 mod earlier;
 mod places;
 
-use std::fs::{File, OpenOptions};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use serde_json::Value;
 use vljepa_data::video::Damaged;
 
 pub use earlier::Resumed;
-pub use places::{check_unbegun, is_begun};
+pub use places::{check_unbegun, is_begun, unfinished};
 
-use earlier::{BatchRecord, Done, DoneBatch, Earlier, Head, JournalLine, VERSION, file_key};
+use earlier::{BatchRecord, Bounds, Done, DoneBatch, Earlier, Head, JournalLine, VERSION, file_key};
 use places::partial_paths;
 
 use crate::error::{Error, Result};
-use crate::files::{Locked, Stamp, same_file};
+use crate::files::{Locked, Stamp, open_own, same_file};
 use crate::hash::hash_of;
 use crate::visuals::{Batch, Broken, Files, Noted, Skipped, VisualEncoder, encode, nothing_left, same_shape};
+
+/// Largest journal in bytes, whatever the number of files, and what each file adds to it.
+const MAX_JOURNAL: u64 = 256 << 20;
+const JOURNAL_FILE: u64 = 1 << 10;
 
 /// Progress of a run that writes a file of rows.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +120,8 @@ pub struct Task<'a> {
     pub broken: Broken,
     /// What happens to videos with damaged frames.
     pub damaged: Damaged,
+    /// Whether there may be no rows, because all files were left out.
+    pub may_be_empty: bool,
 }
 
 impl Task<'_> {
@@ -144,16 +150,20 @@ pub struct Partial {
     /// This open file holds the lock on both files.
     journal: File,
     journal_path: PathBuf,
-    /// Whether the lock is held; some network file systems do not support locks.
-    locked: bool,
     /// Length in bytes of the rows to keep; new rows are written from here.
     rows_end: u64,
     done: Done,
 }
 
+/// What an unfinished file of rows may hold at most.
+fn bounds(encoder: &dyn VisualEncoder, files: &[PathBuf]) -> Bounds {
+    let row = [1, encoder.frames()].map(|frames| encoder.shape(frames).iter().map(|&d| d as u64).product::<u64>());
+    Bounds { journal: MAX_JOURNAL + JOURNAL_FILE * files.len() as u64, row: 4 * row[0].max(row[1]) }
+}
+
 impl Partial {
     /// Embeds the files of a task that no earlier run has embedded. Afterwards the unfinished file has the rows of all
-    /// files, at least one.
+    /// files, at least one unless the task [says otherwise](Task::may_be_empty).
     ///
     /// # Errors
     /// As [`embed_to_file`](crate::row_file::embed_to_file), except for writing the output file.
@@ -175,7 +185,7 @@ impl Partial {
             })
         });
         let embedded = embedded.and_then(|()| match partial.rows() {
-            0 => Err(nothing_left(&partial.left_out(files))),
+            0 if !task.may_be_empty => Err(nothing_left(&partial.left_out(files))),
             _ => Ok(()),
         });
         if let Err(error) = embedded {
@@ -199,21 +209,17 @@ impl Partial {
             let reason = "is in the way: the rows of an unfinished run would go there; move it away";
             return Err(Error::content(data_path, reason));
         }
-        let open = |path: &Path| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
-            options.open(path).map_err(Error::io(path, "writing"))
-        };
-        let (journal, locked) = loop {
-            let journal = open(&journal_path)?;
+        let journal = loop {
+            let journal = open_own(&journal_path)?;
             match Locked::from(journal.try_lock()) {
                 Locked::Theirs => {
                     let reason = "another run is writing this file; wait for it, or stop it";
                     return Err(Error::content(journal_path, reason));
                 }
-                Locked::Unsupported => break (journal, false),
+                // Some network file systems have no locks.
+                Locked::Unsupported => break journal,
                 // The run that held the lock may have removed the file; then this lock is on a deleted file.
-                Locked::Ours if same_file(&journal, &journal_path) => break (journal, true),
+                Locked::Ours if same_file(&journal, &journal_path) => break journal,
                 Locked::Ours => {}
             }
         };
@@ -221,8 +227,8 @@ impl Partial {
         let mut head = serde_json::to_vec(&Head { vljepa_rows: VERSION, of: identity.clone() })
             .map_err(|e| Error::content(&journal_path, e.to_string()))?;
         head.push(b'\n');
-        let resumed = Earlier::read(&data_path, (&journal, &journal_path), &head, identity)
-            .and_then(|earlier| Ok((earlier.plan(encoder, files, broken, damaged)?, earlier, open(&data_path)?)));
+        let resumed = Earlier::read(&data_path, (&journal, &journal_path), &head, identity, &bounds(encoder, files))
+            .and_then(|earlier| Ok((earlier.plan(encoder, files, broken, damaged)?, earlier, open_own(&data_path)?)));
         let (done, earlier, data) = match resumed {
             Ok(resumed) => resumed,
             Err(error) => {
@@ -233,7 +239,7 @@ impl Partial {
                 return Err(error);
             }
         };
-        let mut partial = Self { data, data_path, journal, journal_path, locked, rows_end: earlier.rows_end, done };
+        let mut partial = Self { data, data_path, journal, journal_path, rows_end: earlier.rows_end, done };
         partial.truncate(earlier.journal_end, &head)?;
         Ok(partial)
     }
@@ -336,51 +342,13 @@ impl Partial {
         notes.map(|(i, note)| Noted { path: files[*i].clone(), note: note.clone() }).collect()
     }
 
-    /// The rows in the order of the files, as bytes.
-    ///
-    /// # Errors
-    /// Errors of reading, and of copying where the rows are stored in another order.
-    pub fn ordered(&self, out: &Path) -> Result<Mmap> {
+    /// The rows in the order of the files, as bytes. The file is read and not mapped: a program that reads a mapping is killed
+    /// when another one shortens the file.
+    pub fn ordered(&self) -> OrderedRows<'_> {
         let row = self.done.row_bytes();
-        let mut length = 0;
-        let mut in_order = true;
-        for batch in self.done.batches.values().filter(|batch| batch.rows() > 0) {
-            in_order &= batch.at == length;
-            length += row * batch.rows() as u64;
-        }
-        // A mapping that reaches past the end of its file kills the program that reads it.
-        let held = self.data.metadata().map_err(Error::io(&self.data_path, "reading"))?.len();
-        if held < length {
-            let reason = format!("it holds {held} bytes of {length}; delete it and run this again");
-            return Err(Error::content(&self.data_path, reason));
-        }
-        let copy;
-        // Without the lock another program may shorten the file while it is mapped, so map a copy.
-        let file = if in_order && self.locked {
-            &self.data
-        } else {
-            copy = self.copied(out, row)?;
-            &copy
-        };
-        // SAFETY: the mapping is read-only. Other runs take the lock before they write the file; the copy has no name.
-        let map = unsafe { memmap2::MmapOptions::new().len(length as usize).map(file) };
-        map.map_err(Error::io(&self.data_path, "reading"))
-    }
-
-    /// Copies the rows, in the order of the files, into a temporary file without a name.
-    fn copied(&self, out: &Path, row: u64) -> Result<File> {
-        let (_, _, dir) = partial_paths(out)?;
-        let mut copy = tempfile::tempfile_in(&dir).map_err(Error::io(&dir, "writing"))?;
-        for batch in self.done.batches.values() {
-            let mut data = &self.data;
-            data.seek(SeekFrom::Start(batch.at)).map_err(Error::io(&self.data_path, "reading"))?;
-            let bytes = row * batch.rows() as u64;
-            let copied = std::io::copy(&mut data.take(bytes), &mut copy).map_err(Error::io(&dir, "writing"))?;
-            if copied != bytes {
-                return Err(Error::content(&self.data_path, "another program has shortened it; run this again"));
-            }
-        }
-        Ok(copy)
+        let with_rows = self.done.batches.values().filter(|batch| batch.rows() > 0);
+        let parts = with_rows.map(|batch| (batch.at, row * batch.rows() as u64)).collect();
+        OrderedRows { data: &self.data, path: &self.data_path, parts }
     }
 
     /// Removes the two files.
@@ -391,5 +359,33 @@ impl Partial {
         let _ = std::fs::remove_file(&data_path);
         let _ = std::fs::remove_file(&journal_path);
         drop((data, journal));
+    }
+}
+
+/// Reads rows in the order of their files.
+#[derive(Debug)]
+pub struct OrderedRows<'a> {
+    data: &'a File,
+    path: &'a Path,
+    /// Offset and length in bytes of what is left of each batch.
+    parts: VecDeque<(u64, u64)>,
+}
+
+impl Read for OrderedRows<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let Some((at, length)) = self.parts.front_mut() else { return Ok(0) };
+        let some = out.len().min(usize::try_from(*length).unwrap_or(usize::MAX));
+        self.data.seek(SeekFrom::Start(*at))?;
+        let read = self.data.read(&mut out[..some])?;
+        if read == 0 && some > 0 {
+            let reason = format!("{}: another program has shortened it; run this again", self.path.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, reason));
+        }
+        *at += read as u64;
+        *length -= read as u64;
+        if *length == 0 {
+            self.parts.pop_front();
+        }
+        Ok(read)
     }
 }

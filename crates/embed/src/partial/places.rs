@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, OtherRun, Result};
-use crate::files::destination;
+use crate::files::{check_own, destination};
 
 /// For an output file `F`: the paths of `F.partial` and `F.partial.jsonl`, and the folder of `F`.
 pub(super) fn partial_paths(out: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
@@ -15,6 +15,17 @@ pub(super) fn partial_paths(out: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
         dir.join(name)
     };
     Ok((beside(".partial"), beside(".partial.jsonl"), dir))
+}
+
+/// The unfinished file of rows and its journal that a run which writes `out` makes.
+///
+/// # Errors
+/// When no file can be written at `out`, and when a link, a folder, a pipe or a device is in their place.
+pub fn unfinished(out: &Path) -> Result<[PathBuf; 2]> {
+    let (data, journal, _) = partial_paths(out)?;
+    check_own(&data)?;
+    check_own(&journal)?;
+    Ok([data, journal])
 }
 
 /// Whether an unfinished run has begun `out`.

@@ -303,6 +303,25 @@ fn header(metadata: &BTreeMap<String, String>, list: &[(&str, Dtype, &[usize], u
     Ok((header, at))
 }
 
+/// What stands before the bytes of one tensor alone in its file.
+///
+/// # Errors
+/// [`ModelError::File`] for a shape that overflows.
+pub fn safetensors_start(
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>> {
+    let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let Some(bytes) = elements.and_then(|n| n.checked_mul(dtype.size())) else {
+        let what = format!("tensor `{name}`: shape {shape:?} overflows");
+        return Err(ModelError::File { file: "being written".into(), what });
+    };
+    let (header, _) = header(metadata, &[(name, dtype, shape, bytes)])?;
+    Ok([&(header.len() as u64).to_le_bytes()[..], &header].concat())
+}
+
 /// Writes all tensors of `source` as they are, one by one, without a copy of them all in memory. The bytes depend only
 /// on what the source holds. `done` is called with the bytes written so far and those of the whole file.
 ///

@@ -4,12 +4,12 @@ mod event;
 mod log;
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::ModelFiles;
 use vljepa_model::Storage;
 use vljepa_tensor::Device;
@@ -20,6 +20,7 @@ use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
 use crate::feed::{Feed, Maker};
 use crate::metrics::Validation;
+use crate::places::{CHECKPOINTS, LOCK, METRICS, MODEL};
 use crate::start::{Prepared, Start};
 use crate::trainer::{Trained, Trainer};
 
@@ -96,7 +97,9 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let RunOptions { device, resume, output, usage, mut stop, mut observer } = options;
     let start = Start::read(path, output.as_deref())?;
     let (config, output) = (&start.config, &start.config.output);
-    let checkpoints = Checkpoints::new(output.join("checkpoints"), config.checkpoint.keep);
+    // Also before the list, which mends what a killed run left.
+    let _lock = FolderLock::take(output, LOCK)?;
+    let checkpoints = Checkpoints::new(output.join(CHECKPOINTS), config.checkpoint.keep);
     match checkpoints.list()?.is_empty() {
         false if !resume => {
             return Err(TrainError::Invalid(format!(
@@ -126,8 +129,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             (seconds, last_device) = (loaded.state.seconds, loaded.state.device);
         }
     }
-    fs::create_dir_all(output).map_err(TrainError::io(output, "creating"))?;
-    let mut log = Log::open(output.join("metrics.jsonl"), trainer.step_count(), config.steps)?;
+    let mut log = Log::open(output.join(METRICS), trainer.step_count(), config.steps)?;
     observer(&Event::Started {
         step: trainer.step_count(),
         steps: config.steps,
@@ -177,7 +179,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let made = trainer.finish_with(Storage::F32, &mut |what| observer(&Event::Note(what.into())));
     let Trained { weights, validation } = made.map_err(|error| start.file.locate(error))?;
     let validation = evaluated(config.steps, validation, &mut log, &mut observer)?;
-    let model = output.join("model");
+    let model = output.join(MODEL);
     let (device, usage) = (last_device.as_deref(), usage.as_deref());
     let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device, usage };
     let files = ModelFiles {

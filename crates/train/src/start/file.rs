@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use vljepa_data::read_limited;
+
 use crate::config::{TrainConfig, at_line, cut_paths, located};
 use crate::error::{Result, TrainError};
 use crate::sources;
@@ -37,10 +39,9 @@ impl ConfigFile {
         if meta.len() > MAX_BYTES {
             return Err(fault("is too long for a training configuration".into()));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => fault("is not UTF-8 text; a training configuration is a TOML file".into()),
-            _ => TrainError::io(path, "reading")(error),
-        })?;
+        let bytes = read_limited(path, MAX_BYTES)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| fault("is not UTF-8 text; a training configuration is a TOML file".into()))?;
         let mut config = TrainConfig::parse(&text).map_err(fault)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;

@@ -17,6 +17,7 @@ use self::file::ConfigFile;
 use crate::config::TrainConfig;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
+use crate::places::check_places;
 use crate::sources;
 use crate::trainer::{Trainer, check_fit};
 
@@ -58,6 +59,7 @@ impl Start {
                 None => config.output = output.into(),
             }
         }
+        check_places(path, &config)?;
         match Self::find(&config) {
             Ok((model, source)) => Ok(Self { file, config, source, model }),
             Err(error) => Err(file.locate(error)),

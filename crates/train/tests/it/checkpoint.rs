@@ -101,6 +101,26 @@ fn every_kind_of_damage_is_named_and_the_one_before_is_taken() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_read() {
+    for name in ["SHA256SUMS", "model.safetensors"] {
+        let dir = tempfile::tempdir().unwrap();
+        save(dir.path(), 3, 1);
+        save(dir.path(), 3, 2);
+        let place = dir.path().join("step-00000002").join(name);
+        fs::remove_file(&place).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &place).unwrap();
+        let (step, faults) = latest(dir.path()).unwrap();
+        assert!(step == Some(1) && faults[0].contains("not a regular file"), "{faults:?}");
+        // A file of the wrong size needs no memory of that size.
+        fs::remove_file(&place).unwrap();
+        fs::File::create(&place).unwrap().set_len(if name == "SHA256SUMS" { 61 << 30 } else { 1 << 30 }).unwrap();
+        let (step, faults) = latest(dir.path()).unwrap();
+        assert!(step == Some(1) && faults[0].contains(name), "{faults:?}");
+    }
+}
+
 #[test]
 fn a_lying_folder_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -53,6 +53,51 @@ fn a_device_is_no_configuration() {
     assert!(error.contains("/dev/zero") && error.contains("not a regular file"), "{error}");
 }
 
+#[test]
+fn two_runs_do_not_write_into_one_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let output = dir.path().join("run");
+    let held = vljepa_embed::files::FolderLock::take(&output, "run.lock").unwrap();
+    for resume in [false, true] {
+        let error = go(&path, &output, resume, 1).0.unwrap_err().to_string();
+        let mine = format!("process {}", std::process::id());
+        assert!(error.contains("another run") && (cfg!(windows) || error.contains(&mine)), "{error}");
+    }
+    drop(held);
+    go(&path, &output, false, 2).0.unwrap();
+    assert!(!output.join("run.lock").exists());
+}
+
+#[test]
+fn what_is_in_the_way_is_said_before_the_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    for (name, folder) in [("checkpoints", false), ("model", false), ("metrics.jsonl", true), ("cards.sha256", true)] {
+        let output = dir.path().join(format!("run-{name}"));
+        fs::create_dir(&output).unwrap();
+        let place = output.join(name);
+        if folder {
+            fs::create_dir(&place).unwrap()
+        } else {
+            fs::write(&place, "mine").unwrap()
+        }
+        let error = vljepa_train::check(&path, Some(&output)).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("another `output`"), "{error}");
+    }
+    // The model that it starts from is where the trained one would go.
+    let own = dir.path().join("own");
+    fs::create_dir(&own).unwrap();
+    fs::rename(&start, own.join("model")).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let name = start.file_name().unwrap().to_str().unwrap();
+    fs::write(&path, text.replace(&format!("\"{name}\""), "\"own/model\"")).unwrap();
+    let error = vljepa_train::check(&path, Some(&own)).unwrap_err().to_string();
+    assert!(error.contains("would replace it"), "{error}");
+}
+
 fn write_config(dir: &Path, seed_of_sort: &str) -> std::path::PathBuf {
     let more = format!("steps = {STEPS}\nbatch = 6\n{seed_of_sort}");
     let tables = "[optimizer]\nkind = \"muon\"\nlr = 0.003\n[ema]\nhorizon = 0.5\n[checkpoint]\nevery = 2\nkeep = 3\nseconds = 0\n";

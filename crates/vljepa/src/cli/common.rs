@@ -1,6 +1,6 @@
 //! Arguments that several verbs share, and opening models and devices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use vljepa::embed::Model;
 use vljepa::embed::folder::{ModelFolder, Purpose};
 use vljepa::embed::models::WithQuery;
+use vljepa::embed::{check_apart, model_files};
 use vljepa_data::video::Damaged;
 use vljepa_model::{CutTexts, Precision};
 use vljepa_tensor::Device;
@@ -77,6 +78,12 @@ impl From<DamagedArg> for Damaged {
             DamagedArg::Conceal => Damaged::Conceal,
         }
     }
+}
+
+/// Checks before any work that writing `out` replaces nothing that is read: neither `read` nor a file of the model folder.
+pub fn keep_apart(out: &Path, read: &[PathBuf], model: Option<&Path>) -> Result {
+    let model = model.map(model_files).unwrap_or_default();
+    Ok(check_apart(out, read.iter().chain(&model))?)
 }
 
 /// Parses a whole number of at least 1.

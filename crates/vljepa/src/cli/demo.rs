@@ -7,9 +7,10 @@ use serde_json::json;
 use vljepa::demo::Demo;
 use vljepa::embed::files::{check_writable, write_atomically};
 use vljepa::embed::folder::Purpose;
+use vljepa::embed::model_files;
 use vljepa_data::emoji::EmojiVendors;
 
-use super::common::{Common, ModelArgs, load, note_cut};
+use super::common::{Common, ModelArgs, keep_apart, load, note_cut};
 use super::failure::Result;
 use super::output::{self, Output};
 
@@ -30,6 +31,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let start = Instant::now();
     check_writable(&args.out)?;
+    keep_apart(&args.out, &model_files(&EmojiVendors::default_dir()), args.model.model.as_deref())?;
     let set = EmojiVendors::open(EmojiVendors::default_dir())?;
     let (folder, model) = load(&args.model, common, Purpose::Demo)?;
     let bar = out.progress("texts", 1);

@@ -14,7 +14,7 @@ use vljepa::embed::row_file::{RowFile, RowFormat, embed_to_file, write_rows};
 use vljepa::embed::visuals::{Broken, FileOptions, VisualEncoder, embed_files, without_skipped};
 use vljepa_tensor::Device;
 
-use super::common::{Common, DamagedArg, ModelArgs, adapter, note_query, open};
+use super::common::{Common, DamagedArg, ModelArgs, adapter, keep_apart, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{Output, notes, paths};
 use super::rows::{self, one_vector};
@@ -80,6 +80,9 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     }
     let (files, passed) = find_files_counting(&args.inputs)?;
     out.passed_over(&passed);
+    if let Some(path) = &args.out {
+        keep_apart(path, &files, args.model.model.as_deref())?;
+    }
     let folder = vljepa::find(args.model.model.as_deref())?;
     match &folder {
         AnyFolder::VlJepa(vljepa) => {

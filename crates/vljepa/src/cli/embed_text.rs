@@ -7,8 +7,9 @@ use vljepa::embed::folder::{AnyFolder, Purpose};
 use vljepa::embed::models::{TextModel, TextPool};
 use vljepa::embed::row_file::check_rows;
 use vljepa::embed::texts::check_texts;
+use vljepa_data::{read_texts, read_texts_from};
 
-use super::common::{Common, ModelArgs, note_cut, open};
+use super::common::{Common, ModelArgs, keep_apart, note_cut, open};
 use super::failure::Result;
 use super::output::Output;
 use super::rows::{self, one_vector};
@@ -33,9 +34,12 @@ impl From<TextPoolArg> for TextPool {
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Texts to embed
-    #[arg(required = true, value_name = "TEXT")]
+    /// Texts to embed; `-` reads them from standard input, one a line
+    #[arg(required_unless_present = "file", conflicts_with = "file", value_name = "TEXT")]
     pub texts: Vec<String>,
+    /// File with one text a line, instead of TEXT
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
     /// Text encoder: how token vectors are pooled into a row; absent: the pooling of its folder, else of its kind
     #[arg(long, value_name = "HOW")]
     pub pool: Option<TextPoolArg>,
@@ -46,30 +50,53 @@ pub struct Args {
     pub model: ModelArgs,
 }
 
+/// The texts to embed, and what messages call one, before its number.
+struct Given {
+    texts: Vec<String>,
+    origin: String,
+}
+
+impl Given {
+    fn read(args: &Args) -> Result<Self> {
+        Ok(match (&args.file, args.texts.as_slice()) {
+            (Some(path), _) => Self { texts: read_texts(path)?, origin: format!("{}: line", path.display()) },
+            (None, [text]) if text == "-" => {
+                let origin = "standard input";
+                Self { texts: read_texts_from(origin, std::io::stdin().lock())?, origin: format!("{origin}: line") }
+            }
+            (None, texts) => Self { texts: texts.to_vec(), origin: "TEXT".into() },
+        })
+    }
+}
+
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if let Some(path) = &args.out {
         check_rows(path)?;
     }
-    check_texts("TEXT", &args.texts)?;
+    let given = Given::read(args)?;
+    check_texts("TEXT", &given.texts)?;
+    if let Some(path) = &args.out {
+        keep_apart(path, args.file.as_slice(), args.model.model.as_deref())?;
+    }
     let folder = vljepa::find(args.model.model.as_deref())?;
-    let bar = out.progress("texts", args.texts.len());
+    let bar = out.progress("texts", given.texts.len());
     let progress = &mut |n| bar.set_position(n as u64);
     let (embedded, cut) = match &folder {
         AnyFolder::VlJepa(vljepa) => {
             if args.pool.is_some() {
                 return Err(one_vector(&folder, "--pool is for text encoders"));
             }
-            open(vljepa, &args.model, common)?.embed_texts_with(&args.texts, progress)?
+            open(vljepa, &args.model, common)?.embed_texts_with(&given.texts, progress)?
         }
         AnyFolder::Text(text) => {
             let device = vljepa::open_device(&common.device)?;
             let pool = args.pool.map(Into::into);
             TextModel::load_as(&device, text, pool, args.model.precision.into())?
-                .embed_texts_with(&args.texts, progress)?
+                .embed_texts_with(&given.texts, progress)?
         }
         other => return Err(other.cannot(Purpose::Texts).into()),
     };
     bar.finish_and_clear();
-    note_cut(cut.as_ref(), |i| format!("TEXT {}", i + 1), out);
-    rows::print(&embedded, "text", &args.texts, args.out.as_deref(), None, out)
+    note_cut(cut.as_ref(), |i| format!("{} {}", given.origin, i + 1), out);
+    rows::print(&embedded, "text", &given.texts, args.out.as_deref(), None, out)
 }

@@ -113,6 +113,7 @@ fn embed_hint(hint: EmbedHint) -> String {
             "--skip-broken leaves out what cannot be read, --damaged conceal lets other frames stand in for damaged ones"
         }
         EmbedHint::GetModel => "`vljepa pull` fetches one, `vljepa convert` makes one",
+        EmbedHint::GetAgain => "`vljepa pull` fetches it again where it is of the hub's cache, else copy it again",
         EmbedHint::NoQuery => "leave --query out",
         EmbedHint::OtherAdapter => "try --device cpu",
         EmbedHint::OtherPool => "--pool probe takes a classifier checkpoint; use none, mean or last",

@@ -10,7 +10,7 @@ use vljepa::embed::partial::RowOptions;
 use vljepa::embed::visuals::Broken;
 use vljepa::index::{Index, PictureFolder};
 
-use super::common::{Common, DamagedArg, ModelArgs, adapter, load, note_query};
+use super::common::{Common, DamagedArg, ModelArgs, adapter, keep_apart, load, note_query};
 use super::failure::Result;
 use super::output::{self, Output};
 use super::rows::on_event;
@@ -32,7 +32,8 @@ pub struct IndexBuildArgs {
     /// Folder with pictures and videos, searched recursively
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// The index file to write; to resume a run that was stopped, give the same file again
+    /// The index file to write; to resume a run that was stopped, give the same file again. Rows of unchanged files are taken
+    /// over from an index that is there; remove it first to compute all of them
     #[arg(long, value_name = "IDX")]
     pub out: PathBuf,
     /// Leave out pictures that cannot be read instead of stopping at the first
@@ -50,6 +51,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     check_writable(&args.out)?;
     let pictures = PictureFolder::open(&args.dir)?;
     out.passed_over(pictures.passed_over());
+    keep_apart(&args.out, pictures.files(), args.model.model.as_deref())?;
     let (_, model) = load(&args.model, common, Purpose::Index)?;
     note_query(&model.with_query(None)?, None, out);
     let bar = out.progress("pictures", pictures.files().len());
@@ -69,9 +71,13 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if out.json {
         return out.document(&json!({
             "out": path, "pictures": index.pictures, "dim": model.dim(), "model": model.hash(),
-            "resumed": index.resumed.taken, "done_anew": index.resumed.anew(), "skipped": output::paths(&index.skipped),
-            "notes": output::notes(&index.notes),
+            "reused": index.reused, "resumed": index.resumed.taken, "done_anew": index.resumed.anew(),
+            "skipped": output::paths(&index.skipped), "notes": output::notes(&index.notes),
         }));
     }
-    out.text(&format!("{} pictures in {path}\n", index.pictures))
+    let reused = match index.reused {
+        0 => String::new(),
+        n => format!(", {n} of them as they were in the index before"),
+    };
+    out.text(&format!("{} pictures in {path}{reused}\n", index.pictures))
 }

@@ -26,9 +26,14 @@ use common::Common;
 use output::Output;
 pub use output::printable;
 
+/// Help text after the options.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed, with one line on stderr; 2 arguments that are wrong or do not go together; 130 interrupted.
+Results that are written to files are whole or not there, also after an interrupt.";
+
 /// See, search and learn with VL-JEPA on any GPU.
 #[derive(Debug, Parser)]
-#[command(name = "vljepa", version, about, propagate_version = true, max_term_width = 100)]
+#[command(name = "vljepa", version, about, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     common: Common,

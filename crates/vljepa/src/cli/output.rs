@@ -25,7 +25,7 @@ impl Output {
         Self { json, passed: RefCell::default() }
     }
 
-    /// Prints the result as a JSON document.
+    /// Prints the result as a JSON document. Half a document is none: a reader that closes its end too early is an error.
     pub fn document(&self, value: &impl Serialize) -> Result {
         // Fails only for values that JSON cannot express.
         let unwritable = |e| Failure::message(format!("the result cannot be written as JSON: {e}"));
@@ -45,7 +45,13 @@ impl Output {
             '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)).chars().collect(),
             c => vec![c],
         };
-        self.write(&text.chars().flat_map(escape).chain(['\n']).collect::<String>())
+        let text = text.chars().flat_map(escape).chain(['\n']).collect::<String>();
+        self.write(&text).map_err(|failure| match failure {
+            Failure::Stdout(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Failure::message("standard output: it was closed before the JSON document was written")
+            }
+            other => other,
+        })
     }
 
     /// Prints the result as text, with control characters escaped other than ends of lines and tabs.
@@ -121,15 +127,25 @@ fn line(piece: &str) -> String {
     printable(&piece[..end]) + &piece[end..]
 }
 
+/// Widest column that shorter cells are padded to, in characters.
+const MAX_WIDTH: usize = 200;
+
 /// Lays out rows in columns: every cell except the last of a row is padded to the width of its column.
 pub fn columns(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
+    // One cell of a million characters must not widen all others.
+    let widths: Vec<usize> = (0..columns).map(|c| width(c).min(MAX_WIDTH)).collect();
     let mut out = String::new();
     for row in &rows {
-        let cells = row.iter().enumerate();
-        let padded = cells.map(|(c, s)| if c + 1 == row.len() { s.clone() } else { format!("{s:<w$}", w = width(c)) });
-        out += &padded.collect::<Vec<_>>().join("  ");
+        for (c, cell) in row.iter().enumerate() {
+            out += cell;
+            if c + 1 < row.len() {
+                // The formatter takes no width above 65,535.
+                out.extend(std::iter::repeat_n(' ', widths[c].saturating_sub(cell.chars().count()) + 2));
+            }
+        }
         out.push('\n');
     }
     out
@@ -144,5 +160,15 @@ mod tests {
         assert_eq!(line("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
         let rows = [vec!["a\nb".to_owned(), "c\td\u{9b}".to_owned()], vec!["e".into(), "f".into()]];
         assert_eq!(columns(&rows), "a\\nb  c\\td\\u{9b}\ne     f\n");
+    }
+
+    #[test]
+    fn cells_of_any_length_are_laid_out() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        assert_eq!(columns(&[row(["ab", "c"]), row(["d", "e"])]), "ab  c\nd   e\n");
+        let long = "x".repeat(70_000);
+        let text = columns(&[row([&long, "c"]), row(["d", "e"])]);
+        assert_eq!(text, format!("{long}  c\nd{}  e\n", " ".repeat(MAX_WIDTH - 1)));
+        assert_eq!(columns(&[]), "");
     }
 }

@@ -37,7 +37,8 @@ Environment:
   HF_TOKEN               Token for private repositories, and for repositories whose licence must be accepted
   HF_HOME, HF_HUB_CACHE  Where the cache is: HF_HOME/hub, or HF_HUB_CACHE [default: ~/.cache/huggingface/hub]
   HF_ENDPOINT            Another hub
-  HF_HUB_OFFLINE=1       Use the cache only";
+  HF_HUB_OFFLINE=1       Use the cache only
+  SSL_CERT_FILE          PEM file of the authorities to trust, in place of the public ones";
 
 pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     let settings = Settings::from_env()?;
@@ -100,6 +101,9 @@ impl Progress<'_> {
             }
             PullEvent::Waiting { name } => {
                 self.note(&format!("{name}: waiting for another process that is fetching it"))
+            }
+            PullEvent::Damaged { name } => {
+                self.note(&format!("{name}: the file in the cache is cut short or altered, fetching it again"));
             }
             PullEvent::Restarting { name } => {
                 self.size = None;

@@ -8,17 +8,18 @@
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use vljepa_embed::files::{
-    self, Locked, MAX_JSON, UnderWay, same_file, temporary_in, temporary_names, write_atomically,
+    self, Locked, MAX_JSON, UnderWay, remove_leftovers, same_file, temporary_in, temporary_names, write_atomically,
 };
 
 use super::error::{HubError, Result};
 use super::event::PullEvent;
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
+use super::whole::{State, linked, state, write_record};
 
 /// Content of `CACHEDIR.TAG`, which tells backup programs that the folder is a cache (bford.info/cachedir).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -38,7 +39,16 @@ pub(super) struct Cache {
 
 /// The right to write a blob. It ends when this value is dropped or the process ends.
 pub(super) struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
+}
+
+impl Lock {
+    /// Records that the blob at `path` is whole.
+    pub(super) fn record(&mut self, path: &Path) {
+        if let (Some(file), Ok(meta)) = (&mut self.file, std::fs::metadata(path)) {
+            write_record(file, &meta);
+        }
+    }
 }
 
 impl Cache {
@@ -63,6 +73,40 @@ impl Cache {
         self.repo.join("snapshots").join(commit)
     }
 
+    /// Path of the file of a blob's lock.
+    pub(super) fn lock_path(&self, etag: &Etag) -> PathBuf {
+        self.locks.join(format!("{}.lock", etag.as_str()))
+    }
+
+    /// Path of the checksums of the files of a snapshot that are no links to their blobs: a line each.
+    fn checksums(&self, commit: &str) -> PathBuf {
+        self.locks.join(format!("{commit}.files"))
+    }
+
+    /// The checksum of a file of a snapshot, by its link, or as it was recorded for a file that is no link.
+    fn checksum_of(&self, commit: &str, name: &FileName) -> Option<Etag> {
+        let place = self.snapshot(commit).join(name.path());
+        if place.is_symlink() {
+            return linked(&place);
+        }
+        let text = files::read_text(&self.checksums(commit), MAX_JSON).ok()?;
+        let of =
+            |line: &str| line.split_once("  ").filter(|(_, n)| *n == name.as_str()).and_then(|(e, _)| Etag::parse(e));
+        text.lines().rev().find_map(of)
+    }
+
+    /// Whether a file of a snapshot is there and whole. One whose checksum is not known, as in a snapshot that another program
+    /// made without links, counts as whole.
+    pub(super) fn state(&self, commit: &str, name: &FileName) -> State {
+        let place = self.snapshot(commit).join(name.path());
+        match (self.checksum_of(commit, name), std::fs::metadata(&place)) {
+            (_, Err(_)) => State::Missing,
+            (Some(etag), Ok(_)) => state(&place, &etag, &self.lock_path(&etag)),
+            (None, Ok(meta)) if meta.is_file() => State::Whole(meta.len()),
+            (None, Ok(_)) => State::Missing,
+        }
+    }
+
     /// Length in bytes of a file of a snapshot; `None` if the file or its blob is missing.
     pub(super) fn cached_len(&self, commit: &str, name: &FileName) -> Option<u64> {
         let meta = std::fs::metadata(self.snapshot(commit).join(name.path())).ok()?;
@@ -75,7 +119,7 @@ impl Cache {
             return Some(revision.as_str().to_owned());
         }
         let mut text = String::new();
-        let file = File::open(self.repo.join("refs").join(revision.path())).ok()?;
+        let file = vljepa_data::open_regular(self.repo.join("refs").join(revision.path())).ok()?;
         file.take(256).read_to_string(&mut text).ok()?;
         let commit = text.trim();
         is_commit(commit).then(|| commit.to_owned())
@@ -109,9 +153,11 @@ impl Cache {
         Some(tree.get("files")?.as_object()?.keys().cloned().collect())
     }
 
-    /// Makes the folder for blobs.
+    /// Makes the folders of the repository, so that a cache that cannot be written is known before anything is fetched.
     pub(super) fn prepare(&self) -> Result<()> {
-        create(&self.repo.join("blobs"))?;
+        for folder in ["blobs", "snapshots"] {
+            create(&self.repo.join(folder))?;
+        }
         let tag = self.root.join("CACHEDIR.TAG");
         if !tag.exists() {
             // Only of use to other programs, so a failure does not matter.
@@ -123,7 +169,7 @@ impl Cache {
     /// Waits until no other process, of this program or of Python, is fetching the blob.
     pub(super) fn lock(&self, etag: &Etag, name: &FileName, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Lock> {
         create(&self.locks)?;
-        let path = self.locks.join(format!("{}.lock", etag.as_str()));
+        let path = self.lock_path(etag);
         let failed = || HubError::cache(&path, "locking");
         loop {
             let mut options = OpenOptions::new();
@@ -147,10 +193,10 @@ impl Cache {
             });
             match locked {
                 // Python's client may remove the file when it is done; then this lock is on a deleted file.
-                Locked::Ours if same_file(&file, &path) => return Ok(Lock { _file: Some(file) }),
+                Locked::Ours if same_file(&file, &path) => return Ok(Lock { file: Some(file) }),
                 Locked::Ours | Locked::Theirs => {}
                 // Without locks, two processes may write the same blob; both write the same bytes and verify them.
-                Locked::Unsupported => return Ok(Lock { _file: None }),
+                Locked::Unsupported => return Ok(Lock { file: None }),
             }
         }
     }
@@ -161,6 +207,7 @@ impl Cache {
         let place = self.snapshot(commit).join(name.path());
         let folder = place.parent().unwrap_or(&self.repo);
         create(folder)?;
+        remove_leftovers(folder);
         let target = format!("{}blobs/{}", "../".repeat(name.depth() + 2), etag.as_str());
         let make = || temporary_names().make_in(folder, |at| symlink(&target, at));
         let link = self.symlinks.then(|| UnderWay::make(make).ok()).flatten();
@@ -171,10 +218,42 @@ impl Cache {
             None if movable && !blob.is_symlink() => std::fs::rename(&blob, &place),
             None => copy(&blob, folder, &place),
         };
+        if done.is_ok() && !place.is_symlink() {
+            self.record_checksum(etag, commit, name);
+        }
         match done {
             // Another process has moved the blob to the same place.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && place.is_file() => Ok(()),
             other => other.map_err(HubError::cache(&place, "writing")),
+        }
+    }
+
+    /// Records the checksum of a file that is no link to its blob, and that it is whole. Without a record it is not checked later.
+    fn record_checksum(&self, etag: &Etag, commit: &str, name: &FileName) {
+        let path = self.checksums(commit);
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let _ = file.and_then(|mut file| writeln!(file, "{}  {}", etag.as_str(), name.as_str()));
+        let _ = state(&self.snapshot(commit).join(name.path()), etag, &self.lock_path(etag));
+    }
+
+    /// Takes a link of a snapshot away again, with the folders that then are empty.
+    pub(super) fn unlink(&self, commit: &str, name: &FileName) {
+        let snapshot = self.snapshot(commit);
+        let place = snapshot.join(name.path());
+        if place.is_symlink() && std::fs::remove_file(&place).is_ok() {
+            for folder in place.ancestors().skip(1).take_while(|folder| folder.starts_with(&snapshot)) {
+                if std::fs::remove_dir(folder).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The folder of the whole cache, where there is room for `needed` bytes.
+    pub(super) fn check_room(&self, needed: u64) -> Result<()> {
+        match free_bytes(&self.root) {
+            Some(free) if free < needed => Err(HubError::NoRoom { path: self.root.clone(), needed, free }),
+            _ => Ok(()),
         }
     }
 
@@ -215,6 +294,18 @@ fn copy(blob: &Path, folder: &Path, place: &Path) -> std::io::Result<()> {
     std::io::copy(&mut from, to.as_file_mut())?;
     to.as_file().sync_all()?;
     under_way.settle(|| persist(to, place))
+}
+
+/// Bytes of the disk that are free for this user; `None` where that is not known.
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
 }
 
 fn create(folder: &Path) -> Result<()> {

@@ -1,17 +1,20 @@
 //! Requests to a hub: addresses, redirects, refusals, and retries after temporary failures.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE, RETRY_AFTER};
 use ureq::http::{HeaderMap, Method, Request, Response, Uri};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::error::{HubError, Result};
 use super::event::PullEvent;
 use super::names::{Etag, FileName, RepoId, Revision, is_commit};
+use super::pace::{Paced, Slow};
 use super::settings::Settings;
+use super::trust::explain;
 
 /// Redirects of one request that are followed.
 const MAX_REDIRECTS: usize = 10;
@@ -63,6 +66,8 @@ pub(super) enum Failure {
         /// The host, if it cannot be reached.
         unreachable: Option<String>,
     },
+    /// A body that came too slowly. Another attempt may be quicker, but what this one brought is no reason for many.
+    Slow(String),
     /// A failure that another attempt would not change.
     Lasting(HubError),
 }
@@ -135,6 +140,7 @@ impl Patience {
         let (reason, asked, unreachable) = match failure {
             Failure::Lasting(error) => return Err(error),
             Failure::Passing { reason, wait, unreachable } => (reason, wait, unreachable),
+            Failure::Slow(reason) => (reason, None, None),
         };
         self.tries += 1;
         let limit = if unreachable.is_some() { TRIES_UNREACHABLE } else { TRIES };
@@ -180,8 +186,14 @@ impl<'a> Client<'a> {
             .timeout_connect(Some(CONNECT.min(settings.timeout)))
             .timeout_recv_response(Some(settings.timeout))
             .timeout_per_read(Some(settings.timeout))
+            .tls_config(TlsConfig::builder().root_certs(settings.roots.clone()).build())
             .build();
         Self { agent: Agent::new_with_config(config), settings, repo, revision }
+    }
+
+    /// The time over which the speed of a body is measured.
+    pub(super) fn window(&self) -> Duration {
+        2 * self.settings.timeout
     }
 
     /// The address of a file at a commit.
@@ -224,12 +236,13 @@ impl<'a> Client<'a> {
             host: answer.host.clone(),
             reason,
         };
-        let body = answer.response.body_mut().with_config().limit(MAX_LISTING).read_to_vec();
-        let bytes = match body {
-            Ok(bytes) => bytes,
-            Err(ureq::Error::BodyExceedsLimit(_)) => return Err(bad_answer("a listing above 64 MiB".into()).into()),
-            Err(error) => return Err(transport(error, &answer.host)),
-        };
+        let mut bytes = Vec::new();
+        let body = Paced::new(answer.response.body_mut().as_reader(), self.window());
+        match body.take(MAX_LISTING + 1).read_to_end(&mut bytes) {
+            Ok(n) if n as u64 > MAX_LISTING => return Err(bad_answer("a listing above 64 MiB".into()).into()),
+            Ok(_) => {}
+            Err(error) => return Err(transport(error.into(), &answer.host)),
+        }
         let repository: Repository = serde_json::from_slice(&bytes)
             .map_err(|e| bad_answer(format!("no listing of files: {}", self.quote(&e.to_string(), 200))))?;
         if !is_commit(&repository.sha) {
@@ -395,6 +408,7 @@ pub(super) fn transport(error: ureq::Error, host: &str) -> Failure {
             unreachable("no answer in time".into())
         }
         ureq::Error::Timeout(_) => Failure::passing(format!("{host} fell silent")),
+        ureq::Error::Io(e) if e.get_ref().is_some_and(|e| e.is::<Slow>()) => Failure::Slow(format!("{host} sends {e}")),
         ureq::Error::Io(e) => match e.kind() {
             ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
@@ -403,12 +417,12 @@ pub(super) fn transport(error: ureq::Error, host: &str) -> Failure {
             | ErrorKind::TimedOut
             | ErrorKind::WouldBlock => Failure::passing(format!("the connection to {host} broke ({e})")),
             // An error of TLS, such as a bad certificate.
-            ErrorKind::InvalidData => lasting(e.to_string()),
+            ErrorKind::InvalidData => lasting(explain(&e.to_string())),
             // Connection refused, no route, or an unknown host name.
             _ => unreachable(e.to_string()),
         },
         ureq::Error::Protocol(e) => Failure::passing(format!("{host} does not speak HTTP ({e})")),
-        other => lasting(other.to_string()),
+        other => lasting(explain(&other.to_string())),
     }
 }
 

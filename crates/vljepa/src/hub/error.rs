@@ -154,6 +154,20 @@ pub enum HubError {
         /// The file that was being written.
         path: PathBuf,
     },
+    /// What is to be fetched does not fit onto the disk.
+    #[error(
+        "{path}: {needed} bytes are to be fetched, the disk has room for {free}; free some space or set HF_HUB_CACHE to a folder \
+         on another disk",
+        path = .path.display()
+    )]
+    NoRoom {
+        /// The folder of the cache.
+        path: PathBuf,
+        /// Bytes to fetch.
+        needed: u64,
+        /// Free bytes of the disk.
+        free: u64,
+    },
     /// The cache cannot be written.
     #[error("{path}: {action} failed: {source}; make the folder writable or set HF_HUB_CACHE to another", path = .path.display())]
     Cache {

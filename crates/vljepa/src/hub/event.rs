@@ -43,6 +43,11 @@ pub enum PullEvent<'a> {
         /// The file.
         name: &'a str,
     },
+    /// A file of the cache has other bytes than its checksum says: it was cut short or altered, and is fetched again.
+    Damaged {
+        /// The file.
+        name: &'a str,
+    },
     /// The bytes of an earlier run are wrong; the file is fetched from the beginning.
     Restarting {
         /// The file.

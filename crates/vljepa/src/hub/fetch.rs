@@ -4,19 +4,20 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 use vljepa_embed::files::sync_folder_of;
-use vljepa_embed::hash::hex;
 
 use super::cache::Cache;
 use super::client::{Client, Failure, Meta, Patience, transport};
 use super::error::{HubError, Result};
 use super::event::PullEvent;
 use super::names::{Etag, FileName};
+use super::pace::Paced;
+use super::whole::{State, checksum, state};
 
 /// Size of a buffer for reading, in bytes.
 const BUFFER: usize = 256 << 10;
+/// Largest file of which neither hub nor store tells the size, in bytes. Weights always have one.
+const MAX_UNSIZED: u64 = 64 << 20;
 
 /// A blob to fetch.
 pub(super) struct Blob<'a> {
@@ -28,24 +29,36 @@ pub(super) struct Blob<'a> {
 }
 
 impl Blob<'_> {
-    /// Whether the cache has a blob of this name with the expected length.
+    /// Whether the cache has a blob of this name with the expected length and checksum.
     pub(super) fn is_cached(&self) -> bool {
         let fits = |len| self.meta.size.is_none_or(|size| size == len);
-        std::fs::metadata(self.cache.blob(&self.meta.etag)).is_ok_and(|m| m.is_file() && fits(m.len()))
+        let path = self.cache.blob(&self.meta.etag);
+        // The length first: it costs nothing.
+        std::fs::metadata(&path).is_ok_and(|m| m.is_file() && fits(m.len()))
+            && matches!(state(&path, &self.meta.etag, &self.cache.lock_path(&self.meta.etag)), State::Whole(_))
+    }
+
+    /// Bytes that are still to be fetched, if the hub tells the size.
+    pub(super) fn to_fetch(&self) -> u64 {
+        let here = std::fs::metadata(self.cache.incomplete(&self.meta.etag)).map_or(0, |m| m.len());
+        self.meta.size.unwrap_or_default().saturating_sub(here)
     }
 
     /// Fetches the blob unless the cache has it; with `force`, always and from the beginning. Returns the number of
     /// bytes received.
     pub(super) fn fetch(&self, force: bool, on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<u64> {
-        let _lock = self.cache.lock(&self.meta.etag, self.name, on_event)?;
+        let mut lock = self.cache.lock(&self.meta.etag, self.name, on_event)?;
         // Another process may have fetched it while this one waited for the lock.
         if !force && self.is_cached() {
             return Ok(0);
         }
-        let path = self.cache.incomplete(&self.meta.etag);
+        let (path, place) = (self.cache.incomplete(&self.meta.etag), self.cache.blob(&self.meta.etag));
         let failed = || HubError::cache(&path, "writing");
         if force {
             remove(&path)?;
+        } else if place.is_file() && !place.is_symlink() && !path.exists() {
+            // A blob that was cut short is gone on with.
+            std::fs::rename(&place, &path).map_err(failed())?;
         }
         let mut received = 0;
         let mut resumed = std::fs::metadata(&path).is_ok_and(|m| m.len() > 0);
@@ -69,9 +82,9 @@ impl Blob<'_> {
                 }
             }
         }
-        let place = self.cache.blob(&self.meta.etag);
         std::fs::rename(&path, &place).map_err(HubError::cache(&place, "writing"))?;
         sync_folder_of(&place);
+        lock.record(&place);
         Ok(received)
     }
 
@@ -99,7 +112,7 @@ impl Blob<'_> {
                 Err(failure) => failure,
             };
             // Only new bytes count as progress: a server may restart from byte 0 and break off again and again.
-            if file.metadata().map_err(failed())?.len() > furthest {
+            if !matches!(failure, Failure::Slow(_)) && file.metadata().map_err(failed())?.len() > furthest {
                 patience.renew();
             }
             patience.wait(self.name.as_str(), failure, on_event)?;
@@ -156,7 +169,7 @@ impl Blob<'_> {
         }
         let size = self.meta.size.or(length);
         let host = answer.host.clone();
-        let mut body = answer.response.body_mut().as_reader();
+        let mut body = Paced::new(answer.response.body_mut().as_reader(), self.client.window());
         let mut buffer = vec![0; BUFFER];
         loop {
             let n = match body.read(&mut buffer) {
@@ -168,6 +181,12 @@ impl Blob<'_> {
             if size.is_some_and(|size| at + n as u64 > size) {
                 remove(path)?;
                 return Err(self.mismatch(format!("more than {} bytes", size.unwrap_or(at))).into());
+            }
+            if size.is_none() && at + n as u64 > MAX_UNSIZED {
+                remove(path)?;
+                let reason = format!("no size of a file of more than {MAX_UNSIZED} bytes");
+                let what = self.name.as_str().to_owned();
+                return Err(HubError::Answer { what, host, reason }.into());
             }
             file.write_all(&buffer[..n]).map_err(failed())?;
             at += n as u64;
@@ -188,14 +207,10 @@ impl Blob<'_> {
         if self.meta.size.is_some_and(|size| size != len) {
             return Ok(Some(format!("{len} bytes")));
         }
-        file.seek(SeekFrom::Start(0)).map_err(failed())?;
-        let (kind, found) = match &self.meta.etag {
-            Etag::Sha256(_) => ("SHA-256", digest(Sha256::new(), file).map_err(failed())?),
-            Etag::GitSha1(_) => {
-                // The hash of a git blob starts with this header.
-                let start = Sha1::new_with_prefix(format!("blob {len}\0"));
-                ("git's SHA-1", digest(start, file).map_err(failed())?)
-            }
+        let found = checksum(file, &self.meta.etag).map_err(failed())?;
+        let kind = match &self.meta.etag {
+            Etag::Sha256(_) => "SHA-256",
+            Etag::GitSha1(_) => "git's SHA-1",
         };
         Ok((found != self.meta.etag.as_str()).then(|| format!("{kind} {found}")))
     }
@@ -208,19 +223,6 @@ impl Blob<'_> {
         };
         HubError::Mismatch { file: self.name.as_str().to_owned(), expected, found }
     }
-}
-
-fn digest(mut hash: impl Digest, file: &mut File) -> std::io::Result<String> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(hex(&hash.finalize()))
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -2,8 +2,8 @@
 //! share it.
 //!
 //! A pull asks for the list of files of a revision, then for the checksum of each file that the cache lacks, then for
-//! its content. Files appear in the snapshot only after all of them have been fetched, so a snapshot is always
-//! complete. An interrupted pull leaves `ETAG.incomplete` files, which the next pull completes.
+//! its content. Files appear in the snapshot only after all of them have been fetched, the configuration last, so that what
+//! is there of a model is all of it. An interrupted pull leaves `ETAG.incomplete` files, which the next pull completes.
 
 mod cache;
 mod client;
@@ -11,8 +11,11 @@ mod error;
 mod event;
 mod fetch;
 mod names;
+mod pace;
 mod select;
 mod settings;
+mod trust;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -31,6 +34,7 @@ use names::{Etag, FileName};
 pub use names::{RepoId, Revision};
 use select::{Patterns, is_weights};
 pub use settings::Settings;
+use whole::State;
 
 /// Options of a pull.
 #[derive(Clone, Debug)]
@@ -124,8 +128,16 @@ struct Pull<'a> {
 impl Pull<'_> {
     fn run(&self, names: &[FileName], on_event: &mut dyn FnMut(PullEvent<'_>)) -> Result<Pulled> {
         let commit = self.listing.commit.as_str();
-        let missing: Vec<&FileName> =
-            names.iter().filter(|n| self.options.force || self.cache.cached_len(commit, n).is_none()).collect();
+        let mut missing: Vec<&FileName> = Vec::new();
+        for name in names {
+            let state = if self.options.force { State::Missing } else { self.cache.state(commit, name) };
+            if state == State::Damaged {
+                on_event(PullEvent::Damaged { name: name.as_str() });
+            }
+            if !matches!(state, State::Whole(_)) {
+                missing.push(name);
+            }
+        }
         let mut metas: BTreeMap<&FileName, Meta> = BTreeMap::new();
         for name in &missing {
             metas.insert(name, self.client.meta(commit, name, on_event)?);
@@ -133,10 +145,7 @@ impl Pull<'_> {
         // Blobs that this pull adds: no other snapshot links to them.
         let new: BTreeSet<&Etag> = metas.values().map(|m| &m.etag).filter(|e| !self.cache.blob(e).exists()).collect();
         let (fetched, fetched_bytes) = self.fetch(&metas, on_event)?;
-        for (i, (name, meta)) in metas.iter().enumerate() {
-            let last = !metas.values().skip(i + 1).any(|m| m.etag == meta.etag);
-            self.cache.link(&meta.etag, commit, name, last && new.contains(&meta.etag))?;
-        }
+        self.place(&metas, &new)?;
         if self.options.revision.as_str() != commit {
             let recorded = self.cache.record_commit(&self.options.revision, commit);
             // If nothing had to be fetched, a read-only cache is fine.
@@ -159,6 +168,27 @@ impl Pull<'_> {
         })
     }
 
+    /// Puts the fetched files into the snapshot. Whenever this stops, the snapshot is no model: the configuration comes last, before
+    /// it the weights, and what was linked by a placing that fails is taken away again.
+    fn place(&self, metas: &BTreeMap<&FileName, Meta>, new: &BTreeSet<&Etag>) -> Result<()> {
+        let commit = self.listing.commit.as_str();
+        let mut files: Vec<(&FileName, &Meta)> = metas.iter().map(|(name, meta)| (*name, meta)).collect();
+        files.sort_by_key(|(name, _)| placing_rank(name.as_str()));
+        let mut added: Vec<&FileName> = Vec::new();
+        for (i, (name, meta)) in files.iter().enumerate() {
+            let last = !files[i + 1..].iter().any(|(_, m)| m.etag == meta.etag);
+            let was_there = self.cache.cached_len(commit, name).is_some();
+            if let Err(error) = self.cache.link(&meta.etag, commit, name, last && new.contains(&meta.etag)) {
+                added.iter().for_each(|name| self.cache.unlink(commit, name));
+                return Err(error);
+            }
+            if !was_there {
+                added.push(*name);
+            }
+        }
+        Ok(())
+    }
+
     /// Fetches the missing blobs, smallest first, so that a faulty configuration is found early. Returns the fetched
     /// blobs and the number of bytes received.
     fn fetch(
@@ -173,10 +203,11 @@ impl Pull<'_> {
         let mut blobs: Vec<Blob<'_>> =
             blobs.filter(|b| (self.options.force || !b.is_cached()) && seen.insert(b.meta.etag.clone())).collect();
         blobs.sort_by_key(|b| b.meta.size);
-        let bytes = blobs.iter().filter_map(|b| b.meta.size).sum();
+        let bytes = blobs.iter().filter_map(|b| b.meta.size).fold(0, u64::saturating_add);
         on_event(PullEvent::Planned { files: blobs.len(), bytes });
         if !metas.is_empty() {
             self.cache.prepare()?;
+            self.cache.check_room(blobs.iter().map(Blob::to_fetch).fold(0, u64::saturating_add))?;
         }
         let (mut fetched, mut received) = (BTreeSet::new(), 0);
         for blob in blobs {
@@ -187,6 +218,16 @@ impl Pull<'_> {
             }
         }
         Ok((fetched, received))
+    }
+}
+
+/// The order in which the files of a snapshot are placed.
+fn placing_rank(name: &str) -> u8 {
+    match name {
+        CONFIG => 3,
+        name if !name.contains('/') && is_weights(name) => 2,
+        name if is_weights(name) => 1,
+        _ => 0,
     }
 }
 
@@ -210,8 +251,10 @@ fn from_cache(cache: &Cache, repo: &RepoId, options: &PullOptions<'_>) -> Result
     })?;
     let mut files = Vec::new();
     for name in &names {
-        let Some(bytes) = cache.cached_len(&commit, name) else {
-            return Err(format!("the cache lacks its {}", name.as_str()));
+        let bytes = match cache.state(&commit, name) {
+            State::Whole(bytes) => bytes,
+            State::Missing => return Err(format!("the cache lacks its {}", name.as_str())),
+            State::Damaged => return Err(format!("in the cache its {} is cut short or altered", name.as_str())),
         };
         files.push(PulledFile { name: name.as_str().to_owned(), bytes, fetched: false });
     }

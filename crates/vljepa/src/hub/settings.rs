@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::http::{HeaderValue, Uri};
+use ureq::tls::RootCerts;
 
 use super::error::HubError;
+use super::trust;
 
 const ENDPOINT: &str = "https://huggingface.co";
 /// Bytes of a token file that are read; tokens have about 40 characters.
@@ -27,6 +29,8 @@ pub struct Settings {
     pub(super) offline: Option<&'static str>,
     pub(super) symlinks: bool,
     pub(super) timeout: Duration,
+    /// The authorities whose certificates are trusted.
+    pub(super) roots: RootCerts,
 }
 
 /// The address of a hub, without a trailing slash.
@@ -123,6 +127,7 @@ impl Settings {
     ///   `XDG_CACHE_HOME/huggingface/hub`, else `~/.cache/huggingface/hub`;
     /// * token: `HF_TOKEN`, else `HUGGING_FACE_HUB_TOKEN`, else the file `HF_TOKEN_PATH`, else the file
     ///   `HF_HOME/token`; none with `HF_HUB_DISABLE_IMPLICIT_TOKEN`;
+    /// * authorities: the PEM file `SSL_CERT_FILE` in place of the public ones, as for OpenSSL;
     /// * `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`, `HF_HUB_DISABLE_SYMLINKS`, and `HF_HUB_DOWNLOAD_TIMEOUT` in
     ///   seconds.
     ///
@@ -164,7 +169,12 @@ impl Settings {
                 }
             },
         };
+        let roots = match path(trust::VARIABLE) {
+            Some(file) => trust::roots(&file)?,
+            None => RootCerts::WebPki,
+        };
         Ok(Self {
+            roots,
             endpoint: Endpoint::parse(text("HF_ENDPOINT")?.as_deref().unwrap_or(ENDPOINT))?,
             cache,
             token,
@@ -194,7 +204,10 @@ fn token(
     }
     let Some(path) = file else { return Ok(None) };
     let mut value = String::new();
-    let read = std::fs::File::open(path).and_then(|f| f.take(MAX_TOKEN).read_to_string(&mut value));
+    let read = match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err(std::io::Error::other("it is not a regular file")),
+        _ => std::fs::File::open(path).and_then(|f| f.take(MAX_TOKEN).read_to_string(&mut value)),
+    };
     match read {
         Ok(_) => Token::new(&value, "HF_TOKEN_PATH", path.display().to_string()),
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),

@@ -17,7 +17,7 @@ fn fixture(name: &str) -> String {
     path.display().to_string()
 }
 
-fn models() -> Value {
+pub fn models() -> Value {
     serde_json::from_str(&std::fs::read_to_string(fixture("open_vljepa.json")).unwrap()).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn numbers(t: &TensorSpec) -> Vec<f32> {
     synthetic(&t.name, &t.shape, None)
 }
 
-fn weights(tensors: &[TensorSpec], prefix: &str) -> Vec<u8> {
+pub fn weights(tensors: &[TensorSpec], prefix: &str) -> Vec<u8> {
     let mut writer = Writer::new();
     for t in tensors {
         let prefix = if t.name.starts_with("pooler") || t.name.starts_with("classifier") { "" } else { prefix };
@@ -35,7 +35,7 @@ fn weights(tensors: &[TensorSpec], prefix: &str) -> Vec<u8> {
 }
 
 /// A folder as the model hub has it.
-fn hub_folder(bench: &Bench, name: &str, config: &Value, weights: Option<Vec<u8>>) -> String {
+pub fn hub_folder(bench: &Bench, name: &str, config: &Value, weights: Option<Vec<u8>>) -> String {
     std::fs::create_dir(bench.path(name)).unwrap();
     bench.write(&format!("{name}/config.json"), config.to_string());
     let own = models()[format!("{}_tokenizer", config["model_type"].as_str().unwrap())].to_string();

@@ -3,6 +3,7 @@
 // Tests may stop where they stand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod apart;
 mod ask;
 mod checkpoints;
 mod encoders;
@@ -10,10 +11,12 @@ mod files;
 mod hub;
 mod hub_faults;
 mod hub_server;
+mod hub_whole;
 mod learning;
 mod machine;
 mod models;
 mod resume;
+mod stopped;
 mod support;
 #[path = "../../../model/tests/it/synthetic.rs"]
 #[allow(dead_code)]
