@@ -80,7 +80,7 @@ impl Plan<'_> {
             if found.iter().any(|finding| finding.words == words) {
                 continue;
             }
-            let input = self.shorten(target, input, kind)?;
+            let input = self.shorten(target, input, kind, &words)?;
             std::fs::create_dir_all(&self.out)?;
             let path = self.out.join(format!("{}-{kind}-{}", target.name, found.len()));
             std::fs::write(&path, input)?;
@@ -89,8 +89,11 @@ impl Plan<'_> {
         Ok((cases, start.elapsed().as_secs_f64(), found))
     }
 
-    /// Removes parts while the end stays of one kind.
-    fn shorten(&self, target: &Target, mut input: Vec<u8>, kind: &str) -> Result<Vec<u8>> {
+    /// Removes parts while the end stays of one kind, and a panic at one place.
+    fn shorten(&self, target: &Target, mut input: Vec<u8>, kind: &str, words: &str) -> Result<Vec<u8>> {
+        let place = |words: &str| words.rsplit_once(" at ").map(|(_, place)| place.to_owned());
+        let wanted = place(words);
+        let same = |found: &str, words: &str| found == kind && (kind != "panic" || place(words) == wanted);
         let attempts = if kind == "hang" { 4 } else { ATTEMPTS };
         let (mut part, mut at) = (input.len().div_ceil(2), 0);
         for _ in 0..attempts {
@@ -100,7 +103,7 @@ impl Plan<'_> {
             let end = (at + part).min(input.len());
             let mut shorter = input.clone();
             shorter.drain(at..end);
-            if self.replay(target, &shorter)?.found.is_some_and(|(found, _)| found == kind) {
+            if self.replay(target, &shorter)?.found.is_some_and(|(found, words)| same(found, &words)) {
                 input = shorter;
             } else {
                 at = end;
