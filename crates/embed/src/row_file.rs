@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::partial::{RowEvent, is_begun};
     use crate::visuals::Broken;
+    use vljepa_data::video::Damaged;
     use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 
     /// Gives rows that depend on the size of their batch; the rows of clips are shorter.
@@ -407,5 +408,23 @@ mod tests {
         let done = run(&encoder, &files, &resumed, |_| ()).unwrap();
         assert_eq!((done.skipped.len(), done.resumed.taken, done.resumed.regrouped), (0, 3, 3));
         assert!(std::fs::read(&whole).unwrap() == std::fs::read(&resumed).unwrap());
+    }
+
+    #[test]
+    fn notes_of_a_run_that_was_stopped_are_told_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/fixtures/video/fast_start.mp4");
+        let (cut, out) = (dir.path().join("cut.mp4"), dir.path().join("r.npy"));
+        let bytes = std::fs::read(&whole).unwrap();
+        std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
+        let (encoder, files) = (encoder(1), [whole, cut.clone()]);
+        stop(&encoder, &files, &out);
+        // What happens to damaged frames is a part of what rows depend on.
+        let conceal = RowOptions::default().broken(Broken::Skip).damaged(Damaged::Conceal);
+        let error = embed_to_file(&encoder, &[], &files, &out, conceal).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        let done = run(&encoder, &files, &out, |_| ()).unwrap();
+        assert_eq!((done.resumed.taken, done.notes.len()), (2, 1));
+        assert!(done.notes[0].path == cut && done.notes[0].note.starts_with("cut off: "), "{:?}", done.notes);
     }
 }

@@ -415,9 +415,11 @@ impl Source for H264 {
 
     fn notes(&self) -> Vec<String> {
         let (there, missing) = (self.track.samples.len() as u64, self.track.missing);
-        let cut = || format!("cut off: {there} of {} frames are there", there + missing);
+        // What fragments would have followed is not known.
+        let of = if self.track.open_end { "of at least" } else { "of" };
+        let cut = || format!("cut off: {there} {of} {} frames are there", there + missing);
         let damaged = self.concealment.note(self.track.shown.len());
-        (missing > 0).then(cut).into_iter().chain(damaged).collect()
+        (missing > 0 || self.track.open_end).then(cut).into_iter().chain(damaged).collect()
     }
 
     fn orientation(&self) -> Orientation {

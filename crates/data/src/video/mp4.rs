@@ -74,6 +74,8 @@ pub(super) struct Track {
     pub end: i64,
     /// Frames of the index that lie beyond the end of the file.
     pub missing: u64,
+    /// The file ends within one of its fragments.
+    pub open_end: bool,
     pub orientation: Orientation,
     /// Its number among the video tracks of the file, from 0.
     pub number: usize,
@@ -91,7 +93,9 @@ pub(super) fn read_movie(origin: &str, file: &File) -> Result<Movie, DataError> 
     let len = file.seek(SeekFrom::End(0)).map_err(io)?;
     let mut top = TopLevel { origin, file, len, at: 0 };
     let mut tracks: Vec<Candidate> = Vec::new();
+    let mut ends_within = false;
     while let Some((kind, start, size)) = top.next_box()? {
+        ends_within |= size > len.saturating_sub(start);
         match &kind {
             b"moov" | b"moof" if size > len.saturating_sub(start) => break,
             b"moov" if tracks.is_empty() => {
@@ -119,9 +123,14 @@ pub(super) fn read_movie(origin: &str, file: &File) -> Result<Movie, DataError> 
     if tracks.is_empty() {
         return Err(corrupt(origin, "the index (moov) is missing: the file is cut off or its recording never ended"));
     }
+    // Less than the header of a box.
+    ends_within |= top.at < len;
     let number = tracks.iter().position(|track| !track.builder.samples.is_empty()).unwrap_or(0);
     let Candidate { header, builder } = tracks.swap_remove(number);
-    header.finish(builder, len, number).map(Movie::Track).map_err(broken)
+    let fragmented = header.fragments.is_some();
+    let mut track = header.finish(builder, len, number).map_err(broken)?;
+    track.open_end = fragmented && ends_within;
+    Ok(Movie::Track(track))
 }
 
 /// A video track whose frames may come later.
@@ -306,6 +315,7 @@ impl TrackHeader {
             shown,
             end,
             missing: (total - samples.len()) as u64,
+            open_end: false,
             samples,
             orientation: self.orientation,
             number,

@@ -206,6 +206,27 @@ fn cut_off_files_give_their_whole_frames() {
 }
 
 #[test]
+fn a_recording_that_ends_within_a_fragment_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cut.mp4");
+    let whole = std::fs::read(fixture("fragments.mp4")).unwrap();
+    let notes = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        VideoReader::open(&path).unwrap().notes()
+    };
+    assert_eq!(notes(&whole), [""; 0]);
+    let kinds: Vec<usize> = (4..whole.len() - 4).filter(|at| &whole[*at..at + 4] == b"moof").collect();
+    assert_eq!(kinds.len(), 3);
+    // Within the header of the third, within it, within its frames.
+    for (cut, frames) in
+        [(kinds[2], "16 of at least 16"), (kinds[2] + 30, "16 of at least 16"), (whole.len() - 300, " of at least 24")]
+    {
+        let said = notes(&whole[..cut]);
+        assert!(said.len() == 1 && said[0].contains(frames) && said[0].starts_with("cut off: "), "{cut}: {said:?}");
+    }
+}
+
+#[test]
 fn a_video_without_frames_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("zero.mp4");

@@ -264,6 +264,16 @@ fn ffmpeg_reads_what_the_rust_decoder_does_not() {
 }
 
 #[test]
+fn ffmpeg_is_held_to_the_limits() {
+    let Some(options) = installed() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = make(dir.path().join("a.mkv"), "320x240", "-c:v mpeg4");
+    let limits = Limits { max_bytes: 4 * 319 * 240, ..Limits::default() };
+    let error = read_all(&path, &VideoOptions { limits, ..options }).unwrap_err();
+    assert!(matches!(error, DataError::OverLimit { .. } | DataError::TooLarge { .. }), "{error}");
+}
+
+#[test]
 fn ffmpeg_may_write_pictures_first() {
     let Some(options) = installed() else { return };
     let dir = tempfile::tempdir().unwrap();

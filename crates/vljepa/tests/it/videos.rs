@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use vljepa_data::{Rgba8Image, encode_png};
 
-use crate::support::{Bench, fails, json, noted, vljepa};
+use crate::support::{Bench, fails, json, noted, tokenizer, vljepa};
 
 fn clip(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/fixtures/video").join(name)).unwrap()
@@ -92,6 +92,8 @@ fn bad_videos_are_one_line() {
 fn partial_and_damaged_videos_are_told_of() {
     let bench = Bench::new();
     let whole = clip("fast_start.mp4");
+    std::fs::create_dir(bench.path("films")).unwrap();
+    bench.write("model/query_tokenizer.json", tokenizer());
     bench.write("films/cut.mp4", &whole[..whole.len() * 6 / 10]);
     bench.write("films/whole.mp4", &whole);
     let (idx, npy) = (bench.text("f.idx"), bench.text("f.npy"));
