@@ -10,7 +10,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use crate::file::{OpenFile, from_start};
 use crate::kind::{Kind, PictureFormat, foreign, picture_format};
 use crate::memory::{Held, hold};
-use crate::{DataError, Rgb8Image, Rgba8Image, jpeg};
+use crate::{DataError, Rgb8Image, Rgba8Image, jpeg, riff};
 
 /// How large a picture may be before it is refused; checked against the header, before any pixel is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Default for Limits {
 /// A file that is missing, empty, broken, cut off, no picture, of a format that is not read, or beyond the limits; errors name
 /// the file.
 pub fn decode_file(path: impl AsRef<Path>, limits: &Limits) -> Result<Rgba8Image, DataError> {
-    decode_open(&OpenFile::regular(path.as_ref(), "opening")?, limits)?.rgba()
+    decode_open(&OpenFile::regular(path.as_ref(), "opening")?, limits, To::Rgba)?.rgba()
 }
 
 /// Decodes a picture in memory; `origin` is what errors call it. Otherwise as [`decode_file`].
@@ -49,16 +49,25 @@ pub fn decode_bytes(origin: &str, bytes: &[u8], limits: &Limits) -> Result<Rgba8
         return Err(DataError::Empty(origin.to_owned()));
     }
     let kind = foreign(bytes).map_or(Kind::Other, Kind::Foreign);
-    decode(origin, kind, picture_format(bytes), Cursor::new(bytes), limits)?.rgba()
+    decode(origin, kind, picture_format(bytes), Cursor::new(bytes), limits, To::Rgba)?.rgba()
 }
 
 /// As [`decode_file`], of a file that is open already.
-pub(crate) fn decode_open(file: &OpenFile, limits: &Limits) -> Result<Decoded, DataError> {
+pub(crate) fn decode_open(file: &OpenFile, limits: &Limits, to: To) -> Result<Decoded, DataError> {
     let origin = file.origin();
     if file.kind == Kind::Empty {
         return Err(DataError::Empty(origin));
     }
-    decode(&origin, file.kind, file.picture, BufReader::new(from_start(&file.file, &file.path)?), limits)
+    decode(&origin, file.kind, file.picture, BufReader::new(from_start(&file.file, &file.path)?), limits, to)
+}
+
+/// What a decoded picture is to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// [`Decoded::rgba`].
+    Rgba,
+    /// [`Decoded::rgb_over`].
+    Rgb,
 }
 
 /// A picture as it was decoded, with its part of the memory that decoders share.
@@ -90,7 +99,7 @@ impl Decoded {
 }
 
 /// Bytes that decoding fills at most at one time, and turning the result into bytes of RGB or RGBA.
-fn peak(format: ImageFormat, pixels: u64, decoded: u64, color: ColorType, kept: u64, turned: bool) -> u64 {
+fn peak(format: ImageFormat, pixels: u64, decoded: u64, color: ColorType, kept: u64, turned: bool, to: To) -> u64 {
     let beside = match format {
         // Coefficients.
         ImageFormat::Jpeg => kept,
@@ -100,11 +109,12 @@ fn peak(format: ImageFormat, pixels: u64, decoded: u64, color: ColorType, kept: 
     };
     let again = if turned { decoded } else { 0 };
     // Of a picture with alpha, RGBA and then RGB beside it.
-    let plain = match color {
-        ColorType::Rgb8 => 0,
-        ColorType::Rgba8 => pixels * 3,
-        color if color.has_alpha() => pixels * 7,
-        _ => pixels * 3,
+    let plain = match (to, color) {
+        (To::Rgb, ColorType::Rgb8) | (To::Rgba, ColorType::Rgba8) => 0,
+        (To::Rgb, ColorType::Rgba8) => pixels * 3,
+        (To::Rgb, color) if color.has_alpha() => pixels * 7,
+        (To::Rgb, _) => pixels * 3,
+        (To::Rgba, _) => pixels * 4,
     };
     decoded + beside.max(again).max(plain)
 }
@@ -118,6 +128,7 @@ fn decode(
     format: Option<PictureFormat>,
     mut source: impl BufRead + Seek,
     limits: &Limits,
+    to: To,
 ) -> Result<Decoded, DataError> {
     let Some((format, name)) = format else {
         return Err(match kind {
@@ -126,19 +137,26 @@ fn decode(
         });
     };
     if format != ImageFormat::Jpeg {
-        return decode_as(origin, (format, name), source, limits, |()| Ok(0));
+        if format == ImageFormat::WebP {
+            let checked = riff::check(&mut source).and_then(|whole| source.rewind().map(|()| whole));
+            checked.map_err(DataError::io(origin, "reading"))?.map_err(|reason| DataError::Corrupt {
+                origin: origin.to_owned(),
+                format: name,
+                reason,
+            })?;
+        }
+        return decode_as(origin, (format, name), source, limits, to, || Ok(0));
     }
     let mut bytes = Vec::new();
     source.by_ref().take(MAX_JPEG + 1).read_to_end(&mut bytes).map_err(DataError::io(origin, "reading"))?;
     if bytes.len() as u64 > MAX_JPEG {
-        let (origin, bytes) = (origin.to_owned(), MAX_JPEG);
-        return Err(DataError::OverLimit { origin, format: name, max_bytes: bytes });
+        return Err(DataError::OverLimit { origin: origin.to_owned(), format: name, max_bytes: MAX_JPEG });
     }
     if let Some(coding) = jpeg::other_coding(&bytes) {
         let (origin, reason) = (origin.to_owned(), coding.to_owned());
         return Err(DataError::Unsupported { origin, format: name, reason });
     }
-    decode_as(origin, (format, name), Cursor::new(&bytes), limits, |()| jpeg::check(&bytes).map(|whole| whole.kept))
+    decode_as(origin, (format, name), Cursor::new(&bytes), limits, to, || jpeg::check(&bytes).map(|whole| whole.kept))
 }
 
 /// `check` finds out, after the size was found good, whether the data are whole, and how much is kept beside the pixels.
@@ -147,7 +165,8 @@ fn decode_as(
     (format, name): PictureFormat,
     source: impl BufRead + Seek,
     limits: &Limits,
-    check: impl FnOnce(()) -> Result<u64, String>,
+    to: To,
+    check: impl FnOnce() -> Result<u64, String>,
 ) -> Result<Decoded, DataError> {
     let failed = |error: ImageError| failed(origin, name, limits, &error);
     let corrupt =
@@ -174,12 +193,12 @@ fn decode_as(
         return Err(too_large());
     }
     let orientation = decoder.orientation().map_err(failed)?;
-    let kept = check(()).map_err(corrupt)?;
+    let kept = check().map_err(corrupt)?;
     let turned = !matches!(
         orientation,
         Orientation::NoTransforms | Orientation::FlipHorizontal | Orientation::FlipVertical | Orientation::Rotate180
     );
-    let held = hold(peak(format, pixels, decoded, decoder.color_type(), kept, turned));
+    let held = hold(peak(format, pixels, decoded, decoder.color_type(), kept, turned, to));
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| match error {
         ImageError::Limits(_) => too_large(),
         other => failed(other),

@@ -19,6 +19,7 @@ mod picture;
 mod preprocess;
 mod processor;
 mod resample;
+mod riff;
 pub mod video;
 mod walk;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::decode::decode_open;
+use crate::decode::{To, decode_open};
 use crate::file::OpenFile;
 use crate::video::{VideoOptions, VideoReader};
 use crate::{DataError, Limits, Preprocess, Rgba8Image};
@@ -58,7 +58,7 @@ impl Media {
     /// # Errors
     /// A file that is empty, broken, beyond the limits or no picture.
     pub fn picture(&self, limits: &Limits) -> Result<Rgba8Image, DataError> {
-        decode_open(&self.0, limits)?.rgba()
+        decode_open(&self.0, limits, To::Rgba)?.rgba()
     }
 
     /// The numbers that an encoder takes of the picture, as [`Self::picture`] and [`Preprocess::run`] give them. Its memory is
@@ -68,7 +68,7 @@ impl Media {
     /// As [`Self::picture`] and [`Preprocess::run`]; each names the file.
     pub fn numbers(&self, preprocess: &Preprocess, limits: &Limits) -> Result<Vec<f32>, DataError> {
         let named = |error: DataError| error.of_file(&self.0.origin());
-        let (rgb, held) = decode_open(&self.0, limits)?.rgb_over(preprocess.background).map_err(named)?;
+        let (rgb, held) = decode_open(&self.0, limits, To::Rgb)?.rgb_over(preprocess.background).map_err(named)?;
         let numbers = preprocess.run_rgb(&rgb).map_err(named);
         drop((rgb, held));
         numbers

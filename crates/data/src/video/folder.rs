@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::source::{Facts, Pixels, Raw, Source};
-use crate::decode::{decode_file, decode_open};
+use crate::decode::{To, decode_file, decode_open};
 use crate::file::OpenFile;
 use crate::names::{PICTURE_EXTENSIONS, is_hidden, is_picture_name, natural_cmp};
 use crate::{DataError, Limits, Rgba8Image};
@@ -115,7 +115,7 @@ impl Source for Still {
     }
 
     fn next(&mut self) -> Result<Option<Raw>, DataError> {
-        self.slides.next(|_| decode_open(&self.file, &self.limits)?.rgba())
+        self.slides.next(|_| decode_open(&self.file, &self.limits, To::Rgba)?.rgba())
     }
 
     fn seek(&mut self, index: u64) -> Result<(), DataError> {

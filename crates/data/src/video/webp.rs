@@ -12,7 +12,7 @@ use image::{DynamicImage, ImageError, ImageFormat, ImageResult, RgbaImage};
 
 use super::canvas::{Area, made, rows};
 use crate::file::fill;
-use crate::{Rgb8Image, Rgba8Image};
+use crate::{Rgb8Image, Rgba8Image, riff};
 
 /// A frame of 16,384 x 16,384 pixels is smaller.
 const MAX_CHUNK: u32 = 1 << 30;
@@ -116,7 +116,10 @@ fn decode(data: &[u8], area: Area) -> ImageResult<RgbaImage> {
     file.extend(data);
     let length = u32::try_from(file.len() - 8).unwrap_or(u32::MAX);
     file[4..8].copy_from_slice(&length.to_le_bytes());
-    let decoder = WebPDecoder::new(Cursor::new(file))?;
+    let mut file = Cursor::new(file);
+    riff::check(&mut file)?.map_err(|reason| corrupt(&reason))?;
+    file.set_position(0);
+    let decoder = WebPDecoder::new(file)?;
     if image::ImageDecoder::dimensions(&decoder) != (area.width, area.height) {
         return Err(corrupt("a frame has another size than its header says"));
     }

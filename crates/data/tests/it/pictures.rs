@@ -46,6 +46,7 @@ fn animated_png(depth: png::BitDepth, frames: &[Flat]) -> Vec<u8> {
     encoder.set_frame_delay(1, 10).unwrap();
     let mut writer = encoder.write_header().unwrap();
     for ((left, top), (width, height), dispose, colour) in frames {
+        writer.reset_frame_position().unwrap();
         writer.set_frame_dimension(*width, *height).unwrap();
         writer.set_frame_position(*left, *top).unwrap();
         writer.set_dispose_op(*dispose).unwrap();
@@ -197,7 +198,7 @@ fn many_large_frames_in_few_bytes_are_refused_at_once() {
     let bombs = [animated_webp(11_585, 60), animated_gif(11_000, 60), animated_png_of(11_000, 60)];
     for (name, bytes) in ["bomb.webp", "bomb.gif", "bomb.png"].into_iter().zip(bombs) {
         let error = VideoReader::open(write(name, &bytes)).unwrap_err();
-        assert!(matches!(error, DataError::TooManyFrames { most: 8..=9, .. }), "{error}");
+        assert!(matches!(error, DataError::TooManyFrames { most: 8..=10, .. }), "{error}");
         assert!(error.to_string().contains(name), "{error}");
     }
     // The same number of frames on a small canvas.

@@ -97,3 +97,29 @@ fn a_jpeg_of_another_coding_is_not_called_broken() {
     let message = "test.jpg: this kind of JPEG is not read (arithmetic coding); convert it to PNG or to another kind";
     assert_eq!(error.to_string(), message);
 }
+
+#[test]
+fn other_formats_cut_anywhere_are_refused_or_have_every_pixel() {
+    let files = ["opaque.gif", "clear.gif", "clear.png", "clear.webp", "lossy.webp", "shades.webp"];
+    let files = files.map(|name| std::fs::read(crate::video::fixture(name)).unwrap());
+    let lossy_still = still_of(&files[4]);
+    for (i, whole) in files.iter().chain([&lossy_still]).enumerate() {
+        let want = decode(whole).unwrap();
+        let mut refused = 0;
+        for length in 1..whole.len() {
+            match decode(&whole[..length]) {
+                Ok(picture) => assert!(picture == want, "file {i} cut to {length} of {}", whole.len()),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 0, "file {i}");
+    }
+}
+
+/// The first frame of an animated WebP as a file.
+fn still_of(animated: &[u8]) -> Vec<u8> {
+    let frame = animated.windows(4).position(|chunk| chunk == b"ANMF").unwrap();
+    let size = u32::from_le_bytes(*animated[frame + 4..].first_chunk().unwrap()) as usize;
+    let picture = &animated[frame + 24..frame + 8 + size];
+    [b"RIFF".as_slice(), &(picture.len() as u32 + 4).to_le_bytes(), b"WEBP", picture].concat()
+}
