@@ -135,7 +135,7 @@ fn modules_that_cannot_be_carried_are_refused() {
     writer.f32("linear.weight", &[24, 12], &[0.5; 24 * 12]).unwrap();
     let before = bench.files(".");
     for (name, bytes, words) in [
-        ("1_Pooling/config.json", br#"{"pooling_mode": "cls"}"#.to_vec(), vec!["1_Pooling", "pooling cls", "mean"]),
+        ("1_Pooling/config.json", br#"{"pooling_mode": "max"}"#.to_vec(), vec!["1_Pooling", "pooling max", "mean"]),
         ("1_Pooling/config.json", Vec::new(), vec!["1_Pooling/config.json", "empty"]),
         ("2_Dense/config.json", dense(json!({"activation_function": "torch.nn.Tanh"})), vec!["2_Dense", "Tanh"]),
         ("3_Dense/model.safetensors", writer.finish().unwrap(), vec!["gemma3", "dense.1.linear.weight"]),
