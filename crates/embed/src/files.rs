@@ -14,6 +14,7 @@ pub use vljepa_data::atomic::{
 };
 
 use crate::error::{Error, Result};
+use crate::foreign;
 
 /// Size limit in bytes of a JSON file such as a configuration or an index of shards; a larger file is something else.
 pub const MAX_JSON: u64 = 64 << 20;
@@ -56,6 +57,7 @@ pub fn map(path: &Path) -> Result<Mapped> {
     // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
     // this process; readers of large checkpoints accept that risk to avoid copying gigabytes.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
+    foreign::check(path, &map)?;
     Ok(Mapped(map))
 }
 
@@ -73,6 +75,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
     let mut bytes = Vec::with_capacity(len as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
+    foreign::check(path, &bytes)?;
     Ok(bytes)
 }
 

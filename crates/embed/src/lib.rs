@@ -17,6 +17,7 @@ pub mod checkpoint;
 mod error;
 pub mod files;
 pub mod folder;
+mod foreign;
 pub mod hash;
 pub mod models;
 pub mod names;
