@@ -78,7 +78,7 @@ pub use param::{Forward, Param, ParamSource, Precision, RandomInit};
 pub use prune::prune_wordpiece;
 pub use text::Tokens;
 pub use text_encoder::TextEncoder;
-pub use tokenizer::{CutTexts, Encoded, SpecialTokens, TextTokenizer};
+pub use tokenizer::{CutTexts, Encoded, SpecialTokens, TextTokenizer, Unclear, UnknownWords};
 pub use vjepa2::{AttentiveProbe, PatchIds, Prediction, Vjepa2Encoder, Vjepa2Predictor};
 pub use vljepa::{Part, Storage, VlJepa};
 pub use y_encoder::YEncoder;
