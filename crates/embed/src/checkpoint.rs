@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use vljepa_model::weights::{PtFile, SafeTensors, ShardFiles, ShardIndex, Shards, TensorView, WeightSource};
+use vljepa_model::weights::{Dtype, PtFile, SafeTensors, ShardFiles, ShardIndex, Shards, TensorView, WeightSource};
 
 use crate::error::{Error, Result};
 use crate::files::{self, MAX_JSON, Mapped};
@@ -57,6 +57,14 @@ impl WeightSource for Source<'_> {
             Self::SafeTensors(s) => s.tensor(name),
             Self::Shards(s) => s.tensor(name),
             Self::Pt(s) => s.tensor(name),
+        }
+    }
+
+    fn form(&self, name: &str) -> Option<(Dtype, &[usize])> {
+        match self {
+            Self::SafeTensors(s) => s.form(name),
+            Self::Shards(s) => s.form(name),
+            Self::Pt(s) => s.form(name),
         }
     }
 }

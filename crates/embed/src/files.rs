@@ -17,6 +17,7 @@ pub use vljepa_data::atomic::{
 use vljepa_data::{DataError, open_regular};
 
 use crate::error::{Error, Hint, Result};
+use crate::foreign;
 use crate::hash::hex;
 pub use crate::lock::{FolderLock, Locked, check_own, open_own, same_file};
 
@@ -110,6 +111,7 @@ fn map_beyond(path: &Path, most: u64) -> Result<Mapped> {
         // SAFETY: the mapping is read-only and private. If another program shortens the file meanwhile, the system ends
         // this process; for files of this size that is better than to fill the memory.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path, "mapping"))?;
+        foreign::check(path, &map)?;
         return Ok(Mapped(Bytes::Map(map)));
     }
     let mut bytes = vec![0; len as usize];
@@ -118,6 +120,7 @@ fn map_beyond(path: &Path, most: u64) -> Result<Mapped> {
         return Err(Error::content(path, "was shortened while it was read; read it again when nothing writes to it"));
     }
     read.map_err(Error::io(path, "reading"))?;
+    foreign::check(path, &bytes)?;
     Ok(Mapped(Bytes::Read(bytes)))
 }
 
@@ -158,6 +161,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
     let mut bytes = Vec::with_capacity(len as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
+    foreign::check(path, &bytes)?;
     Ok(bytes)
 }
 

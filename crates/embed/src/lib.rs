@@ -18,6 +18,7 @@ pub mod checkpoint;
 mod error;
 pub mod files;
 pub mod folder;
+mod foreign;
 pub mod hash;
 mod lock;
 pub mod models;

@@ -145,8 +145,7 @@ pub fn embed_to_file(
     let format = RowFormat::of(out)?;
     check_apart(out, files)?;
     let (broken, damaged, identity, mut on_event) = options.into_parts();
-    let task =
-        Task { task: "rows", inputs, files, out, depends: &identity, broken, damaged, may_be_empty: false };
+    let task = Task { task: "rows", inputs, files, out, depends: &identity, broken, damaged, may_be_empty: false };
     let partial = Partial::complete(encoder, &task, &mut on_event)?;
     let resumed = partial.resumed();
     let (skipped, notes) = (partial.left_out(files), partial.notes(files));

@@ -50,13 +50,18 @@ impl TextRows {
     }
 }
 
+/// The name of a tokenizer's file in messages, else that of the model.
+pub(crate) fn name_of<'a>(tokenizer: &'a TextTokenizer, origin: &'a str) -> &'a str {
+    tokenizer.file().unwrap_or(origin)
+}
+
 impl TextBatcher<'_> {
     /// The texts that are longer than the encoder takes; they are embedded without their ends.
     ///
     /// # Errors
     /// Texts that cannot be split into tokens.
     pub fn cut(&self, texts: &[impl AsRef<str>]) -> Result<Option<CutTexts>> {
-        Ok(self.tokenizer.encode_all(self.prompt, texts).map_err(Error::model(self.origin))?.1)
+        Ok(self.tokenizer.encode_all(self.prompt, texts).map_err(Error::model(name_of(self.tokenizer, self.origin)))?.1)
     }
 
     /// Runs `encode` on batches of texts: ids to `[batch, width]`.
@@ -83,7 +88,10 @@ impl TextBatcher<'_> {
         encode: impl Fn(&Tokens) -> vljepa_model::Result<Var>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<TextRows> {
-        let (ids, cut) = self.tokenizer.encode_all(self.prompt, texts).map_err(Error::model(self.origin))?;
+        let (ids, cut) = self
+            .tokenizer
+            .encode_all(self.prompt, texts)
+            .map_err(Error::model(name_of(self.tokenizer, self.origin)))?;
         // Texts of similar length share a batch, which keeps padding small.
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| ids[i].len());

@@ -11,6 +11,7 @@ use crate::error::ModelError;
 use crate::error::Result;
 use crate::formats::WeightSource;
 use crate::gemma3::Gemma3Config;
+use crate::json;
 use crate::param::Builder;
 use crate::qwen3::Qwen3Config;
 use crate::spec::{Check, TensorSpec, parse};
@@ -62,9 +63,9 @@ macro_rules! architectures {
             }
 
             /// The configuration within a model folder's, which is validated as a whole.
-            pub(crate) fn unchecked(self, json: &Value) -> Result<TextEncoderConfig, serde_json::Error> {
+            pub(crate) fn unchecked(self, json: &Value) -> Result<TextEncoderConfig, String> {
                 Ok(match self {
-                    $(Self::$name => TextEncoderConfig::$name(<$config>::deserialize(json)?),)*
+                    $(Self::$name => TextEncoderConfig::$name(json::from_value(json)?),)*
                 })
             }
         }

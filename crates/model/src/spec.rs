@@ -4,6 +4,7 @@
 //! its sum.
 
 use crate::error::{ModelError, Result};
+use crate::json;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -61,18 +62,18 @@ impl Specs {
     }
 }
 
-fn not_readable(config: &'static str) -> impl Fn(serde_json::Error) -> ModelError {
-    move |e| ModelError::Config { config, what: format!("not readable: {e}") }
+fn not_readable(config: &'static str) -> impl Fn(String) -> ModelError {
+    move |what| ModelError::Config { config, what: format!("not readable: {what}") }
 }
 
-/// Parses JSON; a message has serde's line and column.
-pub(crate) fn parse<T: DeserializeOwned>(config: &'static str, json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(not_readable(config))
+/// Parses JSON; a message has the key, line and column.
+pub(crate) fn parse<T: DeserializeOwned>(config: &'static str, text: &str) -> Result<T> {
+    json::from_str(text).map_err(not_readable(config))
 }
 
 /// [`parse`] of JSON that is parsed already.
-pub(crate) fn parse_value<T: DeserializeOwned>(config: &'static str, json: &Value) -> Result<T> {
-    T::deserialize(json).map_err(not_readable(config))
+pub(crate) fn parse_value<T: DeserializeOwned>(config: &'static str, value: &Value) -> Result<T> {
+    json::from_value(value).map_err(not_readable(config))
 }
 
 /// Rules shared by the configurations; a message names the key at fault.

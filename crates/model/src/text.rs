@@ -50,12 +50,25 @@ impl Tokens {
     /// # Errors
     /// Allocation errors.
     pub fn last_mask(&self) -> Result<Tensor> {
+        self.mask_of(|length| length - 1)
+    }
+
+    /// `[B, N]`, 1 for the first token of each text and 0 elsewhere.
+    ///
+    /// # Errors
+    /// Allocation errors.
+    pub fn first_mask(&self) -> Result<Tensor> {
+        self.mask_of(|_| 0)
+    }
+
+    /// `[B, N]`, 1 at the place that `place` gives for a text's length, 0 elsewhere; of an empty text all 0.
+    fn mask_of(&self, place: impl Fn(usize) -> usize) -> Result<Tensor> {
         let (batch, len) = self.shape();
-        let mut last = vec![0; batch * len];
+        let mut mask = vec![0; batch * len];
         for (row, &length) in self.lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
-            last[row * len + length - 1] = 1;
+            mask[row * len + place(length)] = 1;
         }
-        Ok(Tensor::from_u32(self.ids.device(), &[batch, len], &last)?)
+        Ok(Tensor::from_u32(self.ids.device(), &[batch, len], &mask)?)
     }
 
     /// Batch and length.

@@ -84,6 +84,8 @@ pub enum Pooling {
     Mean,
     /// The last real token.
     Last,
+    /// The first token, `[CLS]` of a BERT.
+    Cls,
 }
 
 /// What holds for every model of an architecture.

@@ -1,10 +1,18 @@
 //! Texts to token ids, by `tokenizer.json`.
 
+mod bounds;
+mod library;
+mod unclear;
+
 use std::fmt;
 
-use tokenizers::PostProcessor;
+use tokenizers::{Encoding, Model, OffsetType, PostProcessor};
 
 use crate::error::{ModelError, Result};
+use crate::json::json_fault;
+use bounds::{MAX_TEXT, Steps, Unknown, Watched, check_file, check_words, pre_tokenize};
+use library::caught;
+pub use unclear::{Unclear, UnknownWords};
 
 /// Which special tokens stand around a text. An architecture knows its own:
 /// [`YEncoderKind::special_tokens`](crate::config::YEncoderKind::special_tokens),
@@ -71,12 +79,18 @@ pub struct CutTexts {
 /// Characters of a cut text that a message shows.
 const SHOWN: usize = 40;
 
+/// The first characters of a text, for messages.
+fn beginning(text: &str) -> String {
+    let mut beginning: String = text.chars().take(SHOWN).collect();
+    if beginning.len() < text.len() {
+        beginning.push('…');
+    }
+    beginning
+}
+
 impl CutTexts {
     fn first(index: usize, text: &str, encoded: &Encoded) -> Self {
-        let mut beginning: String = text.chars().take(SHOWN).collect();
-        if beginning.len() < text.len() {
-            beginning.push('…');
-        }
+        let beginning = beginning(text);
         Self { index, beginning, tokens: encoded.tokens, kept: encoded.ids.len(), others: 0 }
     }
 }
@@ -100,6 +114,12 @@ impl fmt::Display for CutTexts {
 #[derive(Clone, Debug)]
 pub struct TextTokenizer {
     inner: tokenizers::Tokenizer,
+    /// The steps of the normaliser.
+    steps: Steps,
+    /// The name of the file in messages, where it is known.
+    file: Option<String>,
+    /// The id of the unknown token, if there is one.
+    unknown: Option<u32>,
     max_tokens: usize,
     /// Ids before and after a text where the file's template is not used.
     frame: Option<(Vec<u32>, Vec<u32>)>,
@@ -111,8 +131,27 @@ fn bad(what: String) -> ModelError {
     ModelError::Config { config: "tokenizer", what }
 }
 
-fn read(json: &[u8]) -> Result<tokenizers::Tokenizer> {
-    tokenizers::Tokenizer::from_bytes(json).map_err(|e| bad(e.to_string()))
+/// A fault that the library does not explain.
+const DAMAGED: &str = "holds something that cannot be used; get the file again";
+
+/// A tokenizer and the id of its unknown token.
+type Read = (tokenizers::Tokenizer, Option<u32>);
+
+fn read(json: &[u8]) -> Result<Read> {
+    let read = || {
+        let unknown = check_file(json)?;
+        let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| json_fault(&e.to_string()))?;
+        let unknown = match unknown {
+            Some(Unknown::Id(id)) => Some(id),
+            Some(Unknown::Token(token)) => inner.token_to_id(&token),
+            None => None,
+        };
+        Ok((inner, unknown))
+    };
+    match caught(read) {
+        Some(read) => read.map_err(bad),
+        None => Err(bad(DAMAGED.into())),
+    }
 }
 
 impl TextTokenizer {
@@ -138,16 +177,17 @@ impl TextTokenizer {
     /// # Errors
     /// As [`TextTokenizer::from_json`].
     pub(crate) fn with_known_tokens(json: &[u8], max_tokens: usize, special: SpecialTokens) -> Result<Self> {
-        let inner = read(json)?;
+        let (inner, unknown) = read(json)?;
         let known = |tokens: &[&str]| tokens.iter().all(|token| inner.token_to_id(token).is_some());
         let special = match special.frame() {
             Some((before, after)) if !(known(before) && known(after)) => SpecialTokens::Template,
             _ => special,
         };
-        Self::framed(inner, max_tokens, special)
+        Self::framed((inner, unknown), max_tokens, special)
     }
 
-    fn framed(mut inner: tokenizers::Tokenizer, max_tokens: usize, special: SpecialTokens) -> Result<Self> {
+    fn framed((mut inner, unknown): Read, max_tokens: usize, special: SpecialTokens) -> Result<Self> {
+        let steps = caught(|| Steps::of(inner.get_normalizer())).ok_or_else(|| bad(DAMAGED.into()))?;
         inner.with_padding(None);
         // A limit would keep it from counting the tokens of the whole text.
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
@@ -169,7 +209,7 @@ impl TextTokenizer {
                 "at most {max_tokens} tokens, and {added} special ones stand around a text: no room for it"
             )));
         }
-        Ok(TextTokenizer { inner, max_tokens, frame, rows: None })
+        Ok(TextTokenizer { inner, steps, file: None, unknown, max_tokens, frame, rows: None })
     }
 
     /// Refuses texts with tokens that have no row in an embedding table of `rows`, such as Gemma's
@@ -179,14 +219,44 @@ impl TextTokenizer {
         self
     }
 
+    /// Tells the name of the file, for messages.
+    pub fn named(mut self, file: impl fmt::Display) -> Self {
+        self.file = Some(file.to_string());
+        self
+    }
+
+    /// The name of the file, where it is known.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// The library's encoding of a text, step by step, so that no step makes it too long.
+    fn split(&self, text: &str) -> Result<Encoding> {
+        let refused = |what: &str| bad(format!("the text \"{}\" cannot be split: {what}", beginning(text)));
+        if text.len() > MAX_TEXT {
+            return Err(refused(&format!("it has {} bytes, at most {MAX_TEXT} are taken; shorten it", text.len())));
+        }
+        let split = || {
+            let watched = Watched::new(&self.steps);
+            let mut words = self.inner.get_added_vocabulary().extract_and_normalize(Some(&watched), text);
+            watched.result()?;
+            pre_tokenize(self.inner.get_pre_tokenizer(), &mut words)?;
+            check_words(self.inner.get_model(), &words)?;
+            let library = |e: tokenizers::Error| e.to_string();
+            self.inner.get_model().tokenize_in_pretokenized(&mut words, None).map_err(library)?;
+            let encoding = words.into_encoding(None, 0, OffsetType::Byte).map_err(library)?;
+            self.inner.post_process(encoding, None, self.frame.is_none()).map_err(library)
+        };
+        caught(split).unwrap_or_else(|| Err(format!("the tokenizer {DAMAGED}"))).map_err(|what: String| refused(&what))
+    }
+
     /// Ids of a text with its special tokens, and how long the whole of it is.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when the tokenizer cannot split the text, [`ModelError::Token`] when a token has no row
-    /// in the embedding table.
+    /// [`ModelError::Config`] when the tokenizer cannot split the text or makes it too long, and for texts above 1 MiB;
+    /// [`ModelError::Token`] when a token has no row in the embedding table.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
-        let encoding = self.inner.encode(text, self.frame.is_none());
-        let encoding = encoding.map_err(|e| bad(format!("cannot encode {text:?}: {e}")))?;
+        let encoding = self.split(text)?;
         let encoded = match &self.frame {
             None => {
                 // The end of the text is cut off. The template's tokens, which the mask marks, stay.

@@ -237,6 +237,7 @@ impl YEncoder {
             Pooling::Mean => autograd::masked_mean(&hidden, Some(tokens.mask()))?,
             // A mean over one token selects it, and nothing of the others gets in.
             Pooling::Last => autograd::masked_mean(&hidden, Some(&tokens.last_mask()?))?,
+            Pooling::Cls => autograd::masked_mean(&hidden, Some(&tokens.first_mask()?))?,
         };
         for dense in &self.dense {
             x = dense.forward(f, &x)?;

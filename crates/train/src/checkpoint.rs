@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vljepa_data::atomic::{UnderWay, sync_folder_of};
 use vljepa_embed::files;
+use vljepa_model::json_fault;
 
 use crate::error::{Result, TrainError};
 
@@ -255,8 +256,8 @@ fn read(path: &Path, step: u64) -> Result<Loaded> {
     let Some(text) = files.remove(STATE) else {
         return Err(bad(sums_path, format!("{STATE} is not listed")));
     };
-    let state: RunState =
-        serde_json::from_slice(&text).map_err(|e| bad(&file, format!("not the state of a run: {e}")))?;
+    let state: RunState = serde_json::from_slice(&text)
+        .map_err(|e| bad(&file, format!("not the state of a run: {}", json_fault(&e.to_string()))))?;
     if state.format_version != FORMAT {
         return Err(bad(file, format!("format version {}, this build reads {FORMAT}", state.format_version)));
     }

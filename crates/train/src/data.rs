@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_embed::Embedder;
+use vljepa_model::json_fault;
 
 use crate::config::{DataConfig, EvaluateConfig, TextKind, TrainConfig};
 use crate::error::{Result, TrainError};
@@ -283,6 +284,6 @@ impl Own<'_> {
         let (data, evaluate) = (text(data)?, text(evaluate)?);
         let parse = |text| toml::Deserializer::parse(text);
         let own = parse(&data).and_then(|data| Ok(Own { data, evaluate: parse(&evaluate)? }));
-        own.and_then(read).map_err(|error| fault(error.message().trim().replace('\n', "; ")))
+        own.and_then(read).map_err(|error| fault(json_fault(&error.message().trim().replace('\n', "; "))))
     }
 }

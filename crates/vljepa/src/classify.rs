@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use vljepa_model::CutTexts;
+use vljepa_model::{CutTexts, Unclear};
 
 use vljepa_embed::rows::{Match, best, softmax};
 use vljepa_embed::{Embeddings, Model};
@@ -28,6 +28,7 @@ pub struct Classifier {
     embeddings: Embeddings,
     scale: f32,
     cut: Option<CutTexts>,
+    unclear: Unclear,
 }
 
 /// Reads a list of labels, separated by commas.
@@ -65,6 +66,20 @@ fn from_list(list: &str, name: &'static str, what: &str) -> Result<Vec<String>> 
     Ok(labels.into_iter().map(str::to_owned).collect())
 }
 
+/// Checks that a template has a place for the label: without one, all labels would be one text.
+///
+/// # Errors
+/// A template without `{}`.
+pub fn check_template(template: &str) -> Result<()> {
+    match template.contains("{}") {
+        true => Ok(()),
+        false => {
+            let reason = format!("\"{template}\" has no {{}} in the place of the label; add it");
+            Err(Error::argument("template", reason))
+        }
+    }
+}
+
 impl Classifier {
     /// Embeds `labels`; each replaces `{}` in `template`.
     ///
@@ -84,13 +99,16 @@ impl Classifier {
         template: &str,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Self> {
-        if !template.contains("{}") {
-            let reason = format!("{template:?} has no {{}} in the place of the label; add it");
-            return Err(Error::argument("template", reason));
-        }
+        check_template(template)?;
         let texts: Vec<String> = labels.iter().map(|l| template.replace("{}", l)).collect();
         let (embeddings, cut) = model.embed_texts_with(&texts, progress)?;
-        Ok(Self { labels, embeddings, scale: model.scale(), cut })
+        let unclear = model.unclear(&texts)?;
+        Ok(Self { labels, embeddings, scale: model.scale(), cut, unclear })
+    }
+
+    /// Labels that the model does not tell apart, which get one score, and words of the labels that it does not know.
+    pub fn unclear(&self) -> &Unclear {
+        &self.unclear
     }
 
     /// The labels, as put into the template, that were cut to the model's longest text.

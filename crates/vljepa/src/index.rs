@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use vljepa_model::json_fault;
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
 use vljepa_embed::files::{self, PassedOver, Stamp, find_files_counting, stamp};
@@ -154,7 +155,8 @@ impl Index {
         }
         check_apart(out, &files)?;
         let program = env!("CARGO_PKG_VERSION");
-        let settings = serde_json::json!({ "program": program, "damaged": format!("{damaged:?}"), "settings": &identity });
+        let settings =
+            serde_json::json!({ "program": program, "damaged": format!("{damaged:?}"), "settings": &identity });
         let settings = settings.to_string();
         let old = Self::earlier(out, model, &root, &settings);
         let rows = Rows::new(old.as_ref(), &root, &files);
@@ -249,14 +251,12 @@ impl Index {
             return Err(fail(reason).hint(Hint::ModelOfIndex));
         }
         let root = PathBuf::from(required("root")?);
-        let entries: Vec<Entry> =
-            serde_json::from_str(required("entries")?).map_err(|e| broken(format!("its list of files: {e}")))?;
+        let entries: Vec<Entry> = serde_json::from_str(required("entries")?)
+            .map_err(|e| broken(format!("its list of files: {}", json_fault(&e.to_string()))))?;
         let shape = file.tensor("embeddings").map(|t| t.shape.to_vec());
         if shape != Some(vec![entries.len(), dim]) || file.names().len() != 1 {
-            return Err(broken(format!(
-                "{} files and embeddings of {shape:?}, the model has {dim} dimensions",
-                entries.len()
-            )));
+            let found = shape.map_or("no embeddings".into(), |shape| format!("embeddings of {shape:?}"));
+            return Err(broken(format!("{} files and {found}, the model has {dim} dimensions", entries.len())));
         }
         let mut seen = HashSet::new();
         for entry in &entries {

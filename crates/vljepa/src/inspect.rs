@@ -83,23 +83,24 @@ impl Inspection {
         let mut tensors = Vec::with_capacity(names.len());
         let mut parameters = 0;
         for name in &names {
-            let Some(t) = source.tensor(name) else { continue };
-            let counted = match t.dtype {
+            let Some((dtype, shape)) = source.form(name) else { continue };
+            let elements = shape.iter().product::<usize>();
+            let counted = match dtype {
                 Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64 | Dtype::F8E4M3 | Dtype::F8E5M2 => {
-                    let scaled = name.strip_suffix(SCALE_SUFFIX).and_then(|base| source.tensor(base));
-                    scaled.is_none_or(|base| base.dtype != Dtype::I8)
+                    let scaled = name.strip_suffix(SCALE_SUFFIX).and_then(|base| source.form(base));
+                    scaled.is_none_or(|(base, _)| base != Dtype::I8)
                 }
-                Dtype::I8 => source.tensor(&format!("{name}{SCALE_SUFFIX}")).is_some(),
+                Dtype::I8 => source.form(&format!("{name}{SCALE_SUFFIX}")).is_some(),
                 _ => false,
             };
             if counted && kind != "index of pictures" {
-                parameters += (t.bytes.len() / t.dtype.size()) as u64;
+                parameters += elements as u64;
             }
             tensors.push(TensorInfo {
                 name: name.to_string(),
-                dtype: t.dtype.name(),
-                shape: t.shape.to_vec(),
-                bytes: t.bytes.len() as u64,
+                dtype: dtype.name(),
+                shape: shape.to_vec(),
+                bytes: (elements * dtype.size()) as u64,
             });
         }
         let path = path.display().to_string();

@@ -35,8 +35,9 @@ impl TextModel {
         let mut config = folder.config().clone();
         config.pooling = pool.unwrap_or(config.pooling);
         let origin = folder.origin().to_owned();
-        let tokenizer = TextTokenizer::for_targets(folder.tokenizer(), &config)
-            .map_err(Error::model(folder.file(names::TOKENIZER).display()))?;
+        let file = folder.file(names::TOKENIZER).display().to_string();
+        let tokenizer =
+            TextTokenizer::for_targets(folder.tokenizer(), &config).map_err(Error::model(&file))?.named(&file);
         let (root, dense) = folder.weights();
         let source = root.source()?;
         let backbone = &folder.config().config;

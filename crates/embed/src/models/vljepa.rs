@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::read_f32;
-use vljepa_model::{CutTexts, Forward, Precision, TextTokenizer, Tokens, VlJepa};
+use vljepa_model::{CutTexts, Forward, Precision, TextTokenizer, Tokens, Unclear, VlJepa};
 use vljepa_tensor::{Device, Tensor};
 
 use super::embedder::{Embedder, vision_tokens};
@@ -14,7 +14,7 @@ use crate::folder::ModelFolder;
 use crate::names;
 use crate::preprocess::preprocess;
 use crate::rows::Embeddings;
-use crate::texts::TEXT_BATCH;
+use crate::texts::{TEXT_BATCH, name_of};
 use crate::visuals::{FileOptions, Visual, VisualEncoder, batch_of, embed_files, embed_visuals, embed_visuals_with};
 
 /// A loaded VL-JEPA with its tokenizers and preprocessing.
@@ -45,13 +45,17 @@ impl Model {
     /// As [`Self::load`]; also a number that the precision cannot hold.
     pub fn load_as(device: &Device, folder: &ModelFolder, precision: Precision) -> Result<Self> {
         let config = folder.config();
+        let file = folder.file(names::TARGET_TOKENIZER);
         let target = TextTokenizer::for_targets(folder.target_tokenizer(), &config.y_encoder)
-            .map_err(Error::model(folder.file(names::TARGET_TOKENIZER)))?;
+            .map_err(Error::model(&file))?
+            .named(&file);
+        let file = folder.file(names::QUERY_TOKENIZER);
         let query = folder
             .query_tokenizer()
             .map(|bytes| TextTokenizer::for_queries(bytes, config))
             .transpose()
-            .map_err(Error::model(folder.file(names::QUERY_TOKENIZER)))?;
+            .map_err(Error::model(&file))?
+            .map(|tokenizer| tokenizer.named(&file));
         let origin = folder.origin().to_owned();
         let (vljepa, logit_scale) = folder.with_weights(|weights| {
             let logit_scale = read_f32(weights, "logit_scale", &[1]).map_err(Error::model(&origin))?;
@@ -120,7 +124,8 @@ impl Model {
             let reason = format!("{}: the model has no query tokenizer, it was trained without queries", self.origin);
             return Err(Error::Invalid(reason).hint(Hint::NoQuery));
         };
-        let (mut ids, cut) = tokenizer.encode_all("", &[text]).map_err(Error::model(&self.origin))?;
+        let (mut ids, cut) =
+            tokenizer.encode_all("", &[text]).map_err(Error::model(name_of(tokenizer, &self.origin)))?;
         Ok(WithQuery { model: self, query: ids.pop(), cut })
     }
 
@@ -154,6 +159,15 @@ impl Model {
     ) -> Result<Embeddings> {
         let visuals: Vec<Visual<'_>> = pictures.iter().map(Visual::Still).collect();
         embed_visuals_with(&self.with_query(query)?, &visuals, progress)
+    }
+
+    /// Texts that the model does not tell apart, and words that it does not know.
+    ///
+    /// # Errors
+    /// Texts that cannot be split into tokens.
+    pub fn unclear(&self, texts: &[impl AsRef<str>]) -> Result<Unclear> {
+        let unclear = self.target.unclear(&self.config().y_encoder.prompt, texts);
+        unclear.map_err(Error::model(name_of(&self.target, &self.origin)))
     }
 
     /// Target embeddings of texts, in their order, and the texts that were cut to the model's longest input.

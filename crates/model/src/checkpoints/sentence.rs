@@ -8,9 +8,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::text::{current_norm, older_norm};
 use crate::architectures::{TextEncoderConfig, checkpoint_prefix};
 use crate::error::{ModelError, Result};
 use crate::formats::{TensorView, WeightSource};
+use crate::json;
 use crate::text_encoder::Pooling;
 use crate::y_encoder::{DenseConfig, YEncoderConfig};
 
@@ -97,12 +99,14 @@ impl SentenceFolder {
     pub fn parse(config: TextEncoderConfig, read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<Self> {
         let mut folder =
             SentenceFolder { config: YEncoderConfig::new(config), dense_folders: Vec::new(), prompts: BTreeMap::new() };
-        let modules: Option<Vec<Module>> = json(read, "modules.json")?;
+        let modules: Option<Vec<Module>> = parsed(read, "modules.json")?;
         let transformer = |m: &Module| m.kind.rsplit('.').next() == Some("Transformer");
         if modules.as_ref().is_some_and(|modules| !modules.first().is_some_and(transformer)) {
             return fail("`modules.json` does not begin with a Transformer; get the file again".into());
         }
-        for module in modules.unwrap_or_default() {
+        let modules = modules.unwrap_or_default();
+        check_order(&modules)?;
+        for module in modules {
             folder.module(read, &module).map_err(|error| match error {
                 ModelError::Config { config, what } => {
                     ModelError::Config { config, what: format!("module {:?} of `modules.json`: {what}", module.path) }
@@ -111,14 +115,14 @@ impl SentenceFolder {
             })?;
         }
         let config = &mut folder.config;
-        let limit: LimitFile = json(read, "sentence_bert_config.json")?.unwrap_or_default();
-        let tokenizer: TokenizerFile = json(read, "tokenizer_config.json")?.unwrap_or_default();
+        let limit: LimitFile = parsed(read, "sentence_bert_config.json")?.unwrap_or_default();
+        let tokenizer: TokenizerFile = parsed(read, "tokenizer_config.json")?.unwrap_or_default();
         // The file of a tokenizer without a limit says 10^30; the cast saturates.
         let tokenizer = tokenizer.model_max_length.filter(|n| *n >= 1.0).map(|n| n as usize);
         if let Some(limit) = limit.max_seq_length.or(tokenizer) {
             config.max_target_tokens = limit.min(config.config.max_position_embeddings());
         }
-        let file: PromptFile = json(read, "config_sentence_transformers.json")?.unwrap_or_default();
+        let file: PromptFile = parsed(read, "config_sentence_transformers.json")?.unwrap_or_default();
         if let Some(name) = file.default_prompt_name {
             let Some(prompt) = file.prompts.get(&name) else {
                 return fail(format!("`default_prompt_name` is \"{name}\", which `prompts` does not have"));
@@ -144,13 +148,13 @@ impl SentenceFolder {
         match kind {
             "Transformer" if path.is_empty() => {}
             "Pooling" => {
-                let Some(pooling) = json::<PoolingFile>(read, &file)? else {
+                let Some(pooling) = parsed::<PoolingFile>(read, &file)? else {
                     return fail(format!("`{file}` is missing"));
                 };
                 self.config.pooling = pooling.mode(&file)?;
             }
             "Dense" => {
-                let Some(dense) = json::<DenseFile>(read, &file)? else {
+                let Some(dense) = parsed::<DenseFile>(read, &file)? else {
                     return fail(format!("`{file}` is missing"));
                 };
                 // The reference's default is tanh.
@@ -176,24 +180,56 @@ impl SentenceFolder {
     }
 }
 
+/// Checks that vectors are pooled once, and scaled to unit length at the end alone.
+fn check_order(modules: &[Module]) -> Result<()> {
+    let kinds: Vec<&str> = modules.iter().map(|m| m.kind.rsplit('.').next().unwrap_or_default()).collect();
+    let place = |kind: &str| kinds.iter().position(|k| *k == kind);
+    if kinds.iter().filter(|kind| **kind == "Pooling").count() > 1 {
+        return fail("`modules.json` pools twice, which is not supported".into());
+    }
+    if place("Dense") < place("Pooling") && place("Dense").is_some() {
+        return fail("`modules.json` has a Dense module before Pooling, which is not supported".into());
+    }
+    match place("Normalize") {
+        Some(at) if kinds[at..].iter().any(|kind| *kind != "Normalize") => {
+            fail("`modules.json` has a module after Normalize, which is not supported".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 impl PoolingFile {
     fn mode(&self, file: &str) -> Result<Pooling> {
         if !self.include_prompt {
             return fail(format!("`{file}`: `include_prompt` is false, which is not supported"));
         }
-        let mut modes: Vec<&str> = match &self.pooling_mode {
+        let modes: Vec<&str> = match &self.pooling_mode {
             Some(Value::String(mode)) => vec![mode],
-            Some(Value::Array(modes)) => modes.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
+            Some(Value::Array(modes)) if modes.iter().all(Value::is_string) => {
+                modes.iter().filter_map(Value::as_str).collect()
+            }
+            Some(_) => return fail(format!("`{file}`: `pooling_mode` is neither a text nor a list of texts")),
+            None => {
+                let mut modes = Vec::new();
+                for (key, value) in &self.others {
+                    let Some(mode) = key.strip_prefix("pooling_mode_") else { continue };
+                    match value {
+                        Value::Bool(true) => modes.push(mode),
+                        Value::Bool(false) => {}
+                        _ => return fail(format!("`{file}`: `{key}` is neither true nor false")),
+                    }
+                }
+                if modes.is_empty() && self.others.keys().any(|key| key.starts_with("pooling_mode_")) {
+                    return fail(format!("`{file}`: no pooling is switched on"));
+                }
+                modes
+            }
         };
-        if self.pooling_mode.is_none() {
-            let set = self.others.iter().filter(|(_, value)| **value == Value::Bool(true));
-            modes = set.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect();
-        }
         match modes.as_slice() {
             [] | ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
+            ["cls" | "cls_token"] => Ok(Pooling::Cls),
             ["lasttoken"] => Ok(Pooling::Last),
-            modes => fail(format!("`{file}`: pooling {}, supported: mean, lasttoken", modes.join(" and "))),
+            modes => fail(format!("`{file}`: pooling {}, supported: mean, cls, lasttoken", modes.join(" and "))),
         }
     }
 }
@@ -206,8 +242,8 @@ fn text(read: &dyn Fn(&str) -> Option<Vec<u8>>, file: &str) -> Result<Option<Str
     }
 }
 
-fn json<T: DeserializeOwned>(read: &dyn Fn(&str) -> Option<Vec<u8>>, file: &str) -> Result<Option<T>> {
-    match text(read, file)?.map(|text| serde_json::from_str(&text)) {
+fn parsed<T: DeserializeOwned>(read: &dyn Fn(&str) -> Option<Vec<u8>>, file: &str) -> Result<Option<T>> {
+    match text(read, file)?.map(|text| json::from_str(&text)) {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value)),
         Some(Err(e)) => fail(format!("`{file}` is not readable: {e}")),
@@ -237,7 +273,10 @@ impl<'a> SentenceWeights<'a> {
 
 impl WeightSource for SentenceWeights<'_> {
     fn names(&self) -> Vec<Cow<'_, str>> {
-        let strip = |n: Cow<'_, str>| n.strip_prefix(self.prefix).map_or(n.to_string(), str::to_owned);
+        let strip = |n: Cow<'_, str>| {
+            let bare = n.strip_prefix(self.prefix).unwrap_or(&n);
+            current_norm(bare).unwrap_or_else(|| bare.to_owned())
+        };
         let mut names: Vec<String> = self.root.names().into_iter().map(strip).collect();
         for (i, dense) in self.dense.iter().enumerate() {
             names.extend(dense.names().into_iter().map(|n| format!("dense.{i}.{n}")));
@@ -250,6 +289,7 @@ impl WeightSource for SentenceWeights<'_> {
         if let Some((i, rest)) = name.strip_prefix("dense.").and_then(|rest| rest.split_once('.')) {
             return self.dense.get(i.parse::<usize>().ok()?)?.tensor(rest);
         }
-        self.root.tensor(&format!("{}{name}", self.prefix)).or_else(|| self.root.tensor(name))
+        let find = |name: &str| self.root.tensor(&format!("{}{name}", self.prefix)).or_else(|| self.root.tensor(name));
+        find(name).or_else(|| find(&older_norm(name)?))
     }
 }

@@ -52,6 +52,11 @@ impl TextKind {
         if ignored.iter().any(|start| bare.starts_with(start)) || bare.ends_with("rotary_emb.inv_freq") {
             return None;
         }
+        if kind == Some(YEncoderKind::Bert)
+            && let Some(current) = current_norm(bare)
+        {
+            return Some(current);
+        }
         Some(if kind.is_none() { format!("model.{bare}") } else { bare.to_string() })
     }
 
@@ -64,6 +69,26 @@ impl TextKind {
             None => Ok(LlamaConfig::from_value(json)?.tensors()),
             Some(kind) => Ok(kind.read(json)?.tensors()),
         }
+    }
+}
+
+/// The name that the weights of a norm have today; older files of BERT have TensorFlow's `gamma` and `beta`.
+pub(super) fn current_norm(name: &str) -> Option<String> {
+    let norm = |suffix: &str| name.strip_suffix(suffix).filter(|norm| norm.ends_with("LayerNorm"));
+    match (norm(".gamma"), norm(".beta")) {
+        (Some(norm), _) => Some(format!("{norm}.weight")),
+        (_, Some(norm)) => Some(format!("{norm}.bias")),
+        _ => None,
+    }
+}
+
+/// The name that the weights of a norm have in older files of BERT.
+pub(super) fn older_norm(name: &str) -> Option<String> {
+    let norm = |suffix: &str| name.strip_suffix(suffix).filter(|norm| norm.ends_with("LayerNorm"));
+    match (norm(".weight"), norm(".bias")) {
+        (Some(norm), _) => Some(format!("{norm}.gamma")),
+        (_, Some(norm)) => Some(format!("{norm}.beta")),
+        _ => None,
     }
 }
 

@@ -17,6 +17,8 @@ const MAX_DEPTH: usize = 64;
 const MAX_VISITS: usize = 1 << 22;
 /// Most bytes of all names together.
 const MAX_NAMES: usize = 1 << 28;
+/// How many times the file's bytes the strided tensors may take that are put in order.
+const MAX_COPIED: usize = 4;
 /// The first bytes of the format before PyTorch 1.6: a pickle of the number 0x1950a86a20f9469cfc6c.
 const LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
 
@@ -61,6 +63,13 @@ struct Entry<'a> {
     gathered: Option<OnceLock<Vec<u8>>>,
 }
 
+impl Entry<'_> {
+    /// Bytes of the elements.
+    fn size(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+}
+
 impl<'a> PtFile<'a> {
     /// Reads the pickle of `bytes`, a whole file; `file` names it in messages.
     ///
@@ -97,9 +106,19 @@ impl<'a> PtFile<'a> {
         walk.run().map_err(fail)?;
         let Walk { mut out, found, .. } = walk;
         let mut storages = HashMap::new();
+        let mut copied = 0usize;
         for (name, index) in found {
             let entry =
                 archive.tensor(&pickle, index, &mut storages).map_err(|e| fail(format!("tensor `{name}`: {e}")))?;
+            // Views of one storage can be many times as large as the file.
+            copied += if entry.gathered.is_some() { entry.size() } else { 0 };
+            let limit = MAX_COPIED.saturating_mul(bytes.len());
+            if copied > limit {
+                return Err(fail(format!(
+                    "with tensor `{name}`, views of shared storages would take more than {limit} bytes, {MAX_COPIED} times \
+                     the file; save contiguous copies of them"
+                )));
+            }
             if out.tensors.contains_key(&name) {
                 return Err(fail(format!("tensor `{name}` occurs twice")));
             }
@@ -175,6 +194,10 @@ impl WeightSource for PtFile<'_> {
             Some(cell) => cell.get_or_init(|| gather(entry)),
         };
         Some(TensorView { dtype: entry.dtype, shape: &entry.shape, bytes })
+    }
+
+    fn form(&self, name: &str) -> Option<(Dtype, &[usize])> {
+        self.tensors.get(name).map(|entry| (entry.dtype, entry.shape.as_slice()))
     }
 }
 

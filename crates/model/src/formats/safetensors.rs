@@ -7,6 +7,7 @@
 use super::convert::{self, quantise_rows};
 use super::source::{Dtype, SCALE_SUFFIX, TensorView, WeightSource};
 use crate::error::{ModelError, Result};
+use crate::json::json_fault;
 use half::{bf16, f16};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -85,7 +86,7 @@ impl<'a> SafeTensors<'a> {
         let length = u64::from_le_bytes(*length);
         if length > MAX_HEADER {
             return Err(fail(format!(
-                "header of {length} bytes, the limit is {MAX_HEADER}; is this a safetensors file?"
+                "its first eight bytes tell of a header above the limit of {MAX_HEADER} bytes; is this a safetensors file?"
             )));
         }
         let length = length as usize;
@@ -96,8 +97,8 @@ impl<'a> SafeTensors<'a> {
             )));
         }
         let (header, data) = rest.split_at(length);
-        let header: Header =
-            serde_json::from_slice(header).map_err(|e| fail(format!("the header is not readable: {e}")))?;
+        let header: Header = serde_json::from_slice(header)
+            .map_err(|e| fail(format!("the header is not readable: {}", json_fault(&e.to_string()))))?;
 
         let mut tensors = BTreeMap::new();
         for (name, mut entry) in header.tensors {

@@ -3,6 +3,7 @@
 use super::safetensors::SafeTensors;
 use super::source::{TensorView, WeightSource};
 use crate::error::{ModelError, Result};
+use crate::json;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +20,8 @@ impl ShardIndex {
     ///
     /// # Errors
     /// [`ModelError::File`].
-    pub fn parse(json: &str) -> Result<Self> {
-        let index: Self = serde_json::from_str(json).map_err(|e| fail("index", format!("not readable: {e}")))?;
+    pub fn parse(text: &str) -> Result<Self> {
+        let index: Self = json::from_str(text).map_err(|e| fail("index", format!("not readable: {e}")))?;
         if index.weight_map.is_empty() {
             return Err(fail("index", "`weight_map` is empty".into()));
         }

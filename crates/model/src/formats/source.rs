@@ -77,6 +77,11 @@ pub trait WeightSource {
 
     /// One tensor, `None` where there is none of that name.
     fn tensor(&self, name: &str) -> Option<TensorView<'_>>;
+
+    /// Element type and shape of a tensor, `None` where there is none of that name; no elements are read or put in order.
+    fn form(&self, name: &str) -> Option<(Dtype, &[usize])> {
+        self.tensor(name).map(|tensor| (tensor.dtype, tensor.shape))
+    }
 }
 
 /// The tensors of `source` whose name starts with `prefix`, under the rest of their names.

@@ -7,6 +7,7 @@ mod architectures;
 mod config;
 mod ensemble;
 mod fixtures;
+mod hostile_tokenizers;
 mod hostile_weights;
 mod infonce;
 mod llama;

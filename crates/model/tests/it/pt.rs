@@ -217,6 +217,31 @@ fn sizes_strides_and_offsets_are_held_against_the_storage() {
     assert_eq!(file.opaque()["value"], "torch.QInt8Storage");
 }
 
+/// A checkpoint of `count` transposed views `[128, 128]` of one storage of 64 KiB.
+fn views(count: usize) -> Vec<u8> {
+    let entry = |i: usize| [text_op(&format!("t{i}")), tensor_op("FloatStorage", 1 << 14, 0, &[128, 128], &[1, 128])];
+    let entries: Vec<u8> = (0..count).flat_map(entry).flatten().collect();
+    let pickle = [b"\x80\x02}(", &entries[..], b"u."].concat();
+    let numbers: Vec<u8> = (0..1u32 << 14).flat_map(|n| (n as f32).to_le_bytes()).collect();
+    archive(&[("a/data.pkl", &pickle), ("a/data/0", &numbers)])
+}
+
+#[test]
+fn views_of_one_storage_do_not_fill_the_memory() {
+    let few = views(4);
+    let file = PtFile::parse("views", &few).unwrap();
+    for name in file.names() {
+        // Type and shape are known before any element is put in its place.
+        assert_eq!(file.form(&name), Some((Dtype::F32, &[128, 128][..])));
+        assert_eq!(numbers(&file, &name)[..3], [0.0, 128.0, 256.0]);
+    }
+    assert_eq!(file.form("t4"), None);
+    // 2,000 of them would be 131 MB in a file of half a megabyte.
+    let many = views(2000);
+    assert!(many.len() < 1 << 20);
+    refused(&many, "views of shared storages would take more than");
+}
+
 #[test]
 fn pickles_that_do_more_than_hold_data_do_nothing() {
     let marker = std::env::temp_dir().join(format!("vljepa-pickle-{}", std::process::id()));

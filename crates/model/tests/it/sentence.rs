@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vljepa_model::config::{Pooling, TextEncoderConfig, YEncoderKind};
-use vljepa_model::weights::{SafeTensors, WeightSource, check};
+use vljepa_model::weights::{SafeTensors, WeightSource, check, read_i32};
 use vljepa_model::{Forward, SentenceFolder, SentenceWeights, YEncoder};
 
 use crate::fixtures::{bytes, text};
@@ -60,6 +60,51 @@ fn a_folder_with_dense_heads_equals_the_reference() {
     near("out.mean_pooled", |c| c.dense.clear());
 }
 
+/// The tokens of the reference's hidden states that a folder of a BERT with this pooling is to give, pooled in f64.
+fn pooled(pooling: &str, normalise: bool, of_row: impl Fn(usize) -> std::ops::Range<usize>) {
+    let kinds = if normalise { &["Pooling", "Normalize"][..] } else { &["Pooling"] };
+    let rest = kinds
+        .iter()
+        .enumerate()
+        .map(|(i, kind)| format!(r#", {{"path": "{}_{kind}", "type": "sentence_transformers.models.{kind}"}}"#, i + 1));
+    let modules =
+        format!(r#"[{{"path": "", "type": "sentence_transformers.models.Transformer"}}{}]"#, rest.collect::<String>());
+    let files = BTreeMap::from([("modules.json", modules), ("1_Pooling/config.json", pooling.to_owned())]);
+    let config = TextEncoderConfig::from_json(&text("bert/config.json")).unwrap();
+    let folder = SentenceFolder::parse(config, &|file| files.get(file).map(|text| text.clone().into_bytes())).unwrap();
+    assert_eq!(folder.config.normalize, normalise);
+    let (weights, expected) = (bytes("bert/model.safetensors"), bytes("bert/expected.safetensors"));
+    let weights = SafeTensors::parse("model", &weights).unwrap();
+    let expected = SafeTensors::parse("expected", &expected).unwrap();
+    let tokens = tokens(&expected, "input.input_ids", "input.attention_mask");
+    let (shape, hidden) = get(&expected, "out.last_hidden_state");
+    let mask = read_i32(&expected, "input.attention_mask", &shape[..2]).unwrap();
+    let mut want = Vec::new();
+    for (row, hidden) in hidden.chunks(shape[1] * shape[2]).enumerate() {
+        let real = mask[row * shape[1]..][..shape[1]].iter().filter(|m| **m != 0).count();
+        let places = of_row(real);
+        let mean =
+            |d: usize| places.clone().map(|n| f64::from(hidden[n * shape[2] + d])).sum::<f64>() / places.len() as f64;
+        let mut vector: Vec<f64> = (0..shape[2]).map(mean).collect();
+        let norm = if normalise { vector.iter().map(|x| x * x).sum::<f64>().sqrt() } else { 1.0 };
+        vector.iter_mut().for_each(|x| *x /= norm);
+        want.extend(vector.into_iter().map(|x| x as f32));
+    }
+    let encoder = YEncoder::load(&device(), &folder.config, &mut &weights, "").unwrap();
+    let got = encoder.forward(&Forward::inference(), &tokens).unwrap().value().to_f32().unwrap();
+    assert_near(pooling, &got, &want, 1e-5);
+}
+
+#[test]
+fn the_pooling_of_a_folder_is_that_of_the_reference() {
+    for normalise in [false, true] {
+        pooled(r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#, normalise, |_| 0..1);
+        pooled(r#"{"pooling_mode": "cls"}"#, normalise, |_| 0..1);
+        pooled(r#"{"pooling_mode": ["lasttoken"]}"#, normalise, |real| real - 1..real);
+        pooled(r#"{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false}"#, normalise, |real| 0..real);
+    }
+}
+
 #[test]
 fn older_spellings_of_pooling_and_prompts_are_read() {
     let mut files = files();
@@ -92,6 +137,17 @@ fn bad_folders_are_refused_in_one_line() {
         let one = |path, kind| format!(r#"{{"path": "{path}", "type": "sentence_transformers.models.{kind}"}}"#);
         format!("[{}, {}]", one("", "Transformer"), one(path, kind))
     };
+    let modules = |kinds: &[&str]| {
+        let place = |kind: &&str| match *kind {
+            "Pooling" => "1_Pooling",
+            "Dense" => "2_Dense",
+            _ => "4_Normalize",
+        };
+        let rest = kinds
+            .iter()
+            .map(|kind| format!(r#", {{"path": "{}", "type": "sentence_transformers.models.{kind}"}}"#, place(kind)));
+        format!(r#"[{{"path": "", "type": "sentence_transformers.models.Transformer"}}{}]"#, rest.collect::<String>())
+    };
     let dense = |keys: &str| format!(r#"{{"in_features": 48, "out_features": 96, {keys}}}"#);
     for (file, content, part) in [
         ("config.json", String::new(), "not readable"),
@@ -109,7 +165,20 @@ fn bad_folders_are_refused_in_one_line() {
         ("modules.json", module("Pooling", ""), "is no folder below it"),
         ("modules.json", module("Pooling", "/"), "is no folder below it"),
         ("modules.json", module("Pooling", "1//2"), "is no folder below it"),
-        ("1_Pooling/config.json", r#"{"pooling_mode": "cls"}"#.into(), "pooling cls"),
+        ("1_Pooling/config.json", r#"{"pooling_mode": "max"}"#.into(), "pooling max, supported: mean, cls, lasttoken"),
+        ("1_Pooling/config.json", r#"{"pooling_mode": 7}"#.into(), "neither a text nor a list"),
+        ("1_Pooling/config.json", r#"{"pooling_mode": ["cls", 7]}"#.into(), "neither a text nor a list"),
+        ("1_Pooling/config.json", r#"{"pooling_mode_mean_tokens": false}"#.into(), "no pooling is switched on"),
+        ("1_Pooling/config.json", r#"{"pooling_mode_cls_token": "yes"}"#.into(), "neither true nor false"),
+        (
+            "1_Pooling/config.json",
+            r#"{"pooling_mode_cls_token": true, "pooling_mode_max_tokens": true}"#.into(),
+            "pooling cls_token and max_tokens",
+        ),
+        ("1_Pooling/config.json", r#"{"pooling_mode_weightedmean_tokens": true}"#.into(), "weightedmean_tokens"),
+        ("modules.json", modules(&["Pooling", "Pooling"]), "pools twice"),
+        ("modules.json", modules(&["Dense", "Pooling"]), "a Dense module before Pooling"),
+        ("modules.json", modules(&["Pooling", "Normalize", "Dense"]), "a module after Normalize"),
         ("1_Pooling/config.json", r#"{"pooling_mode": ["mean", "max"]}"#.into(), "pooling mean and max"),
         ("1_Pooling/config.json", r#"{"include_prompt": false}"#.into(), "`include_prompt`"),
         ("2_Dense/config.json", dense(r#""bias": false"#), "activation Tanh"),

@@ -6,7 +6,7 @@ use vljepa_model::weights::{
     PtFile, Remapped, SafeTensors, TextKind, Vjepa2Parts, WeightSource, Writer, bare_text, bare_vjepa2, check,
     official_config, official_vjepa2, read_f32, write_safetensors,
 };
-use vljepa_model::{Forward, Vjepa2Encoder, Vjepa2Predictor};
+use vljepa_model::{Forward, SentenceWeights, Vjepa2Encoder, Vjepa2Predictor};
 use vljepa_tensor::Tensor;
 
 use crate::fixtures::{bytes, text};
@@ -102,6 +102,44 @@ fn classifier_checkpoints_lose_their_prefix_and_keep_their_probe() {
     let file = hub(&fewer);
     let error = bare_vjepa2(&SafeTensors::parse("fewer", &file).unwrap(), &config).unwrap_err().to_string();
     assert!(error.contains("1 missing"), "{error}");
+}
+
+/// BERT's norms were called gamma and beta before 2019, and files of that time are still in use.
+#[test]
+fn older_names_of_norms_are_read_bit_for_bit() {
+    let json: serde_json::Value = serde_json::from_str(&text("bert/config.json")).unwrap();
+    let specs = TextKind::Bert.tensors(&json).unwrap();
+    let file = bytes("bert/model.safetensors");
+    let current = SafeTensors::parse("model", &file).unwrap();
+    let older = |name: &str| match name.contains("LayerNorm") {
+        true => name.replace(".weight", ".gamma").replace(".bias", ".beta"),
+        false => name.to_owned(),
+    };
+    for prefix in ["", "bert."] {
+        let mut renamed = Remapped::new();
+        for name in current.names() {
+            renamed.add(format!("{prefix}{}", older(&name)), current.tensor(&name).unwrap()).unwrap();
+        }
+        assert!(renamed.names().iter().filter(|name| name.ends_with(".gamma")).count() > 4);
+        let bare = bare_text(&renamed, TextKind::Bert, &specs).unwrap();
+        let sentence = SentenceWeights::new(&renamed, Vec::new());
+        check(&sentence, &specs, &[]).unwrap();
+        for spec in &specs {
+            let want = current.tensor(&spec.name).unwrap();
+            for got in [bare.tensor(&spec.name), sentence.tensor(&spec.name)] {
+                let got = got.unwrap_or_else(|| panic!("{prefix}{}", spec.name));
+                assert_eq!((got.dtype, got.shape, got.bytes), (want.dtype, want.shape, want.bytes), "{}", spec.name);
+            }
+        }
+    }
+    // One file with both names of a norm is no file that one can trust.
+    let mut both = Remapped::new();
+    for name in current.names() {
+        both.add(name.to_string(), current.tensor(&name).unwrap()).unwrap();
+    }
+    both.add("embeddings.LayerNorm.gamma", current.tensor("embeddings.LayerNorm.weight").unwrap()).unwrap();
+    let error = bare_text(&both, TextKind::Bert, &specs).unwrap_err().to_string();
+    assert!(error.contains("two tensors would be named `embeddings.LayerNorm.weight`"), "{error}");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
+use vljepa_model::json_fault;
 
 /// A fault of TOML with its line and column, in one line.
 pub(crate) fn located(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().trim().replace('\n', "; ");
+    let message = json_fault(&error.message().trim().replace('\n', "; "));
     match error.span() {
         Some(span) => {
             let before = text.get(..span.start).unwrap_or(text);

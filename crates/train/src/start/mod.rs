@@ -128,13 +128,14 @@ impl Start {
         };
         let tokenizer_json = read_tokenizer(key, &tokenizer)?;
         let targets = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder);
-        let targets = targets.map_err(fault(key, &tokenizer, ""))?;
+        let targets = targets.map_err(fault(key, &tokenizer, ""))?.named(tokenizer.display());
         let queries = match &source.folder {
             Some(folder) if self.source.asks() => {
                 let path = folder.join(names::QUERY_TOKENIZER);
                 let json = read_tokenizer("model.folder", &path)?;
                 let tokenizer = TextTokenizer::for_queries(&json, &model.config);
-                Some((tokenizer.map_err(fault("model.folder", &path, ""))?, json))
+                let tokenizer = tokenizer.map_err(fault("model.folder", &path, ""))?.named(path.display());
+                Some((tokenizer, json))
             }
             _ => None,
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use vljepa_model::{Forward, Tokens};
+use vljepa_model::{Forward, ModelError, TextTokenizer, Tokens};
 use vljepa_tensor::autograd::{Tape, Var};
 use vljepa_tensor::{Tensor, ops};
 
@@ -26,6 +26,15 @@ impl Accumulated {
     /// The mean loss of the batch from the values of its parts.
     fn mean(&self, values: &[f32]) -> f32 {
         self.losses.iter().enumerate().map(|(i, (_, over))| values.get(i).copied().unwrap_or(f32::NAN) / over).sum()
+    }
+}
+
+/// For `map_err`: the fault of a tokenizer, with the name of its file.
+fn of_file(tokenizer: &TextTokenizer) -> impl FnOnce(ModelError) -> TrainError {
+    let file = tokenizer.file().map(str::to_owned);
+    move |error| match file {
+        Some(file) => TrainError::Invalid(format!("{file}: {error}")),
+        None => error.into(),
     }
 }
 
@@ -114,7 +123,7 @@ impl Trainer {
     /// Target embeddings of texts, `[B, embedding_dim]`, not normalised.
     fn embed(&self, f: &Forward, texts: &[String]) -> Result<Var> {
         let y = &self.model.config.y_encoder;
-        let (ids, _) = self.tokenizer.encode_all(&y.prompt, texts)?;
+        let (ids, _) = self.tokenizer.encode_all(&y.prompt, texts).map_err(of_file(&self.tokenizer))?;
         let tokens = Tokens::new(&self.device, &ids, y.config.pad_token_id())?;
         if self.config.objective.train_y_encoder {
             return Ok(self.model.encode_text(f, &tokens)?);
@@ -132,7 +141,7 @@ impl Trainer {
             return Err(TrainError::Invalid(format!("{origin} has a query, and the run has no tokenizer for queries")));
         };
         let ids = |query: &Option<String>| match query {
-            Some(text) => Ok(tokenizer.encode(text)?.ids),
+            Some(text) => Ok(tokenizer.encode(text).map_err(of_file(tokenizer))?.ids),
             None => Ok(Vec::new()),
         };
         let ids = queries.iter().map(ids).collect::<Result<Vec<_>>>()?;

@@ -45,7 +45,7 @@ fn mistakes_are_named_with_their_line() {
     for (text, line, word) in [
         (with(&format!("lerning_rate = 1\n{model}")), 3, "lerning_rate"),
         (with(&format!("batch = 5\n{model}")), 3, "duplicate"),
-        (format!("steps = 10\nbatch = \"four\"\n{model}"), 2, "invalid type"),
+        (format!("steps = 10\nbatch = \"four\"\n{model}"), 2, "where a whole number"),
         (format!("steps = 0\nbatch = 4\n{model}"), 1, "`steps` is 0"),
         (with(&format!("accumulate = 3\n{model}")), 3, "not a multiple of `accumulate`"),
         (with("[model]\nfolder = \"m\"\nconfig = \"c\"\n"), 3, "exactly one"),
@@ -54,9 +54,9 @@ fn mistakes_are_named_with_their_line() {
         (with(&format!("{model}[data.augment]\nmirror = 3\n")), 6, "mirror is 3"),
         (with(&format!("{model}[data]\nsource = \"films\"\n")), 6, "no source \"films\"; choose among emoji-vendors"),
         (with(&format!("{model}[data]\nimage_sise = 8\n")), 6, "or of `source`, `image_size`, `phases`, `prefetch`"),
-        (with(&format!("{model}[data]\nimage_size = \"x\"\n")), 6, "column 14: invalid type"),
-        (with(&format!("{model}[data]\nprefetch = 1\nvendors = \"noto\"\n")), 7, "column 11: invalid type"),
-        (with(&format!("{model}[data.augment]\nmirror = \"x\"\n")), 6, "column 10: invalid type"),
+        (with(&format!("{model}[data]\nimage_size = \"x\"\n")), 6, "column 14: the text"),
+        (with(&format!("{model}[data]\nprefetch = 1\nvendors = \"noto\"\n")), 7, "column 11: the text"),
+        (with(&format!("{model}[data.augment]\nmirror = \"x\"\n")), 6, "column 10: the text"),
         (with(&format!("{model}[evaluate]\nevery = 5\nvendors = \"a\"\n")), 7, "`vendor`, or of `every`, `batch`"),
         (with(&format!("{model}[data.augment]\nbackdrops = [0.5, 0.6, 0, 0]\n")), 6, "backdrops is 1.1"),
         (

@@ -8,7 +8,7 @@ use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::Purpose;
 use vljepa::embed::visuals::{Broken, FileOptions, embed_files, without_skipped};
 
-use super::choices::{Choices, ranking};
+use super::choices::{Choices, note_unclear, ranking};
 use super::common::{Common, DamagedArg, ModelArgs, at_least_one, note_cut, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
@@ -75,6 +75,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let classifier = Classifier::new_with(&model, answers.texts.clone(), "{}", progress)?;
     bar.finish_and_clear();
     note_cut(classifier.cut(), |i| answers.place(i), out);
+    note_unclear(classifier.unclear(), &answers, out);
     let bar = out.progress("pictures", files.len());
     let progress = &mut |n| bar.set_position(n as u64);
     let mut noted = Vec::new();

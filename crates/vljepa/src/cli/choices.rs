@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output;
+use vljepa_model::{Unclear, UnknownWords};
+
+use super::output::{self, Output};
 
 /// Labels or answers to choose among.
 pub struct Choices {
@@ -34,6 +36,60 @@ impl Choices {
             }
             None => format!("--{what}s: {what} {}", index + 1, what = self.what),
         }
+    }
+}
+
+/// Words that a note shows, and characters of a text.
+const SHOWN: usize = 5;
+const SHOWN_CHARACTERS: usize = 40;
+
+fn beginning(text: &str) -> String {
+    let mut beginning: String = text.chars().take(SHOWN_CHARACTERS).collect();
+    if beginning.len() < text.len() {
+        beginning.push('…');
+    }
+    beginning
+}
+
+/// Prints notes if the model does not tell texts apart or does not know words of them. Each names the first such text.
+pub fn note_unclear(unclear: &Unclear, choices: &Choices, out: &Output) {
+    let (text, what) = (|i: usize| beginning(choices.texts.get(i).map_or("", String::as_str)), choices.what);
+    let others = |count: usize, one: &str, many: &str| match count {
+        0 | 1 => String::new(),
+        2 => format!("; 1 other {what} {one} too"),
+        n => format!("; {} other {what}s {many} too", n - 1),
+    };
+    if let Some(&(later, earlier)) = unclear.same.first() {
+        out.note(&format!(
+            "{}: \"{}\" has the same tokens as \"{}\" ({}): the model cannot tell them apart and scores them alike{}",
+            choices.place(later),
+            text(later),
+            text(earlier),
+            choices.place(earlier),
+            others(unclear.same.len(), "repeats the tokens of another", "repeat the tokens of others")
+        ));
+    }
+    let of = |all: bool| unclear.unknown.iter().filter(move |unknown| unknown.all == all);
+    if let Some(UnknownWords { index, .. }) = of(true).next() {
+        out.note(&format!(
+            "{}: the model knows no word of \"{}\", so its score means nothing: say it in other words{}",
+            choices.place(*index),
+            text(*index),
+            others(of(true).count(), "is unknown", "are unknown")
+        ));
+    }
+    if let Some(UnknownWords { index, words, .. }) = of(false).next() {
+        let mut shown: Vec<String> = words.iter().take(SHOWN).map(|word| format!("\"{}\"", beginning(word))).collect();
+        if words.len() > SHOWN {
+            shown.push("…".into());
+        }
+        out.note(&format!(
+            "{}: \"{}\" has words that the model does not know: {}{}",
+            choices.place(*index),
+            text(*index),
+            shown.join(", "),
+            others(of(false).count(), "has such words", "have such words")
+        ));
     }
 }
 

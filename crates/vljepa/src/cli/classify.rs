@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::json;
-use vljepa::classify::{Classifier, Prediction, labels_from_list};
+use vljepa::classify::{Classifier, Prediction, check_template, labels_from_list};
 use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::{AnyFolder, Purpose, VisionFolder};
 use vljepa::embed::models::{ClassScore, VisionModel};
 use vljepa::embed::visuals::{Broken, FileOptions, Noted, Skipped, embed_files, without_skipped};
 
-use super::choices::{Choices, ranking};
+use super::choices::{Choices, note_unclear, ranking};
 use super::common::{Common, DamagedArg, ModelArgs, at_least_one, note_cut, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
@@ -44,6 +44,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
+    check_template(&args.template)?;
     let list = args.labels.as_deref().map(labels_from_list).transpose()?;
     let labels = Choices::read("label", list, args.labels_file.as_deref())?;
     let (files, passed) = find_files_counting(&args.inputs)?;
@@ -72,6 +73,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let classifier = Classifier::new_with(&model, labels.texts.clone(), &args.template, progress)?;
     bar.finish_and_clear();
     note_cut(classifier.cut(), |i| labels.place(i), out);
+    note_unclear(classifier.unclear(), &labels, out);
     let asked = model.with_query(None)?;
     note_query(&asked, None, out);
     let bar = out.progress("pictures", files.len());

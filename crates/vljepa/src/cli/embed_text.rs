@@ -21,6 +21,8 @@ pub enum TextPoolArg {
     Mean,
     /// The last token
     Last,
+    /// The first token, [CLS] of a BERT
+    Cls,
 }
 
 impl From<TextPoolArg> for TextPool {
@@ -28,6 +30,7 @@ impl From<TextPoolArg> for TextPool {
         match arg {
             TextPoolArg::Mean => TextPool::Mean,
             TextPoolArg::Last => TextPool::Last,
+            TextPoolArg::Cls => TextPool::Cls,
         }
     }
 }

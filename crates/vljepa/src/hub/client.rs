@@ -8,6 +8,7 @@ use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT
 use ureq::http::{HeaderMap, Method, Request, Response, Uri};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
+use vljepa_model::json_fault;
 
 use super::error::{HubError, Result};
 use super::event::PullEvent;
@@ -243,8 +244,9 @@ impl<'a> Client<'a> {
             Ok(_) => {}
             Err(error) => return Err(transport(error.into(), &answer.host)),
         }
-        let repository: Repository = serde_json::from_slice(&bytes)
-            .map_err(|e| bad_answer(format!("no listing of files: {}", self.quote(&e.to_string(), 200))))?;
+        let repository: Repository = serde_json::from_slice(&bytes).map_err(|e| {
+            bad_answer(format!("no listing of files: {}", self.quote(&json_fault(&e.to_string()), 200)))
+        })?;
         if !is_commit(&repository.sha) {
             return Err(bad_answer(format!("{:?} is no commit", self.quote(&repository.sha, 60))).into());
         }

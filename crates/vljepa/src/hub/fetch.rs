@@ -143,7 +143,8 @@ impl Blob<'_> {
             206 => {
                 let Some((first, total)) = range else { return Err(bad_answer("206 without Content-Range".into())) };
                 if first != Some(at) {
-                    return Err(bad_answer(format!("bytes from {first:?} on, {at} was asked for")));
+                    let first = first.map_or("an unknown place".into(), |first| first.to_string());
+                    return Err(bad_answer(format!("bytes from {first} on, {at} was asked for")));
                 }
                 total
             }

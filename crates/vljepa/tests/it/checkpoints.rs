@@ -391,6 +391,7 @@ fn what_cannot_be_read_is_said_in_one_line() {
     damaged[at] ^= 0x10;
     let damaged = bench.write("damaged.pt", damaged);
     let empty = bench.write("empty.pt", "");
+    let noise = bench.write("noise.pt", "nonsense of some length");
     let page = bench.write("page.pt", "<!DOCTYPE html><html><body>Not found</body></html>");
     let bert = hub_folder(&bench, "bert", &models()["bert"], Some(weights(&[], "")));
     let lone = bench.write("lone.safetensors", std::fs::read(bench.path("model/model.safetensors")).unwrap());
@@ -398,7 +399,8 @@ fn what_cannot_be_read_is_said_in_one_line() {
     for (file, words) in [
         (bench.text("gone.pt"), vec!["gone.pt", "no such file"]),
         (empty.clone(), vec!["empty.pt", "empty"]),
-        (page.clone(), vec!["page.pt", "neither a PyTorch checkpoint nor a safetensors file", "get the file again"]),
+        (page.clone(), vec!["page.pt", "is an HTML page", "get the file again"]),
+        (noise, vec!["noise.pt", "neither a PyTorch checkpoint nor a safetensors file", "get the file again"]),
         (cut.clone(), vec!["cut.pt", "is the file whole?"]),
         (fixture("legacy.pt"), vec!["legacy.pt", "before PyTorch 1.6"]),
         (fixture("torchscript.pt"), vec!["torchscript.pt", "state_dict()"]),

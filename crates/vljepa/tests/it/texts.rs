@@ -135,7 +135,7 @@ fn modules_that_cannot_be_carried_are_refused() {
     writer.f32("linear.weight", &[24, 12], &[0.5; 24 * 12]).unwrap();
     let before = bench.files(".");
     for (name, bytes, words) in [
-        ("1_Pooling/config.json", br#"{"pooling_mode": "cls"}"#.to_vec(), vec!["1_Pooling", "pooling cls", "mean"]),
+        ("1_Pooling/config.json", br#"{"pooling_mode": "max"}"#.to_vec(), vec!["1_Pooling", "pooling max", "mean"]),
         ("1_Pooling/config.json", Vec::new(), vec!["1_Pooling/config.json", "empty"]),
         ("2_Dense/config.json", dense(json!({"activation_function": "torch.nn.Tanh"})), vec!["2_Dense", "Tanh"]),
         ("3_Dense/model.safetensors", writer.finish().unwrap(), vec!["gemma3", "dense.1.linear.weight"]),
@@ -210,10 +210,16 @@ fn labels_and_searches_that_are_cut_are_told_of_with_their_place() {
     let file = bench.write("labels.txt", format!("cat\n\n{longer}\ndog\n{long}\n"));
     let place = format!("{file}: line 3");
     let (_, notes) = classify(&["--labels-file", &file]);
-    assert_eq!(notes, line(&place, &longer, 52, "; 1 other text is cut too"));
+    // What is left of both is the same.
+    let beginning: String = longer.chars().take(40).collect();
+    let same = format!(
+        "{file}: line 5: \"{long}\" has the same tokens as \"{beginning}…\" ({place}): the model cannot tell them apart \
+         and scores them alike\n"
+    );
+    assert_eq!(notes, line(&place, &longer, 52, "; 1 other text is cut too") + &same);
     // The template takes its part.
     let (_, notes) = classify(&["--labels-file", &file, "--template", "one {}"]);
-    assert_eq!(notes, line(&place, &format!("one {longer}"), 55, "; 1 other text is cut too"));
+    assert_eq!(notes, line(&place, &format!("one {longer}"), 55, "; 1 other text is cut too") + &same);
 
     json(bench.args(&["index", "build", "@pictures", "--out", "@p.idx"]));
     let (found, notes) = noted(bench.args(&["search", "@p.idx", "cat", &long]));

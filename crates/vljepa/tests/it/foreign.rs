@@ -1,0 +1,99 @@
+//! Model folders with something else in the place of a file, and with files that make the tokenizer library fail.
+
+use serde_json::{Value, json};
+
+use crate::encoders;
+use crate::support::{Bench, fails, json, vljepa};
+
+const POINTER: &str =
+    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32\nsize 90868376\n";
+const PAGE: &str = "\n<!DOCTYPE html>\n<html><body>403 Forbidden</body></html>\n";
+
+#[test]
+fn pointers_and_pages_are_named_with_what_to_do() {
+    let bench = Bench::new();
+    let (bert, _) = encoders::text(&bench, "bert");
+    for (content, words) in
+        [(POINTER, ["Git LFS pointer", "git lfs pull"]), (PAGE, ["HTML page", "get the file again"])]
+    {
+        for file in ["model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json"] {
+            let path = bench.path(&format!("bert/{file}"));
+            let good = std::fs::read(&path).unwrap();
+            std::fs::write(&path, content).unwrap();
+            let words = [words[0], words[1], &format!("bert/{file}")];
+            fails(&mut vljepa(["embed-text", "a", "--model", &bert]), &words);
+            let out = bench.text("out");
+            fails(&mut vljepa(["convert", "--from", "hf-text", &bert, "--out", &out]), &words);
+            std::fs::write(&path, good).unwrap();
+        }
+        for file in ["model.safetensors", "target_tokenizer.json", "config.json"] {
+            let path = bench.path(&format!("model/{file}"));
+            let good = std::fs::read(&path).unwrap();
+            std::fs::write(&path, content).unwrap();
+            let words = [words[0], words[1], &format!("model/{file}")];
+            fails(&mut vljepa(bench.args(&["embed-text", "a"])), &words);
+            std::fs::write(&path, good).unwrap();
+        }
+        for name in ["w.safetensors", "w.pt", "w.bin", "w.safetensors.index.json"] {
+            let file = bench.write(name, content);
+            fails(&mut vljepa(["inspect", &file]), &[words[0], words[1], name]);
+        }
+    }
+    assert!(!bench.path("out").exists());
+    // A model card may begin with HTML.
+    bench.write("model/README.md", PAGE);
+    json(bench.args(&["embed-text", "a"]));
+}
+
+#[test]
+fn panics_of_the_tokenizer_library_name_the_file() {
+    let bench = Bench::new();
+    bench.write("model/query_tokenizer.json", crate::support::tokenizer());
+    let fixture = |name: &str| {
+        let path = format!("{}/../model/tests/fixtures/hostile/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(path).unwrap()
+    };
+    for name in ["tok_decoder", "tok_precompiled", "tok_template"] {
+        let good = bench.path("model/target_tokenizer.json");
+        let kept = std::fs::read(&good).unwrap();
+        std::fs::write(&good, fixture(name)).unwrap();
+        fails(&mut vljepa(bench.args(&["embed-text", "a word"])), &["model/target_tokenizer.json"]);
+        std::fs::write(&good, kept).unwrap();
+        // Queries stand in no template.
+        if name != "tok_template" {
+            let kept = bench.write("model/query_tokenizer.json", fixture(name));
+            let args = ["embed", "@pictures/0.png", "--query", "a word"];
+            fails(&mut vljepa(bench.args(&args)), &["model/query_tokenizer.json"]);
+            std::fs::write(kept, crate::support::tokenizer()).unwrap();
+        }
+    }
+    // What a file makes grow without end is named too, before it grows.
+    let mut tokenizer: Value = serde_json::from_str(&crate::support::tokenizer()).unwrap();
+    tokenizer["normalizer"] = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "a".repeat(2000)});
+    bench.write("model/target_tokenizer.json", tokenizer.to_string());
+    fails(
+        &mut vljepa(bench.args(&["embed-text", &"a".repeat(5000)])),
+        &["model/target_tokenizer.json", "its normaliser"],
+    );
+}
+
+#[test]
+fn faults_of_a_configuration_name_file_and_key() {
+    let bench = Bench::new();
+    let (bert, _) = encoders::text(&bench, "bert");
+    let path = bench.path("bert/config.json");
+    let good: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (key, value, words) in [
+        ("hidden_size", json!("x"), ["`hidden_size`: the text \"x\"", "a whole number"]),
+        ("hidden_size", json!(-3), ["`hidden_size`: the number -3", "a whole number"]),
+        ("layer_norm_eps", json!([1]), ["`layer_norm_eps`: a list", "a number"]),
+        ("hidden_act", json!(3), ["`hidden_act`: the number 3", "a text"]),
+        ("pad_token_id", json!(1u64 << 40), ["`pad_token_id`: the number 1099511627776", "a whole number"]),
+        ("num_attention_heads", json!(0), ["`num_attention_heads` is 0", "must be"]),
+    ] {
+        let mut config = good.clone();
+        config[key] = value;
+        std::fs::write(&path, config.to_string()).unwrap();
+        fails(&mut vljepa(["embed-text", "a", "--model", &bert]), &[&words[..], &["bert/config.json"]].concat());
+    }
+}
