@@ -221,7 +221,8 @@ impl Run<'_> {
     fn tests(&self, driver: Driver, place: &Place) -> Result<(Counts, f64)> {
         let mut program = workspace::cargo(&["nextest", "run", "--color", "never"]);
         match self.options.packages.as_slice() {
-            [] => program.arg("--workspace"),
+            // The build driver's own tests need its tools, and no adapter.
+            [] => program.args(["--workspace", "--exclude", "xtask"]),
             packages => program.args(packages.iter().flat_map(|package| ["-p", package])),
         };
         program.args(&self.options.runner_args);
