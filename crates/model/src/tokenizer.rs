@@ -2,7 +2,6 @@
 
 mod bounds;
 mod library;
-mod unclear;
 
 use std::fmt;
 
@@ -12,7 +11,6 @@ use crate::error::{ModelError, Result};
 use crate::json::json_fault;
 use bounds::{MAX_TEXT, Steps, Unknown, Watched, check_file, check_words, pre_tokenize};
 use library::caught;
-pub use unclear::{Unclear, UnknownWords};
 
 /// Which special tokens stand around a text. An architecture knows its own:
 /// [`YEncoderKind::special_tokens`](crate::config::YEncoderKind::special_tokens),
@@ -119,7 +117,7 @@ pub struct TextTokenizer {
     /// The name of the file in messages, where it is known.
     file: Option<String>,
     /// The id of the unknown token, if there is one.
-    unknown: Option<u32>,
+    pub(crate) unknown: Option<u32>,
     max_tokens: usize,
     /// Ids before and after a text where the file's template is not used.
     frame: Option<(Vec<u32>, Vec<u32>)>,
@@ -231,7 +229,7 @@ impl TextTokenizer {
     }
 
     /// The library's encoding of a text, step by step, so that no step makes it too long.
-    fn split(&self, text: &str) -> Result<Encoding> {
+    pub(crate) fn split(&self, text: &str) -> Result<Encoding> {
         let refused = |what: &str| bad(format!("the text \"{}\" cannot be split: {what}", beginning(text)));
         if text.len() > MAX_TEXT {
             return Err(refused(&format!("it has {} bytes, at most {MAX_TEXT} are taken; shorten it", text.len())));

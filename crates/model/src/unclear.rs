@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::TextTokenizer;
 use crate::error::Result;
+use crate::tokenizer::TextTokenizer;
 
 /// Texts that have the same tokens, and words that have none of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
