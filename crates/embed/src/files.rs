@@ -294,8 +294,14 @@ impl OutFolder {
     pub fn stream(&self, name: &str, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         let shown = self.place.join(name);
         let path = self.temporary.path().join(name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(Error::io(&shown, "writing"))?;
+        let mut folder = self.temporary.path().to_owned();
+        // Below the temporary folder only: a signal may have removed that one, for good.
+        for part in Path::new(name).parent().into_iter().flat_map(Path::components) {
+            folder.push(part);
+            match std::fs::create_dir(&folder) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io(&shown, "writing")(e)),
+                _ => {}
+            }
         }
         let file = File::create_new(&path).map_err(Error::io(&shown, "writing"))?;
         let mut out = std::io::BufWriter::with_capacity(1 << 20, file);
@@ -457,6 +463,11 @@ mod tests {
             let (_file, _under_way) = UnderWay::make(|| temporary_in(dir)).unwrap();
             assert_eq!(std::fs::read_dir(dir).unwrap().count(), 3);
             remove_unfinished();
+            assert_eq!(std::fs::read_dir(dir).unwrap().count(), 1);
+            // Another thread may still be writing.
+            for name in ["weights", "folder/weights"] {
+                assert!(out.write(name, b"0").is_err());
+            }
             assert_eq!(std::fs::read_dir(dir).unwrap().count(), 1);
             std::process::exit(0);
         }

@@ -358,7 +358,8 @@ pub fn command(address: &str, cache: &Path, args: &[&str]) -> Command {
     let mut command = vljepa([&["pull"], args].concat());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_ascii_uppercase();
-        if text.starts_with("HF_") || text.starts_with("HUGGING") || text.ends_with("_PROXY") {
+        let ours = text.starts_with("HF_") || text.starts_with("HUGGING");
+        if ours || text.ends_with("_PROXY") || text == "SSL_CERT_FILE" {
             command.env_remove(name);
         }
     }

@@ -14,8 +14,9 @@ use crate::hub_server::{Fixture, REPO, tree};
 use crate::support::{Bench, json, vljepa};
 
 fn signal(child: &Child, name: &str) {
-    // It may have ended meanwhile.
-    let _ = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).stderr(Stdio::null()).status();
+    // It may have ended meanwhile. The shell's own `kill` is there where the program of that name is not.
+    let line = format!("kill -{name} {}", child.id());
+    let _ = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).status();
 }
 
 fn spawn(mut command: Command) -> Child {
