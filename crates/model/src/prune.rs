@@ -32,18 +32,21 @@ pub fn prune_wordpiece(tokenizer_json: &[u8], keep: impl Fn(u32, &str) -> bool) 
         .collect();
     pieces.sort();
     let new_id = |piece: &str| pieces.iter().position(|(_, p)| p == piece);
-    for token in json["added_tokens"].as_array_mut().into_iter().flatten() {
+    // Assigning by index panics where the file has something other than an object.
+    for token in json.get_mut("added_tokens").and_then(Value::as_array_mut).into_iter().flatten() {
         let id = token["content"]
             .as_str()
             .and_then(new_id)
             .ok_or_else(|| bad("an added token is not in the vocabulary".into()))?;
-        token["id"] = id.into();
+        token.as_object_mut().and_then(|token| token.insert("id".into(), id.into()));
     }
-    let specials = &mut json["post_processor"]["special_tokens"];
-    for (piece, special) in specials.as_object_mut().into_iter().flatten() {
+    let specials = json.pointer_mut("/post_processor/special_tokens").and_then(Value::as_object_mut);
+    for (piece, special) in specials.into_iter().flatten() {
         let id =
             new_id(piece).ok_or_else(|| bad(format!("the template uses {piece}, which is not in the vocabulary")))?;
-        special["ids"] = vec![id].into();
+        let special =
+            special.as_object_mut().ok_or_else(|| bad(format!("what the template says of {piece} is no object")))?;
+        special.insert("ids".into(), vec![id].into());
     }
     let vocab = pieces.iter().enumerate().map(|(new, (_, piece))| (piece.clone(), new.into())).collect();
     json["model"]["vocab"] = Value::Object(vocab);
@@ -82,6 +85,23 @@ mod tests {
         assert_eq!(tokenizer.encode("dog").unwrap().ids, [2, 1, 3]);
         let whole = TextTokenizer::from_json(TOKENIZER.as_bytes(), 16).unwrap();
         assert_eq!(whole.encode("cat").unwrap().ids, [3, 5, 4]);
+    }
+
+    #[test]
+    fn a_template_of_another_form_is_no_panic() {
+        for (from, to) in [
+            (
+                r#""special_tokens":{"[CLS]":{"id":"[CLS]","ids":[3],"tokens":["[CLS]"]}"#,
+                r#""special_tokens":{"[CLS]":7"#,
+            ),
+            (r#""post_processor":{"#, r#""post_processor":7,"other":{"#),
+            (r#""post_processor":{"#, r#""post_processor":[7],"other":{"#),
+        ] {
+            let text = TOKENIZER.replace(from, to);
+            assert_ne!(text, TOKENIZER);
+            let pruned = prune_wordpiece(text.as_bytes(), |_, _| true);
+            assert_eq!(pruned.is_err(), to.contains("CLS"), "{pruned:?}");
+        }
     }
 
     #[test]
