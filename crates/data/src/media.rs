@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::decode::{To, decode_open};
 use crate::file::OpenFile;
 use crate::video::{VideoOptions, VideoReader};
-use crate::{DataError, Limits, Preprocess, Rgba8Image};
+use crate::{Crops, DataError, Limits, Preprocess, Rgba8Image};
 
 /// An open picture or video file.
 ///
@@ -61,15 +61,15 @@ impl Media {
         decode_open(&self.0, limits, To::Rgba)?.rgba()
     }
 
-    /// The numbers that an encoder takes of the picture, as [`Self::picture`] and [`Preprocess::run`] give them. Its memory is
+    /// The numbers that an encoder takes of the picture, as [`Self::picture`] and [`Preprocess::views`] give them. Its memory is
     /// shared out among threads until they are made: fit to be called for many files at once.
     ///
     /// # Errors
-    /// As [`Self::picture`] and [`Preprocess::run`]; each names the file.
-    pub fn numbers(&self, preprocess: &Preprocess, limits: &Limits) -> Result<Vec<f32>, DataError> {
+    /// As [`Self::picture`] and [`Preprocess::views`]; each names the file.
+    pub fn numbers(&self, preprocess: &Preprocess, crops: Crops, limits: &Limits) -> Result<Vec<f32>, DataError> {
         let named = |error: DataError| error.of_file(&self.0.origin());
         let (rgb, held) = decode_open(&self.0, limits, To::Rgb)?.rgb_over(preprocess.background).map_err(named)?;
-        let numbers = preprocess.run_rgb(&rgb).map_err(named);
+        let numbers = preprocess.views(&rgb, crops, false).map_err(named);
         drop((rgb, held));
         numbers
     }

@@ -25,7 +25,8 @@ pub(crate) fn other_media(path: &Path) -> Option<&'static str> {
     OTHER_MEDIA.iter().find(|known| **known == extension).copied()
 }
 
-pub(crate) fn is_picture_name(path: &Path) -> bool {
+/// Whether a name ends as that of a picture ([`PICTURE_EXTENSIONS`]).
+pub fn is_picture_name(path: &Path) -> bool {
     has_extension(path, &PICTURE_EXTENSIONS)
 }
 

@@ -45,6 +45,28 @@ impl CropStart {
     }
 }
 
+/// Which squares of a picture are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crops {
+    /// The one that [`Preprocess::resize`] names.
+    #[default]
+    Center,
+    /// Three of the shorter side's length, at the start, the middle and the end of the longer side, as V-JEPA 2 is evaluated on
+    /// (`EvalVideoTransform` with three views). Rows are the mean of the three.
+    Three,
+}
+
+impl Crops {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Center => 1,
+            Self::Three => 3,
+        }
+    }
+}
+
 /// Order of the values of one picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -245,6 +267,31 @@ impl Preprocess {
         let square = self.square_crop_rgb(picture)?;
         let mut out = vec![0.0; self.values()];
         self.normalize_into(&square, &mut out)?;
+        Ok(out)
+    }
+
+    /// The squares of a picture as numbers, `[crops, 3, size, size]`. `in_clip` says whether it is a frame of a clip, as
+    /// [`Self::clip`] takes them, or a picture of its own.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn views(&self, picture: &Rgb8Image, crops: Crops, in_clip: bool) -> Result<Vec<f32>, DataError> {
+        let mut out = vec![0.0; self.values() * crops.count()];
+        match (crops, self.resize) {
+            (Crops::Center, ResizeRule::ShortestSide(side)) if in_clip && self.fractions => {
+                self.fractions_into(picture, side, &mut out)?;
+            }
+            (Crops::Center, _) => self.normalize_into(&self.square_crop_rgb(picture)?, &mut out)?,
+            (Crops::Three, _) => {
+                let scaled = self.scaled(picture, self.size)?;
+                let margin = scaled.0.max(scaled.1) - self.size;
+                for (slot, start) in out.chunks_exact_mut(self.values()).zip([0, margin / 2, margin]) {
+                    let (left, top) = if scaled.0 >= scaled.1 { (start, 0) } else { (0, start) };
+                    let part = Window { left, top, width: self.size, height: self.size };
+                    self.normalize_into(&picture.resize_part(scaled, part, self.filter)?, slot)?;
+                }
+            }
+        }
         Ok(out)
     }
 

@@ -7,7 +7,7 @@ use vljepa_embed::files::find_files;
 use vljepa_embed::folder::{AnyFolder, Purpose};
 use vljepa_embed::models::Model;
 use vljepa_embed::rows::best;
-use vljepa_embed::visuals::{Broken, FileOptions, embed_files, without_skipped};
+use vljepa_embed::visuals::{Broken, Embedded, FileOptions, Progress, embed_files};
 use vljepa_tensor::{Device, DeviceOptions};
 
 fn main() -> vljepa_embed::Result<()> {
@@ -21,17 +21,16 @@ fn main() -> vljepa_embed::Result<()> {
     let model = AnyFolder::open(Path::new(model))?.vljepa(Purpose::Search)?;
     let model = Model::load(&Device::open(DeviceOptions::default())?, &model)?;
 
-    let mut report = |done: usize| eprintln!("{done} of {}", files.len());
+    let mut report = |done: Progress| eprintln!("{} of {}", done.files, files.len());
     let options = FileOptions::default().broken(Broken::Skip).on_progress(&mut report);
-    let (rows, skipped) = embed_files(&model.with_query(None)?, &files, options)?;
+    let Embedded { rows, of, skipped } = embed_files(&model.with_query(None)?, &files, options)?;
     for skip in &skipped {
         eprintln!("left out: {}", skip.error);
     }
 
     let (texts, _) = model.embed_texts(std::slice::from_ref(text))?;
-    let files: Vec<_> = without_skipped(&files, &skipped).collect();
     for found in best(&texts.cosines(0, &rows)?, 5) {
-        println!("{:+.3}  {}", found.cosine, files[found.index].display());
+        println!("{:+.3}  {}", found.cosine, files[of[found.index].file].display());
     }
     Ok(())
 }

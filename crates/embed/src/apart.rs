@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::listing::list_of;
 use crate::partial::unfinished;
 
 /// What tells a file from every other one, whatever it is called.
@@ -19,13 +20,13 @@ fn identity(path: &Path, _: &Metadata) -> Option<PathBuf> {
     path.canonicalize().ok()
 }
 
-/// Checks that no file in `read` is one of those that writing `out` replaces: `out` itself, or an unfinished file of rows beside
-/// it. Costs nothing where none of these is there yet.
+/// Checks that no file in `read` is one of those that writing `out` replaces: `out` itself, or an unfinished file or a list of rows
+/// beside it. Costs nothing where none of these is there yet.
 ///
 /// # Errors
 /// A file that is read and would be replaced.
 pub fn check_apart<P: AsRef<Path>>(out: &Path, read: impl IntoIterator<Item = P>) -> Result<()> {
-    let written = std::iter::once(out.to_path_buf()).chain(unfinished(out)?);
+    let written = std::iter::once(out.to_path_buf()).chain(unfinished(out)?).chain([list_of(out)?]);
     let there = |path: PathBuf| {
         let meta = std::fs::metadata(&path).ok()?;
         Some((identity(&path, &meta)?, path))

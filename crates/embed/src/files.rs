@@ -17,6 +17,7 @@ pub use vljepa_data::atomic::{
 use vljepa_data::{DataError, open_regular};
 
 use crate::error::{Error, Hint, Result};
+pub use crate::find::{STDIN, find_files, find_files_counting, frame_folders, is_stdin, passed_over};
 use crate::foreign;
 use crate::hash::hex;
 pub use crate::lock::{FolderLock, Locked, check_own, open_own, same_file};
@@ -219,12 +220,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// changed.
 pub type Stamp = (u64, u64);
 
-/// The stamp of a file; the time is 0 where the system does not tell it.
+/// The stamp of a file, or of a folder of frames; the time is 0 where the system does not tell it.
 ///
 /// # Errors
-/// Errors of the operating system.
-pub fn stamp(path: &Path) -> std::io::Result<Stamp> {
-    Ok(vljepa_data::stamp(&std::fs::metadata(path)?))
+/// Errors of the operating system, and a frame that cannot be read.
+pub fn stamp(path: &Path) -> Result<Stamp> {
+    let meta = std::fs::metadata(path).map_err(Error::io(path, "reading"))?;
+    Ok(if meta.is_dir() { vljepa_data::video::folder_stamp(path)? } else { vljepa_data::stamp(&meta) })
 }
 
 /// A folder that is being written. Its files go into a temporary folder next to the target, which
@@ -328,47 +330,6 @@ impl OutFolder {
         sync_folder_of(&place);
         Ok(())
     }
-}
-
-/// The picture and video files that `inputs` name, in the order given. Folders are searched; files are taken as they
-/// are.
-///
-/// # Errors
-/// A path that does not exist, and a folder without pictures and videos.
-pub fn find_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    find_files_counting(inputs).map(|(files, _)| files)
-}
-
-/// As [`find_files`], and what of the folders looks like media and is not read.
-///
-/// # Errors
-/// As [`find_files`].
-pub fn find_files_counting(inputs: &[PathBuf]) -> Result<(Vec<PathBuf>, PassedOver)> {
-    let (mut files, mut passed) = (Vec::new(), PassedOver::new());
-    for input in inputs {
-        let mut here = PassedOver::new();
-        let media = vljepa_data::find_media_counting(input, &mut here)?;
-        if media.is_empty() {
-            let others = if here.is_empty() { String::new() } else { format!("; {}", passed_over(&here)) };
-            return Err(Error::content(input, no_pictures() + &others));
-        }
-        files.extend(media);
-        here.into_iter().for_each(|(extension, count)| *passed.entry(extension).or_default() += count);
-    }
-    Ok((files, passed))
-}
-
-/// How many files were passed over, by their extensions: "4 files passed over: 3 .heic, 1 .tif".
-pub fn passed_over(passed: &PassedOver) -> String {
-    let total: u64 = passed.values().sum();
-    let kinds: Vec<_> = passed.iter().map(|(extension, count)| format!("{count} .{extension}")).collect();
-    format!("{total} file{} passed over: {}", if total == 1 { "" } else { "s" }, kinds.join(", "))
-}
-
-fn no_pictures() -> String {
-    let (pictures, videos) = (vljepa_data::PICTURE_EXTENSIONS, vljepa_data::video::VIDEO_EXTENSIONS);
-    let (pictures, videos) = (pictures.join(", "), videos.join(", "));
-    format!("no pictures in this folder, and no videos ({pictures}, {videos}); name one with some")
 }
 
 #[cfg(test)]

@@ -66,6 +66,11 @@ impl Embeddings {
         self.data.extend_from_slice(&other.data);
     }
 
+    /// Keeps the first `rows` rows.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.data.truncate(rows * self.dim);
+    }
+
     /// From rows that already have unit length, `[rows, dim]` row-major.
     pub fn from_unit_rows(dim: usize, data: Vec<f32>) -> Self {
         Self { data, ..Self::new(dim) }

@@ -20,7 +20,7 @@ use vljepa_embed::folder::ModelFolder;
 use vljepa_embed::partial::{OrderedRows, Partial, Resumed, RowEvent, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
 use vljepa_embed::rows::{Match, best};
-use vljepa_embed::visuals::{Broken, Noted, Skipped};
+use vljepa_embed::visuals::{Broken, Noted, Progress, Skipped};
 use vljepa_embed::{Embeddings, Hint as EmbedHint, Model, check_apart};
 
 use crate::error::{Error, Hint, Result};
@@ -133,7 +133,13 @@ impl Index {
     /// # Errors
     /// As [`embed_to_file`](vljepa_embed::row_file::embed_to_file).
     pub fn build(model: &Model, pictures: PictureFolder, out: &Path, options: RowOptions<'_>) -> Result<Indexed> {
-        let (broken, damaged, identity, mut on_event) = options.into_parts();
+        let (broken, reading, identity, mut on_event) = options.into_parts();
+        let asked = model.with_query(None)?;
+        reading.check(&asked)?;
+        if reading.sampling.window.is_some() || reading.sampling.fps.is_some() {
+            let reason = "an index has one row for each file; leave windows and rates out";
+            return Err(Error::argument("sampling", reason));
+        }
         let skip_broken = broken == Broken::Skip;
         let PictureFolder { root, mut files, .. } = pictures;
         let mut skipped = Vec::new();
@@ -155,8 +161,7 @@ impl Index {
         }
         check_apart(out, &files)?;
         let program = env!("CARGO_PKG_VERSION");
-        let settings =
-            serde_json::json!({ "program": program, "damaged": format!("{damaged:?}"), "settings": &identity });
+        let settings = serde_json::json!({ "program": program, "reading": &reading, "settings": &identity });
         let settings = settings.to_string();
         let old = Self::earlier(out, model, &root, &settings);
         let rows = Rows::new(old.as_ref(), &root, &files);
@@ -166,14 +171,14 @@ impl Index {
         let inputs = std::slice::from_ref(&root);
         let (fresh, reused) = (rows.fresh(&files), rows.reused());
         let may_be_empty = reused > 0;
-        let task = Task { task: "index", inputs, files: &fresh, out, depends, broken, damaged, may_be_empty };
+        let task = Task { task: "index", inputs, files: &fresh, out, depends, broken, reading, may_be_empty };
         let mut on_event = |event| match event {
-            RowEvent::Done(n) => on_event(RowEvent::Done(reused + n)),
+            RowEvent::Done(p) => on_event(RowEvent::Done(Progress { files: reused + p.files, ..p })),
             other => on_event(other),
         };
         let partial = match fresh.is_empty() {
             true => None,
-            false => Some(Partial::complete(&model.with_query(None)?, &task, &mut on_event)?),
+            false => Some(Partial::complete(&asked, &task, &mut on_event)?),
         };
         let left_out = partial.as_ref().map(|partial| partial.left_out(&fresh)).unwrap_or_default();
         let notes = partial.as_ref().map(|partial| partial.notes(&fresh)).unwrap_or_default();

@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use vljepa::index::{FORMAT_KEY, Index};
-use vljepa_data::video::Damaged;
 use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 use vljepa_embed::partial::{Partial, Task};
-use vljepa_embed::visuals::{Broken, VisualEncoder};
+use vljepa_embed::visuals::{Broken, Reading, VisualEncoder};
 use vljepa_model::weights::Writer;
 
 use crate::error::{Result, other};
@@ -70,8 +69,8 @@ impl Place {
 
     fn task(&self) -> Task<'_> {
         let Self { files, out, depends, .. } = self;
-        let (broken, damaged) = (Broken::Stop, Damaged::Stop);
-        Task { task: "rows", inputs: files, files, out, depends, broken, damaged, may_be_empty: false }
+        let (broken, reading) = (Broken::Stop, Reading::default());
+        Task { task: "rows", inputs: files, files, out, depends, broken, reading, may_be_empty: false }
     }
 
     /// Journal and rows of a run that ended before its output file.

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::source::{Facts, Pixels, Raw, Source};
+use super::source::{Access, Facts, Pixels, Raw, Source};
 use crate::decode::{To, decode_file, decode_open};
-use crate::file::OpenFile;
+use crate::file::{OpenFile, stamp};
 use crate::names::{PICTURE_EXTENSIONS, is_hidden, is_picture_name, natural_cmp};
 use crate::{DataError, Limits, Rgba8Image};
 
@@ -57,16 +57,38 @@ pub(super) struct Folder {
     slides: Slides,
 }
 
+/// The pictures directly in a folder.
+fn pictures_in(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(DataError::io(dir, "listing"))? {
+        let path = entry.map_err(DataError::io(dir, "listing"))?.path();
+        if !is_hidden(&path) && is_picture_name(&path) && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Bytes of all frames of a folder, and the latest change of one of them or of the folder, in milliseconds since 1970: as
+/// [`stamp`](crate::stamp) for a file.
+///
+/// # Errors
+/// A folder or frame that cannot be read.
+pub fn folder_stamp(dir: impl AsRef<Path>) -> Result<(u64, u64), DataError> {
+    let dir = dir.as_ref();
+    let of = |path: &Path| Ok(stamp(&std::fs::metadata(path).map_err(DataError::io(path, "reading"))?));
+    let mut whole = (0, of(dir)?.1);
+    for frame in pictures_in(dir)? {
+        let (bytes, changed) = of(&frame)?;
+        whole = (whole.0 + bytes, whole.1.max(changed));
+    }
+    Ok(whole)
+}
+
 impl Folder {
     /// The pictures directly in a folder, by [`natural_cmp`] of their names.
     pub fn open(dir: &Path, fps: f64, limits: &Limits) -> Result<Self, DataError> {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(dir).map_err(DataError::io(dir, "listing"))? {
-            let path = entry.map_err(DataError::io(dir, "listing"))?.path();
-            if !is_hidden(&path) && is_picture_name(&path) && path.is_file() {
-                files.push(path);
-            }
-        }
+        let mut files = pictures_in(dir)?;
         if files.is_empty() {
             let kinds = PICTURE_EXTENSIONS.join(", ");
             return Err(DataError::content(dir, format!("no pictures directly in this folder ({kinds})")));
@@ -80,6 +102,10 @@ impl Folder {
 impl Source for Folder {
     fn facts(&self) -> &Facts {
         &self.slides.facts
+    }
+
+    fn access(&self) -> Access {
+        Access::Indexed
     }
 
     fn next(&mut self) -> Result<Option<Raw>, DataError> {
@@ -112,6 +138,10 @@ impl Still {
 impl Source for Still {
     fn facts(&self) -> &Facts {
         &self.slides.facts
+    }
+
+    fn access(&self) -> Access {
+        Access::Indexed
     }
 
     fn next(&mut self) -> Result<Option<Raw>, DataError> {

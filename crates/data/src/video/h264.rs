@@ -16,7 +16,7 @@ use super::h264_guard::GuardedDecoder;
 use super::h264_params::{Form, Pps, Sps};
 use super::mp4::{self, Movie, StatedColour, Track};
 use super::options::Damaged;
-use super::source::{Facts, Pixels, Raw, Source, check_size};
+use super::source::{Access, Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
 use crate::{DataError, Limits};
 
@@ -411,6 +411,10 @@ impl H264 {
 impl Source for H264 {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn access(&self) -> Access {
+        Access::Indexed
     }
 
     fn notes(&self) -> Vec<String> {

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{DataError, Limits};
 
 /// What happens where a frame inside of a video is damaged. (Of a file that is cut off, the whole frames are used either way,
 /// and [`VideoReader::notes`](super::VideoReader::notes) says so.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Damaged {
     /// Reading ends with an error that names the place.
     #[default]

@@ -1,14 +1,17 @@
 //! Frames without compression, one after the other: raw RGB or YUV from a file or a pipe. Y4M reads its stream as well.
 
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 
-use super::source::{Facts, Pixels, Raw, Source, check_size};
+use serde::{Deserialize, Serialize};
+
+use super::source::{Access, Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
 use crate::file::fill;
 use crate::{DataError, Limits, Rgb8Image};
 
 /// How the bytes of a raw frame stand for pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RawPixels {
     /// Red, green, blue, a byte each (FFmpeg's `rgb24`).
     Rgb24,
@@ -17,7 +20,7 @@ pub enum RawPixels {
 }
 
 /// Size, pixels and rate of raw frames, which their bytes do not state.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RawFormat {
     /// Columns.
     pub width: u32,
@@ -42,6 +45,14 @@ pub(super) struct Stream {
 impl Stream {
     pub fn new(origin: &str, reader: Box<dyn Read>, reopen: Option<Reopen>) -> Self {
         Self { origin: origin.to_owned(), reader: BufReader::with_capacity(1 << 16, reader), reopen }
+    }
+
+    pub fn buffered(&mut self) -> &mut impl BufRead {
+        &mut self.reader
+    }
+
+    pub fn access(&self) -> Access {
+        if self.reopen.is_some() { Access::Sequential } else { Access::Once }
     }
 
     pub fn rewind(&mut self) -> Result<(), DataError> {
@@ -71,7 +82,6 @@ impl Stream {
 
     /// A line without its end, at most `limit` bytes; `None` at the end of the stream.
     pub fn line(&mut self, limit: u64, format: &'static str) -> Result<Option<String>, DataError> {
-        use std::io::BufRead;
         let mut line = Vec::new();
         let read = (&mut self.reader).take(limit).read_until(b'\n', &mut line);
         read.map_err(DataError::io(&self.origin, "reading"))?;
@@ -131,6 +141,10 @@ fn frame_bytes(format: &RawFormat) -> usize {
 impl Source for RawSource {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn access(&self) -> Access {
+        self.stream.access()
     }
 
     fn next(&mut self) -> Result<Option<Raw>, DataError> {

@@ -13,13 +13,14 @@ use super::containers::{Container, MP4};
 use super::ffmpeg::{Ffmpeg, Input};
 use super::folder::{Folder, Still};
 use super::h264::{H264, Opened};
+use super::mjpeg::Mjpeg;
 use super::options::VideoOptions;
 use super::raw::{RawFormat, RawSource, Stream};
-use super::source::{Facts, Pixels, Source};
+use super::source::{Access, Facts, Pixels, Source};
 use super::y4m::Y4m;
 use super::yuv::YuvFrame;
 use crate::file::{self, OpenFile};
-use crate::kind::{HEAD, Kind};
+use crate::kind::{HEAD, Kind, Y4M_MAGIC};
 use crate::memory::{Held, hold};
 use crate::{DataError, Limits, Rgb8Image};
 
@@ -130,6 +131,30 @@ impl VideoReader {
         Ok(Self::new(origin.to_owned(), source))
     }
 
+    /// Reads a pipe whose first bytes tell what it is: Y4M, or JPEG pictures one after the other at `fps` a second.
+    ///
+    /// # Errors
+    /// A stream that is empty or neither, a rate that is none, or frames beyond the limits.
+    pub fn from_stream(origin: &str, mut reader: Box<dyn Read>, fps: f64, limits: &Limits) -> Result<Self, DataError> {
+        let mut head = [0; Y4M_MAGIC.len()];
+        let read = file::fill(&mut reader, &mut head).map_err(DataError::io(origin, "reading"))?;
+        let head = head[..read].to_vec();
+        let (is_y4m, is_jpeg) = (head == Y4M_MAGIC, head.starts_with(&[0xff, 0xd8, 0xff]));
+        let reader: Box<dyn Read> = Box::new(std::io::Cursor::new(head).chain(reader));
+        if is_y4m {
+            return Self::from_y4m(origin, reader, limits);
+        }
+        if is_jpeg {
+            VideoOptions { folder_fps: fps, ..VideoOptions::default() }.check()?;
+            return Ok(Self::new(origin.to_owned(), Mjpeg::new(Stream::new(origin, reader, None), fps, limits)));
+        }
+        if read == 0 {
+            return Err(DataError::Empty(origin.to_owned()));
+        }
+        let reason = "is neither Y4M nor a row of JPEG pictures; raw frames are read where their size is given";
+        Err(DataError::content(origin, reason))
+    }
+
     /// Opens a file of raw frames.
     ///
     /// # Errors
@@ -168,6 +193,15 @@ impl VideoReader {
 
     fn new(origin: String, source: impl Source + 'static) -> Self {
         Self { origin, source: Box::new(source), at: 0, times: None }
+    }
+
+    /// What errors call the video: its path, or the name of its stream.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.source.access()
     }
 
     /// What is known of the video.

@@ -34,9 +34,24 @@ pub(super) struct Raw {
     pub pts: f64,
 }
 
+/// What of a video can be had, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The times of all frames, before any is decoded.
+    Indexed,
+    /// One frame after the other, from any place.
+    Sequential,
+    /// One frame after the other, once.
+    Once,
+}
+
 /// A stream of frames.
 pub(super) trait Source {
     fn facts(&self) -> &Facts;
+
+    fn access(&self) -> Access {
+        Access::Sequential
+    }
 
     /// What of the video is not as its file says, a line each.
     fn notes(&self) -> Vec<String> {

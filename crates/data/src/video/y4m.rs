@@ -1,7 +1,7 @@
 //! YUV4MPEG2: a header line, then planes of Y, U and V with a line before each frame.
 
 use super::raw::Stream;
-use super::source::{Facts, Pixels, Raw, Source, check_size};
+use super::source::{Access, Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
 use crate::kind::Y4M_MAGIC;
 use crate::{DataError, Limits};
@@ -63,6 +63,10 @@ impl Y4m {
 impl Source for Y4m {
     fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    fn access(&self) -> Access {
+        self.stream.access()
     }
 
     fn next(&mut self) -> Result<Option<Raw>, DataError> {

@@ -6,6 +6,7 @@
 mod augment;
 #[cfg(feature = "build")]
 mod build;
+mod clips;
 mod decode;
 mod emoji;
 mod h264;

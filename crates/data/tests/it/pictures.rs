@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageEncoder, codecs::webp::WebPEncoder};
 use vljepa_data::video::{VideoOptions, VideoReader, is_video};
-use vljepa_data::{DataError, Limits, Media, PassedOver, Preprocess, Rgb8Image, Rgba8Image, decode_file, encode_png};
+use vljepa_data::{
+    Crops, DataError, Limits, Media, PassedOver, Preprocess, Rgb8Image, Rgba8Image, decode_file, encode_png,
+};
 use vljepa_data::{find_media, find_media_counting};
 
 /// A file of the fixtures.
@@ -230,14 +232,14 @@ fn a_picture_much_longer_than_wide_is_read_as_any_other() {
     std::fs::write(&path, encode_png(&needle).unwrap()).unwrap();
     let media = Media::open(&path).unwrap();
     for pre in [Preprocess::vjepa2(256), Preprocess::square(32)] {
-        let numbers = media.numbers(&pre, &Limits::default()).unwrap();
+        let numbers = media.numbers(&pre, Crops::Center, &Limits::default()).unwrap();
         assert_eq!(numbers, pre.run(&needle).unwrap());
     }
     // The middle of it, enlarged: 292 columns stand for each.
     let square = Preprocess::vjepa2(256).square_crop(&needle).unwrap();
     assert!(square.data.chunks_exact(3).all(|pixel| (124..=125).contains(&pixel[0]) && pixel[1..] == [10, 20]));
     // What cannot be made of any picture names the file too.
-    let error = media.numbers(&Preprocess::square(0), &Limits::default()).unwrap_err().to_string();
+    let error = media.numbers(&Preprocess::square(0), Crops::Center, &Limits::default()).unwrap_err().to_string();
     assert!(error.contains("needle.png: resize: target 0x0"), "{error}");
 }
 
@@ -249,7 +251,7 @@ fn numbers_are_those_of_the_picture() {
     for name in files {
         let media = Media::open(picture("..").join(name)).unwrap();
         let by_picture = pre.run(&media.picture(&Limits::default()).unwrap()).unwrap();
-        assert_eq!(media.numbers(&pre, &Limits::default()).unwrap(), by_picture, "{name}");
+        assert_eq!(media.numbers(&pre, Crops::Center, &Limits::default()).unwrap(), by_picture, "{name}");
     }
     // Sixteen bits a channel, with and without alpha.
     let dir = tempfile::tempdir().unwrap();
@@ -263,6 +265,6 @@ fn numbers_are_those_of_the_picture() {
         kind.save(&path).unwrap();
         let media = Media::open(&path).unwrap();
         let by_picture = pre.run(&media.picture(&Limits::default()).unwrap()).unwrap();
-        assert_eq!(media.numbers(&pre, &Limits::default()).unwrap(), by_picture, "{i}");
+        assert_eq!(media.numbers(&pre, Crops::Center, &Limits::default()).unwrap(), by_picture, "{i}");
     }
 }

@@ -1,6 +1,6 @@
 //! The numbers that encoders take.
 
-use vljepa_data::{CropStart, DataError, Filter, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
+use vljepa_data::{CropStart, Crops, DataError, Filter, Layout, Preprocess, ResizeRule, Rgb8Image, Rgba8Image};
 
 fn gradient(width: u32, height: u32) -> Rgba8Image {
     let pixel = |i: u32| [(i % width * 255 / width) as u8, (i / width * 255 / height) as u8, 90, 255];
@@ -164,4 +164,27 @@ fn vjepa2_equals_transformers() {
 
 fn got_len(size: u32) -> usize {
     (size * size * 3) as usize
+}
+
+#[test]
+fn three_crops_lie_along_the_longer_side() {
+    // Columns of 4 pixels; every pixel holds the number of its column.
+    let wide = Rgb8Image::new(11, 4, (0..4).flat_map(|_| (0..11u8).flat_map(|x| [x * 20; 3])).collect()).unwrap();
+    let tall = Rgb8Image::new(4, 11, (0..11u8).flat_map(|y| [y * 20; 12]).collect()).unwrap();
+    let square = Preprocess::square(4);
+    let first = |values: &[f32]| ((values[0] * 0.5 + 0.5) * 255.0).round() / 20.0;
+    for picture in [&wide, &tall] {
+        let views = square.views(picture, Crops::Three, true).unwrap();
+        assert_eq!(views.len(), 3 * square.values());
+        let starts: Vec<f32> = views.chunks(square.values()).map(first).collect();
+        assert_eq!(starts, [0.0, 3.0, 7.0]);
+    }
+    // Of a square picture they are the same, and one crop is what a clip has.
+    let small = Rgb8Image::new(8, 8, (0..192).map(|v| v as u8).collect()).unwrap();
+    for pre in [Preprocess::square(4), Preprocess::vjepa2(4), Preprocess { fractions: true, ..Preprocess::vjepa2(4) }] {
+        let views = pre.views(&small, Crops::Three, true).unwrap();
+        assert_eq!(views[..pre.values()], views[pre.values()..2 * pre.values()]);
+        assert_eq!(pre.views(&small, Crops::Center, true).unwrap(), pre.clip(std::slice::from_ref(&small)).unwrap());
+        assert_eq!(pre.views(&small, Crops::Center, false).unwrap(), pre.run_rgb(&small).unwrap());
+    }
 }

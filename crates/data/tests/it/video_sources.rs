@@ -6,7 +6,7 @@ use std::io::Cursor;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vljepa_data::video::{RawFormat, RawPixels, Rounding, VideoOptions, VideoReader, YuvFrame, natural_cmp};
-use vljepa_data::{DataError, Limits, Rgba8Image, encode_png};
+use vljepa_data::{DataError, Limits, Rgb8Image, Rgba8Image, encode_jpeg, encode_png};
 
 use crate::video::{fixture, hex};
 
@@ -210,4 +210,46 @@ fn other_formats_ask_for_ffmpeg() {
             assert!(text.contains(name) && text.contains(why) && text.contains("install ffmpeg"), "{text}");
         }
     }
+}
+
+/// A JPEG picture with a thumbnail's end marker in its header.
+fn jpeg(value: u8) -> Vec<u8> {
+    let plain = encode_jpeg(&Rgb8Image::new(16, 8, vec![value; 384]).unwrap(), 90).unwrap();
+    let mut picture = plain[..2].to_vec();
+    picture.extend([0xff, 0xe1, 0, 8, b'E', b'x', 0xff, 0xd8, 0xff, 0xd9]);
+    picture.extend(&plain[2..]);
+    picture
+}
+
+#[test]
+fn motion_jpeg_is_read_from_a_pipe() {
+    let read = |bytes: Vec<u8>| -> Result<Vec<(f64, u8)>, DataError> {
+        let mut reader = VideoReader::from_stream("pipe", Box::new(Cursor::new(bytes)), 4.0, &Limits::default())?;
+        let mut frames = Vec::new();
+        while let Some(frame) = reader.next_frame()? {
+            frames.push((frame.pts, frame.rgb.data[0]));
+        }
+        Ok(frames)
+    };
+    let stream: Vec<u8> = [10, 100, 200].into_iter().flat_map(jpeg).collect();
+    let frames = read(stream.clone()).unwrap();
+    assert_eq!(frames.iter().map(|frame| frame.0).collect::<Vec<_>>(), [0.0, 0.25, 0.5]);
+    for ((_, value), wanted) in frames.iter().zip([10u8, 100, 200]) {
+        assert!(value.abs_diff(wanted) < 4, "{frames:?}");
+    }
+    // With the lines of a multipart stream between the pictures.
+    let mut parts = Vec::new();
+    for value in [10, 100, 200] {
+        parts.extend(jpeg(value));
+        parts.extend(b"\r\n--boundary\r\nContent-Type: image/jpeg\r\n\r\n");
+    }
+    assert_eq!(read(parts).unwrap().len(), 3);
+    let cut = read(stream[..stream.len() - 5].to_vec()).unwrap_err().to_string();
+    assert!(cut.contains("frame 3 is cut off"), "{cut}");
+    let mut noise = jpeg(1);
+    noise.extend(vec![7; 100_000]);
+    let said = read(noise).unwrap_err().to_string();
+    assert!(said.contains("where frame 2 should"), "{said}");
+    assert!(read(Vec::new()).unwrap_err().to_string().contains("empty"));
+    assert!(read(b"RIFFxxxxAVI LIST".to_vec()).unwrap_err().to_string().contains("neither Y4M"));
 }

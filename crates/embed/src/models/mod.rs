@@ -7,5 +7,5 @@ mod vljepa;
 
 pub use embedder::Embedder;
 pub use text::{TextModel, TextPool};
-pub use vision::{ClassScore, PooledVision, VisionModel, VisionPool};
+pub use vision::{ClassScore, Classified, PooledVision, VisionModel, VisionPool};
 pub use vljepa::{Model, WithQuery};

@@ -13,7 +13,7 @@ use vljepa_tensor::{Device, Tensor};
 use crate::error::{Error, Result};
 use crate::folder::VisionFolder;
 use crate::rows::{Match, best, softmax};
-use crate::visuals::{FileOptions, Skipped, VisualEncoder, embed_files};
+use crate::visuals::{Embedded, FileOptions, Reading, RowOf, Skipped, VisualEncoder, embed_files};
 
 /// How the tokens of a picture or clip are pooled into its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,17 @@ pub struct ClassScore {
     pub score: f64,
     /// The score before the softmax.
     pub logit: f32,
+}
+
+/// Classes of files.
+#[derive(Debug)]
+pub struct Classified {
+    /// The best classes of each row, best first.
+    pub classes: Vec<Vec<ClassScore>>,
+    /// What each row stands for.
+    pub of: Vec<RowOf>,
+    /// The files that were left out.
+    pub skipped: Vec<Skipped>,
 }
 
 /// A V-JEPA 2 on a device.
@@ -101,26 +112,28 @@ impl VisionModel {
         Ok(PooledVision { model: self, head })
     }
 
+    /// Checks how files are to be read for [`Self::classify`].
+    ///
+    /// # Errors
+    /// A checkpoint without a classifier, and as [`Reading::check`].
+    pub fn check_classify(&self, reading: &Reading) -> Result<()> {
+        reading.check(&PooledVision { model: self, head: Head::Logits(self.probe()?) })
+    }
+
     fn probe(&self) -> Result<&AttentiveProbe> {
         let missing =
             || Error::Invalid(format!("{}: has no attentive probe; use a V-JEPA 2 classifier checkpoint", self.origin));
         self.probe.as_ref().ok_or_else(missing)
     }
 
-    /// The `k` best classes of each file, best first, and the files that were left out. Files that are left out have no
-    /// entry among the classes.
+    /// The `k` best classes of each picture or clip.
     ///
     /// # Errors
     /// A checkpoint without a classifier, a file that cannot be read unless such files are skipped, no readable file at
     /// all, and errors of the device.
-    pub fn classify(
-        &self,
-        files: &[PathBuf],
-        k: usize,
-        options: FileOptions<'_>,
-    ) -> Result<(Vec<Vec<ClassScore>>, Vec<Skipped>)> {
+    pub fn classify(&self, files: &[PathBuf], k: usize, options: FileOptions<'_>) -> Result<Classified> {
         let scores = PooledVision { model: self, head: Head::Logits(self.probe()?) };
-        let (logits, skipped) = embed_files(&scores, files, options)?;
+        let Embedded { rows: logits, of, skipped } = embed_files(&scores, files, options)?;
         let ranked = |i: usize| {
             let logits = logits.row(i);
             let scores = softmax(logits, 1.0);
@@ -131,7 +144,7 @@ impl VisionModel {
             };
             best(logits, k).into_iter().map(class).collect()
         };
-        Ok(((0..logits.rows()).map(ranked).collect(), skipped))
+        Ok(Classified { classes: (0..logits.rows()).map(ranked).collect(), of, skipped })
     }
 }
 
@@ -179,6 +192,10 @@ impl VisualEncoder for PooledVision<'_> {
 
     fn frames(&self) -> usize {
         self.model.config.frames_per_clip
+    }
+
+    fn tubelet(&self) -> usize {
+        self.model.config.tubelet_size
     }
 
     fn tokens(&self, frames: usize) -> usize {

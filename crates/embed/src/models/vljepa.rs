@@ -136,7 +136,7 @@ impl Model {
     /// A file that is neither a picture nor a video, a query for a model that was trained without queries, and errors
     /// of the device.
     pub fn embed_files(&self, files: &[PathBuf], query: Option<&str>) -> Result<Embeddings> {
-        Ok(embed_files(&self.with_query(query)?, files, FileOptions::default())?.0)
+        Ok(embed_files(&self.with_query(query)?, files, FileOptions::default())?.rows)
     }
 
     /// Predicted embeddings of pictures and clips in memory, in their order; otherwise as [`Self::embed_files`].
@@ -219,6 +219,10 @@ impl VisualEncoder for WithQuery<'_> {
 
     fn frames(&self) -> usize {
         self.model.config().frames()
+    }
+
+    fn tubelet(&self) -> usize {
+        self.model.config().x_encoder.tubelet_size
     }
 
     fn tokens(&self, frames: usize) -> usize {

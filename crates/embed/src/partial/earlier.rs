@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::places::begun;
-use vljepa_data::video::Damaged;
-
 use crate::error::{Error, Hint, OtherRun, Result};
 use crate::files::Stamp;
 use crate::hash::{Hash, hash_of};
-use crate::visuals::{Broken, Files, Opened, Spans, VisualEncoder, check_readable};
+use crate::visuals::{
+    Broken, Files, MAX_BATCH, Moment, Opened, Part, Reading, RowOf, Spans, VisualEncoder, What, check_readable, rows_of,
+};
 
-pub(super) const VERSION: u64 = 2;
-/// Longest line of a journal in bytes: one batch of at most 64 file names fits easily.
+pub(super) const VERSION: u64 = 3;
+/// Longest line of a journal in bytes: one batch of at most 64 file names and 64 moments fits easily.
 const MAX_LINE: u64 = 4 << 20;
 
 /// How much of an earlier, unfinished run is reused, counted in files.
@@ -26,6 +26,8 @@ const MAX_LINE: u64 = 4 << 20;
 pub struct Resumed {
     /// Files whose rows are reused.
     pub taken: usize,
+    /// Videos of which some windows are reused, and the rest is still to be done.
+    pub begun: usize,
     /// Files embedded again because they have changed.
     pub changed: usize,
     /// Files embedded again because they now share a batch with other files.
@@ -54,6 +56,9 @@ impl fmt::Display for Resumed {
     /// A summary in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "files taken over from an earlier run: {}", self.taken)?;
+        if self.begun > 0 {
+            write!(f, " and a part of {} more", self.begun)?;
+        }
         let why = [
             (self.changed, "changed since"),
             (self.regrouped, "in a batch with other files than then"),
@@ -106,16 +111,52 @@ pub(super) struct BatchRecord {
     /// What is to be known of others: index in `files`, and one line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<(usize, String)>,
+    /// For windows of the one video in `files`: which they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<PartRecord>,
+    /// What part of its video each row shows; empty where none shows a part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) moments: Vec<Option<Moment>>,
+}
+
+/// Windows of one video that follow each other, as the journal stores them.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct PartRecord {
+    /// The number of the first.
+    pub(super) first: usize,
+    /// Whether they are the last of the video.
+    pub(super) last: bool,
+    /// How many there are.
+    pub(super) rows: usize,
+}
+
+/// What part of its video each row shows; empty where none shows a part.
+pub(super) fn moments_of(of: &[RowOf]) -> Vec<Option<Moment>> {
+    match of.iter().any(|row| row.moment.is_some()) {
+        true => of.iter().map(|row| row.moment).collect(),
+        false => Vec::new(),
+    }
 }
 
 impl BatchRecord {
     /// Size of all rows in bytes; `None` for counts that are impossible.
     fn bytes(&self) -> Option<u64> {
-        let rows = self.files.len().checked_sub(self.skipped.len())? as u64;
+        let rows = self.rows()? as u64;
         if rows == 0 {
             return Some(0);
         }
-        self.shape.iter().try_fold(4 * rows, |n, &d| n.checked_mul(d as u64))
+        self.shape.iter().try_fold(rows.checked_mul(4)?, |n, &d| n.checked_mul(d as u64))
+    }
+
+    /// Number of rows; `None` where the parts of the record contradict each other.
+    fn rows(&self) -> Option<usize> {
+        let rows = match self.part {
+            Some(part) => {
+                (self.files.len() == 1 && (part.rows == 0 || self.skipped.is_empty())).then_some(part.rows)?
+            }
+            None => self.files.len().checked_sub(self.skipped.len())?,
+        };
+        (self.moments.is_empty() || self.moments.len() == rows).then_some(rows)
     }
 
     pub(super) fn sum(&self, rows: &[u8]) -> serde_json::Result<String> {
@@ -149,23 +190,23 @@ pub(super) struct DoneBatch {
     pub(super) skipped: Vec<(usize, String)>,
     /// What is to be known of others: index among all files, and one line.
     pub(super) notes: Vec<(usize, String)>,
+    /// For windows of one video: which they are.
+    pub(super) part: Option<Part>,
+    /// What each row stands for.
+    pub(super) of: Vec<RowOf>,
 }
 
 impl DoneBatch {
     pub(super) fn files(&self) -> usize {
         self.stamps.len()
     }
-
-    pub(super) fn rows(&self) -> usize {
-        self.files().saturating_sub(self.skipped.len())
-    }
 }
 
 /// The work of this run that is done.
 #[derive(Default)]
 pub(super) struct Done {
-    /// Batches by the index of their first file.
-    pub(super) batches: BTreeMap<usize, DoneBatch>,
+    /// Batches by the index of their first file, and the number of its first window.
+    pub(super) batches: BTreeMap<(usize, usize), DoneBatch>,
     /// Shape of one row; empty as long as there are no rows.
     pub(super) shape: Vec<usize>,
     pub(super) resumed: Resumed,
@@ -263,7 +304,7 @@ impl Earlier {
         encoder: &dyn VisualEncoder,
         files: &[PathBuf],
         broken: Broken,
-        damaged: Damaged,
+        reading: &Reading,
     ) -> Result<Done> {
         let mut done =
             Done { resumed: Resumed { unreadable: self.unreadable, ..Resumed::default() }, ..Done::default() };
@@ -282,40 +323,61 @@ impl Earlier {
             }
         }
         let mut at = 0;
-        for span in Spans::new(encoder, &Files::new(files, damaged), 0..files.len()) {
+        let visuals = Files::new(encoder, files, reading)?;
+        for span in Spans::new(encoder, &visuals, 0..files.len()) {
             let names = files.iter().take(span.end).skip(at).map(|path| file_key(path));
             let now: Vec<DoneFile> = names.zip(span.opened.iter().map(Opened::stamp)).collect();
             let first = now.first().and_then(|(name, _)| by_first.get(name.as_str()));
-            let same = |batch: &&&BatchRecord| batch.files == now && done.fits(batch);
-            let mut reused = first.and_then(|batches| batches.iter().rev().find(same));
+            let alike: Vec<&BatchRecord> =
+                first.into_iter().flatten().filter(|batch| batch.files == now && done.fits(batch)).copied().collect();
+            let mut reused = match span.what {
+                What::Windows => in_a_row(&alike),
+                _ => alike.iter().rev().find(|batch| batch.part.is_none()).copied().into_iter().collect(),
+            };
             // A file may have failed for an external cause: a missing program, a permission, a disk.
-            for (i, _) in reused.map_or(&[][..], |batch| &batch.skipped) {
-                match check_readable(encoder, &files[at + i], damaged) {
-                    Ok(()) => reused = None,
+            let left_out: Vec<usize> = reused.iter().flat_map(|batch| batch.skipped.iter().map(|(i, _)| *i)).collect();
+            for i in left_out {
+                match files.get(at + i).map(|path| check_readable(encoder, path, reading)) {
+                    Some(Ok(())) => reused.clear(),
                     // Unless broken files are skipped, this is the error; the rows stay for a later run that skips
                     // them.
-                    Err(e) if broken != Broken::Skip => return Err(e.hint(Hint::SkipBroken)),
-                    Err(_) => {}
+                    Some(Err(e)) if broken != Broken::Skip => return Err(e.hint(Hint::SkipBroken)),
+                    Some(Err(_)) | None => {}
                 }
             }
+            let whole = reused.last().is_some_and(|batch| batch.part.is_none_or(|part| part.last));
             for (name, stamp) in &now {
                 let Some(earlier) = earlier_files.get_mut(name.as_str()) else { continue };
                 earlier.present = true;
-                let count = match reused {
-                    Some(_) => &mut done.resumed.taken,
-                    None if earlier.stamp != *stamp => &mut done.resumed.changed,
-                    None if earlier.intact => &mut done.resumed.regrouped,
-                    None => &mut done.resumed.damaged,
+                let count = match reused.is_empty() {
+                    false if whole => &mut done.resumed.taken,
+                    false => &mut done.resumed.begun,
+                    true if earlier.stamp != *stamp => &mut done.resumed.changed,
+                    true if earlier.intact => &mut done.resumed.regrouped,
+                    true => &mut done.resumed.damaged,
                 };
                 *count += 1;
             }
-            if let Some(batch) = reused {
-                done.reuse(at, batch);
-            }
+            reused.into_iter().for_each(|batch| done.reuse(at, batch));
             at = span.end;
         }
         done.resumed.gone = earlier_files.values().filter(|file| !file.present).count();
         Ok(done)
+    }
+}
+
+/// The batches that are the windows of a video from its first one on; the last one where a window was done more than once.
+fn in_a_row<'a>(batches: &[&'a BatchRecord]) -> Vec<&'a BatchRecord> {
+    let (mut row, mut next) = (Vec::new(), 0);
+    loop {
+        let found =
+            batches.iter().rev().find_map(|batch| batch.part.filter(|part| part.first == next).map(|p| (batch, p)));
+        let Some((batch, part)) = found else { return row };
+        row.push(*batch);
+        next += part.rows;
+        if part.last || part.rows == 0 {
+            return row;
+        }
     }
 }
 
@@ -333,7 +395,8 @@ struct EarlierFile {
 fn is_intact(line: &JournalLine, rows: &mut File, bounds: &Bounds) -> std::io::Result<bool> {
     let (batch, length) = (&line.batch, rows.metadata()?.len());
     let inside = |bytes: &u64| {
-        let most = bounds.row.saturating_mul(batch.files.len() as u64);
+        let rows = batch.part.map_or(batch.files.len(), |_| MAX_BATCH);
+        let most = bounds.row.saturating_mul(rows as u64);
         *bytes <= most && batch.at.checked_add(*bytes).is_some_and(|end| end <= length)
     };
     let Some(bytes) = batch.bytes().filter(inside) else { return Ok(false) };
@@ -348,19 +411,24 @@ fn is_intact(line: &JournalLine, rows: &mut File, bounds: &Bounds) -> std::io::R
 impl Done {
     /// Whether the rows of a batch have the shape of the rows so far.
     fn fits(&self, batch: &BatchRecord) -> bool {
-        self.shape.is_empty() || batch.skipped.len() == batch.files.len() || self.shape == batch.shape
+        self.shape.is_empty() || batch.rows() == Some(0) || self.shape == batch.shape
     }
 
     /// Reuses a batch whose first file now has the index `at`.
     fn reuse(&mut self, at: usize, batch: &BatchRecord) {
         let moved = |lines: &[(usize, String)]| lines.iter().map(|(i, line)| (at + i, line.clone())).collect();
-        let (skipped, notes) = (moved(&batch.skipped), moved(&batch.notes));
+        let (skipped, notes): (Vec<(usize, String)>, Vec<_>) = (moved(&batch.skipped), moved(&batch.notes));
         let stamps = batch.files.iter().map(|(_, stamp)| *stamp).collect();
-        let done = DoneBatch { at: batch.at, stamps, skipped, notes };
-        if done.rows() > 0 {
+        let part = batch.part.map(|part| Part { first: part.first, last: part.last });
+        let rows = batch.rows().unwrap_or_default();
+        let moments = if batch.moments.is_empty() { &vec![None; rows] } else { &batch.moments };
+        let left_out: Vec<usize> = skipped.iter().map(|(i, _)| *i).collect();
+        let of = rows_of(at..at + batch.files.len(), &left_out, part.is_some(), moments);
+        if !of.is_empty() {
             self.shape.clone_from(&batch.shape);
         }
-        self.batches.insert(at, done);
+        let key = (at, part.map_or(0, |part| part.first));
+        self.batches.insert(key, DoneBatch { at: batch.at, stamps, skipped, notes, part, of });
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! * `F.partial` holds the rows (f32, little endian), batch after batch in the order in which they were computed.
 //! * `F.partial.jsonl`, the journal, begins with a line of all that the rows depend on. Then it has one line per batch:
-//!   the offset of its rows, its files with their sizes and times, and a checksum of this line and of the rows.
+//!   the offset of its rows, its files with their sizes and times, what part of a video each row shows, and a checksum of this
+//!   line and of the rows. A video that becomes windows has batches of its own, and work goes on after its last one.
 //!
 //! Rows are on the disk before their line is written. A later run reuses a batch if its files are unchanged and form
 //! one batch again, because the size of a batch affects the bits of its rows. All other files are embedded again, and
@@ -13,25 +14,28 @@
 mod earlier;
 mod places;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vljepa_data::video::Damaged;
 
 pub use earlier::Resumed;
 pub use places::{check_unbegun, is_begun, unfinished};
 
-use earlier::{BatchRecord, Bounds, Done, DoneBatch, Earlier, Head, JournalLine, VERSION, file_key};
+use earlier::{
+    BatchRecord, Bounds, Done, DoneBatch, Earlier, Head, JournalLine, PartRecord, VERSION, file_key, moments_of,
+};
 use places::partial_paths;
 
 use crate::error::{Error, Result};
 use crate::files::{Locked, Stamp, open_own, same_file};
 use crate::hash::hash_of;
-use crate::visuals::{Batch, Broken, Files, Noted, Skipped, VisualEncoder, encode, nothing_left, same_shape};
+use crate::visuals::{
+    Batch, Broken, Files, Noted, Progress, Reading, RowOf, Skipped, VisualEncoder, Work, encode, nothing_left, rows_of,
+    same_shape,
+};
 
 /// Largest journal in bytes, whatever the number of files, and what each file adds to it.
 const MAX_JOURNAL: u64 = 256 << 20;
@@ -42,8 +46,8 @@ const JOURNAL_FILE: u64 = 1 << 10;
 pub enum RowEvent {
     /// What is reused of an earlier run. The first event, if there was an earlier run.
     Resumed(Resumed),
-    /// The number of files that are done.
-    Done(usize),
+    /// What is done, with what is reused.
+    Done(Progress),
 }
 
 /// Options for making a file of rows. By default the first unreadable file is an error, rows depend on nothing but model and
@@ -51,16 +55,16 @@ pub enum RowEvent {
 #[derive(Default)]
 pub struct RowOptions<'a> {
     broken: Broken,
-    damaged: Damaged,
+    reading: Reading,
     identity: Value,
     on_event: Option<&'a mut dyn FnMut(RowEvent)>,
 }
 
 impl std::fmt::Debug for RowOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { broken, damaged, identity, .. } = self;
+        let Self { broken, reading, identity, .. } = self;
         let mut shown = f.debug_struct("RowOptions");
-        shown.field("broken", broken).field("damaged", damaged).field("identity", identity).finish_non_exhaustive()
+        shown.field("broken", broken).field("reading", reading).field("identity", identity).finish_non_exhaustive()
     }
 }
 
@@ -72,10 +76,10 @@ impl<'a> RowOptions<'a> {
         self
     }
 
-    /// What happens to videos with damaged frames.
+    /// How files become clips.
     #[must_use]
-    pub fn damaged(mut self, damaged: Damaged) -> Self {
-        self.damaged = damaged;
+    pub fn reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
         self
     }
 
@@ -94,11 +98,11 @@ impl<'a> RowOptions<'a> {
     }
 
     /// The options, with a callback in any case.
-    pub fn into_parts(self) -> (Broken, Damaged, Value, Box<dyn FnMut(RowEvent) + 'a>) {
+    pub fn into_parts(self) -> (Broken, Reading, Value, Box<dyn FnMut(RowEvent) + 'a>) {
         let identity = if self.identity.is_null() { Value::Object(Default::default()) } else { self.identity };
         match self.on_event {
-            Some(on_event) => (self.broken, self.damaged, identity, Box::new(on_event)),
-            None => (self.broken, self.damaged, identity, Box::new(|_| ())),
+            Some(on_event) => (self.broken, self.reading, identity, Box::new(on_event)),
+            None => (self.broken, self.reading, identity, Box::new(|_| ())),
         }
     }
 }
@@ -118,8 +122,8 @@ pub struct Task<'a> {
     pub depends: &'a Value,
     /// What happens to files that cannot be read.
     pub broken: Broken,
-    /// What happens to videos with damaged frames.
-    pub damaged: Damaged,
+    /// How files become clips.
+    pub reading: Reading,
     /// Whether there may be no rows, because all files were left out.
     pub may_be_empty: bool,
 }
@@ -136,8 +140,9 @@ impl Task<'_> {
         let program = env!("CARGO_PKG_VERSION");
         let own = [("task", self.task), ("input", &input), ("program", program)];
         identity.extend(own.map(|(key, value)| (key.to_owned(), value.into())));
-        if self.damaged == Damaged::Conceal {
-            identity.insert("damaged".into(), "conceal".into());
+        // Settings that are as usual are not in it.
+        if let Ok(Value::Object(reading)) = serde_json::to_value(self.reading) {
+            identity.extend(reading);
         }
         Value::Object(identity)
     }
@@ -168,22 +173,27 @@ impl Partial {
     /// # Errors
     /// As [`embed_to_file`](crate::row_file::embed_to_file), except for writing the output file.
     pub fn complete(encoder: &dyn VisualEncoder, task: &Task<'_>, on_event: &mut dyn FnMut(RowEvent)) -> Result<Self> {
-        let Task { files, broken, damaged, .. } = *task;
+        let Task { files, broken, reading, .. } = *task;
+        let visuals = Files::new(encoder, files, &reading)?;
         let mut partial = Self::open(encoder, task)?;
         let resumed = partial.resumed();
         if resumed != Resumed::default() {
             on_event(RowEvent::Resumed(resumed));
         }
-        let mut done = resumed.taken;
-        on_event(RowEvent::Done(done));
-        let embedded = partial.missing(files.len()).into_iter().try_for_each(|range| {
-            encode(encoder, &Files::new(files, damaged), range, broken, &mut |batch| {
-                done += batch.range.len();
-                partial.add(files, batch)?;
-                on_event(RowEvent::Done(done));
-                Ok(())
-            })
+        let taken = partial.progress();
+        on_event(RowEvent::Done(taken));
+        let work = partial.missing(files.len());
+        let mut files_done = resumed.taken;
+        let embedded = encode(encoder, &visuals, &work, broken, &mut |batch| {
+            let (count, passed) = (batch.range.len(), batch.passed);
+            let whole = batch.part.is_none_or(|part| part.last);
+            partial.add(files, batch)?;
+            files_done += if whole { count } else { 0 };
+            let within = if whole { 0.0 } else { passed };
+            on_event(RowEvent::Done(Progress { files: files_done, rows: partial.rows(), within }));
+            Ok(())
         });
+        partial.drop_left_out();
         let embedded = embedded.and_then(|()| match partial.rows() {
             0 if !task.may_be_empty => Err(nothing_left(&partial.left_out(files))),
             _ => Ok(()),
@@ -203,7 +213,7 @@ impl Partial {
     /// # Errors
     /// As [`embed_to_file`](crate::row_file::embed_to_file); existing files then stay as they are.
     fn open(encoder: &dyn VisualEncoder, task: &Task<'_>) -> Result<Self> {
-        let (Task { out, files, broken, damaged, .. }, identity) = (*task, &task.identity());
+        let (Task { out, files, broken, reading, .. }, identity) = (*task, &task.identity());
         let (data_path, journal_path, _) = partial_paths(out)?;
         if data_path.exists() && !journal_path.exists() {
             let reason = "is in the way: the rows of an unfinished run would go there; move it away";
@@ -228,7 +238,7 @@ impl Partial {
             .map_err(|e| Error::content(&journal_path, e.to_string()))?;
         head.push(b'\n');
         let resumed = Earlier::read(&data_path, (&journal, &journal_path), &head, identity, &bounds(encoder, files))
-            .and_then(|earlier| Ok((earlier.plan(encoder, files, broken, damaged)?, earlier, open_own(&data_path)?)));
+            .and_then(|earlier| Ok((earlier.plan(encoder, files, broken, &reading)?, earlier, open_own(&data_path)?)));
         let (done, earlier, data) = match resumed {
             Ok(resumed) => resumed,
             Err(error) => {
@@ -273,21 +283,26 @@ impl Partial {
             let written = self.data.write_all(&bytes).and_then(|()| self.data.sync_data());
             written.map_err(Error::io(&self.data_path, "writing"))?;
         }
+        let left_out: Vec<usize> = batch.broken.iter().map(|(i, _)| *i).collect();
+        let of = rows_of(batch.range.clone(), &left_out, batch.part.is_some(), &batch.moments);
         let record = BatchRecord {
             at: self.rows_end,
             shape: rows.shape().to_vec(),
             files: batch.range.map(|i| file_key(&files[i])).zip(batch.stamps.iter().copied()).collect(),
             skipped: batch.broken.iter().map(|(i, e)| (i - start, e.to_string())).collect(),
             notes: batch.notes.iter().map(|(i, note)| (i - start, note.clone())).collect(),
+            part: batch.part.map(|part| PartRecord { first: part.first, last: part.last, rows: of.len() }),
+            moments: moments_of(&of),
         };
         let line = record.sum(&bytes).and_then(|sum| serde_json::to_vec(&JournalLine { batch: record, sum }));
         let mut line = line.map_err(|e| Error::content(&self.journal_path, e.to_string()))?;
         line.push(b'\n');
         self.append(&line)?;
         let skipped = batch.broken.iter().map(|(i, e)| (*i, e.to_string())).collect();
-        self.done
-            .batches
-            .insert(start, DoneBatch { at: self.rows_end, stamps: batch.stamps, skipped, notes: batch.notes });
+        let key = (start, batch.part.map_or(0, |part| part.first));
+        let done =
+            DoneBatch { at: self.rows_end, stamps: batch.stamps, skipped, notes: batch.notes, part: batch.part, of };
+        self.done.batches.insert(key, done);
         self.rows_end += bytes.len() as u64;
         Ok(())
     }
@@ -297,22 +312,49 @@ impl Partial {
         self.done.resumed
     }
 
-    /// The indices below `count` of the files that are not done, as ranges.
-    pub fn missing(&self, count: usize) -> Vec<Range<usize>> {
+    /// The work that is left on `count` files.
+    pub(crate) fn missing(&self, count: usize) -> Vec<Work> {
         let mut missing = Vec::new();
-        let mut at = 0;
-        for (start, batch) in &self.done.batches {
-            missing.push(at..*start);
-            at = start + batch.files();
+        // The first file that is not whole, and the windows of it that are done.
+        let mut at = (0, 0);
+        for (key, batch) in &self.done.batches {
+            if at.0 < key.0 {
+                missing.push(Work { range: at.0..key.0, first: at.1 });
+            }
+            at = match batch.part {
+                Some(part) if !part.last => (key.0, part.first + batch.of.len()),
+                _ => (key.0 + batch.files(), 0),
+            };
         }
-        missing.push(at..count);
-        missing.retain(|range| !range.is_empty());
+        missing.push(Work { range: at.0..count, first: at.1 });
+        missing.retain(|work| !work.range.is_empty());
         missing
+    }
+
+    /// Leaves out the windows that come before a break in a file that was left out.
+    fn drop_left_out(&mut self) {
+        let batches = self.done.batches.values();
+        let broken: HashSet<usize> =
+            batches.filter(|batch| batch.part.is_some()).flat_map(|b| b.skipped.iter().map(|(i, _)| *i)).collect();
+        for (key, batch) in &mut self.done.batches {
+            if broken.contains(&key.0) {
+                batch.of.clear();
+            }
+        }
     }
 
     /// Number of rows so far.
     pub fn rows(&self) -> usize {
-        self.done.batches.values().map(DoneBatch::rows).sum()
+        self.done.batches.values().map(|batch| batch.of.len()).sum()
+    }
+
+    /// What each row stands for, in the order of the files.
+    pub fn of(&self) -> impl Iterator<Item = RowOf> {
+        self.done.batches.values().flat_map(|batch| batch.of.iter().copied())
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { files: self.done.resumed.taken, rows: self.rows(), within: 0.0 }
     }
 
     /// Shape of one row.
@@ -327,7 +369,9 @@ impl Partial {
 
     /// Size and time of each file before it was read, in the order of the files, including those left out.
     pub fn stamps(&self) -> impl Iterator<Item = Option<Stamp>> {
-        self.done.batches.values().flat_map(|batch| batch.stamps.iter().copied())
+        // A video has as many batches as its windows need, and one stamp.
+        let whole = self.done.batches.values().filter(|batch| batch.part.is_none_or(|part| part.last));
+        whole.flat_map(|batch| batch.stamps.iter().copied())
     }
 
     /// The files that were left out, in order, with the reasons.
@@ -346,8 +390,8 @@ impl Partial {
     /// when another one shortens the file.
     pub fn ordered(&self) -> OrderedRows<'_> {
         let row = self.done.row_bytes();
-        let with_rows = self.done.batches.values().filter(|batch| batch.rows() > 0);
-        let parts = with_rows.map(|batch| (batch.at, row * batch.rows() as u64)).collect();
+        let with_rows = self.done.batches.values().filter(|batch| !batch.of.is_empty());
+        let parts = with_rows.map(|batch| (batch.at, row * batch.of.len() as u64)).collect();
         OrderedRows { data: &self.data, path: &self.data_path, parts }
     }
 

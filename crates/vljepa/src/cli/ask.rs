@@ -4,19 +4,20 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use vljepa::classify::{Classifier, Prediction, answers_from_list};
-use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::Purpose;
-use vljepa::embed::visuals::{Broken, FileOptions, embed_files, without_skipped};
+use vljepa::embed::visuals::{Embedded, FileOptions, RowOf, embed_files};
 
 use super::choices::{Choices, note_unclear, ranking};
-use super::common::{Common, DamagedArg, ModelArgs, at_least_one, note_cut, note_query, open};
+use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
+use super::read::ReadArgs;
+use super::rows::{labels, object};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("choice"))]
 pub struct Args {
-    /// Picture or video files, or folders to search for them
+    /// Picture or video files, folders to search for them, or - for standard input
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
     /// The question
@@ -31,12 +32,8 @@ pub struct Args {
     /// Answers to show for each picture; absent: all
     #[arg(long, value_name = "K", value_parser = at_least_one)]
     pub top: Option<usize>,
-    /// Leave out files that cannot be read instead of stopping at the first
-    #[arg(long)]
-    pub skip_broken: bool,
-    /// What to do about frames of a video that are damaged
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    pub damaged: DamagedArg,
+    #[command(flatten)]
+    pub read: ReadArgs,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -49,8 +46,8 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             "--question: the question is empty; say what is asked, as in --question \"What is it?\"",
         ));
     }
-    let (files, passed) = find_files_counting(&args.inputs)?;
-    out.passed_over(&passed);
+    let reading = args.read.reading()?;
+    let files = args.read.find(&args.inputs, out)?;
     let folder = vljepa::find(args.model.model.as_deref())?.vljepa(Purpose::Answers)?;
     if !folder.takes_queries() {
         return Err(Failure::message(format!(
@@ -76,35 +73,23 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     bar.finish_and_clear();
     note_cut(classifier.cut(), |i| answers.place(i), out);
     note_unclear(classifier.unclear(), &answers, out);
-    let bar = out.progress("pictures", files.len());
-    let progress = &mut |n| bar.set_position(n as u64);
-    let mut noted = Vec::new();
-    let on_note = &mut |note| noted.push(note);
-    let options = FileOptions::default()
-        .broken(Broken::skip(args.skip_broken))
-        .damaged(args.damaged.into())
-        .on_progress(progress)
-        .on_note(on_note);
-    let (predicted, skipped) = embed_files(&asked, &files, options)?;
-    bar.finish_and_clear();
+    reading.check(&asked)?;
+    let work = |options: FileOptions<'_>| Ok(embed_files(&asked, &files, options)?);
+    let (Embedded { rows, of, skipped }, noted) = args.read.with_options(reading, files.len(), out, work)?;
     out.skipped(&skipped);
-    out.noted(&noted);
-    let files: Vec<_> = without_skipped(&files, &skipped).collect();
-    let ranked: Vec<_> = (0..files.len()).map(|i| classifier.rank(&predicted, i, top)).collect::<Result<_, _>>()?;
+    let ranked: Vec<_> = (0..rows.rows()).map(|i| classifier.rank(&rows, i, top)).collect::<Result<_, _>>()?;
     if out.json {
-        let results: Vec<_> = files
-            .iter()
-            .zip(&ranked)
-            .map(|(file, answers)| {
-                let answer =
-                    |p: &Prediction| json!({ "answer": p.label, "score": p.score, "cosine": p.cosine });
-                json!({ "input": file.display().to_string(), "answers": answers.iter().map(answer).collect::<Vec<_>>() })
-            })
-            .collect();
+        let answer = |p: &Prediction| json!({ "answer": p.label, "score": p.score, "cosine": p.cosine });
+        let result = |(row, answers): (&RowOf, &Vec<Prediction>)| {
+            let mut result = object(row, &files);
+            result.insert("answers".into(), answers.iter().map(answer).collect());
+            result
+        };
+        let results: Vec<_> = of.iter().zip(&ranked).map(result).collect();
         return out.document(&json!({
             "model": model.origin(), "adapter": vljepa::info::adapter_name(model.device()), "question": args.question,
             "results": results, "skipped": output::paths(&skipped), "notes": output::notes(&noted),
         }));
     }
-    out.text(&ranking(&files, &ranked, |p| (p.score, p.cosine, p.label.clone())))
+    out.text(&ranking(&labels(&of, &files), &ranked, |p| (p.score, p.cosine, p.label.clone())))
 }

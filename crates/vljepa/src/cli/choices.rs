@@ -93,15 +93,15 @@ pub fn note_unclear(unclear: &Unclear, choices: &Choices, out: &Output) {
     }
 }
 
-/// A line for each ranked item: file (on the first line of its ranking only), score, cosine or logit, name. `cells`
+/// A line for each ranked item: what was looked at (on the first line of its ranking only), score, cosine or logit, name. `cells`
 /// gives score, cosine or logit, and name of an item.
-pub fn ranking<T>(files: &[&PathBuf], ranked: &[Vec<T>], cells: impl Fn(&T) -> (f64, f32, String)) -> String {
+pub fn ranking<T>(inputs: &[String], ranked: &[Vec<T>], cells: impl Fn(&T) -> (f64, f32, String)) -> String {
     let mut rows = Vec::new();
-    for (file, items) in files.iter().zip(ranked) {
+    for (input, items) in inputs.iter().zip(ranked) {
         for (i, item) in items.iter().enumerate() {
-            let file = if i == 0 { file.display().to_string() } else { String::new() };
+            let input = if i == 0 { input.clone() } else { String::new() };
             let (score, value, name) = cells(item);
-            rows.push(vec![file, format!("{:5.1} %", 100.0 * score), format!("{value:+.3}"), name]);
+            rows.push(vec![input, format!("{:5.1} %", 100.0 * score), format!("{value:+.3}"), name]);
         }
     }
     output::columns(&rows)

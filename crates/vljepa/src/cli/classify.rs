@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::json;
 use vljepa::classify::{Classifier, Prediction, check_template, labels_from_list};
-use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::{AnyFolder, Purpose, VisionFolder};
-use vljepa::embed::models::{ClassScore, VisionModel};
-use vljepa::embed::visuals::{Broken, FileOptions, Noted, Skipped, embed_files, without_skipped};
+use vljepa::embed::models::{ClassScore, Classified, VisionModel};
+use vljepa::embed::visuals::{Embedded, FileOptions, Noted, Reading, RowOf, Skipped, embed_files};
 
 use super::choices::{Choices, note_unclear, ranking};
-use super::common::{Common, DamagedArg, ModelArgs, at_least_one, note_cut, note_query, open};
+use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
+use super::read::ReadArgs;
+use super::rows::{labels, object};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what"))]
 pub struct Args {
-    /// Picture or video files, or folders to search for them
+    /// Picture or video files, folders to search for them, or - for standard input
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
     /// Labels, separated by commas; a V-JEPA 2 classifier has its own and takes none
@@ -33,12 +34,8 @@ pub struct Args {
     /// Labels to show for each picture
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
     pub top: usize,
-    /// Leave out files that cannot be read instead of stopping at the first
-    #[arg(long)]
-    pub skip_broken: bool,
-    /// What to do about frames of a video that are damaged
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    pub damaged: DamagedArg,
+    #[command(flatten)]
+    pub read: ReadArgs,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -47,8 +44,8 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     check_template(&args.template)?;
     let list = args.labels.as_deref().map(labels_from_list).transpose()?;
     let labels = Choices::read("label", list, args.labels_file.as_deref())?;
-    let (files, passed) = find_files_counting(&args.inputs)?;
-    out.passed_over(&passed);
+    let reading = args.read.reading()?;
+    let files = args.read.find(&args.inputs, out)?;
     let folder = vljepa::find(args.model.model.as_deref())?;
     let Some(labels) = labels else {
         return match &folder {
@@ -58,7 +55,9 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
                     folder.origin()
                 )))
             }
-            AnyFolder::Vision(folder) if folder.labels().is_some() => classes(folder, &files, args, common, out),
+            AnyFolder::Vision(folder) if folder.labels().is_some() => {
+                classes(folder, &files, reading, args, common, out)
+            }
             AnyFolder::VlJepa(folder) => Err(Failure::message(format!(
                 "{}: a VL-JEPA has no classes of its own; pass --labels a,b,c or --labels-file FILE",
                 folder.origin()
@@ -76,49 +75,40 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     note_unclear(classifier.unclear(), &labels, out);
     let asked = model.with_query(None)?;
     note_query(&asked, None, out);
-    let bar = out.progress("pictures", files.len());
-    let progress = &mut |n| bar.set_position(n as u64);
-    let mut noted = Vec::new();
-    let on_note = &mut |note| noted.push(note);
-    let options = FileOptions::default()
-        .broken(Broken::skip(args.skip_broken))
-        .damaged(args.damaged.into())
-        .on_progress(progress)
-        .on_note(on_note);
-    let (pictures, skipped) = embed_files(&asked, &files, options)?;
-    bar.finish_and_clear();
+    reading.check(&asked)?;
+    let work = |options: FileOptions<'_>| Ok(embed_files(&asked, &files, options)?);
+    let (Embedded { rows: pictures, of, skipped }, noted) = args.read.with_options(reading, files.len(), out, work)?;
     let ranked: Vec<_> =
         (0..pictures.rows()).map(|i| classifier.rank(&pictures, i, args.top)).collect::<Result<_, _>>()?;
     let cells = |p: &Prediction| (p.score, p.cosine, p.label.clone());
     let source = [model.origin(), &vljepa::info::adapter_name(model.device())];
-    print_ranked(source, &files, &skipped, &noted, &ranked, cells, out)
+    print_ranked(source, (&files, &of), &skipped, &noted, &ranked, cells, out)
 }
 
 /// Ranks the classes that a V-JEPA 2 classifier was trained on.
-fn classes(folder: &VisionFolder, files: &[PathBuf], args: &Args, common: &Common, out: &Output) -> Result {
+fn classes(
+    folder: &VisionFolder,
+    files: &[PathBuf],
+    reading: Reading,
+    args: &Args,
+    common: &Common,
+    out: &Output,
+) -> Result {
     let device = vljepa::open_device(&common.device)?;
     let model = VisionModel::load_as(&device, folder, args.model.precision.into())?;
-    let bar = out.progress("pictures", files.len());
-    let progress = &mut |n| bar.set_position(n as u64);
-    let mut noted = Vec::new();
-    let on_note = &mut |note| noted.push(note);
-    let options = FileOptions::default()
-        .broken(Broken::skip(args.skip_broken))
-        .damaged(args.damaged.into())
-        .on_progress(progress)
-        .on_note(on_note);
-    let (ranked, skipped) = model.classify(files, args.top, options)?;
-    bar.finish_and_clear();
+    model.check_classify(&reading)?;
+    let work = |options: FileOptions<'_>| Ok(model.classify(files, args.top, options)?);
+    let (Classified { classes, of, skipped }, noted) = args.read.with_options(reading, files.len(), out, work)?;
     let cells = |c: &ClassScore| (c.score, c.logit, c.label.clone());
     let source = [model.origin(), &vljepa::info::adapter_name(&device)];
-    print_ranked(source, files, &skipped, &noted, &ranked, cells, out)
+    print_ranked(source, (files, &of), &skipped, &noted, &classes, cells, out)
 }
 
-/// Prints the ranked labels of every file that was not left out. `cells` gives score, cosine or logit, and name of a
+/// Prints the ranked labels of every row. `cells` gives score, cosine or logit, and name of a
 /// label.
 fn print_ranked<T: Serialize>(
     [model, adapter]: [&str; 2],
-    files: &[PathBuf],
+    (files, of): (&[PathBuf], &[RowOf]),
     skipped: &[Skipped],
     noted: &[Noted],
     ranked: &[Vec<T>],
@@ -126,16 +116,17 @@ fn print_ranked<T: Serialize>(
     out: &Output,
 ) -> Result {
     out.skipped(skipped);
-    out.noted(noted);
-    let files: Vec<_> = without_skipped(files, skipped).collect();
     if out.json {
-        let result =
-            |(file, labels): (&&PathBuf, &Vec<T>)| json!({ "input": file.display().to_string(), "labels": labels });
-        let results: Vec<_> = files.iter().zip(ranked).map(result).collect();
+        let result = |(row, labels): (&RowOf, &Vec<T>)| {
+            let mut result = object(row, files);
+            result.insert("labels".into(), json!(labels));
+            result
+        };
+        let results: Vec<_> = of.iter().zip(ranked).map(result).collect();
         return out.document(&json!({
             "model": model, "adapter": adapter, "results": results, "skipped": output::paths(skipped),
             "notes": output::notes(noted),
         }));
     }
-    out.text(&ranking(&files, ranked, cells))
+    out.text(&ranking(&labels(of, files), ranked, cells))
 }

@@ -9,7 +9,6 @@ use vljepa::embed::Model;
 use vljepa::embed::folder::{ModelFolder, Purpose};
 use vljepa::embed::models::WithQuery;
 use vljepa::embed::{check_apart, model_files};
-use vljepa_data::video::Damaged;
 use vljepa_model::{CutTexts, Precision};
 use vljepa_tensor::Device;
 
@@ -58,24 +57,6 @@ impl From<PrecisionArg> for Precision {
             PrecisionArg::F32 => Precision::F32,
             PrecisionArg::F16 => Precision::F16,
             PrecisionArg::I8 => Precision::I8,
-        }
-    }
-}
-
-/// The values of `--damaged`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DamagedArg {
-    /// The file cannot be read
-    Stop,
-    /// Another frame of the video stands in, and stderr says so
-    Conceal,
-}
-
-impl From<DamagedArg> for Damaged {
-    fn from(arg: DamagedArg) -> Self {
-        match arg {
-            DamagedArg::Stop => Damaged::Stop,
-            DamagedArg::Conceal => Damaged::Conceal,
         }
     }
 }

@@ -6,22 +6,24 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 use vljepa::embed::files::check_writable;
-use vljepa::embed::files::find_files_counting;
 use vljepa::embed::folder::{AnyFolder, Purpose};
+use vljepa::embed::list_of;
 use vljepa::embed::models::{VisionModel, VisionPool};
-use vljepa::embed::partial::{Resumed, RowOptions, is_begun};
-use vljepa::embed::row_file::{RowFile, RowFormat, embed_to_file, write_rows};
-use vljepa::embed::visuals::{Broken, FileOptions, VisualEncoder, embed_files, without_skipped};
+use vljepa::embed::partial::{RowOptions, is_begun};
+use vljepa::embed::row_file::{RowFile, RowFormat, embed_to_file, write_file_rows};
+use vljepa::embed::visuals::{FileOptions, Reading, VisualEncoder, embed_files};
+use vljepa_data::Crops;
 use vljepa_tensor::Device;
 
-use super::common::{Common, DamagedArg, ModelArgs, adapter, keep_apart, note_query, open};
+use super::common::{Common, ModelArgs, adapter, keep_apart, note_query, open};
 use super::failure::{Failure, Result};
-use super::output::{Output, notes, paths};
+use super::output::{FilesBar, Output, notes, paths};
+use super::read::ReadArgs;
 use super::rows::{self, one_vector};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Picture or video files, or folders to search for them
+    /// Picture or video files, folders to search for them, or - for Y4M, Motion JPEG or raw frames on standard input
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
     /// A question about the pictures, for a VL-JEPA that takes queries
@@ -34,12 +36,8 @@ pub struct Args {
     /// the same file again
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Leave out files that cannot be read instead of stopping at the first
-    #[arg(long)]
-    pub skip_broken: bool,
-    /// What to do about frames of a video that are damaged
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    pub damaged: DamagedArg,
+    #[command(flatten)]
+    pub read: ReadArgs,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -74,12 +72,13 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if let Some(path) = &args.out {
         RowFormat::of(path)?;
         check_writable(path)?;
+        check_writable(&list_of(path)?)?;
     }
+    let reading = args.read.reading()?;
     if args.query.as_deref().is_some_and(|query| query.trim().is_empty()) {
         return Err(Failure::message("--query: the query is empty; say what is asked, or leave --query out"));
     }
-    let (files, passed) = find_files_counting(&args.inputs)?;
-    out.passed_over(&passed);
+    let files = args.read.find(&args.inputs, out)?;
     if let Some(path) = &args.out {
         keep_apart(path, &files, args.model.model.as_deref())?;
     }
@@ -93,7 +92,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             let depends = Depends { query: args.query.as_deref(), pool: None, device: model.device() };
             let asked = model.with_query(depends.query)?;
             note_query(&asked, depends.query.map(|_| "--query"), out);
-            embed(&asked, &folder, &depends, &files, args, out)
+            embed(&asked, &folder, &depends, (&files, reading), args, out)
         }
         AnyFolder::Vision(vision) => {
             if args.query.is_some() {
@@ -109,7 +108,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             let device = vljepa::open_device(&common.device)?;
             let model = VisionModel::load_as(&device, vision, args.model.precision.into())?;
             let depends = Depends { query: None, pool: Some(pool), device: &device };
-            embed(&model.pooled(pool.into())?, &folder, &depends, &files, args, out)
+            embed(&model.pooled(pool.into())?, &folder, &depends, (&files, reading), args, out)
         }
         other => Err(other.cannot(Purpose::Pictures).into()),
     }
@@ -120,15 +119,19 @@ fn embed(
     encoder: &dyn VisualEncoder,
     folder: &AnyFolder,
     depends: &Depends<'_>,
-    files: &[PathBuf],
+    (files, reading): (&[PathBuf], Reading),
     args: &Args,
     out: &Output,
 ) -> Result {
-    let bar = out.progress("pictures", files.len());
-    let broken = Broken::skip(args.skip_broken);
+    reading.check(encoder)?;
+    if encoder.shape(1).len() > 1 && reading.crops != Crops::Center {
+        return Err(Failure::message(
+            "--crops three: the tokens of different squares have no mean; pool them, or leave it out",
+        ));
+    }
     // A single batch leaves nothing to resume, so it is embedded in memory, unless an earlier run has begun the file.
     let begun = args.out.as_deref().map(is_begun).transpose()?.unwrap_or(false);
-    let resumable = begun || files.len() > encoder.batch(encoder.frames());
+    let resumable = begun || files.len() > encoder.batch(encoder.frames()) || !reading.sampling.is_default();
     if let Some(path) = args.out.as_deref().filter(|_| resumable) {
         let identity = json!({
             "model": folder.hash(),
@@ -137,34 +140,27 @@ fn embed(
             "pool": depends.pool,
             "device": adapter(depends.device),
         });
+        let bar = FilesBar::new(files.len(), &reading);
         let mut on_event = rows::on_event(path, &bar, out);
         let options = RowOptions::default()
-            .broken(broken)
-            .damaged(args.damaged.into())
+            .broken(args.read.broken())
+            .reading(reading)
             .identity(identity)
             .on_event(&mut on_event);
         let written = embed_to_file(encoder, &args.inputs, files, path, options)?;
-        bar.finish_and_clear();
+        bar.finish();
         out.skipped(&written.skipped);
         out.noted(&written.notes);
         return report(&written, path, out);
     }
-    let progress = &mut |n| bar.set_position(n as u64);
-    let mut noted = Vec::new();
-    let on_note = &mut |note| noted.push(note);
-    let options =
-        FileOptions::default().broken(broken).damaged(args.damaged.into()).on_progress(progress).on_note(on_note);
-    let (embedded, skipped) = embed_files(encoder, files, options)?;
-    bar.finish_and_clear();
-    out.skipped(&skipped);
-    out.noted(&noted);
-    let names: Vec<String> = without_skipped(files, &skipped).map(|f| f.display().to_string()).collect();
+    let work = |options: FileOptions<'_>| Ok(embed_files(encoder, files, options)?);
+    let (embedded, noted) = args.read.with_options(reading, files.len(), out, work)?;
+    out.skipped(&embedded.skipped);
     let Some(path) = args.out.as_deref() else {
-        return rows::print(&embedded, "input", &names, None, Some(&noted), out);
+        return rows::print_files(&embedded, files, &noted, out);
     };
-    write_rows(path, &embedded, "input", &names)?;
-    let shape = [&[embedded.rows()], embedded.shape()].concat();
-    report(&RowFile { shape, names, skipped, notes: noted, resumed: Resumed::default() }, path, out)
+    let written = write_file_rows(path, &embedded, files, &reading)?;
+    report(&RowFile { skipped: embedded.skipped, notes: noted, ..written }, path, out)
 }
 
 /// Reports the file of rows that was written.
@@ -172,9 +168,10 @@ fn report(written: &RowFile, path: &Path, out: &Output) -> Result {
     if !out.json {
         return out.text(&rows::written(&written.shape, path));
     }
+    let list = written.of.iter().any(|row| row.moment.is_some()).then(|| list_of(path)).transpose()?;
     out.document(&json!({
         "out": path.display().to_string(), "shape": written.shape, "dtype": "f32", "inputs": written.names,
-        "resumed": written.resumed.taken, "done_anew": written.resumed.anew(), "skipped": paths(&written.skipped),
+        "list": list.map(|list| list.display().to_string()), "resumed": written.resumed.taken, "done_anew": written.resumed.anew(), "skipped": paths(&written.skipped),
         "notes": notes(&written.notes),
     }))
 }

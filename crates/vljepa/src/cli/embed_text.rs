@@ -101,5 +101,5 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     };
     bar.finish_and_clear();
     note_cut(cut.as_ref(), |i| format!("{} {}", given.origin, i + 1), out);
-    rows::print(&embedded, "text", &given.texts, args.out.as_deref(), None, out)
+    rows::print_texts(&embedded, &given.texts, args.out.as_deref(), out)
 }

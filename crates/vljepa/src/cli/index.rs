@@ -7,12 +7,12 @@ use serde_json::json;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
 use vljepa::embed::partial::RowOptions;
-use vljepa::embed::visuals::Broken;
 use vljepa::index::{Index, PictureFolder};
 
-use super::common::{Common, DamagedArg, ModelArgs, adapter, keep_apart, load, note_query};
+use super::common::{Common, ModelArgs, adapter, keep_apart, load, note_query};
 use super::failure::Result;
-use super::output::{self, Output};
+use super::output::{self, FilesBar, Output};
+use super::read::ReadArgs;
 use super::rows::on_event;
 
 #[derive(Debug, clap::Args)]
@@ -36,12 +36,8 @@ pub struct IndexBuildArgs {
     /// over from an index that is there; remove it first to compute all of them
     #[arg(long, value_name = "IDX")]
     pub out: PathBuf,
-    /// Leave out pictures that cannot be read instead of stopping at the first
-    #[arg(long)]
-    pub skip_broken: bool,
-    /// What to do about frames of a video that are damaged
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    pub damaged: DamagedArg,
+    #[command(flatten)]
+    pub read: ReadArgs,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -49,22 +45,22 @@ pub struct IndexBuildArgs {
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let IndexVerb::Build(args) = &args.verb;
     check_writable(&args.out)?;
+    let reading = args.read.reading()?;
     let pictures = PictureFolder::open(&args.dir)?;
     out.passed_over(pictures.passed_over());
     keep_apart(&args.out, pictures.files(), args.model.model.as_deref())?;
     let (_, model) = load(&args.model, common, Purpose::Index)?;
     note_query(&model.with_query(None)?, None, out);
-    let bar = out.progress("pictures", pictures.files().len());
+    let bar = FilesBar::new(pictures.files().len(), &reading);
     let identity = json!({
         "precision": args.model.precision,
         "device": adapter(model.device()),
     });
     let mut on_event = on_event(&args.out, &bar, out);
-    let broken = Broken::skip(args.skip_broken);
     let options =
-        RowOptions::default().broken(broken).damaged(args.damaged.into()).identity(identity).on_event(&mut on_event);
+        RowOptions::default().broken(args.read.broken()).reading(reading).identity(identity).on_event(&mut on_event);
     let index = Index::build(&model, pictures, &args.out, options)?;
-    bar.finish_and_clear();
+    bar.finish();
     out.skipped(&index.skipped);
     out.noted(&index.notes);
     let path = args.out.display().to_string();

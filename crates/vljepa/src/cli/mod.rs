@@ -16,6 +16,7 @@ mod info;
 mod inspect;
 mod output;
 mod pull;
+mod read;
 mod rows;
 mod search;
 mod train;

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 use vljepa::embed::files::{PassedOver, passed_over};
-use vljepa::embed::visuals::{Noted, Skipped};
+use vljepa::embed::visuals::{Noted, Progress, Reading, Skipped};
 
 use super::failure::{Failure, Result};
 
@@ -93,17 +93,65 @@ impl Output {
 
     /// A progress bar on stderr; hidden unless stderr is a terminal.
     pub fn progress(&self, what: &'static str, total: usize) -> ProgressBar {
-        if !std::io::stderr().is_terminal() {
-            return ProgressBar::hidden();
-        }
-        // Cleared when it is dropped, so that an error stands on a line of its own.
-        let bar = ProgressBar::new(total as u64).with_message(what).with_finish(ProgressFinish::AndClear);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}  {per_sec}  {eta} left") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(250));
-        bar
+        bar(what, total as u64, "{msg} {bar:32} {pos}/{len}  {per_sec}  {eta} left")
     }
+}
+
+/// The progress of work on files, on stderr; hidden unless stderr is a terminal.
+pub struct FilesBar {
+    bar: ProgressBar,
+    begun: Instant,
+    /// Whether videos become several rows, whose number is not known before.
+    clips: bool,
+}
+
+/// Steps of the bar for one file, where files are done by parts.
+const PARTS: f64 = 1000.0;
+
+impl FilesBar {
+    pub fn new(files: usize, reading: &Reading) -> Self {
+        let (begun, clips) = (
+            Instant::now(),
+            reading.sampling.window.or(reading.sampling.stride).is_some() || reading.sampling.fps.is_some(),
+        );
+        let total = if clips { files as f64 * PARTS } else { files as f64 };
+        let template = match clips {
+            true => "{msg} {bar:32} {percent} %  {eta} left",
+            false => "{msg} {bar:32} {pos}/{len}  {per_sec}  {eta} left",
+        };
+        Self { bar: bar("pictures", total as u64, template), begun, clips }
+    }
+
+    pub fn set(&self, progress: Progress) {
+        if !self.clips {
+            return self.bar.set_position(progress.files as u64);
+        }
+        let speed = progress.rows as f64 / self.begun.elapsed().as_secs_f64().max(1e-3);
+        self.bar.set_message(format!("{} clips, {speed:.1}/s", progress.rows));
+        self.bar.set_position(((progress.files as f64 + progress.within) * PARTS) as u64);
+    }
+
+    /// Prints a line without disturbing the bar.
+    pub fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(what: &'static str, total: u64, template: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    // Cleared when it is dropped, so that an error stands on a line of its own.
+    let bar = ProgressBar::new(total).with_message(what).with_finish(ProgressFinish::AndClear);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
 }
 
 /// The paths of the files that were left out, for a JSON document.
