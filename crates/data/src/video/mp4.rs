@@ -144,8 +144,8 @@ fn candidates(moov: &[u8], file_len: u64) -> Result<Vec<Candidate>, String> {
     let mut tracks: Vec<Candidate> = Vec::new();
     for (track_id, trak) in video_tracks(moov).take(MAX_TRACKS) {
         let header = TrackHeader::parse(moov, track_id, trak).ok_or("its video track has no header")?;
-        let mut builder = Builder::default();
-        builder.add_table(trak, file_len)?;
+        let mut builder = Builder::new(file_len);
+        builder.add_table(trak)?;
         let found = !builder.samples.is_empty();
         tracks.push(Candidate { header, builder });
         if found {

@@ -32,6 +32,8 @@ pub(super) struct Defaults {
 pub(super) struct Builder {
     pub samples: Vec<Sample>,
     next_dts: i64,
+    /// Length of the file in bytes.
+    file_len: u64,
 }
 
 type Built = Result<(), String>;
@@ -80,6 +82,10 @@ impl<'a> Sizes<'a> {
 }
 
 impl Builder {
+    pub fn new(file_len: u64) -> Self {
+        Self { file_len, ..Self::default() }
+    }
+
     fn push(&mut self, sample: Sample) -> Built {
         if self.samples.len() == MAX_SAMPLES {
             return Err(format!("its index names more than {MAX_SAMPLES} frames"));
@@ -89,13 +95,13 @@ impl Builder {
     }
 
     /// The samples of `stbl`.
-    pub fn add_table(&mut self, trak: &[u8], file_len: u64) -> Built {
+    pub fn add_table(&mut self, trak: &[u8]) -> Built {
         let stbl = descend(trak, &[b"mdia", b"minf", b"stbl"]).ok_or("the video track has no sample table")?;
         let table = |kind: &[u8; 4]| child(stbl, kind).unwrap_or(&[]);
         let sizes = Sizes::of(stbl);
         let count = match &sizes {
             // Each frame has its own bytes, so the file's length bounds their number.
-            Sizes::Fixed(size, count) => (u64::from(*count).min(file_len / u64::from(*size) + 1)) as usize,
+            Sizes::Fixed(size, count) => (u64::from(*count).min(self.file_len / u64::from(*size) + 1)) as usize,
             Sizes::Each(rows) => rows.len(),
             Sizes::Compact { count, .. } => *count,
         };
@@ -209,6 +215,10 @@ impl Builder {
             let sample_flags = field(0x400, if index == 0 { first_flags.unwrap_or(own.flags) } else { own.flags });
             let shift = i64::from(field(0x800, 0) as i32);
             if ours {
+                // A run may give many frames in a few bytes, but each of them has bytes of its own.
+                if self.samples.len() as u64 >= self.file_len {
+                    return Err("its fragments name more frames than the file has bytes".into());
+                }
                 self.push(Sample {
                     offset: cursor,
                     cts: self.next_dts.saturating_add(shift),

@@ -434,3 +434,22 @@ fn what_we_cannot_decode_is_unsupported() {
     let text = error.to_string();
     assert!(matches!(error, DataError::NeedsFfmpeg { .. }) && text.contains("H.264 is lossless"), "{text}");
 }
+
+#[test]
+fn a_fragment_that_names_millions_of_frames_in_a_few_bytes() {
+    let mut bytes = std::fs::read(fixture("fragments.mp4")).unwrap();
+    let place = |bytes: &[u8], kind: &[u8; 4]| bytes.windows(4).position(|part| part == kind).unwrap();
+    // Frames of a byte each by the default of their track, and a run that lists nothing of them.
+    let trex = place(&bytes, b"trex");
+    bytes[trex + 4 + 16..trex + 4 + 20].copy_from_slice(&1u32.to_be_bytes());
+    let tfhd = place(&bytes, b"tfhd");
+    bytes[tfhd + 4..tfhd + 8].copy_from_slice(&0x2_0000u32.to_be_bytes());
+    let trun = place(&bytes, b"trun");
+    bytes[trun + 4..trun + 8].copy_from_slice(&1u32.to_be_bytes());
+    bytes[trun + 8..trun + 12].copy_from_slice(&10_000_000u32.to_be_bytes());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("many.mp4");
+    std::fs::write(&path, bytes).unwrap();
+    let error = VideoReader::open(&path).unwrap_err().to_string();
+    assert!(error.contains("more frames than the file has bytes"), "{error}");
+}
