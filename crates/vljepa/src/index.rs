@@ -1,7 +1,8 @@
 //! Persistent indices of picture folders: building, reading and searching them.
 //!
-//! An index is a safetensors file with the tensor `embeddings` `[pictures, dim]` (f32, rows of unit length). Its header
-//! holds the version, the hash of the model, the folder, the list of files as JSON, and what else the rows depend on.
+//! An index is a safetensors file with the tensor `embeddings` `[rows, dim]` (f32, rows of unit length). Its header
+//! holds the version, the hash of the model, the folder, the list of files as JSON, and what else the rows depend on. A file has a
+//! row, or where videos are cut into clips a row for each of them, whose times the list of files holds.
 //!
 //! Building an index where there is one of the same model, folder and settings takes over the rows of files whose size and time
 //! are the same. Rows that are computed in other batches than in a build from nothing differ from those by rounding.
@@ -20,12 +21,12 @@ use vljepa_embed::folder::ModelFolder;
 use vljepa_embed::partial::{OrderedRows, Partial, Resumed, RowEvent, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
 use vljepa_embed::rows::{Match, best};
-use vljepa_embed::visuals::{Broken, Noted, Progress, Skipped};
+use vljepa_embed::visuals::{Broken, Moment, Noted, Progress, Skipped};
 use vljepa_embed::{Embeddings, Hint as EmbedHint, Model, check_apart};
 
 use crate::error::{Error, Hint, Result};
 
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// The key of an index in the metadata of its file, with the version as value.
 pub const FORMAT_KEY: &str = "vljepa_index";
 /// The key of what the rows depend on, beside model and files.
@@ -35,20 +36,22 @@ const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; renam
 /// The result of building an index.
 #[derive(Debug)]
 pub struct Indexed {
-    /// Number of pictures in the index.
+    /// Number of pictures and videos in the index.
     pub pictures: usize,
+    /// Number of rows: more than pictures where videos are cut into clips.
+    pub rows: usize,
     /// The files that were left out.
     pub skipped: Vec<Skipped>,
     /// What is to be known of files that were embedded.
     pub notes: Vec<Noted>,
     /// What was reused of an earlier run that was stopped.
     pub resumed: Resumed,
-    /// Number of rows that were taken over from the index that was there.
+    /// Number of pictures and videos whose rows were taken over from the index that was there.
     pub reused: usize,
 }
 
 /// A picture or video of an index.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Path relative to the index's folder, with `/` as separator.
@@ -61,6 +64,34 @@ pub struct Entry {
     /// taken over into a later index, so that this is said again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub noted: bool,
+    /// The parts of a video that its rows show; empty where the one row shows the file as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clips: Vec<Moment>,
+}
+
+impl Entry {
+    /// Number of rows.
+    fn rows(&self) -> usize {
+        self.clips.len().max(1)
+    }
+
+    /// Whether the file of `now` has not changed, and nothing was to be known of it.
+    fn is_still(&self, now: &Self) -> bool {
+        (&self.path, self.size, self.modified) == (&now.path, now.size, now.modified) && !self.noted
+    }
+}
+
+/// A picture, or a part of a video, that a search has found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether the file is unchanged since it was embedded.
+    pub fresh: bool,
+    /// The part of the video; `None` where the row shows the file as a whole.
+    pub moment: Option<Moment>,
+    /// Cosine with what was searched for, -1..1.
+    pub cosine: f32,
 }
 
 /// An index in memory.
@@ -68,6 +99,8 @@ pub struct Entry {
 pub struct Index {
     root: PathBuf,
     entries: Vec<Entry>,
+    /// For each row its entry, and the number of the clip.
+    of: Vec<(u32, u32)>,
     embeddings: Embeddings,
     /// What the rows depend on, beside model and files.
     depends: Option<String>,
@@ -98,6 +131,19 @@ impl PictureFolder {
         Ok(Self { root, files, passed })
     }
 
+    /// Takes the pictures of each folder below this one as the frames of one clip.
+    ///
+    /// # Errors
+    /// Pictures in the folder itself: it would be a clip and has no name in its own index.
+    pub fn frame_folders(self) -> Result<Self> {
+        let files = files::frame_folders(std::slice::from_ref(&self.root), self.files);
+        if files.contains(&self.root) {
+            let reason = "its own pictures would be frames of the folder itself; index the folder that it lies in";
+            return Err(Error::content(self.root, reason));
+        }
+        Ok(Self { files, ..self })
+    }
+
     /// The pictures and videos of the folder.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
@@ -119,7 +165,7 @@ impl Entry {
                 None => return Err(vljepa_embed::Error::content(path, NOT_UTF8)),
             }
         }
-        Ok(Self { path: parts.join("/"), size, modified, noted: false })
+        Ok(Self { path: parts.join("/"), size, modified, noted: false, clips: Vec::new() })
     }
 }
 
@@ -136,10 +182,6 @@ impl Index {
         let (broken, reading, identity, mut on_event) = options.into_parts();
         let asked = model.with_query(None)?;
         reading.check(&asked)?;
-        if reading.sampling.window.is_some() || reading.sampling.fps.is_some() {
-            let reason = "an index has one row for each file; leave windows and rates out";
-            return Err(Error::argument("sampling", reason));
-        }
         let skip_broken = broken == Broken::Skip;
         let PictureFolder { root, mut files, .. } = pictures;
         let mut skipped = Vec::new();
@@ -192,7 +234,7 @@ impl Index {
             (DEPENDS, settings),
         ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-        let shape = [entries.len(), model.dim()];
+        let shape = [places.len(), model.dim()];
         if let Some(shape) =
             partial.as_ref().map(Partial::shape).filter(|shape| !shape.is_empty() && **shape != [model.dim()])
         {
@@ -212,7 +254,7 @@ impl Index {
             partial.remove();
         }
         skipped.extend(left_out);
-        Ok(Indexed { pictures: entries.len(), skipped, notes, resumed, reused })
+        Ok(Indexed { pictures: entries.len(), rows: shape[0], skipped, notes, resumed, reused })
     }
 
     /// The index at `out`, if its rows are those that a build with `settings` would make.
@@ -259,9 +301,10 @@ impl Index {
         let entries: Vec<Entry> = serde_json::from_str(required("entries")?)
             .map_err(|e| broken(format!("its list of files: {}", json_fault(&e.to_string()))))?;
         let shape = file.tensor("embeddings").map(|t| t.shape.to_vec());
-        if shape != Some(vec![entries.len(), dim]) || file.names().len() != 1 {
+        let rows: usize = entries.iter().map(Entry::rows).sum();
+        if shape != Some(vec![rows, dim]) || file.names().len() != 1 {
             let found = shape.map_or("no embeddings".into(), |shape| format!("embeddings of {shape:?}"));
-            return Err(broken(format!("{} files and {found}, the model has {dim} dimensions", entries.len())));
+            return Err(broken(format!("{rows} rows of files and {found}, the model has {dim} dimensions")));
         }
         let mut seen = HashSet::new();
         for entry in &entries {
@@ -269,23 +312,28 @@ impl Index {
             if entry.path.is_empty() || !Path::new(&entry.path).components().all(plain) {
                 return Err(broken(format!("{:?} is no path below its folder", entry.path)));
             }
+            if !entry.clips.iter().all(|clip| clip.start.is_finite() && clip.start <= clip.end) {
+                return Err(broken(format!("{:?} has a clip that ends before it begins", entry.path)));
+            }
             if !seen.insert(&entry.path) {
                 return Err(broken(format!("{:?} is listed twice", entry.path)));
             }
         }
-        let data = read_f32(&file, "embeddings", &[entries.len(), dim]).map_err(|e| broken(e.to_string()))?;
+        let data = read_f32(&file, "embeddings", &[rows, dim]).map_err(|e| broken(e.to_string()))?;
         let embeddings = Embeddings::from_unit_rows(dim, data);
-        for (i, entry) in entries.iter().enumerate() {
+        let of = rows_of(&entries);
+        for (i, (entry, _)) in of.iter().enumerate() {
             let norm: f64 = embeddings.row(i).iter().map(|&v| f64::from(v) * f64::from(v)).sum();
             if (norm - 1.0).abs() > 1e-3 {
-                return Err(broken(format!("the embedding of {:?} is not of unit length", entry.path)));
+                let path = &entries[*entry as usize].path;
+                return Err(broken(format!("the embedding of {path:?} is not of unit length")));
             }
         }
         let depends = text(DEPENDS).map(str::to_owned);
-        Ok(Self { root, entries, embeddings, depends })
+        Ok(Self { root, entries, of, embeddings, depends })
     }
 
-    /// Number of pictures.
+    /// Number of pictures and videos.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -295,31 +343,87 @@ impl Index {
         self.entries.is_empty()
     }
 
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.of.len()
+    }
+
     /// The folder that was indexed.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The `k` pictures with the largest cosine to row `i` of `texts`, best first.
+    /// The `k` pictures or clips with the largest cosine to row `i` of `queries`, best first.
     ///
     /// # Errors
-    /// Texts embedded by a model of another dimension.
-    pub fn search(&self, texts: &Embeddings, i: usize, k: usize) -> Result<Vec<Match>> {
-        Ok(best(&texts.cosines(i, &self.embeddings)?, k))
+    /// Queries embedded by a model of another dimension.
+    pub fn search(&self, queries: &Embeddings, i: usize, k: usize) -> Result<Vec<Found>> {
+        let best = best(&queries.cosines(i, &self.embeddings)?, k);
+        Ok(best.into_iter().map(|found| self.found(found.index, found.cosine, None)).collect())
     }
 
-    /// The path of a picture, and whether its file is unchanged since it was embedded; panics outside `0..len()`.
-    pub fn picture(&self, index: usize) -> (PathBuf, bool) {
-        let entry = &self.entries[index];
+    /// As [`Self::search`], with neighbouring clips of a video as one moment: around its best clip those that follow each other without a gap
+    /// and lie above the middle between that clip's cosine and the mean of all rows.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub fn search_moments(&self, queries: &Embeddings, i: usize, k: usize) -> Result<Vec<Found>> {
+        let cosines = queries.cosines(i, &self.embeddings)?;
+        let mean = cosines.iter().map(|c| f64::from(*c)).sum::<f64>() / cosines.len().max(1) as f64;
+        let (mut taken, mut found) = (vec![false; cosines.len()], Vec::new());
+        for Match { index, cosine } in best(&cosines, cosines.len()) {
+            if found.len() == k {
+                break;
+            }
+            if taken[index] {
+                continue;
+            }
+            let middle = ((f64::from(cosine) + mean) / 2.0) as f32;
+            let joins = |from: usize, to: usize| {
+                let (earlier, later) = (from.min(to), from.max(to));
+                let touch = match (self.moment(earlier), self.moment(later)) {
+                    (Some(earlier), Some(later)) => later.start <= earlier.end + 1e-6,
+                    _ => false,
+                };
+                touch && self.of[from].0 == self.of[to].0 && !taken[to] && cosines[to] > middle
+            };
+            let (mut first, mut last) = (index, index);
+            while first > 0 && joins(first, first - 1) {
+                first -= 1;
+            }
+            while last + 1 < cosines.len() && joins(last, last + 1) {
+                last += 1;
+            }
+            taken[first..=last].fill(true);
+            let whole = self.moment(first).zip(self.moment(last));
+            let whole = whole.map(|(first, last)| Moment { start: first.start, end: last.end.max(first.end) });
+            found.push(self.found(index, cosine, whole));
+        }
+        Ok(found)
+    }
+
+    fn moment(&self, row: usize) -> Option<Moment> {
+        let (entry, clip) = self.of[row];
+        self.entries[entry as usize].clips.get(clip as usize).copied()
+    }
+
+    fn found(&self, row: usize, cosine: f32, moment: Option<Moment>) -> Found {
+        let entry = &self.entries[self.of[row].0 as usize];
         let path = self.root.join(&entry.path);
         let fresh = stamp(&path).is_ok_and(|now| now == (entry.size, entry.modified));
-        (path, fresh)
+        Found { path, fresh, moment: moment.or_else(|| self.moment(row)), cosine }
     }
+}
+
+/// For each row its entry, and the number of the clip.
+fn rows_of(entries: &[Entry]) -> Vec<(u32, u32)> {
+    let rows = entries.iter().enumerate();
+    rows.flat_map(|(entry, of)| (0..of.rows()).map(move |clip| (entry as u32, clip as u32))).collect()
 }
 
 /// Where the row of each file of a new index comes from.
 struct Rows<'a> {
-    /// For each file the entry of the index that was there, and its number.
+    /// For each file the number of its first row in the index that was there, and its entry.
     known: Vec<Option<(usize, &'a Entry)>>,
 }
 
@@ -335,12 +439,17 @@ enum Place {
 impl<'a> Rows<'a> {
     fn new(old: Option<&'a Index>, root: &Path, files: &[PathBuf]) -> Self {
         let entries = old.map_or(&[][..], |old| &old.entries);
-        let by_path: HashMap<&str, (usize, &Entry)> =
-            entries.iter().enumerate().map(|(i, entry)| (entry.path.as_str(), (i, entry))).collect();
+        let mut row = 0;
+        let with_row = entries.iter().map(|entry| {
+            let first = row;
+            row += entry.rows();
+            (entry.path.as_str(), (first, entry))
+        });
+        let by_path: HashMap<&str, (usize, &Entry)> = with_row.collect();
         let known = |path: &PathBuf| {
             let now = stamp(path).ok().filter(|(_, modified)| *modified > 0)?;
             let entry = Entry::of(root, path, now).ok()?;
-            by_path.get(entry.path.as_str()).copied().filter(|(_, old)| **old == entry)
+            by_path.get(entry.path.as_str()).copied().filter(|(_, old)| old.is_still(&entry))
         };
         Self { known: files.iter().map(known).collect() }
     }
@@ -354,7 +463,7 @@ impl<'a> Rows<'a> {
         self.known.iter().flatten().count()
     }
 
-    /// The entries of the new index in their order, and where the row of each is.
+    /// The entries of the new index in their order, and where the rows of each are.
     fn entries(
         &self,
         root: &Path,
@@ -366,17 +475,22 @@ impl<'a> Rows<'a> {
         let noted: HashSet<&PathBuf> = notes.iter().map(|noted| &noted.path).collect();
         let mut without = left_out.iter().map(|s| &s.path).peekable();
         let mut stamps = partial.into_iter().flat_map(Partial::stamps);
+        let mut of = partial.into_iter().flat_map(Partial::of).peekable();
+        let mut number = 0;
         let (mut entries, mut places) = (Vec::new(), Vec::new());
         for (path, known) in files.iter().zip(&self.known) {
             if let Some((row, entry)) = known {
                 entries.push((*entry).clone());
-                places.push(Place::Old(*row));
+                places.extend((*row..row + entry.rows()).map(Place::Old));
                 continue;
             }
+            let own = std::iter::from_fn(|| of.next_if(|row| row.file == number)).collect::<Vec<_>>();
+            number += 1;
             let stamp = stamps.next().flatten().unwrap_or_default();
             if without.next_if_eq(&path).is_none() {
-                entries.push(Entry { noted: noted.contains(path), ..Entry::of(root, path, stamp)? });
-                places.push(Place::Next);
+                let clips = own.iter().filter_map(|row| row.moment).collect();
+                entries.push(Entry { noted: noted.contains(path), clips, ..Entry::of(root, path, stamp)? });
+                places.extend(own.iter().map(|_| Place::Next));
             }
         }
         Ok((entries, places))
@@ -417,3 +531,6 @@ impl Read for Values<'_> {
         Ok(some)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,11 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let IndexVerb::Build(args) = &args.verb;
     check_writable(&args.out)?;
     let reading = args.read.reading()?;
-    let pictures = PictureFolder::open(&args.dir)?;
+    let mut pictures = PictureFolder::open(&args.dir)?;
     out.passed_over(pictures.passed_over());
+    if args.read.frame_folders {
+        pictures = pictures.frame_folders()?;
+    }
     keep_apart(&args.out, pictures.files(), args.model.model.as_deref())?;
     let (_, model) = load(&args.model, common, Purpose::Index)?;
     note_query(&model.with_query(None)?, None, out);
@@ -66,7 +69,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let path = args.out.display().to_string();
     if out.json {
         return out.document(&json!({
-            "out": path, "pictures": index.pictures, "dim": model.dim(), "model": model.hash(),
+            "out": path, "pictures": index.pictures, "rows": index.rows, "dim": model.dim(), "model": model.hash(),
             "reused": index.reused, "resumed": index.resumed.taken, "done_anew": index.resumed.anew(),
             "skipped": output::paths(&index.skipped), "notes": output::notes(&index.notes),
         }));
@@ -75,5 +78,6 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         0 => String::new(),
         n => format!(", {n} of them as they were in the index before"),
     };
-    out.text(&format!("{} pictures in {path}{reused}\n", index.pictures))
+    let rows = if index.rows == index.pictures { String::new() } else { format!(" as {} clips", index.rows) };
+    out.text(&format!("{} pictures{rows} in {path}{reused}\n", index.pictures))
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 use vljepa::embed::folder::Purpose;
 use vljepa::embed::texts::check_texts;
-use vljepa::index::Index;
+use vljepa::index::{Found, Index};
 
 use super::common::{Common, ModelArgs, at_least_one, note_cut, open};
 use super::failure::Result;
 use super::output::{self, Output};
+use super::rows::times;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,7 +20,10 @@ pub struct Args {
     /// Text to search for; each text is a search of its own
     #[arg(required = true, value_name = "TEXT")]
     pub texts: Vec<String>,
-    /// Pictures to show for each text
+    /// Show neighbouring clips of a video as one moment
+    #[arg(long)]
+    pub merge: bool,
+    /// Pictures or clips to show for each text
     #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
     pub top: usize,
     #[command(flatten)]
@@ -38,13 +42,20 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let mut searches = Vec::new();
     for (i, text) in args.texts.iter().enumerate() {
         let mut results = Vec::new();
-        for (rank, hit) in index.search(&texts, i, args.top)?.into_iter().enumerate() {
-            let (path, fresh) = index.picture(hit.index);
+        let found = match args.merge {
+            true => index.search_moments(&texts, i, args.top)?,
+            false => index.search(&texts, i, args.top)?,
+        };
+        for (rank, Found { path, fresh, moment, cosine }) in found.into_iter().enumerate() {
             let path = path.display().to_string();
+            let when = moment.map(|moment| format!("  {}", times(&moment))).unwrap_or_default();
             let remark = if fresh { "" } else { "  (changed or gone since it was indexed)" };
             let name = if rank == 0 { text.clone() } else { String::new() };
-            rows.push(vec![name, format!("{:+.3}", hit.cosine), format!("{path}{remark}")]);
-            results.push(json!({ "rank": rank + 1, "path": path, "cosine": hit.cosine, "fresh": fresh }));
+            rows.push(vec![name, format!("{cosine:+.3}"), format!("{path}{when}{remark}")]);
+            results.push(json!({
+                "rank": rank + 1, "path": path, "start_s": moment.map(|m| m.start), "end_s": moment.map(|m| m.end),
+                "cosine": cosine, "fresh": fresh,
+            }));
         }
         searches.push(json!({ "text": text, "results": results }));
     }

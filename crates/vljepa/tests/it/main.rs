@@ -6,6 +6,7 @@
 mod apart;
 mod ask;
 mod checkpoints;
+mod clips;
 mod encoders;
 mod files;
 mod foreign;
