@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use vljepa::index::{FORMAT_KEY, Index};
 use vljepa_data::{Preprocess, Rgba8Image, encode_png};
+use vljepa_embed::Embeddings;
 use vljepa_embed::partial::{Partial, Task};
 use vljepa_embed::visuals::{Broken, Reading, VisualEncoder};
 use vljepa_model::weights::Writer;
@@ -133,11 +134,10 @@ pub const INDEX: Target = Target {
         let dim = model.config().embedding_dim;
         let mut row = vec![0.0; 2 * dim];
         (row[0], row[dim]) = (1.0, 1.0);
-        let entries =
-            json!([{"path": "a.png", "size": 1, "modified": 2}, {"path": "b/c.png", "size": 3, "modified": 4}]);
+        let entries = json!([{"path": "a.png", "size": 1, "modified": 2}, {"path": "b.mp4", "size": 3, "modified": 4, "clips": [{"start": 0.0, "end": 1.5}]}]);
         let mut writer = Writer::new();
         let texts =
-            [(FORMAT_KEY, "1"), ("model", model.hash()), ("root", "/pictures"), ("entries", &entries.to_string())];
+            [(FORMAT_KEY, "2"), ("model", model.hash()), ("root", "/pictures"), ("entries", &entries.to_string())];
         for (key, value) in texts {
             writer.metadata(key, value);
         }
@@ -147,13 +147,14 @@ pub const INDEX: Target = Target {
     make: |folder| -> Result<Case> {
         let model = vljepa::compact().map_err(other)?;
         let path = folder.join("case.idx");
-        let _ = model.hash();
+        let dim = model.config().embedding_dim;
+        let query = Embeddings::from_unit_rows(dim, vec![(dim as f32).powf(-0.5); dim]);
         Ok(Box::new(move |input| {
             let _ = std::fs::remove_file(&path);
             if std::fs::write(&path, input).is_ok()
                 && let Ok(index) = Index::open(&path, &model)
             {
-                (0..index.len().min(9)).for_each(|i| drop(index.picture(i)));
+                let _ = index.search_moments(&query, 0, 9);
             }
         }))
     },

@@ -7,18 +7,19 @@
 //! Building an index where there is one of the same model, folder and settings takes over the rows of files whose size and time
 //! are the same. Rows that are computed in other batches than in a build from nothing differ from those by rounding.
 
-use std::collections::{HashMap, HashSet};
-use std::io::Read;
+mod entry;
+mod rows;
+
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vljepa_model::json_fault;
 use vljepa_model::weights::{SafeTensors, WeightSource, read_f32};
 
-use vljepa_embed::files::{self, PassedOver, Stamp, find_files_counting, stamp};
+use vljepa_embed::files::{self, PassedOver, find_files_counting, stamp};
 use vljepa_embed::folder::ModelFolder;
-use vljepa_embed::partial::{OrderedRows, Partial, Resumed, RowEvent, RowOptions, Task};
+use vljepa_embed::partial::{Partial, Resumed, RowEvent, RowOptions, Task};
 use vljepa_embed::row_file::write_embeddings;
 use vljepa_embed::rows::{Match, best};
 use vljepa_embed::visuals::{Broken, Moment, Noted, Progress, Skipped};
@@ -26,12 +27,16 @@ use vljepa_embed::{Embeddings, Hint as EmbedHint, Model, check_apart};
 
 use crate::error::{Error, Hint, Result};
 
+pub use entry::Entry;
+
+use entry::{NOT_UTF8, rows_of};
+use rows::{Rows, Values};
+
 const VERSION: &str = "2";
 /// The key of an index in the metadata of its file, with the version as value.
 pub const FORMAT_KEY: &str = "vljepa_index";
 /// The key of what the rows depend on, beside model and files.
 const DEPENDS: &str = "depends";
-const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
 
 /// The result of building an index.
 #[derive(Debug)]
@@ -48,37 +53,6 @@ pub struct Indexed {
     pub resumed: Resumed,
     /// Number of pictures and videos whose rows were taken over from the index that was there.
     pub reused: usize,
-}
-
-/// A picture or video of an index.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Path relative to the index's folder, with `/` as separator.
-    pub path: String,
-    /// Size of the file in bytes.
-    pub size: u64,
-    /// Time of the last change in milliseconds since 1970.
-    pub modified: u64,
-    /// Whether something was to be known of the file when it was embedded, such as frames that are missing. Its row is not
-    /// taken over into a later index, so that this is said again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub noted: bool,
-    /// The parts of a video that its rows show; empty where the one row shows the file as a whole.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub clips: Vec<Moment>,
-}
-
-impl Entry {
-    /// Number of rows.
-    fn rows(&self) -> usize {
-        self.clips.len().max(1)
-    }
-
-    /// Whether the file of `now` has not changed, and nothing was to be known of it.
-    fn is_still(&self, now: &Self) -> bool {
-        (&self.path, self.size, self.modified) == (&now.path, now.size, now.modified) && !self.noted
-    }
 }
 
 /// A picture, or a part of a video, that a search has found.
@@ -155,20 +129,6 @@ impl PictureFolder {
     }
 }
 
-impl Entry {
-    fn of(root: &Path, path: &Path, (size, modified): Stamp) -> vljepa_embed::Result<Self> {
-        let below = path.strip_prefix(root).unwrap_or(path);
-        let mut parts = Vec::new();
-        for part in below.components() {
-            match part.as_os_str().to_str() {
-                Some(text) => parts.push(text),
-                None => return Err(vljepa_embed::Error::content(path, NOT_UTF8)),
-            }
-        }
-        Ok(Self { path: parts.join("/"), size, modified, noted: false, clips: Vec::new() })
-    }
-}
-
 impl Index {
     /// Embeds every picture and video of a folder into the index `out`. It resumes an earlier run that was stopped, if
     /// that run had the same folder, model and [identity](RowOptions::identity) (such as precision and device). With
@@ -206,7 +166,7 @@ impl Index {
         let settings = serde_json::json!({ "program": program, "reading": &reading, "settings": &identity });
         let settings = settings.to_string();
         let old = Self::earlier(out, model, &root, &settings);
-        let rows = Rows::new(old.as_ref(), &root, &files);
+        let rows = Rows::new(old.as_ref().map_or(&[], |old| &old.entries), &root, &files);
         let mut depends = identity.as_object().cloned().unwrap_or_default();
         depends.insert("model".into(), model.hash().into());
         let depends = &Value::Object(depends);
@@ -240,14 +200,8 @@ impl Index {
         {
             return Err(Error::content(out, format!("rows of shape {shape:?}, {} numbers are needed", model.dim())));
         }
-        let mut values = Values {
-            old: old.as_ref().map(|old| &old.embeddings),
-            fresh: partial.as_ref().map(Partial::ordered),
-            places: places.into_iter(),
-            row: Vec::new(),
-            at: 0,
-            width: 4 * model.dim(),
-        };
+        let embeddings = old.as_ref().map(|old| &old.embeddings);
+        let mut values = Values::new(embeddings, partial.as_ref().map(Partial::ordered), places, model.dim());
         files::stream_atomically(out, |file| write_embeddings(out, &shape, &mut values, &metadata, file))?;
         let resumed = partial.as_ref().map(Partial::resumed).unwrap_or_default();
         if let Some(partial) = partial {
@@ -412,123 +366,6 @@ impl Index {
         let path = self.root.join(&entry.path);
         let fresh = stamp(&path).is_ok_and(|now| now == (entry.size, entry.modified));
         Found { path, fresh, moment: moment.or_else(|| self.moment(row)), cosine }
-    }
-}
-
-/// For each row its entry, and the number of the clip.
-fn rows_of(entries: &[Entry]) -> Vec<(u32, u32)> {
-    let rows = entries.iter().enumerate();
-    rows.flat_map(|(entry, of)| (0..of.rows()).map(move |clip| (entry as u32, clip as u32))).collect()
-}
-
-/// Where the row of each file of a new index comes from.
-struct Rows<'a> {
-    /// For each file the number of its first row in the index that was there, and its entry.
-    known: Vec<Option<(usize, &'a Entry)>>,
-}
-
-/// Where a row is.
-#[derive(Clone, Copy)]
-enum Place {
-    /// In the index that was there, with this number.
-    Old(usize),
-    /// The next of the rows that were embedded.
-    Next,
-}
-
-impl<'a> Rows<'a> {
-    fn new(old: Option<&'a Index>, root: &Path, files: &[PathBuf]) -> Self {
-        let entries = old.map_or(&[][..], |old| &old.entries);
-        let mut row = 0;
-        let with_row = entries.iter().map(|entry| {
-            let first = row;
-            row += entry.rows();
-            (entry.path.as_str(), (first, entry))
-        });
-        let by_path: HashMap<&str, (usize, &Entry)> = with_row.collect();
-        let known = |path: &PathBuf| {
-            let now = stamp(path).ok().filter(|(_, modified)| *modified > 0)?;
-            let entry = Entry::of(root, path, now).ok()?;
-            by_path.get(entry.path.as_str()).copied().filter(|(_, old)| old.is_still(&entry))
-        };
-        Self { known: files.iter().map(known).collect() }
-    }
-
-    /// The files whose rows are to be computed.
-    fn fresh(&self, files: &[PathBuf]) -> Vec<PathBuf> {
-        files.iter().zip(&self.known).filter(|(_, known)| known.is_none()).map(|(path, _)| path.clone()).collect()
-    }
-
-    fn reused(&self) -> usize {
-        self.known.iter().flatten().count()
-    }
-
-    /// The entries of the new index in their order, and where the rows of each are.
-    fn entries(
-        &self,
-        root: &Path,
-        files: &[PathBuf],
-        partial: Option<&Partial>,
-        left_out: &[Skipped],
-        notes: &[Noted],
-    ) -> Result<(Vec<Entry>, Vec<Place>)> {
-        let noted: HashSet<&PathBuf> = notes.iter().map(|noted| &noted.path).collect();
-        let mut without = left_out.iter().map(|s| &s.path).peekable();
-        let mut stamps = partial.into_iter().flat_map(Partial::stamps);
-        let mut of = partial.into_iter().flat_map(Partial::of).peekable();
-        let mut number = 0;
-        let (mut entries, mut places) = (Vec::new(), Vec::new());
-        for (path, known) in files.iter().zip(&self.known) {
-            if let Some((row, entry)) = known {
-                entries.push((*entry).clone());
-                places.extend((*row..row + entry.rows()).map(Place::Old));
-                continue;
-            }
-            let own = std::iter::from_fn(|| of.next_if(|row| row.file == number)).collect::<Vec<_>>();
-            number += 1;
-            let stamp = stamps.next().flatten().unwrap_or_default();
-            if without.next_if_eq(&path).is_none() {
-                let clips = own.iter().filter_map(|row| row.moment).collect();
-                entries.push(Entry { noted: noted.contains(path), clips, ..Entry::of(root, path, stamp)? });
-                places.extend(own.iter().map(|_| Place::Next));
-            }
-        }
-        Ok((entries, places))
-    }
-}
-
-/// Reads the rows of a new index, as bytes.
-struct Values<'a> {
-    old: Option<&'a Embeddings>,
-    fresh: Option<OrderedRows<'a>>,
-    places: std::vec::IntoIter<Place>,
-    /// The present row, of which `at` bytes are read.
-    row: Vec<u8>,
-    at: usize,
-    /// Bytes of a row.
-    width: usize,
-}
-
-impl Read for Values<'_> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        if self.at == self.row.len() {
-            match (self.places.next(), self.old, &mut self.fresh) {
-                (None, ..) => return Ok(0),
-                (Some(Place::Old(row)), Some(old), _) => {
-                    self.row = old.row(row).iter().flat_map(|v| v.to_le_bytes()).collect();
-                }
-                (Some(Place::Next), _, Some(fresh)) => {
-                    self.row.resize(self.width, 0);
-                    fresh.read_exact(&mut self.row)?;
-                }
-                _ => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            }
-            self.at = 0;
-        }
-        let some = out.len().min(self.row.len() - self.at);
-        out[..some].copy_from_slice(&self.row[self.at..self.at + some]);
-        self.at += some;
-        Ok(some)
     }
 }
 

@@ -1,0 +1,60 @@
+//! The files of an index, and which rows are theirs.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use vljepa_embed::files::Stamp;
+use vljepa_embed::visuals::Moment;
+
+pub(super) const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
+
+/// A picture or video of an index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Path relative to the index's folder, with `/` as separator.
+    pub path: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Time of the last change in milliseconds since 1970.
+    pub modified: u64,
+    /// Whether something was to be known of the file when it was embedded, such as frames that are missing. Its row is not
+    /// taken over into a later index, so that this is said again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noted: bool,
+    /// The parts of a video that its rows show; empty where the one row shows the file as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clips: Vec<Moment>,
+}
+
+impl Entry {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.clips.len().max(1)
+    }
+
+    /// Whether the file of `now` has not changed, and nothing was to be known of it.
+    pub(super) fn is_still(&self, now: &Self) -> bool {
+        (&self.path, self.size, self.modified) == (&now.path, now.size, now.modified) && !self.noted
+    }
+}
+
+impl Entry {
+    pub(super) fn of(root: &Path, path: &Path, (size, modified): Stamp) -> vljepa_embed::Result<Self> {
+        let below = path.strip_prefix(root).unwrap_or(path);
+        let mut parts = Vec::new();
+        for part in below.components() {
+            match part.as_os_str().to_str() {
+                Some(text) => parts.push(text),
+                None => return Err(vljepa_embed::Error::content(path, NOT_UTF8)),
+            }
+        }
+        Ok(Self { path: parts.join("/"), size, modified, noted: false, clips: Vec::new() })
+    }
+}
+
+/// For each row its entry, and the number of the clip.
+pub(super) fn rows_of(entries: &[Entry]) -> Vec<(u32, u32)> {
+    let rows = entries.iter().enumerate();
+    rows.flat_map(|(entry, of)| (0..of.rows()).map(move |clip| (entry as u32, clip as u32))).collect()
+}
