@@ -40,6 +40,20 @@ fn pointers_and_pages_are_named_with_what_to_do() {
         }
     }
     assert!(!bench.path("out").exists());
+    for (content, what) in [(POINTER, "is a Git LFS pointer"), (PAGE, "is an HTML page")] {
+        for (name, args) in [
+            ("a.png", &["embed", "@a.png"][..]),
+            ("a.mp4", &["embed", "@a.mp4"]),
+            ("l.txt", &["classify", "@pictures/0.png", "--labels-file", "@l.txt"]),
+            ("t.txt", &["embed-text", "--file", "@t.txt"]),
+            ("p.idx", &["search", "@p.idx", "a"]),
+        ] {
+            bench.write(name, content);
+            fails(&mut vljepa(bench.args(args)), &[&format!("{name}: {what}")]);
+        }
+        let run = bench.write("run.toml", content);
+        fails(&mut vljepa(["train", &run]), &[&format!("run.toml: {what}")]);
+    }
     // A model card may begin with HTML.
     bench.write("model/README.md", PAGE);
     json(bench.args(&["embed-text", "a"]));
