@@ -109,6 +109,7 @@ fn neither_pipe_waits_for_the_other() {
 
 #[test]
 fn a_silent_program_is_ended_and_named() {
+    assert_eq!(VideoOptions::default().patience, Duration::from_secs(60));
     let dir = tempfile::tempdir().unwrap();
     let listed = "printf '#tb 0: 1/25\\n#dimensions 0: 2x1\\n0, 0, 0, 1, 6, 0x1\\n' >&2";
     // At once; after a frame; after its pictures, but not its listing; with its pipes closed.

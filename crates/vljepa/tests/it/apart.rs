@@ -246,6 +246,17 @@ fn a_name_of_any_length_is_shown() {
     let output = vljepa(["inspect", &file]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8(output.stdout).unwrap().contains(&long));
+    json(bench.args(&["index", "build", "@pictures", "--out", "@p.idx"]));
+    for args in [
+        &["search", "@p.idx", &long][..],
+        &["embed-text", &long],
+        &["classify", "@pictures/0.png", "--labels", &format!("{long},b")],
+    ] {
+        let output = vljepa(bench.args(args)).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && stderr.len() < 1000, "{}: {} characters", args[0], stderr.len());
+        assert!(String::from_utf8(output.stdout).unwrap().contains(&long), "{}", args[0]);
+    }
 }
 
 #[cfg(unix)]
