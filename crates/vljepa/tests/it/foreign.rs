@@ -59,6 +59,45 @@ fn pointers_and_pages_are_named_with_what_to_do() {
     json(bench.args(&["embed-text", "a"]));
 }
 
+/// As the hub's cache has them whose blobs were removed.
+#[cfg(unix)]
+#[test]
+fn links_to_nothing_are_named_with_what_to_do() {
+    let bench = Bench::new();
+    let (bert, _) = encoders::text(&bench, "bert");
+    let (vision, _) = encoders::vjepa2(&bench, "hub");
+    let (picture, out) = (bench.text("pictures/0.png"), bench.text("out"));
+    let text = [&["embed-text", "a", "--model", &bert][..], &["convert", "--from", "hf-text", &bert, "--out", &out]];
+    let picture = [&["embed", &picture, "--model", &vision][..], &["inspect", &vision]];
+    for (file, commands) in [
+        ("bert/model.safetensors", text),
+        ("bert/tokenizer.json", text),
+        ("bert/config.json", text),
+        ("bert/modules.json", text),
+        ("bert/1_Pooling/config.json", text),
+        ("bert/tokenizer_config.json", text),
+        ("hub/model.safetensors", picture),
+        ("hub/config.json", picture),
+        ("hub/video_preprocessor_config.json", [picture[0]; 2]),
+    ] {
+        let path = bench.path(file);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("../../blobs/0123", &path).unwrap();
+        for args in commands {
+            fails(
+                &mut vljepa(args),
+                &[file, "is a link to ../../blobs/0123, where there is nothing", "`vljepa pull` fetches it again"],
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, good).unwrap();
+    }
+    assert!(!bench.path("out").exists());
+    json(text[0]);
+    json(picture[0]);
+}
+
 #[test]
 fn panics_of_the_tokenizer_library_name_the_file() {
     let bench = Bench::new();
