@@ -196,3 +196,15 @@ fn a_whole_picture_above_the_limit_is_not_called_broken() {
         assert!(read > 0 && refused > 0, "picture {i}: {read} read, {refused} refused");
     }
 }
+
+#[test]
+fn a_jpeg_file_of_any_size_is_not_held_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.jpg");
+    std::fs::write(&path, encode(ImageFormat::Jpeg)).unwrap();
+    // A hole on the disk.
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(61 << 30).unwrap();
+    let error = decode_file(&path, &Limits::default()).unwrap_err();
+    assert!(matches!(error, DataError::OverLimit { format: "JPEG", max_bytes: 268_435_456, .. }), "{error}");
+    assert!(error.to_string().contains("large.jpg"), "{error}");
+}
