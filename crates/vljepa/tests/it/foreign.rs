@@ -106,7 +106,7 @@ fn panics_of_the_tokenizer_library_name_the_file() {
         let path = format!("{}/../model/tests/fixtures/hostile/{name}.json", env!("CARGO_MANIFEST_DIR"));
         std::fs::read(path).unwrap()
     };
-    for name in ["tok_decoder", "tok_precompiled", "tok_template"] {
+    for name in ["tok_bpe", "tok_decoder", "tok_precompiled", "tok_template"] {
         let good = bench.path("model/target_tokenizer.json");
         let kept = std::fs::read(&good).unwrap();
         std::fs::write(&good, fixture(name)).unwrap();
