@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use crate::file::{OpenFile, from_start};
-use crate::kind::{Kind, PictureFormat, foreign, picture_format};
+use crate::kind::{Kind, PictureFormat, picture_format};
 use crate::memory::{Held, hold};
 use crate::{DataError, Rgb8Image, Rgba8Image, jpeg, riff};
 
@@ -48,8 +48,7 @@ pub fn decode_bytes(origin: &str, bytes: &[u8], limits: &Limits) -> Result<Rgba8
     if bytes.is_empty() {
         return Err(DataError::Empty(origin.to_owned()));
     }
-    let kind = foreign(bytes).map_or(Kind::Other, Kind::Foreign);
-    decode(origin, kind, picture_format(bytes), Cursor::new(bytes), limits, To::Rgba)?.rgba()
+    decode(origin, Kind::of_no_picture(bytes), picture_format(bytes), Cursor::new(bytes), limits, To::Rgba)?.rgba()
 }
 
 /// As [`decode_file`], of a file that is open already.
@@ -133,6 +132,7 @@ fn decode(
     let Some((format, name)) = format else {
         return Err(match kind {
             Kind::Foreign(format) => DataError::ForeignPicture { origin: origin.to_owned(), format },
+            Kind::Instead(what) => DataError::content(origin, what),
             _ => DataError::NotAPicture(origin.to_owned()),
         });
     };

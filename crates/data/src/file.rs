@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::DataError;
+use crate::instead::instead;
 use crate::kind::{HEAD, Kind, PictureFormat, picture_format};
 use crate::names::is_video_name;
 
@@ -74,7 +75,7 @@ impl OpenFile {
         match self.kind {
             Kind::Mp4 | Kind::Y4m | Kind::Animation(_) => true,
             Kind::Picture | Kind::Foreign(_) => false,
-            Kind::Empty | Kind::Other => is_video_name(&self.path),
+            Kind::Empty | Kind::Instead(_) | Kind::Other => is_video_name(&self.path),
         }
     }
 }
@@ -99,7 +100,8 @@ pub fn open_regular(path: impl AsRef<Path>) -> Result<File, DataError> {
 /// Reads a whole regular file of at most `max` bytes, in memory of its size.
 ///
 /// # Errors
-/// As [`open_regular`]; [`DataError::TooLong`] for a larger file, also for one that grows while it is read.
+/// As [`open_regular`]; [`DataError::TooLong`] for a larger file, also for one that grows while it is read; [`DataError::Content`]
+/// for what a download leaves [`instead`](instead()) of a file.
 pub fn read_limited(path: impl AsRef<Path>, max: u64) -> Result<Vec<u8>, DataError> {
     let path = path.as_ref();
     let file = open_regular(path)?;
@@ -112,7 +114,10 @@ pub fn read_limited(path: impl AsRef<Path>, max: u64) -> Result<Vec<u8>, DataErr
     file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(DataError::io(path, "reading"))?;
     match bytes.len() as u64 {
         read if read > max => Err(too_long(read)),
-        _ => Ok(bytes),
+        _ => match instead(&bytes) {
+            Some(what) => Err(DataError::content(path, what)),
+            None => Ok(bytes),
+        },
     }
 }
 

@@ -4,6 +4,8 @@ use std::io::{Read, Seek, SeekFrom};
 
 use image::ImageFormat;
 
+use crate::instead::instead;
+
 /// How many of a file's first bytes are looked at.
 pub(crate) const HEAD: usize = 4096;
 
@@ -30,6 +32,8 @@ pub(crate) enum Kind {
     Picture,
     /// A picture in another format, by its name.
     Foreign(&'static str),
+    /// What a download left instead of the file, in words.
+    Instead(&'static str),
     /// None of these.
     Other,
 }
@@ -58,8 +62,18 @@ impl Kind {
         } else if picture_format(head).is_some() {
             Self::Picture
         } else {
-            Self::Other
+            Self::rest(head)
         })
+    }
+
+    /// What is neither picture nor video.
+    fn rest(head: &[u8]) -> Self {
+        instead(head).map_or(Self::Other, Self::Instead)
+    }
+
+    /// Of bytes that [`picture_format`] does not know.
+    pub fn of_no_picture(bytes: &[u8]) -> Self {
+        foreign(bytes).map_or_else(|| Self::rest(bytes), Self::Foreign)
     }
 }
 
@@ -112,7 +126,7 @@ fn is_mp4(head: &[u8]) -> bool {
 }
 
 /// The name of a picture format that this crate does not decode.
-pub(crate) fn foreign(head: &[u8]) -> Option<&'static str> {
+fn foreign(head: &[u8]) -> Option<&'static str> {
     const MAGIC: [(&[u8], &str); 19] = [
         (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"\xff\x4f\xff\x51", "JPEG 2000"),

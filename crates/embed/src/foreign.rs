@@ -1,6 +1,8 @@
-//! Files that stand where others should: pointers of Git LFS, and pages that a server sent instead of a file.
+//! Files in whose place a download left something else.
 
 use std::path::Path;
+
+use vljepa_data::instead;
 
 use crate::error::{Error, Result};
 
@@ -9,45 +11,8 @@ use crate::error::{Error, Result};
 /// # Errors
 /// A file that is something else, with what to do.
 pub(crate) fn check(path: &Path, bytes: &[u8]) -> Result<()> {
-    match foreign(&bytes[..bytes.len().min(256)]) {
+    match instead(bytes) {
         Some(what) if path.extension().is_none_or(|extension| extension != "md") => Err(Error::content(path, what)),
         _ => Ok(()),
-    }
-}
-
-/// What the beginning of a file shows it to be instead of weights, a configuration or a tokenizer, and what to do.
-fn foreign(beginning: &[u8]) -> Option<&'static str> {
-    if beginning.starts_with(b"version https://git-lfs.github.com/spec/") {
-        return Some("is a Git LFS pointer, not the file itself; fetch the file with `git lfs pull`");
-    }
-    let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning).trim_ascii_start();
-    let starts = |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()));
-    if ["<!doctype html", "<html", "<head", "<body"].into_iter().any(starts) {
-        return Some("is an HTML page: a server answered with a page instead of the file; get the file again");
-    }
-    if starts("<?xml") {
-        return Some("is an XML message: a server answered with it instead of the file; get the file again");
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pointers_and_pages_are_told() {
-        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 90868376\n";
-        for (bytes, word) in [
-            (pointer, "Git LFS pointer"),
-            ("<!DOCTYPE html><html>", "HTML page"),
-            ("\u{feff}\n  <HTML lang=\"en\">", "HTML page"),
-            ("<?xml version=\"1.0\"?><Error>", "XML message"),
-        ] {
-            assert!(foreign(bytes.as_bytes()).is_some_and(|what| what.contains(word)), "{bytes}");
-        }
-        for bytes in ["", " ", "{\"a\": 1}", "version 2", "<!doc", "PK\u{3}\u{4}", "<svg>"] {
-            assert_eq!(foreign(bytes.as_bytes()), None, "{bytes}");
-        }
     }
 }

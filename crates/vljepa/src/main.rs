@@ -22,6 +22,8 @@ fn main() -> ExitCode {
     if let Err(error) = interrupted {
         print_error(&format!("cannot handle signals: {error}; an interrupt may leave files .vljepa-*.tmp behind"));
     }
+    #[cfg(unix)]
+    tell_of_cut_files();
     match std::panic::catch_unwind(cli::main) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         // The reader of the output has closed it, as in `vljepa … | head -1`.
@@ -38,6 +40,30 @@ fn main() -> ExitCode {
 fn print_error(message: &str) {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let _ = writeln!(std::io::stderr(), "error: {}", cli::printable(&line));
+}
+
+/// Lets the process say what has happened when the system ends it (SIGBUS) because a part of a mapped file is gone.
+#[cfg(unix)]
+fn tell_of_cut_files() {
+    const LINE: &[u8] = b"error: a file that was being read became shorter, or its disk failed; \
+        run it again when nothing writes to the file, and replace files by renaming others\n";
+    let end = |info: &libc::siginfo_t| {
+        // Memory that is misaligned or broken, and a signal that somebody sent, keep their own end.
+        if info.si_code == libc::BUS_ADRERR {
+            // SAFETY: the bytes live as long as the program. Nobody can be told that standard error is closed.
+            unsafe {
+                libc::write(libc::STDERR_FILENO, LINE.as_ptr().cast(), LINE.len());
+                libc::_exit(1);
+            }
+        }
+    };
+    // SAFETY: the action calls nothing but `write` and `_exit`, which a signal handler may call. Temporary files stay for the
+    // next run to remove.
+    if let Err(error) = unsafe { signal_hook_registry::register_sigaction(libc::SIGBUS, end) } {
+        print_error(&format!(
+            "cannot handle signals: {error}; a file that is cut while it is read may end this without a word"
+        ));
+    }
 }
 
 /// Turns off Mesa's device-selection layer. It asks the display server for its GPU and warns on stderr if there is no

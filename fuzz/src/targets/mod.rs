@@ -1,5 +1,6 @@
 //! What is fed with damaged input.
 
+mod beside;
 mod hub;
 mod media;
 mod rows;
@@ -24,6 +25,9 @@ pub const TARGETS: &[Target] = &[
     weights::INSPECT,
     weights::CONFIG,
     weights::FOLDER,
+    beside::PROCESSOR,
+    beside::SENTENCE,
+    beside::SET,
     texts::TOKENIZER,
     texts::SPM,
     texts::LABELS,

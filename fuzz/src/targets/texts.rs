@@ -1,6 +1,6 @@
 //! Tokenizers and lists of labels.
 
-use vljepa_data::parse_labels;
+use vljepa_data::{parse_labels, read_texts_from};
 use vljepa_model::{SpecialTokens, TextTokenizer, prune_wordpiece};
 
 use crate::error::Result;
@@ -117,7 +117,7 @@ fn base64(bytes: &[u8]) -> String {
 
 pub const LABELS: Target = Target {
     name: "labels",
-    about: "lists of labels",
+    about: "lists of labels and of texts",
     shape: Shape::Bytes,
     megabytes: 32,
     seeds: || -> Result<Vec<Vec<u8>>> {
@@ -132,6 +132,7 @@ pub const LABELS: Target = Target {
                 let _ = vljepa_data::read_labels(&path);
                 let _ = vljepa_data::read_numbered_labels(&path);
             }
+            let _ = read_texts_from("case", input);
             let text = String::from_utf8_lossy(input);
             let _ = parse_labels("case", text.split(','));
         }))

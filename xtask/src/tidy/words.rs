@@ -4,7 +4,7 @@ use super::report::{Allowed, Finding};
 use super::scan::{self, Kind};
 
 /// Crates that only the command names.
-const OF_THE_COMMAND: [&str; 3] = ["clap", "ctrlc", "indicatif"];
+const OF_THE_COMMAND: [&str; 4] = ["clap", "ctrlc", "indicatif", "signal_hook_registry"];
 
 /// The breaches in the files of one library package, whose folder is `package`.
 pub fn check<'a>(

@@ -55,8 +55,9 @@ impl EmojiVendors {
         let dir = dir.as_ref().to_path_buf();
         let path = dir.join(FILE);
         let text = read_limited(&path, MAX_BYTES)?;
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|e| DataError::content(&path, format!("not the list of an emoji-vendors set: {e}")))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| {
+            DataError::content(&path, format!("not the list of an emoji-vendors set: {}", in_words(&e.to_string())))
+        })?;
         check(&path, &manifest)?;
         let mut tiles = Vec::with_capacity(manifest.vendors.len());
         for vendor in &manifest.vendors {
@@ -159,6 +160,21 @@ impl EmojiVendors {
         }
         Ok(slot.get_or_init(|| sheet))
     }
+}
+
+/// A message of serde without the names of Rust's types.
+fn in_words(message: &str) -> String {
+    let Some((found, rest)) = message.split_once(", expected ") else { return message.to_owned() };
+    let (wanted, place) = rest.rsplit_once(" at line ").unwrap_or((rest, "?"));
+    let wanted = match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list",
+        _ if wanted.starts_with("struct ") => "an object",
+        _ if wanted.starts_with("enum ") || wanted.starts_with("variant ") => "the name of a choice",
+        other => other,
+    };
+    format!("{found}, where {wanted} is expected at line {place}")
 }
 
 /// Every index must be valid, or a later lookup would silently be wrong.

@@ -233,3 +233,41 @@ fn read_markings(bits: &mut Bits<'_>, sps: &Sps, field: bool) -> Checked<Vec<Mar
         ops.push(op);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rust_h264::nal::parse_avcc_config;
+
+    use super::*;
+
+    /// Bits, written as text.
+    fn bytes(code: &str) -> Vec<u8> {
+        code.as_bytes().chunks(8).map(|byte| byte.iter().fold(0, |sum, bit| sum << 1 | (bit - b'0'))).collect()
+    }
+
+    fn sps() -> Sps {
+        let clip = include_bytes!("../../tests/fixtures/video/bframes.mp4");
+        let avcc = clip.windows(4).position(|at| at == b"avcC").unwrap() + 4;
+        Sps::parse(&parse_avcc_config(&clip[avcc..]).unwrap().sps_nals[0].rbsp).unwrap()
+    }
+
+    #[test]
+    fn commands_of_a_slice_are_counted() {
+        let sps = sps();
+        // Command 5 is "00110", and 0, the end, is "1".
+        let all_unused = |count: usize| bytes(&format!("{}1{:0<8}", "00110".repeat(count), ""));
+        assert_eq!(read_markings(&mut Bits::new(&all_unused(67)), &sps, true).unwrap().len(), 67);
+        let error = read_markings(&mut Bits::new(&all_unused(68)), &sps, true).unwrap_err();
+        assert!(error.contains("more than 67 memory_management_control_operations"), "{error}");
+        // Changing of a list: a flag, then commands 0, "1", with a difference of 1, "1"; 3, "00100", ends it.
+        let changes = |count: usize| bytes(&format!("1{}00100{:0<8}", "11".repeat(count), ""));
+        assert!(list_modification(&mut Bits::new(&changes(2)), 0, 2, &sps, false).is_ok());
+        let error = list_modification(&mut Bits::new(&changes(3)), 0, 2, &sps, false).unwrap_err();
+        assert!(error.contains("list 0 of 2 references is changed more than 2 times"), "{error}");
+        // Both denominators are 1, "1"; a weight, an offset of 0, "1"; none for the colours, "0".
+        let weighted = |weight: &str| weights(&mut Bits::new(&bytes(&format!("111{weight}10{:0<8}", ""))), &[1], true);
+        assert_eq!(weighted("000000011111110"), Ok(()), "127");
+        let error = weighted("00000000100000000").unwrap_err();
+        assert!(error.contains("luma_weight is 128, the standard allows -128 to 127"), "{error}");
+    }
+}

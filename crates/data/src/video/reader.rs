@@ -93,6 +93,7 @@ impl VideoReader {
         let (why, track) = match open.kind {
             Kind::Empty => return Err(DataError::Empty(origin)),
             Kind::Foreign(format) => return Err(DataError::ForeignPicture { origin, format }),
+            Kind::Instead(what) => return Err(DataError::content(origin, what)),
             Kind::Y4m => {
                 let stream = file_stream(&origin, &open.path, open.file)?;
                 return Ok(Self::new(origin, Y4m::new(stream, limits)?));

@@ -161,7 +161,13 @@ mod tests {
 
     /// The matrices as their standards state them, in floating point.
     fn standard(colour: Colour, depth: u8, yuv: [u16; 3]) -> [f64; 3] {
-        let (kr, kb) = if colour.matrix == 1 { (0.2126, 0.0722) } else { (0.299, 0.114) };
+        // ITU-R BT.709, SMPTE ST 240, ITU-R BT.2020; else ITU-R BT.601.
+        let (kr, kb) = match colour.matrix {
+            1 => (0.2126, 0.0722),
+            7 => (0.212, 0.087),
+            9 | 10 => (0.2627, 0.0593),
+            _ => (0.299, 0.114),
+        };
         let scale = f64::from(1_u32 << (depth - 8));
         let [y, u, v] = yuv.map(f64::from);
         let (y, u, v) = if colour.full_range {
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn integers_round_as_the_standards_say() {
-        for matrix in [1, 2, 5, 6] {
+        for matrix in [1, 2, 5, 6, 7, 9, 10] {
             for full_range in [false, true] {
                 for depth in [8_u8, 10] {
                     let colour = Colour { matrix, full_range };

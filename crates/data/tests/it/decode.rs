@@ -158,3 +158,53 @@ fn limits_are_kept() {
         assert!(matches!(error, DataError::TooLarge { .. } | DataError::OverLimit { .. }), "{bytes}: {error}");
     }
 }
+
+/// A PNG with a colour profile of a megabyte in a kilobyte.
+fn with_profile(png: &[u8]) -> Vec<u8> {
+    let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut deflated, &vec![0; 1 << 20]).unwrap();
+    let body = [b"iCCPp\0\0".as_slice(), &deflated.finish().unwrap()].concat();
+    let chunk = [&(body.len() as u32 - 4).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat();
+    [&png[..33], &chunk, &png[33..]].concat()
+}
+
+/// Whatever the limit: a picture that is whole is read, or refused for its size.
+#[test]
+fn a_whole_picture_above_the_limit_is_not_called_broken() {
+    let fixture = |name: &str| {
+        std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
+    };
+    let deep = |format| {
+        let mut bytes = Cursor::new(Vec::new());
+        DynamicImage::ImageRgba16(picture().into_rgba16()).write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let mut pictures: Vec<Vec<u8>> = FORMATS.into_iter().map(encode).collect();
+    pictures.extend([deep(ImageFormat::Png), with_profile(&encode(ImageFormat::Png))]);
+    pictures
+        .extend(["pictures/progressive.jpg", "pictures/cmyk.jpg", "video/lossy.webp", "video/clear.png"].map(fixture));
+    for (i, bytes) in pictures.iter().enumerate() {
+        let (mut read, mut refused) = (0, 0);
+        for step in 0..160 {
+            let max_bytes = (1_u64 << (step / 8)) * (8 + step % 8) / 8;
+            match decode_bytes("a", bytes, &Limits { max_bytes, ..Limits::default() }) {
+                Ok(_) => read += 1,
+                Err(DataError::TooLarge { .. } | DataError::OverLimit { .. }) => refused += 1,
+                Err(error) => panic!("picture {i} within {max_bytes} bytes: {error}"),
+            }
+        }
+        assert!(read > 0 && refused > 0, "picture {i}: {read} read, {refused} refused");
+    }
+}
+
+#[test]
+fn a_jpeg_file_of_any_size_is_not_held_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.jpg");
+    std::fs::write(&path, encode(ImageFormat::Jpeg)).unwrap();
+    // A hole on the disk.
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(61 << 30).unwrap();
+    let error = decode_file(&path, &Limits::default()).unwrap_err();
+    assert!(matches!(error, DataError::OverLimit { format: "JPEG", max_bytes: 268_435_456, .. }), "{error}");
+    assert!(error.to_string().contains("large.jpg"), "{error}");
+}

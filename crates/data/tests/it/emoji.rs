@@ -186,6 +186,20 @@ fn a_broken_set_is_told_in_one_line() {
         let message = open().unwrap_err().to_string();
         assert!(message.contains("concepts.json") && !message.contains('\n'), "{message}");
     }
+    for (from, to, words) in [
+        (
+            "\"version\": 1",
+            "\"version\": \"1\"",
+            "string \"1\", where a whole number of at least 0 is expected at line",
+        ),
+        ("\"version\": 1", "\"version\": -1", "`-1`, where a whole number of at least 0 is expected at line"),
+        ("\"seen\":[", "\"seen\":7,\"was\":[", "integer `7`, where a list is expected at line"),
+        ("\"pools\":", "\"pools\":7,\"was\":", "integer `7`, where an object is expected at line"),
+    ] {
+        std::fs::write(&list, good.replacen(from, to, 1)).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("concepts.json") && message.contains(words), "{to}: {message}");
+    }
     // A good list beside a sheet of the wrong size, and beside none.
     std::fs::write(&list, &good).unwrap();
     let broken = open().unwrap();

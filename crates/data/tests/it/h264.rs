@@ -226,6 +226,32 @@ fn a_sample_larger_than_its_picture() {
     assert!(text.contains("104857600 bytes, a picture of its size has 1051648 at most"), "{text}");
 }
 
+/// A sample of many small units, within the bytes that a sample may have.
+#[test]
+fn a_sample_of_very_many_units() {
+    for (units, expected) in [(65_537, "it has 65537 NAL units, at most 65536 are read"), (65_536, "")] {
+        let mut bytes = std::fs::read(fixture("one.mp4")).unwrap();
+        let table = |kind: &[u8]| bytes.windows(4).position(|found| found == kind).unwrap() + 4;
+        let (sizes, chunks) = (table(b"stsz"), table(b"stco"));
+        // Access unit delimiters, in a box that players pass over.
+        let sample = b"\0\0\0\x01\x09".repeat(units);
+        let place = bytes.len() as u32 + 8;
+        bytes[sizes + 4..sizes + 8].copy_from_slice(&(sample.len() as u32).to_be_bytes());
+        bytes[chunks + 8..chunks + 12].copy_from_slice(&place.to_be_bytes());
+        bytes.extend((sample.len() as u32 + 8).to_be_bytes());
+        bytes.extend(b"free");
+        bytes.extend(&sample);
+        if expected.is_empty() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("clip.mp4");
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(!read(&path).is_err_and(|error| error.to_string().contains("NAL units")));
+        } else {
+            refused(&bytes, expected);
+        }
+    }
+}
+
 /// The file with the body of a box in `moov` replaced; the index must come last.
 fn with_body(file: &[u8], path: &[&[u8; 4]], body: &[u8]) -> Vec<u8> {
     let [kind, rest @ ..] = path else { return body.to_vec() };

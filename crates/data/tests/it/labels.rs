@@ -11,6 +11,23 @@ fn a_device_is_no_list_of_labels() {
     assert!(error.contains("/dev/zero") && error.contains("not a regular file"), "{error}");
 }
 
+/// A list of its three lines would be three labels.
+#[test]
+fn a_pointer_or_a_page_is_no_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("list.txt");
+    for (content, words) in [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 90\n", "git lfs pull"),
+        ("<!DOCTYPE html>\n<html>403</html>\n", "is an HTML page"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let errors = [read_labels(&path).unwrap_err(), vljepa_data::read_texts(&path).unwrap_err()];
+        for error in errors.map(|error| error.to_string()) {
+            assert!(error.contains("list.txt: ") && error.contains(words), "{error}");
+        }
+    }
+}
+
 #[test]
 fn a_folder_is_no_list() {
     let dir = tempfile::tempdir().unwrap();

@@ -372,8 +372,8 @@ fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [&(8 + body.len() as u32).to_be_bytes()[..], kind, body].concat()
 }
 
-/// A clip with a track before its own that has no frames; its index stands at its end.
-pub fn with_empty_track(name: &str, dir: &Path) -> PathBuf {
+/// A clip with `count` tracks before its own that have no frames; its index stands at its end.
+pub fn with_empty_tracks(name: &str, dir: &Path, count: usize) -> PathBuf {
     let bytes = std::fs::read(fixture(name)).unwrap();
     let find = |kind: &[u8]| bytes.windows(4).position(|found| found == kind).unwrap() - 4;
     let (moov, trak) = (find(b"moov"), find(b"trak"));
@@ -388,7 +388,7 @@ pub fn with_empty_track(name: &str, dir: &Path) -> PathBuf {
     for (kind, at) in [(b"stsz", 8), (b"stts", 4), (b"stsc", 4), (b"stco", 4), (b"stss", 4)] {
         clear(kind, at, 0);
     }
-    let body = [&bytes[moov + 8..trak], &empty, &bytes[trak..]].concat();
+    let body = [&bytes[moov + 8..trak], &empty.repeat(count), &bytes[trak..]].concat();
     let path = dir.join(name);
     std::fs::write(&path, [&bytes[..moov], &boxed(b"moov", &body)].concat()).unwrap();
     path
@@ -397,11 +397,16 @@ pub fn with_empty_track(name: &str, dir: &Path) -> PathBuf {
 #[test]
 fn the_first_track_with_frames_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    let path = with_empty_track("no_edits.mp4", dir.path());
-    let (mut reader, mut want) =
-        (VideoReader::open(path).unwrap(), VideoReader::open(fixture("no_edits.mp4")).unwrap());
-    assert!(want.count().unwrap() > 3 && reader.count().unwrap() == want.count().unwrap());
-    assert!(reader.next_frame().unwrap() == want.next_frame().unwrap());
+    for empty in [1, 63] {
+        let path = with_empty_tracks("no_edits.mp4", dir.path(), empty);
+        let (mut reader, mut want) =
+            (VideoReader::open(path).unwrap(), VideoReader::open(fixture("no_edits.mp4")).unwrap());
+        assert!(want.count().unwrap() > 3 && reader.count().unwrap() == want.count().unwrap());
+        assert!(reader.next_frame().unwrap() == want.next_frame().unwrap());
+    }
+    // So many are looked at.
+    let path = with_empty_tracks("no_edits.mp4", dir.path(), 64);
+    assert_eq!(VideoReader::open(path).unwrap().count().unwrap(), 0);
 }
 
 #[test]

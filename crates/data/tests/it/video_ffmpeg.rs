@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use vljepa_data::video::{Damaged, VideoOptions, VideoReader};
 use vljepa_data::{DataError, Limits};
 
-use crate::video::{fixture, with_empty_track};
+use crate::video::{fixture, with_empty_tracks};
 
 /// A program in ffmpeg's place, which answers as FFmpeg 9.0.2 does.
 fn stand_in(dir: &Path, body: &str) -> VideoOptions {
@@ -109,6 +109,7 @@ fn neither_pipe_waits_for_the_other() {
 
 #[test]
 fn a_silent_program_is_ended_and_named() {
+    assert_eq!(VideoOptions::default().patience, Duration::from_secs(60));
     let dir = tempfile::tempdir().unwrap();
     let listed = "printf '#tb 0: 1/25\\n#dimensions 0: 2x1\\n0, 0, 0, 1, 6, 0x1\\n' >&2";
     // At once; after a frame; after its pictures, but not its listing; with its pipes closed.
@@ -259,7 +260,7 @@ fn ffmpeg_reads_what_the_rust_decoder_does_not() {
         assert_eq!(read_all(&fixture(name), &options).unwrap(), (frames, vec![]), "{name}");
     }
     let dir = tempfile::tempdir().unwrap();
-    let path = with_empty_track("hevc.mp4", dir.path());
+    let path = with_empty_tracks("hevc.mp4", dir.path(), 1);
     assert_eq!(read_all(&path, &options).unwrap(), (4, vec![]));
 }
 

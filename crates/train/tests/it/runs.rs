@@ -54,6 +54,23 @@ fn a_device_is_no_configuration() {
 }
 
 #[test]
+fn files_of_a_run_are_read_up_to_their_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let output = dir.path().join("run");
+    fs::create_dir(&output).unwrap();
+    // Holes on the disk.
+    let log = output.join("metrics.jsonl");
+    fs::File::create(&log).unwrap().set_len((1 << 30) + 1).unwrap();
+    let error = go(&path, &output, true, 1).0.unwrap_err().to_string();
+    assert!(error.contains("metrics.jsonl: 1073741825 bytes, at most 1073741824"), "{error}");
+    fs::File::create(&path).unwrap().set_len((1 << 20) + 1).unwrap();
+    let error = go(&path, &output, true, 1).0.unwrap_err().to_string();
+    assert!(error.contains("train.toml: is too long for a training configuration"), "{error}");
+}
+
+#[test]
 fn two_runs_do_not_write_into_one_folder() {
     let dir = tempfile::tempdir().unwrap();
     model_folder(dir.path());

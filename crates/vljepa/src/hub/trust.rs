@@ -91,6 +91,9 @@ mod tests {
         }
         assert!(roots(&dir.path().join("gone")).unwrap_err().to_string().contains("no such file"));
         assert!(roots(Path::new("/dev/zero")).is_err());
+        std::fs::File::create(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        let error = roots(&path).unwrap_err().to_string();
+        assert!(error.contains("16777217 bytes, at most 16777216"), "{error}");
         std::fs::write(&path, include_str!("../../tests/fixtures/tls/ca.pem")).unwrap();
         assert!(matches!(roots(&path).unwrap(), RootCerts::Specific(list) if list.len() == 1));
     }

@@ -62,6 +62,55 @@ fn unfinished_files_are_files_of_our_own() {
     assert_eq!(std::fs::read(bench.path("precious")).unwrap(), b"precious");
 }
 
+/// A pipe that is opened waits for ever, and the test would too.
+#[cfg(unix)]
+#[test]
+fn pipes_in_the_place_of_files_are_refused() {
+    let bench = Bench::new();
+    bench.write("run.toml", "steps = 1\nbatch = 4\n[model]\nconfig = \"pipe\"\ny_encoder = \"model\"\n");
+    let emoji = "steps = 1\nbatch = 4\n[model]\nfolder = \"model\"\n[data]\ndir = \"emoji\"\n";
+    bench.write("emoji.toml", emoji);
+    std::fs::create_dir(bench.path("emoji")).unwrap();
+    let pipe = |name: &str| {
+        let _ = std::fs::remove_file(bench.path(name));
+        assert!(std::process::Command::new("mkfifo").arg(bench.path(name)).status().unwrap().success());
+    };
+    pipe("pipe");
+    pipe("emoji/concepts.json");
+    for (args, name) in [
+        (&["train", "@pipe"][..], "pipe"),
+        (&["train", "@run.toml"], "pipe"),
+        (&["train", "@emoji.toml"], "concepts.json"),
+        (&["eval", "emoji-vendors", "--data", "@emoji"], "concepts.json"),
+        (&["inspect", "@pipe"], "pipe"),
+        (&["search", "@pipe", "a"], "pipe"),
+        (&["embed", "@pipe"], "pipe"),
+        (&["classify", "@pictures/0.png", "--labels-file", "@pipe"], "pipe"),
+        (&["embed-text", "--file", "@pipe"], "pipe"),
+        (&["convert", "--from", "vjepa2-pt", "@pipe", "--out", "@out"], "pipe"),
+    ] {
+        let all = bench.args(args);
+        let models = !matches!(args[0], "train" | "inspect" | "convert");
+        let all = if models { &all[..] } else { &all[..all.len() - 2] };
+        fails(&mut vljepa(all), &[name, "regular file"]);
+    }
+    for name in ["model.safetensors", "config.json", "target_tokenizer.json", "query_tokenizer.json"] {
+        let name = format!("model/{name}");
+        let good = std::fs::read(bench.path(&name)).ok();
+        pipe(&name);
+        fails(&mut vljepa(bench.args(&["embed", "@pictures"])), &[&name, "is not a regular file"]);
+        std::fs::remove_file(bench.path(&name)).unwrap();
+        good.into_iter().for_each(|bytes| drop(bench.write(&name, bytes)));
+    }
+    let pull = || {
+        let mut command = vljepa(["pull", "org/tiny"]);
+        command.env("HF_ENDPOINT", "https://127.0.0.1:9").env("HF_HOME", bench.path("home"));
+        command
+    };
+    fails(pull().env("SSL_CERT_FILE", bench.path("pipe")), &["SSL_CERT_FILE", "not a regular file"]);
+    fails(pull().env("HF_TOKEN_PATH", bench.path("pipe")), &["HF_TOKEN_PATH", "not a regular file"]);
+}
+
 #[test]
 fn unfinished_files_of_any_size_are_read_within_bounds() {
     let bench = Bench::new();
@@ -197,6 +246,17 @@ fn a_name_of_any_length_is_shown() {
     let output = vljepa(["inspect", &file]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8(output.stdout).unwrap().contains(&long));
+    json(bench.args(&["index", "build", "@pictures", "--out", "@p.idx"]));
+    for args in [
+        &["search", "@p.idx", &long][..],
+        &["embed-text", &long],
+        &["classify", "@pictures/0.png", "--labels", &format!("{long},b")],
+    ] {
+        let output = vljepa(bench.args(args)).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && stderr.len() < 1000, "{}: {} characters", args[0], stderr.len());
+        assert!(String::from_utf8(output.stdout).unwrap().contains(&long), "{}", args[0]);
+    }
 }
 
 #[cfg(unix)]

@@ -299,6 +299,30 @@ fn text_encoders_give_the_rows_of_the_reference() {
 }
 
 #[test]
+fn first_tokens_and_older_names_of_norms_are_read() {
+    let bench = Bench::new();
+    let (model, _) = text(&bench, "bert");
+    let rows = |more: &[&str]| json([&["embed-text", "a cat", "dog", "--model", &model], more].concat());
+    let (mean, cls) = (rows(&["--pool", "mean"]), rows(&["--pool", "cls"]));
+    let first = |rows: &Value| vector(&rows["rows"][0]["embedding"]);
+    assert!(cosine(&first(&mean), &first(&cls)) < 0.9999);
+    bench.write("bert/1_Pooling/config.json", r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#);
+    assert_eq!(rows(&[]), cls, "as the folder says");
+    // Files of before 2019.
+    let older = renamed(&bench.path("bert/model.safetensors"), |name| {
+        let older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+        Some(format!("bert.{older}"))
+    });
+    assert!(older.iter().filter(|(name, ..)| name.ends_with(".gamma")).count() > 4);
+    let mut writer = Writer::new();
+    for (name, shape, values) in &older {
+        writer.f32(name, shape, values).unwrap();
+    }
+    bench.write("bert/model.safetensors", writer.finish().unwrap());
+    assert_eq!(rows(&[]), cls);
+}
+
+#[test]
 fn what_a_model_cannot_do_is_said_plainly() {
     let bench = Bench::new();
     let (vision, _) = vjepa2(&bench, "hub");

@@ -150,6 +150,25 @@ fn outputs_that_cannot_be_written() {
     }
 }
 
+/// The model is looked for later than the place of what it is to make.
+#[test]
+fn outputs_that_cannot_be_made_are_refused_before_the_work() {
+    let bench = Bench::new();
+    let (model, source) = (bench.text("no model"), bench.text("no source"));
+    std::fs::create_dir(bench.path("folder.npy")).unwrap();
+    for (args, words) in [
+        (&["embed", "gone.png", "--model", &model, "--out"][..], ["gone/x.npy", "no such folder to write into"]),
+        (&["embed", "gone.png", "--model", &model, "--out"], ["folder.npy", "is a folder"]),
+        (&["embed-text", "cat", "--model", &model, "--out"], ["gone/x.npy", "no such folder to write into"]),
+        (&["index", "build", "gone", "--model", &model, "--out"], ["gone/x.npy", "no such folder to write into"]),
+        (&["demo", "--model", &model, "--out"], ["gone/x.npy", "no such folder to write into"]),
+        (&["convert", "--from", "vjepa2", &source, "--out"], ["gone/x.npy", "its folder does not exist"]),
+        (&["convert", "--from", "vjepa2", &source, "--out"], ["pictures", "the folder is not empty"]),
+    ] {
+        fails(vljepa(args).arg(bench.path(words[0])), &[words[0].split('/').next().unwrap(), words[1]]);
+    }
+}
+
 /// An index file with a header and rows of our choice.
 fn index(header: &[(&str, String)], rows: usize, dim: usize, values: &[f32]) -> Vec<u8> {
     let mut writer = Writer::new();

@@ -40,9 +40,62 @@ fn pointers_and_pages_are_named_with_what_to_do() {
         }
     }
     assert!(!bench.path("out").exists());
+    for (content, what) in [(POINTER, "is a Git LFS pointer"), (PAGE, "is an HTML page")] {
+        for (name, args) in [
+            ("a.png", &["embed", "@a.png"][..]),
+            ("a.mp4", &["embed", "@a.mp4"]),
+            ("l.txt", &["classify", "@pictures/0.png", "--labels-file", "@l.txt"]),
+            ("t.txt", &["embed-text", "--file", "@t.txt"]),
+            ("p.idx", &["search", "@p.idx", "a"]),
+        ] {
+            bench.write(name, content);
+            fails(&mut vljepa(bench.args(args)), &[&format!("{name}: {what}")]);
+        }
+        let run = bench.write("run.toml", content);
+        fails(&mut vljepa(["train", &run]), &[&format!("run.toml: {what}")]);
+    }
     // A model card may begin with HTML.
     bench.write("model/README.md", PAGE);
     json(bench.args(&["embed-text", "a"]));
+}
+
+/// As the hub's cache has them whose blobs were removed.
+#[cfg(unix)]
+#[test]
+fn links_to_nothing_are_named_with_what_to_do() {
+    let bench = Bench::new();
+    let (bert, _) = encoders::text(&bench, "bert");
+    let (vision, _) = encoders::vjepa2(&bench, "hub");
+    let (picture, out) = (bench.text("pictures/0.png"), bench.text("out"));
+    let text = [&["embed-text", "a", "--model", &bert][..], &["convert", "--from", "hf-text", &bert, "--out", &out]];
+    let picture = [&["embed", &picture, "--model", &vision][..], &["inspect", &vision]];
+    for (file, commands) in [
+        ("bert/model.safetensors", text),
+        ("bert/tokenizer.json", text),
+        ("bert/config.json", text),
+        ("bert/modules.json", text),
+        ("bert/1_Pooling/config.json", text),
+        ("bert/tokenizer_config.json", text),
+        ("hub/model.safetensors", picture),
+        ("hub/config.json", picture),
+        ("hub/video_preprocessor_config.json", [picture[0]; 2]),
+    ] {
+        let path = bench.path(file);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("../../blobs/0123", &path).unwrap();
+        for args in commands {
+            fails(
+                &mut vljepa(args),
+                &[file, "is a link to ../../blobs/0123, where there is nothing", "`vljepa pull` fetches it again"],
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, good).unwrap();
+    }
+    assert!(!bench.path("out").exists());
+    json(text[0]);
+    json(picture[0]);
 }
 
 #[test]
@@ -53,7 +106,7 @@ fn panics_of_the_tokenizer_library_name_the_file() {
         let path = format!("{}/../model/tests/fixtures/hostile/{name}.json", env!("CARGO_MANIFEST_DIR"));
         std::fs::read(path).unwrap()
     };
-    for name in ["tok_decoder", "tok_precompiled", "tok_template"] {
+    for name in ["tok_bpe", "tok_decoder", "tok_precompiled", "tok_template"] {
         let good = bench.path("model/target_tokenizer.json");
         let kept = std::fs::read(&good).unwrap();
         std::fs::write(&good, fixture(name)).unwrap();

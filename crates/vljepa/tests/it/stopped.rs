@@ -212,3 +212,38 @@ fn what_a_killed_run_left_goes_with_the_next_and_what_lives_stays() {
     assert!(bench.path("here/slow/config.json").exists());
     assert_eq!(bench.files("here"), ["slow", "t.npy"]);
 }
+
+/// The header of a file above 64 MiB is mapped; when the file is cut under it, the system ends the process.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_cut_while_it_is_mapped_is_told_of() {
+    let bench = Bench::new();
+    let header = format!("{{{}}}", " ".repeat(99_999_990));
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    let file = bench.path("large.safetensors");
+    // A process that was not seen in time has read the whole file.
+    for _ in 0..50 {
+        std::fs::write(&file, &bytes).unwrap();
+        let mut child = spawn(command(&["inspect".to_owned(), file.display().to_string()]));
+        let maps = format!("/proc/{}/maps", child.id());
+        let mapped = || std::fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("large.safetensors"));
+        while !mapped() && child.try_wait().unwrap().is_none() {}
+        std::fs::File::options().write(true).open(&file).unwrap().set_len(4096).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        match output.status.code() {
+            Some(0) => continue,
+            code => assert_eq!(code, Some(1), "{:?}: {stderr}", output.status.signal()),
+        }
+        // Cut before it was mapped.
+        if stderr.contains("large.safetensors") {
+            continue;
+        }
+        assert!(
+            stderr.starts_with("error: a file that was being read became shorter, or its disk failed; run it again")
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        return;
+    }
+    panic!("the file was never cut in time");
+}
