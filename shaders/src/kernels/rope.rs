@@ -6,13 +6,16 @@ use crate::kernel::{
 };
 
 params! {
-    /// Sizes and patch grid of [`ROPE_3D`].
-    Rope3dParams { tokens: u32, heads: u32, head_dim: u32, ids_len: u32, grid_cols: u32, grid_area: u32 }
+    /// Sizes, patch grid and scales of rows and columns of [`ROPE_3D`].
+    Rope3dParams {
+        tokens: u32, heads: u32, head_dim: u32, ids_len: u32, grid_cols: u32, grid_area: u32, row_scale: f32,
+        col_scale: f32,
+    }
     /// Sizes and first position of [`ROPE_HALF`].
     RopeHalfParams { tokens: u32, heads: u32, head_dim: u32, ids_len: u32, offset: u32 }
 }
 
-/// V-JEPA 2's rotation by frame, row and column.
+/// V-JEPA 2's and 2.1's rotation by frame, row and column.
 pub const ROPE_3D: Kernel = Kernel {
     name: "rope_3d",
     file: "rope/rope_3d.wgsl",

@@ -10,10 +10,10 @@ use crate::ops::{self, Rope3d, RopeHalf};
 /// As [`ops::rope_3d`].
 pub fn rope_3d(x: &Var, options: &Rope3d<'_>) -> Result<Var> {
     let value = ops::rope_3d(x.value(), options)?;
-    let (heads, grid) = (options.heads, options.grid);
+    let (heads, grid, form) = (options.heads, options.grid, options.form);
     let (inv_freq, ids) = (options.inv_freq.clone(), options.ids.cloned());
     Ok(record(&[x], value, move |grad, _| {
-        let options = Rope3d::new(heads, grid, &inv_freq).ids(ids.as_ref());
+        let options = Rope3d::new(heads, grid, &inv_freq).ids(ids.as_ref()).form(form);
         Ok(vec![Some(ops::rope_3d_backward(grad, &options)?)])
     }))
 }

@@ -49,8 +49,8 @@ pub use reduce::{
     sum_cols, sum_rows,
 };
 pub use rope::{
-    Llama3Scaling, Rope3d, RopeHalf, rope_3d, rope_3d_backward, rope_3d_frequencies, rope_half, rope_half_backward,
-    rope_half_frequencies,
+    Llama3Scaling, Rope3d, Rope3dForm, RopeHalf, rope_3d, rope_3d_backward, rope_3d_frequencies, rope_half,
+    rope_half_backward, rope_half_frequencies,
 };
 pub use rows::choose_lanes;
 pub use softmax::{softmax, softmax_backward};

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::launch::Launch;
 use crate::tensor::{Dtype, Tensor};
 
-pub use crate::reference::rope::rope_3d_frequencies;
+pub use crate::reference::rope::{Rope3dForm, rope_3d_frequencies};
 
 /// Llama 3's stretching of rotary frequencies to long contexts (`rope_scaling` of type `llama3` in `config.json`).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,17 +55,25 @@ pub struct Rope3d<'a> {
     pub inv_freq: &'a Tensor,
     /// Flat token ids, frame slowest: `[N]` for the whole batch or `[B, N]`; `None` is 0..N.
     pub ids: Option<&'a Tensor>,
+    /// Which frequencies belong to a channel, and what rows and columns are multiplied by.
+    pub form: Rope3dForm,
 }
 
 impl<'a> Rope3d<'a> {
     /// Every token of the grid in order.
     pub fn new(heads: usize, grid: (usize, usize), inv_freq: &'a Tensor) -> Self {
-        Rope3d { heads, grid, inv_freq, ids: None }
+        Rope3d { heads, grid, inv_freq, ids: None, form: Rope3dForm::default() }
     }
 
     /// Tokens kept by a mask or sampled otherwise.
     pub fn ids(mut self, ids: Option<&'a Tensor>) -> Self {
         self.ids = ids;
+        self
+    }
+
+    /// Another form than V-JEPA 2's.
+    pub fn form(mut self, form: Rope3dForm) -> Self {
+        self.form = form;
         self
     }
 }
@@ -143,6 +151,10 @@ fn run_3d(x: &Tensor, options: &Rope3d<'_>, backward: bool) -> Result<Tensor> {
             format!("{} frequencies for a head dimension of {head_dim} (6 at least)", options.inv_freq.len()),
         ));
     }
+    let (row_scale, col_scale) = options.form.scale;
+    if !row_scale.is_finite() || !col_scale.is_finite() {
+        return Err(Error::Invalid(format!("{OP}: rows scaled by {row_scale} and columns by {col_scale}")));
+    }
     let y = Tensor::empty(x.device(), x.shape(), Dtype::F32)?;
     let params = Rope3dParams {
         tokens: tokens as u32,
@@ -151,19 +163,25 @@ fn run_3d(x: &Tensor, options: &Rope3d<'_>, backward: bool) -> Result<Tensor> {
         ids_len: ids_len as u32,
         grid_cols: cols as u32,
         grid_area: (rows * cols) as u32,
+        row_scale,
+        col_scale,
     };
     Launch::op(&ROPE_3D, [Some(x), Some(options.inv_freq), options.ids, Some(&y)])
-        .overrides(&[("HAS_IDS", options.ids.is_some().into()), ("BACKWARD", backward.into())])
+        .overrides(&[
+            ("HAS_IDS", options.ids.is_some().into()),
+            ("BACKWARD", backward.into()),
+            ("PAIRED", options.form.paired.into()),
+        ])
         .record_elements(x.device(), &params, (tokens * head_dim / 2) as u64)?;
     Ok(y)
 }
 
-/// V-JEPA 2's rotary embedding of queries or keys `[.., N, heads * head_dim]`, f32. The last
+/// V-JEPA 2's rotary embedding (or V-JEPA 2.1's, by the form) of queries or keys `[.., N, heads * head_dim]`, f32. The last
 /// `head_dim - 6 * floor(floor(head_dim / 3) / 2)` channels of each head stay as they are.
 ///
 /// # Errors
 /// [`Error::Shape`] when the width does not split into heads of even size, or the ids, the grid or the frequencies do
-/// not fit; [`Error::Dtype`].
+/// not fit; [`Error::Invalid`] for a scale that is not finite; [`Error::Dtype`].
 pub fn rope_3d(x: &Tensor, options: &Rope3d<'_>) -> Result<Tensor> {
     run_3d(x, options, false)
 }

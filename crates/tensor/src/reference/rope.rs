@@ -7,6 +7,22 @@ pub fn rope_3d_frequencies(head_dim: usize) -> Vec<f32> {
     (0..count).map(|k| 10_000f64.powf(-(k as f64) / count as f64) as f32).collect()
 }
 
+/// In what V-JEPA 2.1 differs from V-JEPA 2; the default is V-JEPA 2's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope3dForm {
+    /// Whether the two channels of a pair turn by one angle (V-JEPA 2.1). Otherwise the frequencies are tiled twice over
+    /// the channels of an axis, whatever the pairs (V-JEPA 2).
+    pub paired: bool,
+    /// Factors of a token's row and column (V-JEPA 2.1); frames are not scaled.
+    pub scale: (f32, f32),
+}
+
+impl Default for Rope3dForm {
+    fn default() -> Self {
+        Self { paired: false, scale: (1.0, 1.0) }
+    }
+}
+
 /// [`crate::ops::rope_3d`] of `x: [tokens, heads, head_dim]` with one flat id per token; `transpose` applies the
 /// transposed map, which the gradient needs. Angles are rounded to f32, as the definition says.
 pub fn rope_3d(
@@ -15,6 +31,7 @@ pub fn rope_3d(
     grid: (usize, usize),
     inv_freq: &[f32],
     ids: &[u32],
+    form: Rope3dForm,
     transpose: bool,
 ) -> Vec<f32> {
     let h = inv_freq.len();
@@ -22,14 +39,19 @@ pub fn rope_3d(
     for (token, &id) in ids.iter().enumerate() {
         let id = id as usize;
         let in_frame = id % (grid.0 * grid.1);
-        let positions = [id / (grid.0 * grid.1), in_frame / grid.1, in_frame % grid.1];
+        let positions = [
+            (id / (grid.0 * grid.1)) as f32,
+            (in_frame / grid.1) as f32 * form.scale.0,
+            (in_frame % grid.1) as f32 * form.scale.1,
+        ];
         for head in 0..heads {
             for (axis, &p) in positions.iter().enumerate() {
                 for i in 0..h {
                     let e = 2 * i;
                     let at = (token * heads + head) * head_dim + axis * 2 * h + e;
-                    let even = f64::from(p as f32 * inv_freq[e % h]);
-                    let odd = f64::from(p as f32 * inv_freq[(e + 1) % h]);
+                    let frequencies = if form.paired { (i, i) } else { (e % h, (e + 1) % h) };
+                    let even = f64::from(p * inv_freq[frequencies.0]);
+                    let odd = f64::from(p * inv_freq[frequencies.1]);
                     let (a, b) = (f64::from(x[at]), f64::from(x[at + 1]));
                     let (u, v) = if transpose {
                         (a * even.cos() + b * odd.sin(), b * odd.cos() - a * even.sin())
@@ -81,7 +103,7 @@ mod tests {
             -1.258336, 1.464136, 0.514946, 1.619601, 1.375287, 1.644273, 1.678381, 1.808063, 1.896211, 2.001431,
         ];
         let inv_freq = rope_3d_frequencies(60);
-        let y = rope_3d(&x, (1, 60), (1, 1), &inv_freq, &[3], false);
+        let y = rope_3d(&x, (1, 60), (1, 1), &inv_freq, &[3], Rope3dForm::default(), false);
         assert!(y.iter().zip(want).all(|(y, w)| (y - w).abs() < 1e-6), "{y:?}");
         // Row and column are zero, so their channels stay.
         assert_eq!(y[20..], x[20..]);

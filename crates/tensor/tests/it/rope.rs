@@ -1,11 +1,21 @@
 use vljepa_tensor::autograd::{self, Tape, Var};
-use vljepa_tensor::ops::{self, Llama3Scaling, Rope3d, RopeHalf, rope_3d_frequencies, rope_half_frequencies};
+use vljepa_tensor::ops::{
+    self, Llama3Scaling, Rope3d, Rope3dForm, RopeHalf, rope_3d_frequencies, rope_half_frequencies,
+};
 use vljepa_tensor::{Error, Tensor, reference};
 
 use crate::support::{assert_close, device, devices, noise, upload};
 
 /// Two products and a sum of numbers below one, and the kernel's own sines, off by 1e-7 each.
 const TOLERANCE: f32 = 6e-7;
+
+/// V-JEPA 2.1's form, its scales no powers of two, and each half of it alone.
+const FORMS: [Rope3dForm; 4] = [
+    Rope3dForm { paired: false, scale: (1.0, 1.0) },
+    Rope3dForm { paired: true, scale: (1.0, 1.0) },
+    Rope3dForm { paired: false, scale: (15.0 / 4.0, 15.0 / 6.0) },
+    Rope3dForm { paired: true, scale: (15.0 / 23.0, 15.0 / 7.0) },
+];
 
 #[test]
 fn rope_3d_and_its_transpose_equal_the_twin() {
@@ -22,14 +32,17 @@ fn rope_3d_and_its_transpose_equal_the_twin() {
             for (what, ids, len) in [("all", &plain, 0), ("shared", &kept, n), ("own", &kept, batch * n)] {
                 let per_token: Vec<u32> = (0..batch * n).map(|t| ids[t % if len == 0 { n } else { len }]).collect();
                 let idt = Tensor::from_u32(&device, &[len.max(1)], &ids[..len.max(1)]).unwrap();
-                let options = Rope3d::new(heads, grid, &f).ids((len > 0).then_some(&idt));
-                let got = ops::rope_3d(&xt, &options).unwrap();
-                let want = reference::rope_3d(&x, (heads, head_dim), grid, &frequencies, &per_token, false);
-                let what = format!("{name}, {what} {batch}x{n}x{heads}x{head_dim}");
-                assert_close(&what, &got.to_f32().unwrap(), &want, TOLERANCE, 1e-6);
-                let got = ops::rope_3d_backward(&xt, &options).unwrap();
-                let want = reference::rope_3d(&x, (heads, head_dim), grid, &frequencies, &per_token, true);
-                assert_close(&what, &got.to_f32().unwrap(), &want, TOLERANCE, 1e-6);
+                let sizes = (heads, head_dim);
+                for form in FORMS {
+                    let options = Rope3d::new(heads, grid, &f).ids((len > 0).then_some(&idt)).form(form);
+                    let got = ops::rope_3d(&xt, &options).unwrap();
+                    let want = reference::rope_3d(&x, sizes, grid, &frequencies, &per_token, form, false);
+                    let what = format!("{name}, {what} {batch}x{n}x{heads}x{head_dim} {form:?}");
+                    assert_close(&what, &got.to_f32().unwrap(), &want, TOLERANCE, 1e-6);
+                    let got = ops::rope_3d_backward(&xt, &options).unwrap();
+                    let want = reference::rope_3d(&x, sizes, grid, &frequencies, &per_token, form, true);
+                    assert_close(&what, &got.to_f32().unwrap(), &want, TOLERANCE, 1e-6);
+                }
             }
         }
     }
@@ -51,6 +64,24 @@ fn rope_3d_gives_the_golden_vector_and_copies_the_tail() {
     assert_close("golden", &y[..20], &want, 1e-6, 0.0);
     assert_eq!(y[20..62], x[20..62]);
     assert!(y[63].is_nan());
+}
+
+/// Pairs that turn by one angle keep their length, and the transposed map turns them back.
+#[test]
+fn paired_rope_3d_is_a_rotation() {
+    let device = device();
+    let (heads, head_dim, n) = (2, 32, 12);
+    let f = upload(&device, &[5], &rope_3d_frequencies(head_dim));
+    let x = noise(7, n * heads * head_dim);
+    let xt = upload(&device, &[1, n, heads * head_dim], &x);
+    let options = Rope3d::new(heads, (2, 3), &f).form(FORMS[3]);
+    let y = ops::rope_3d(&xt, &options).unwrap();
+    let back = ops::rope_3d_backward(&y, &options).unwrap().to_f32().unwrap();
+    assert_close("there and back", &back, &x, 2.0 * TOLERANCE, 2e-6);
+    let y = y.to_f32().unwrap();
+    let square =
+        |v: &[f32]| v.iter().map(|v| v * v).collect::<Vec<_>>().chunks(2).map(|p| p[0] + p[1]).collect::<Vec<_>>();
+    assert_close("lengths", &square(&y), &square(&x), 4.0 * TOLERANCE, 2e-6);
 }
 
 #[test]
@@ -98,8 +129,13 @@ fn gradients_are_the_transposed_maps() {
     let fh = upload(&device, &[10], &rope_half_frequencies(head_dim, 10_000.0, None));
     let ids = Tensor::from_u32(&device, &[n], &[4, 0, 17, 3, 8, 30]).unwrap();
     let (o3, oh) = (Rope3d::new(heads, (2, 3), &f3).ids(Some(&ids)), RopeHalf::new(heads, &fh).offset(2));
-    for which in 0..2 {
-        let rotate = |x: &Var| if which == 0 { autograd::rope_3d(x, &o3) } else { autograd::rope_half(x, &oh) };
+    let formed = o3.form(FORMS[2]);
+    for which in 0..3 {
+        let rotate = |x: &Var| match which {
+            0 => autograd::rope_3d(x, &o3),
+            1 => autograd::rope_3d(x, &formed),
+            _ => autograd::rope_half(x, &oh),
+        };
         let tape = Tape::new();
         let leaf = tape.leaf(upload(&device, &shape, &x));
         let y = rotate(&rotate(&leaf).unwrap()).unwrap();
@@ -126,6 +162,8 @@ fn rope_refuses_what_does_not_fit() {
     for options in [Rope3d::new(3, (2, 2), &f), Rope3d::new(2, (2, 2), &f), Rope3d::new(1, (0, 2), &f)] {
         assert!(matches!(ops::rope_3d(&x, &options), Err(Error::Shape { op: "rope_3d", .. })));
     }
+    let form = Rope3dForm { scale: (f32::INFINITY, 1.0), ..Rope3dForm::default() };
+    assert!(matches!(ops::rope_3d(&x, &Rope3d::new(1, (2, 2), &f).form(form)), Err(Error::Invalid(_))));
     assert!(matches!(ops::rope_half(&x, &RopeHalf::new(1, &f)), Err(Error::Shape { op: "rope_half", .. })));
     let floats = RopeHalf::new(1, &f).positions(Some(&x));
     assert!(matches!(ops::rope_half(&x, &floats), Err(Error::Dtype { .. })));
