@@ -1,6 +1,7 @@
 //! What is fed with damaged input.
 
 mod hub;
+mod manifest;
 mod media;
 mod rows;
 mod runs;
@@ -27,6 +28,9 @@ pub const TARGETS: &[Target] = &[
     texts::TOKENIZER,
     texts::SPM,
     texts::LABELS,
+    manifest::JSON_LINES,
+    manifest::CSV,
+    manifest::SHARD,
     rows::JOURNAL,
     rows::ROWS,
     rows::INDEX,
