@@ -2,7 +2,7 @@
 //! are by their first bytes.
 
 use std::fs::{File, Metadata};
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -17,11 +17,11 @@ use crate::names::is_video_name;
 pub(crate) struct OpenFile {
     pub path: PathBuf,
     /// Shared, so that what decodes it can begin again without opening it again.
-    pub file: Arc<File>,
+    pub file: SharedFile,
     pub kind: Kind,
     /// How it is decoded as a picture.
     pub picture: Option<PictureFormat>,
-    /// Size in bytes before it was opened.
+    /// Size in bytes before it was opened; of a part, its own.
     pub bytes: u64,
     /// Time of its last change before it was opened, in milliseconds since 1970; 0 where the system does not say.
     pub changed: u64,
@@ -46,7 +46,18 @@ impl OpenFile {
     /// # Errors
     /// [`DataError::NotRegular`] for all else.
     pub fn known(path: &Path, meta: &Metadata) -> Result<Self, DataError> {
-        let mut file = open_known(path, meta)?;
+        let file = SharedFile::whole(open_known(path, meta)?);
+        Self::looked_at(path, file, stamp(meta))
+    }
+
+    /// A part of an open file: `length` bytes from `start`. `name` is what errors call it, and its extension counts as that of a
+    /// file. `changed` is the time of the whole file.
+    pub fn part(name: &Path, file: File, start: u64, length: u64, changed: u64) -> Result<Self, DataError> {
+        Self::looked_at(name, SharedFile { file: Arc::new(file), part: Some((start, length)) }, (length, changed))
+    }
+
+    fn looked_at(path: &Path, mut file: SharedFile, (bytes, changed): (u64, u64)) -> Result<Self, DataError> {
+        file.rewind().map_err(DataError::io(path, "reading"))?;
         let mut head = [0; HEAD];
         let looked = fill(&mut file, &mut head).and_then(|read| {
             let kind = Kind::of(&head[..read], &mut file)?;
@@ -54,15 +65,7 @@ impl OpenFile {
             Ok((read, kind))
         });
         let (read, kind) = looked.map_err(DataError::io(path, "reading"))?;
-        let (bytes, changed) = stamp(meta);
-        Ok(Self {
-            path: path.to_owned(),
-            file: Arc::new(file),
-            kind,
-            picture: picture_format(&head[..read]),
-            bytes,
-            changed,
-        })
+        Ok(Self { path: path.to_owned(), file, kind, picture: picture_format(&head[..read]), bytes, changed })
     }
 
     /// What errors call the file.
@@ -77,6 +80,53 @@ impl OpenFile {
             Kind::Picture | Kind::Foreign(_) => false,
             Kind::Empty | Kind::Instead(_) | Kind::Other => is_video_name(&self.path),
         }
+    }
+}
+
+/// An open file, or a part of one, whose holders share one place in it.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedFile {
+    file: Arc<File>,
+    /// Start and length of the part.
+    part: Option<(u64, u64)>,
+}
+
+impl SharedFile {
+    pub fn whole(file: File) -> Self {
+        Self { file: Arc::new(file), part: None }
+    }
+
+    pub fn is_part(&self) -> bool {
+        self.part.is_some()
+    }
+}
+
+impl Read for SharedFile {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut file = &*self.file;
+        let Some((start, length)) = self.part else { return file.read(buffer) };
+        let at = file.stream_position()?;
+        let left = if at < start { 0 } else { start.saturating_add(length).saturating_sub(at) };
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        file.read(&mut buffer[..most])
+    }
+}
+
+impl Seek for SharedFile {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let mut file = &*self.file;
+        let Some((start, length)) = self.part else { return file.seek(to) };
+        let place = match to {
+            SeekFrom::Start(place) => Some(place),
+            SeekFrom::End(offset) => length.checked_add_signed(offset),
+            SeekFrom::Current(offset) => {
+                file.stream_position()?.checked_sub(start).and_then(|at| at.checked_add_signed(offset))
+            }
+        };
+        let place = place.and_then(|place| start.checked_add(place).map(|absolute| (place, absolute)));
+        let (place, absolute) = place.ok_or(std::io::ErrorKind::InvalidInput)?;
+        file.seek(SeekFrom::Start(absolute))?;
+        Ok(place)
     }
 }
 
@@ -186,8 +236,8 @@ thread_local! {
 }
 
 /// The same file from its start. Other readers of `file` lose their place.
-pub(crate) fn from_start(file: &Arc<File>, path: &Path) -> Result<Arc<File>, DataError> {
-    let mut file = Arc::clone(file);
+pub(crate) fn from_start(file: &SharedFile, path: &Path) -> Result<SharedFile, DataError> {
+    let mut file = file.clone();
     file.rewind().map_err(DataError::io(path, "reading"))?;
     Ok(file)
 }

@@ -13,6 +13,7 @@ mod kind;
 mod labels;
 mod leftover;
 mod lines;
+pub mod manifest;
 mod media;
 mod memory;
 mod names;

@@ -1,9 +1,10 @@
 //! A picture or video file that is opened once: what it is, its size and time, and its pixels from the same open file.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::decode::{To, decode_open};
-use crate::file::OpenFile;
+use crate::file::{OpenFile, SharedFile, from_start};
 use crate::video::{VideoOptions, VideoReader};
 use crate::{Crops, DataError, Limits, Preprocess, Rgba8Image};
 
@@ -35,6 +36,17 @@ impl Media {
     /// A file that is missing or cannot be read; [`DataError::NotAPicture`] for a folder, a pipe and a device.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         OpenFile::regular(path.as_ref(), "reading").map(Self)
+    }
+
+    /// Opens a part of a file that is open, such as a file in an archive: `bytes` from `start`. `name` is what errors call it, and
+    /// its extension counts as that of a file; `changed` is the time of the whole file.
+    pub(crate) fn part(name: &Path, file: File, start: u64, bytes: u64, changed: u64) -> Result<Self, DataError> {
+        OpenFile::part(name, file, start, bytes, changed).map(Self)
+    }
+
+    /// Its bytes from the start, and how many they are.
+    pub(crate) fn bytes(&self) -> Result<(SharedFile, u64), DataError> {
+        Ok((from_start(&self.0.file, &self.0.path)?, self.0.bytes))
     }
 
     /// The path that it was opened by.

@@ -2,6 +2,7 @@
 
 mod beside;
 mod hub;
+mod manifest;
 mod media;
 mod rows;
 mod runs;
@@ -31,6 +32,9 @@ pub const TARGETS: &[Target] = &[
     texts::TOKENIZER,
     texts::SPM,
     texts::LABELS,
+    manifest::JSON_LINES,
+    manifest::CSV,
+    manifest::SHARD,
     rows::JOURNAL,
     rows::ROWS,
     rows::INDEX,

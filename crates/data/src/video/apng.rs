@@ -1,19 +1,18 @@
 //! Animated PNG: how frames are laid over each other (Portable Network Graphics, third edition, section 13.2). The frames
 //! themselves are decoded by `png`; the composition of `image` takes 28 bytes a pixel and refuses 16 bits a channel.
 
-use std::fs::File;
 use std::io::BufReader;
-use std::sync::Arc;
 
 use image::error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind};
 use image::{ImageError, ImageFormat, ImageResult, Pixel, Rgba};
 use png::{BitDepth, BlendOp, ColorType, DisposeOp, OutputInfo, Transformations};
 
 use super::canvas::{Area, made, rows};
+use crate::file::SharedFile;
 use crate::{Rgb8Image, Rgba8Image};
 
 pub(super) struct ApngFrames {
-    reader: png::Reader<BufReader<Arc<File>>>,
+    reader: png::Reader<BufReader<SharedFile>>,
     size: (u32, u32),
     /// Made with the first frame.
     canvas: Option<Rgba8Image>,
@@ -50,7 +49,7 @@ fn corrupt(reason: &str) -> ImageError {
 }
 
 /// The frames of a file, each of the size of the canvas, and that size. A frame as it is decoded has at most `max_bytes`.
-pub(super) fn frames(file: BufReader<Arc<File>>, max_bytes: u64) -> ImageResult<(ApngFrames, (u32, u32))> {
+pub(super) fn frames(file: BufReader<SharedFile>, max_bytes: u64) -> ImageResult<(ApngFrames, (u32, u32))> {
     let bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes });
     decoder.set_ignore_text_chunk(true);

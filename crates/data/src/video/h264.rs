@@ -1,10 +1,8 @@
 //! H.264 from an MP4 or MOV file, decoded in order or from the nearest sync sample.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::panic::catch_unwind;
-use std::sync::Arc;
 
 use rust_h264::decoder::{ChromaFormat, Frame};
 use rust_h264::nal::{NalUnit, NalUnitType, SpsInfo, parse_avcc, parse_avcc_config, parse_sps_info};
@@ -18,6 +16,7 @@ use super::mp4::{self, Movie, StatedColour, Track};
 use super::options::Damaged;
 use super::source::{Access, Facts, Pixels, Raw, Source, check_size};
 use super::yuv::{Colour, YuvFrame};
+use crate::file::SharedFile;
 use crate::{DataError, Limits};
 
 /// H.264 lets 16 frames wait for one that is shown before them; twice that, for files that hold each field for itself.
@@ -50,7 +49,7 @@ pub(super) enum Opened {
 
 pub(super) struct H264 {
     origin: String,
-    file: Arc<File>,
+    file: SharedFile,
     limits: Limits,
     track: Track,
     /// Place of each sample among all in the order of their times.
@@ -85,7 +84,7 @@ pub(super) struct H264 {
 }
 
 impl H264 {
-    pub fn open(origin: &str, file: Arc<File>, limits: &Limits, damaged: Damaged) -> Result<Opened, DataError> {
+    pub fn open(origin: &str, file: SharedFile, limits: &Limits, damaged: Damaged) -> Result<Opened, DataError> {
         let mut track = match mp4::read_movie(origin, &file)? {
             Movie::Track(track) => track,
             Movie::Foreign(why) => return Ok(Opened::Foreign { why, track: 0 }),
@@ -487,13 +486,14 @@ fn sps_info(origin: &str, nal: &NalUnit, limits: &Limits) -> Result<(SpsInfo, Sp
 
 /// The first sample where decoding can begin: the first of all where it begins anew (IDR) whatever the index says of it, or
 /// where the index names none.
-fn first_sync(track: &Track, mut file: &File) -> std::io::Result<u32> {
+fn first_sync(track: &Track, file: &SharedFile) -> std::io::Result<u32> {
     let sync = track.samples.iter().position(|sample| sample.sync).unwrap_or(0);
     let Some(first) = track.samples.first().filter(|_| sync > 0) else {
         return Ok(0);
     };
     let avcc = track.descriptions.get(usize::from(first.description)).map_or(&[][..], |described| &described.avcc);
     let mut head = vec![0; first.size.min(FIRST_BYTES) as usize];
+    let mut file = file.clone();
     file.seek(SeekFrom::Start(first.offset))?;
     file.read_exact(&mut head)?;
     let (mut at, width) = (0, mp4::length_size(avcc).unwrap_or(4));

@@ -2,13 +2,13 @@
 //!
 //! Only the index is kept, 44 bytes a frame; of a cut-off file, the frames that are whole.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::boxes::{self, Boxes, Orientation, child, descend, entries, u16_at, u32_at, u64_at, versioned};
 use super::samples::{Builder, Defaults, MAX_SAMPLES, Sample};
 use super::yuv::Colour;
 use crate::DataError;
+use crate::file::SharedFile;
 
 /// A `moov` of twenty hours at 60 frames a second is under 100 MB.
 const MAX_INDEX: u64 = 256 << 20;
@@ -86,10 +86,10 @@ fn corrupt(origin: &str, reason: impl Into<String>) -> DataError {
 }
 
 /// Reads the index of the first video track that has frames, or of the first one where none has.
-pub(super) fn read_movie(origin: &str, file: &File) -> Result<Movie, DataError> {
+pub(super) fn read_movie(origin: &str, file: &SharedFile) -> Result<Movie, DataError> {
     let io = |e| DataError::io(origin, "reading")(e);
     let broken = |reason| corrupt(origin, reason);
-    let mut file = file;
+    let mut file = file.clone();
     let len = file.seek(SeekFrom::End(0)).map_err(io)?;
     let mut top = TopLevel { origin, file, len, at: 0 };
     let mut tracks: Vec<Candidate> = Vec::new();
@@ -183,7 +183,7 @@ fn inflated(cmov: &[u8]) -> Result<Inflated, String> {
 /// Walks the boxes of the file itself without reading what they hold.
 struct TopLevel<'a> {
     origin: &'a str,
-    file: &'a File,
+    file: SharedFile,
     len: u64,
     at: u64,
 }

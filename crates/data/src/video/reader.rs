@@ -1,10 +1,8 @@
 //! The reader of every kind of video: frames in order, from any place, or chosen from the whole.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::anim::Animation;
 use super::boxes::Orientation;
@@ -19,7 +17,7 @@ use super::raw::{RawFormat, RawSource, Stream};
 use super::source::{Access, Facts, Pixels, Source};
 use super::y4m::Y4m;
 use super::yuv::YuvFrame;
-use crate::file::{self, OpenFile};
+use crate::file::{self, OpenFile, SharedFile};
 use crate::kind::{HEAD, Kind, Y4M_MAGIC};
 use crate::memory::{Held, hold};
 use crate::{DataError, Limits, Rgb8Image};
@@ -100,12 +98,18 @@ impl VideoReader {
             }
             Kind::Animation(format) => return Ok(Self::new(origin, Animation::open(open, format, limits)?)),
             Kind::Picture => return Ok(Self::new(origin, Still::new(open, options.folder_fps, limits))),
-            Kind::Mp4 => match H264::open(&origin, Arc::clone(&open.file), limits, options.damaged)? {
+            Kind::Mp4 => match H264::open(&origin, open.file.clone(), limits, options.damaged)? {
                 Opened::Ready(source) => return Ok(Self { source, origin, at: 0, times: None }),
                 Opened::Foreign { why, track } => (why, track),
             },
             Kind::Other => ("its format is not one that is read without help".to_owned(), 0),
         };
+        if open.file.is_part() {
+            let reason = format!(
+                "{why}, and `ffmpeg` reads whole files alone; inside an archive, videos are MP4 or MOV with H.264, GIF, WebP, APNG or Y4M"
+            );
+            return Err(DataError::content(origin, reason));
+        }
         Ok(Self::new(origin, foreign(&open, &why, track, options)?))
     }
 
@@ -170,7 +174,7 @@ impl VideoReader {
         }
         let bytes = meta.is_file().then_some(meta.len());
         let stream = match bytes {
-            Some(_) => file_stream(&origin, path, Arc::new(file))?,
+            Some(_) => file_stream(&origin, path, SharedFile::whole(file))?,
             None => Stream::new(&origin, Box::new(file), None),
         };
         Ok(Self::new(origin, RawSource::new(stream, format, bytes, limits)?))
@@ -357,7 +361,7 @@ fn foreign(open: &OpenFile, why: &str, track: usize, options: &VideoOptions) -> 
 }
 
 /// A file that can be read again from its start.
-fn file_stream(origin: &str, path: &Path, file: Arc<File>) -> Result<Stream, DataError> {
+fn file_stream(origin: &str, path: &Path, file: SharedFile) -> Result<Stream, DataError> {
     let path = path.to_owned();
     let again = move || -> Result<Box<dyn Read>, DataError> { Ok(Box::new(file::from_start(&file, &path)?)) };
     Ok(Stream::new(origin, again()?, Some(Box::new(again))))

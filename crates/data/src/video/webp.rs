@@ -2,16 +2,14 @@
 //! themselves are decoded by `image`; its own composition does not clear frames away without a background colour, and rounds
 //! opaque pixels down.
 
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
-use std::sync::Arc;
 
 use image::codecs::webp::WebPDecoder;
 use image::error::{DecodingError, ImageFormatHint};
 use image::{DynamicImage, ImageError, ImageFormat, ImageResult, RgbaImage};
 
 use super::canvas::{Area, made, rows};
-use crate::file::fill;
+use crate::file::{SharedFile, fill};
 use crate::{Rgb8Image, Rgba8Image, riff};
 
 /// A frame of 16,384 x 16,384 pixels is smaller.
@@ -26,7 +24,7 @@ fn three(bytes: &[u8]) -> u32 {
 }
 
 /// The frames of a file, each of the size of the canvas, and that size.
-pub(super) fn frames(mut file: BufReader<Arc<File>>) -> ImageResult<(WebpFrames, (u32, u32))> {
+pub(super) fn frames(mut file: BufReader<SharedFile>) -> ImageResult<(WebpFrames, (u32, u32))> {
     let mut head = [0; 30];
     file.read_exact(&mut head)?;
     if &head[..4] != b"RIFF" || &head[8..16] != b"WEBPVP8X" {
@@ -39,7 +37,7 @@ pub(super) fn frames(mut file: BufReader<Arc<File>>) -> ImageResult<(WebpFrames,
 }
 
 pub(super) struct WebpFrames {
-    file: BufReader<Arc<File>>,
+    file: BufReader<SharedFile>,
     /// Bytes that the file announces and that were not read yet.
     left: u64,
     size: (u32, u32),

@@ -1,11 +1,9 @@
 //! How much an animation may ask for: a frame costs as much as its canvas, and may have a few bytes.
 
-use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
-use std::sync::Arc;
 
 use crate::DataError;
-use crate::file::{OpenFile, from_start};
+use crate::file::{OpenFile, SharedFile, from_start};
 use crate::kind::Animation as Format;
 
 /// Pixels of all frames that any animation may have: 500 frames of 1920 x 1080.
@@ -28,7 +26,7 @@ pub(super) fn check(open: &OpenFile, format: Format, (width, height): (u32, u32)
 }
 
 /// Frames by the structure of a file, up to one more than `most`. A file that breaks off has those before the break.
-fn count(file: BufReader<Arc<File>>, format: Format, most: u64) -> std::io::Result<u64> {
+fn count(file: BufReader<SharedFile>, format: Format, most: u64) -> std::io::Result<u64> {
     let mut blocks = Blocks { file, frames: 0, most };
     let counted = match format {
         Format::Gif => blocks.gif(),
@@ -42,7 +40,7 @@ fn count(file: BufReader<Arc<File>>, format: Format, most: u64) -> std::io::Resu
 }
 
 struct Blocks {
-    file: BufReader<Arc<File>>,
+    file: BufReader<SharedFile>,
     frames: u64,
     most: u64,
 }

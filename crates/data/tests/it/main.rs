@@ -11,6 +11,7 @@ mod decode;
 mod emoji;
 mod h264;
 mod labels;
+mod manifest;
 mod media;
 mod pictures;
 mod preprocess;

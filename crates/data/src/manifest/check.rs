@@ -1,0 +1,353 @@
+//! What a manifest holds and what is wrong with its data: counts, files that are missing or broken, times beyond the end, the
+//! same clip in several parts of the data.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::fields::Split;
+use super::read::Manifest;
+use super::row::{Place, Row};
+use super::visual::Opened;
+use crate::video::VideoOptions;
+use crate::{DataError, Limits};
+
+/// Frames of a video that are decoded.
+const FRAMES: usize = 16;
+/// Targets that are listed by name.
+const FEW_CLASSES: usize = 100;
+/// Faults and duplicates of a kind that are listed; all are counted.
+const LISTED: usize = 1000;
+/// Texts that are listed as the longest.
+const LONGEST: usize = 3;
+/// Seconds that times may lie beyond the end of a video.
+const SLACK: f64 = 1e-3;
+
+/// How a manifest is checked.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CheckOptions {
+    /// Only opens each file, and tells duplicates by their paths; otherwise pictures are decoded, of each video up to 16 frames,
+    /// and files of one size are compared by their content.
+    pub quick: bool,
+    /// How videos are opened.
+    pub video: VideoOptions,
+}
+
+/// What a part of the data holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Rows.
+    pub rows: usize,
+    /// Of those, pictures that could be opened.
+    pub pictures: usize,
+    /// Videos that could be opened.
+    pub videos: usize,
+    /// Folders of frames that could be opened.
+    pub frame_folders: usize,
+    /// Rows with times.
+    pub timed: usize,
+    /// Rows with a query.
+    pub queries: usize,
+    /// Right texts.
+    pub targets: usize,
+    /// Right texts that differ.
+    pub distinct_targets: usize,
+    /// Rows of each text, where each row has one and there are at most a hundred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<BTreeMap<String, usize>>,
+}
+
+/// A row whose data are not as they should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The row's place.
+    pub row: String,
+    /// What is wrong, with the file.
+    pub what: String,
+}
+
+/// The same clip in two parts of the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Duplicate {
+    /// A row.
+    pub row: String,
+    /// Its part.
+    pub split: Split,
+    /// A row of another part that shows the same.
+    pub other: String,
+    /// That part.
+    pub other_split: Split,
+}
+
+/// One of the longest texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LongText {
+    /// The row's place.
+    pub row: String,
+    /// "query" or "target".
+    pub field: &'static str,
+    /// Its length in characters.
+    pub characters: usize,
+    /// The text.
+    pub text: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// What each part holds; parts without rows are left out.
+    pub splits: BTreeMap<Split, Counts>,
+    /// How many rows have missing files.
+    pub missing_count: usize,
+    /// Rows whose files are missing, the first thousand.
+    pub missing: Vec<Fault>,
+    /// How many rows have broken files.
+    pub broken_count: usize,
+    /// Rows whose files cannot be read, and times without a frame between them, the first thousand.
+    pub broken: Vec<Fault>,
+    /// How many rows have times beyond the end.
+    pub beyond_count: usize,
+    /// Rows whose clip ends after its video, the first thousand.
+    pub beyond_end: Vec<Fault>,
+    /// How many clips are in several parts.
+    pub duplicate_count: usize,
+    /// Clips that are in several parts, the first thousand.
+    pub duplicates: Vec<Duplicate>,
+    /// The longest texts, longest first.
+    pub longest: Vec<LongText>,
+}
+
+impl Report {
+    /// Whether every row can be read.
+    pub fn is_sound(&self) -> bool {
+        self.missing_count + self.broken_count == 0
+    }
+}
+
+/// Looks at the media of every row.
+pub fn check(manifest: &Manifest, options: &CheckOptions) -> Report {
+    check_with(manifest, options, &|_| ())
+}
+
+/// [`check`]; `progress` receives the number of files that are done, from several threads.
+pub fn check_with(manifest: &Manifest, options: &CheckOptions, progress: &(dyn Fn(usize) + Sync)) -> Report {
+    let mut places: Vec<&Place> = Vec::new();
+    let mut numbers: HashMap<&Place, usize> = HashMap::new();
+    let of_row: Vec<usize> = manifest
+        .rows()
+        .iter()
+        .map(|row| {
+            *numbers.entry(&row.place).or_insert_with(|| {
+                places.push(&row.place);
+                places.len() - 1
+            })
+        })
+        .collect();
+    let mut timed = vec![false; places.len()];
+    manifest.rows().iter().zip(&of_row).for_each(|(row, &place)| timed[place] |= row.is_timed());
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let seen: Vec<Result<Seen, DataError>> = places
+        .par_iter()
+        .zip(&timed)
+        .map(|(place, &timed)| {
+            let seen = look(place, timed, options);
+            progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+            seen
+        })
+        .collect();
+    let mut report = Report::default();
+    for (row, &place) in manifest.rows().iter().zip(&of_row) {
+        let counts = report.splits.entry(row.split).or_default();
+        counts.rows += 1;
+        counts.timed += usize::from(row.is_timed());
+        counts.queries += usize::from(row.query.is_some());
+        counts.targets += row.targets.len();
+        match &seen[place] {
+            Ok(seen) => {
+                match seen.kind {
+                    Kind::Picture => counts.pictures += 1,
+                    Kind::Video => counts.videos += 1,
+                    Kind::Folder => counts.frame_folders += 1,
+                }
+                if let Some((what, broken)) = times(row, seen) {
+                    let (list, count) = match broken {
+                        true => (&mut report.broken, &mut report.broken_count),
+                        false => (&mut report.beyond_end, &mut report.beyond_count),
+                    };
+                    note(list, count, || Fault { row: row.origin(), what });
+                }
+            }
+            Err(error) => {
+                let (list, count) = match error {
+                    DataError::Missing(_) => (&mut report.missing, &mut report.missing_count),
+                    _ => (&mut report.broken, &mut report.broken_count),
+                };
+                note(list, count, || Fault { row: row.origin(), what: error.to_string() });
+            }
+        }
+    }
+    for split in Split::ALL {
+        if let Some(counts) = report.splits.get_mut(&split) {
+            texts(manifest, split, counts);
+        }
+    }
+    let contents = contents(&places, &seen, options);
+    duplicates(manifest, &of_row, &contents, &mut report);
+    report.longest = longest(manifest);
+    report
+}
+
+fn note<T>(list: &mut Vec<T>, count: &mut usize, make: impl FnOnce() -> T) {
+    *count += 1;
+    if list.len() < LISTED {
+        list.push(make());
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Picture,
+    Video,
+    Folder,
+}
+
+/// What a file turned out to be.
+struct Seen {
+    kind: Kind,
+    bytes: u64,
+    /// When the last frame is shown, and when it ends, where some row names times.
+    end: Option<(f64, f64)>,
+}
+
+fn look(place: &Place, timed: bool, options: &CheckOptions) -> Result<Seen, DataError> {
+    let (bytes, _) = place.stamp()?;
+    let mut reader = match place.open(&options.video)? {
+        Opened::Still(media) => {
+            if !options.quick {
+                media.picture(&Limits::default())?;
+            }
+            return Ok(Seen { kind: Kind::Picture, bytes, end: None });
+        }
+        Opened::Clip(reader) => reader,
+    };
+    let kind = if matches!(place, Place::Path(path) if path.is_dir()) { Kind::Folder } else { Kind::Video };
+    let _part = reader.hold_memory();
+    if !options.quick {
+        for index in reader.frames_between(FRAMES, None, None)? {
+            reader.seek(index as u64)?;
+            if reader.next_frame()?.is_none() {
+                return Err(DataError::content(place.name(), format!("frame {index} is missing; is the file whole?")));
+            }
+        }
+    }
+    let mut end = None;
+    if timed {
+        let stated = reader.facts().duration;
+        let times = reader.times()?;
+        let step = match times {
+            [.., a, b] => b - a,
+            _ => 0.0,
+        };
+        end = times.last().map(|&last| (last, stated.unwrap_or(last + step).max(last)));
+    }
+    Ok(Seen { kind, bytes, end })
+}
+
+/// What is wrong with the times of a row, and whether it leaves nothing to see.
+fn times(row: &Row, seen: &Seen) -> Option<(String, bool)> {
+    let name = row.place.name();
+    if seen.kind == Kind::Picture {
+        return row.is_timed().then(|| (format!("{name}: a picture has no `start` and `end`; leave them out"), true));
+    }
+    let (last, end) = seen.end?;
+    if let Some(start) = row.start.filter(|start| *start > last + 1e-6) {
+        return Some((format!("{name}: `start` is {start}, the last frame is shown at {last:.3} s"), true));
+    }
+    let beyond = row.end.filter(|at| *at > end + SLACK)?;
+    Some((format!("{name}: `end` is {beyond}, the video ends at {end:.3} s"), false))
+}
+
+fn texts(manifest: &Manifest, split: Split, counts: &mut Counts) {
+    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut single = true;
+    for row in manifest.of(split) {
+        single &= row.targets.len() == 1;
+        row.targets.iter().for_each(|text| *rows.entry(text).or_default() += 1);
+    }
+    counts.distinct_targets = rows.len();
+    if single && rows.len() <= FEW_CLASSES {
+        counts.classes = Some(rows.into_iter().map(|(text, rows)| (text.to_owned(), rows)).collect());
+    }
+}
+
+/// A number for each place, equal ones where the content is the same.
+fn contents(places: &[&Place], seen: &[Result<Seen, DataError>], options: &CheckOptions) -> Vec<usize> {
+    let mut sizes: HashMap<u64, usize> = HashMap::new();
+    seen.iter().flatten().for_each(|seen| *sizes.entry(seen.bytes).or_default() += 1);
+    let twins = |seen: &Seen| sizes.get(&seen.bytes).is_some_and(|count| *count > 1);
+    let hashes: Vec<Option<String>> = places
+        .par_iter()
+        .zip(seen)
+        .map(|(place, seen)| match seen {
+            Ok(seen) if !options.quick && twins(seen) => place.content_hash().ok(),
+            _ => None,
+        })
+        .collect();
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    hashes
+        .iter()
+        .enumerate()
+        .map(|(i, hash)| hash.as_deref().map_or(i, |hash| *first.entry(hash).or_insert(i)))
+        .collect()
+}
+
+/// Rows of different parts that show the same content at times that overlap; each row is told of once.
+fn duplicates(manifest: &Manifest, of_row: &[usize], contents: &[usize], report: &mut Report) {
+    let mut shown: HashMap<usize, BTreeMap<Split, Vec<&Row>>> = HashMap::new();
+    for (row, &place) in manifest.rows().iter().zip(of_row) {
+        let content = shown.entry(contents[place]).or_default();
+        let others = content.iter().filter(|(split, _)| **split != row.split);
+        // Every pair would be too many where a long video has many clips: the first one says enough.
+        let other = others.flat_map(|(_, rows)| rows).find(|other| overlap(row, other));
+        if let Some(other) = other {
+            note(&mut report.duplicates, &mut report.duplicate_count, || Duplicate {
+                row: row.origin(),
+                split: row.split,
+                other: other.origin(),
+                other_split: other.split,
+            });
+        }
+        content.entry(row.split).or_default().push(row);
+    }
+}
+
+fn overlap(a: &Row, b: &Row) -> bool {
+    let times = |row: &Row| (row.start.unwrap_or(0.0), row.end.unwrap_or(f64::INFINITY));
+    let ((a, b), (c, d)) = (times(a), times(b));
+    a < d && c < b
+}
+
+fn longest(manifest: &Manifest) -> Vec<LongText> {
+    let mut found: BTreeSet<(std::cmp::Reverse<usize>, &str, usize, &'static str)> = BTreeSet::new();
+    for (i, row) in manifest.rows().iter().enumerate() {
+        let texts = row.targets.iter().map(|text| (text, "target")).chain(row.query.iter().map(|text| (text, "query")));
+        for (text, field) in texts {
+            if found.iter().any(|(_, known, ..)| known == text) {
+                continue;
+            }
+            found.insert((std::cmp::Reverse(text.chars().count()), text, i, field));
+            if found.len() > LONGEST {
+                found.pop_last();
+            }
+        }
+    }
+    let long = |(length, text, i, field): (std::cmp::Reverse<usize>, &str, usize, &'static str)| LongText {
+        row: manifest.rows().get(i).map(Row::origin).unwrap_or_default(),
+        field,
+        characters: length.0,
+        text: text.to_owned(),
+    };
+    found.into_iter().map(long).collect()
+}

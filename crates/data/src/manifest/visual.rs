@@ -1,0 +1,176 @@
+//! The media of a row: opened where it lies, decoded, and made into the numbers that an encoder takes.
+
+use std::fs::Metadata;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::row::{Place, Row};
+use super::shards::Member;
+use crate::file::{open_regular, stamp};
+use crate::names::{is_hidden, is_picture_name, natural_cmp};
+use crate::video::{VideoOptions, VideoReader};
+use crate::{Crops, DataError, Limits, Media, Preprocess};
+
+/// The media of a row, open and not decoded.
+#[derive(Debug)]
+pub enum Opened {
+    /// A picture.
+    Still(Media),
+    /// A video or a folder of frames.
+    Clip(Box<VideoReader>),
+}
+
+impl Place {
+    /// Opens the media, told by its content; a folder is a video of its pictures.
+    ///
+    /// # Errors
+    /// Media that are missing, broken at their start, or of a format that is not read.
+    pub fn open(&self, options: &VideoOptions) -> Result<Opened, DataError> {
+        let media = match self {
+            Self::Path(path) if path.is_dir() => {
+                return Ok(Opened::Clip(Box::new(VideoReader::open_with(path, options)?)));
+            }
+            _ => self.media()?,
+        };
+        Ok(match media.is_video() {
+            true => Opened::Clip(Box::new(media.video(options)?)),
+            false => Opened::Still(media),
+        })
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Member(Member { archive, name, .. }) => format!("{}/{name}", archive.display()),
+        }
+    }
+
+    fn media(&self) -> Result<Media, DataError> {
+        match self {
+            Self::Path(path) => Media::open(path),
+            Self::Member(member) => {
+                let file = open_regular(&member.archive)?;
+                let meta = file.metadata().map_err(DataError::io(&*member.archive, "reading"))?;
+                if member.start.checked_add(member.bytes).is_none_or(|end| end > meta.len()) {
+                    return Err(DataError::content(&*member.archive, "the archive became shorter while it was read"));
+                }
+                Media::part(Path::new(&self.name()), file, member.start, member.bytes, stamp(&meta).1)
+            }
+        }
+    }
+
+    /// Bytes and time of the last change, of the archive for a file in one: another stamp means that the content may be
+    /// another. Of a folder, the sum over its pictures and the latest time.
+    ///
+    /// # Errors
+    /// Media that are missing.
+    pub fn stamp(&self) -> Result<(u64, u64), DataError> {
+        let meta = |path: &Path| -> Result<Metadata, DataError> {
+            std::fs::metadata(path).map_err(DataError::io(path, "reading"))
+        };
+        match self {
+            Self::Path(path) if path.is_dir() => {
+                let mut total = (0_u64, 0);
+                for file in pictures(path)? {
+                    let (bytes, changed) = stamp(&meta(&file)?);
+                    total = (total.0.saturating_add(bytes), changed.max(total.1));
+                }
+                Ok(total)
+            }
+            Self::Path(path) => Ok(stamp(&meta(path)?)),
+            Self::Member(member) => Ok((member.bytes, stamp(&meta(&member.archive)?).1)),
+        }
+    }
+
+    /// SHA-256 of the content, hexadecimal: of a folder, of its pictures in the order of their names.
+    ///
+    /// # Errors
+    /// Media that cannot be read.
+    pub fn content_hash(&self) -> Result<String, DataError> {
+        let mut hash = Sha256::new();
+        match self {
+            Self::Path(path) if path.is_dir() => {
+                for file in pictures(path)? {
+                    let (bytes, _) = stamp(&std::fs::metadata(&file).map_err(DataError::io(&file, "reading"))?);
+                    hash.update(bytes.to_le_bytes());
+                    feed(&mut hash, open_regular(&file)?, &file)?;
+                }
+            }
+            _ => {
+                let media = self.media()?;
+                let (source, bytes) = media.bytes()?;
+                feed(&mut hash, source.take(bytes), media.path())?;
+            }
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+fn feed(hash: &mut Sha256, mut source: impl Read, path: &Path) -> Result<(), DataError> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => hash.update(&buffer[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(DataError::io(path, "reading")(error)),
+        }
+    }
+}
+
+/// The pictures directly in a folder, as a video reads them.
+fn pictures(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(DataError::io(dir, "listing"))? {
+        let path = entry.map_err(DataError::io(dir, "listing"))?.path();
+        if !is_hidden(&path) && is_picture_name(&path) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort_by(|a, b| natural_cmp(&a.to_string_lossy(), &b.to_string_lossy()));
+    Ok(files)
+}
+
+impl Row {
+    /// The numbers that an encoder takes of `frames` frames, `[frames, 3, size, size]`: of a video, spread evenly over the
+    /// row's times, each prepared as it is decoded; a picture stands for all of them. Threads that decode at once share 1 GiB.
+    ///
+    /// # Errors
+    /// Media that cannot be read, times of a picture, and times between which no frame lies; each names the row's place and
+    /// the file.
+    pub fn numbers(&self, frames: usize, to: &Preprocess, options: &VideoOptions) -> Result<Vec<f32>, DataError> {
+        self.decoded(frames, to, options).map_err(|error| DataError::content(self.origin(), error.to_string()))
+    }
+
+    fn decoded(&self, frames: usize, to: &Preprocess, options: &VideoOptions) -> Result<Vec<f32>, DataError> {
+        let mut reader = match self.place.open(options)? {
+            Opened::Clip(reader) => reader,
+            Opened::Still(media) => {
+                if self.is_timed() {
+                    return Err(DataError::content(media.path(), "a picture has no `start` and `end`; leave them out"));
+                }
+                return Ok(media.numbers(to, Crops::Center, &Limits::default())?.repeat(frames));
+            }
+        };
+        let _part = reader.hold_memory();
+        let mut numbers = Vec::new();
+        let mut last = None;
+        for index in reader.frames_between(frames, self.start, self.end)? {
+            if last == Some(index) {
+                numbers.extend_from_within(numbers.len() - to.values()..);
+                continue;
+            }
+            reader.seek(index as u64)?;
+            let gone =
+                || DataError::content(self.place.name(), format!("frame {index} is missing; is the file whole?"));
+            let frame = reader.next_frame()?.ok_or_else(gone)?;
+            let named = |error: DataError| error.of_file(&self.place.name());
+            numbers.extend(to.clip(&[frame.rgb]).map_err(named)?);
+            last = Some(index);
+        }
+        Ok(numbers)
+    }
+}
