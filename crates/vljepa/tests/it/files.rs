@@ -199,7 +199,7 @@ fn indices() {
     let made = |version: &str, model: &str, entries: &[String], values: &[f32]| {
         index(&header(version, model, entries), values.len() / 8, 8, values)
     };
-    let mut nan = made("1", &hash, &[entry("a.png")], &unit);
+    let mut nan = made("2", &hash, &[entry("a.png")], &unit);
     let end = nan.len();
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     let two = [unit, unit].concat();
@@ -210,15 +210,15 @@ fn indices() {
         ("long", [&good[..], b"more"].concat(), "not a whole index"),
         ("plain", weights(0, |_, _, _| ()), "no index of"),
         ("version", made("7", &hash, &[entry("a.png")], &unit), "version \"7\""),
-        ("model", made("1", "0123", &[entry("a.png")], &unit), "another model"),
-        ("count", made("1", &hash, &[entry("a.png"), entry("b.png")], &unit), "not a whole index"),
-        ("dim", index(&header("1", &hash, &[entry("a.png")]), 1, 4, &unit[..4]), "dimensions"),
-        ("twice", made("1", &hash, &[entry("a.png"), entry("a.png")], &two), "listed twice"),
-        ("escape", made("1", &hash, &[entry("../../etc/passwd")], &unit), "no path below"),
-        ("absolute", made("1", &hash, &[entry("/etc/passwd")], &unit), "no path below"),
-        ("length", made("1", &hash, &[entry("a.png")], &[0.5; 8]), "unit length"),
+        ("model", made("2", "0123", &[entry("a.png")], &unit), "another model"),
+        ("count", made("2", &hash, &[entry("a.png"), entry("b.png")], &unit), "not a whole index"),
+        ("dim", index(&header("2", &hash, &[entry("a.png")]), 1, 4, &unit[..4]), "dimensions"),
+        ("twice", made("2", &hash, &[entry("a.png"), entry("a.png")], &two), "listed twice"),
+        ("escape", made("2", &hash, &[entry("../../etc/passwd")], &unit), "no path below"),
+        ("absolute", made("2", &hash, &[entry("/etc/passwd")], &unit), "no path below"),
+        ("length", made("2", &hash, &[entry("a.png")], &[0.5; 8]), "unit length"),
         ("nan", nan, "not a whole index"),
-        ("entries", made("1", &hash, &["7".into()], &unit), "list of files"),
+        ("entries", made("2", &hash, &["7".into()], &unit), "list of files"),
     ] {
         bench.write("bad.idx", bytes);
         fails(&mut vljepa(bench.args(&["search", "@bad.idx", "cat"])), &["bad.idx", words, ""]);

@@ -52,7 +52,8 @@ fn interrupted(tries: u32, make: impl Fn() -> Command, mut check: impl FnMut(boo
         match output.status.code() {
             Some(0) => check(true),
             Some(130) => {
-                assert_eq!(stderr.lines().last(), Some("error: interrupted"), "{stderr}");
+                // A thread that is still at work may say something after it.
+                assert!(stderr.lines().any(|line| line == "error: interrupted"), "{stderr}");
                 stopped += 1;
                 check(false);
             }
