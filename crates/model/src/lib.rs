@@ -57,7 +57,7 @@ pub mod weights {
 
     pub use crate::architectures::TextKind;
     pub use crate::checkpoints::{
-        OpenVlJepaParts, Vjepa2Parts, bare_text, bare_vjepa2, official_config, official_vjepa2, open_vljepa,
+        OpenVlJepaParts, Vjepa2Parts, bare_text, bare_vjepa2, is_v2_1, official_config, official_vjepa2, open_vljepa,
         open_vljepa_config,
     };
     pub use crate::formats::{

@@ -1,5 +1,5 @@
-//! Checkpoints of V-JEPA 2: those on the model hub (names of `VJEPA2Model` and `VJEPA2ForVideoClassification`) and the
-//! authors' `.pt` files (`facebookresearch/vjepa2`).
+//! Checkpoints of V-JEPA 2 and 2.1: those on the model hub (names of `VJEPA2Model` and `VJEPA2ForVideoClassification`) and
+//! the authors' `.pt` files (`facebookresearch/vjepa2`).
 
 use crate::error::{ModelError, Result};
 use crate::formats::{Remapped, TensorView, WeightSource, check, missing};
@@ -60,18 +60,22 @@ pub fn bare_vjepa2<'a>(
 /// Prefixes that wrappers of distributed training leave in the authors' names.
 const WRAPPERS: [&str; 2] = ["module.", "backbone."];
 
+/// V-JEPA 2.1's vectors for stills and for videos, in the encoder and in the predictor.
+const MODALITIES: [&str; 2] = ["img_mod_embed", "video_mod_embed"];
+
 fn unwrapped(name: &str) -> &str {
     WRAPPERS.iter().fold(name, |name, wrapper| name.strip_prefix(wrapper).unwrap_or(name))
 }
 
 /// The authors' checkpoint under the names of `VJEPA2Model`: the encoder of `entry` (`encoder`, the one trained by
-/// gradients, or `target_encoder`, its moving average, which their evaluations use) and the predictor where there is
-/// one.
+/// gradients, or its moving average, which their evaluations use: `target_encoder`, in V-JEPA 2.1's ViT-B and ViT-L
+/// `ema_encoder`) and the predictor where there is one. What V-JEPA 2.1 adds keeps their names
+/// ([`Vjepa2Config::tensors`]).
 ///
 /// Fused `qkv` matrices are split into query, key and value, and the mask tokens stacked into one tensor.
 ///
 /// # Errors
-/// When there is no such entry, or it holds a tensor that has no place in V-JEPA 2.
+/// When there is no such entry, or it holds a tensor that has no place in V-JEPA 2 or 2.1.
 pub fn official_vjepa2<'a>(source: &'a (impl WeightSource + ?Sized), entry: &str) -> Result<Remapped<'a>> {
     let mut out = Remapped::new();
     let mut masks: Vec<(usize, TensorView<'a>)> = Vec::new();
@@ -117,11 +121,18 @@ fn within(full: &str, error: ModelError) -> ModelError {
 }
 
 fn encoder_tensor<'a>(out: &mut Remapped<'a>, name: &str, tensor: TensorView<'a>) -> Result<()> {
-    if let Some(part) = name.strip_prefix("patch_embed.proj.") {
-        return out.add(format!("encoder.embeddings.patch_embeddings.proj.{part}"), tensor);
+    for (theirs, ours) in [
+        ("patch_embed.proj.", "encoder.embeddings.patch_embeddings.proj."),
+        ("patch_embed_img.proj.", "encoder.embeddings.patch_embed_img.proj."),
+        ("norm.", "encoder.layernorm."),
+        ("norms_block.", "encoder.norms_block."),
+    ] {
+        if let Some(part) = name.strip_prefix(theirs) {
+            return out.add(format!("{ours}{part}"), tensor);
+        }
     }
-    if let Some(part) = name.strip_prefix("norm.") {
-        return out.add(format!("encoder.layernorm.{part}"), tensor);
+    if MODALITIES.contains(&name) {
+        return out.add(format!("encoder.embeddings.{name}"), tensor);
     }
     match name.strip_prefix("blocks.") {
         Some(rest) => block_tensor(out, "encoder", rest, tensor),
@@ -134,10 +145,14 @@ fn predictor_tensor<'a>(out: &mut Remapped<'a>, name: &str, tensor: TensorView<'
         ("predictor_embed.", "predictor.embeddings.predictor_embeddings."),
         ("predictor_norm.", "predictor.layernorm."),
         ("predictor_proj.", "predictor.proj."),
+        ("predictor_proj_context.", "predictor.proj_context."),
     ] {
         if let Some(part) = name.strip_prefix(theirs) {
             return out.add(format!("{ours}{part}"), tensor);
         }
+    }
+    if MODALITIES.contains(&name) {
+        return out.add(format!("predictor.embeddings.{name}"), tensor);
     }
     match name.strip_prefix("predictor_blocks.") {
         Some(rest) => block_tensor(out, "predictor", rest, tensor),
@@ -167,7 +182,7 @@ fn block_tensor<'a>(out: &mut Remapped<'a>, of: &str, rest: &str, tensor: Tensor
 }
 
 fn foreign(of: &str) -> ModelError {
-    let what = format!("has no place in the {of} of V-JEPA 2 (with rotary positions); is this another model?");
+    let what = format!("has no place in the {of} of V-JEPA 2 or 2.1 (with rotary positions); is this another model?");
     ModelError::File { file: String::new(), what }
 }
 
@@ -189,12 +204,13 @@ fn stack_mask_tokens<'a>(out: &mut Remapped<'a>, mut masks: Vec<(usize, TensorVi
 
 /// The configuration that an authors' checkpoint has by the shapes of its tensors, which hold no `config.json`.
 ///
-/// No shape tells `crop_size`, so it must be given (256, or 384 for the model of that resolution). Nor does one tell
-/// the number of heads: it is that of the published model of the same width, else one for each 64 channels (predictor:
-/// 32).
+/// No shape tells `crop_size`, so it must be given (256, or 384 for V-JEPA 2.1 and the ViT-g of that resolution). Nor
+/// does one tell the number of heads: it is that of the published model of the same width, else one for each 64 channels
+/// (predictor: 32). A file with tensors that only V-JEPA 2.1 has is one of it, and then no shape tells the hierarchical
+/// layers either: they are those of the published model of the same depth.
 ///
 /// # Errors
-/// When tensors are missing, or their shapes are not those of a V-JEPA 2.
+/// When tensors are missing, or their shapes are not those of a V-JEPA 2; a V-JEPA 2.1 of a depth that is not published.
 pub fn official_config(weights: &Remapped<'_>, crop_size: usize) -> Result<Vjepa2Config> {
     let shape = |name: &str| weights.tensor(name).map(|t| t.shape.to_vec()).ok_or_else(|| missing(name));
     let patches = shape("encoder.embeddings.patch_embeddings.proj.weight")?;
@@ -238,6 +254,42 @@ pub fn official_config(weights: &Remapped<'_>, crop_size: usize) -> Result<Vjepa
         config.pred_num_hidden_layers = depth("predictor");
         config.pred_mlp_ratio = ratio("predictor", config.pred_hidden_size)?;
     }
+    if is_v2_1(weights) {
+        v2_1_config(weights, &mut config)?;
+    }
     config.validate()?;
     Ok(config)
+}
+
+/// Whether the tensors that [`official_vjepa2`] gives are those of a V-JEPA 2.1, by names that only it has.
+pub fn is_v2_1(weights: &Remapped<'_>) -> bool {
+    let only = ["encoder.norms_block.", "encoder.embeddings.patch_embed_img.", "encoder.embeddings.img_mod_embed"];
+    weights.names().iter().any(|name| only.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// What V-JEPA 2.1's tensors tell beyond V-JEPA 2's. What all published models have is expected of the file; whether it
+/// is there is for [`check`] to say, of all tensors at once.
+fn v2_1_config(weights: &Remapped<'_>, config: &mut Vjepa2Config) -> Result<()> {
+    let depth = config.num_hidden_layers;
+    config.hierarchical_layers = Vjepa2Config::published_levels(depth).ok_or_else(|| {
+        let what = format!(
+            "no shape tells the hierarchical layers of a V-JEPA 2.1 of {depth} layers, and none of that depth is \
+             published (12, 24, 40 or 48); give its configuration"
+        );
+        ModelError::Checkpoint { file: "V-JEPA 2.1".into(), what }
+    })?;
+    config.img_temporal_dim_size = Some(1);
+    config.use_modality_embeddings = true;
+    config.use_rope_interleave = true;
+    config.interpolate_rope = true;
+    let width = |name: &str, axis: usize| weights.tensor(name).and_then(|t| t.shape.get(axis).copied());
+    if Vjepa2Parts::of(weights).predictor {
+        config.return_all_tokens = true;
+        if let Some(input) = width("predictor.embeddings.predictor_embeddings.0.weight", 1) {
+            config.n_output_distillation = input / config.hidden_size.max(1);
+        }
+        let out = width("predictor.proj.weight", 0);
+        config.teacher_embed_dim = out.filter(|&out| out != config.predictor_input_size());
+    }
+    Ok(())
 }

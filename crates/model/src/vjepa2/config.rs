@@ -1,13 +1,17 @@
-//! Configuration of the V-JEPA 2 encoder (and of its masked-latent predictor).
+//! Configuration of the V-JEPA 2 and 2.1 encoder (and of its masked-latent predictor).
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::spec::{Check, MAX_LAYERS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse, parse_value};
+use crate::spec::{Check, MAX_LAYERS, MAX_WIDTH, parse, parse_value};
 
 /// `config.json` of `VJEPA2Model` (transformers, `models/vjepa2/configuration_vjepa2.py`). A key that is absent takes
 /// the reference's default, which is ViT-L at 256²; keys that are not listed here are ignored.
+///
+/// V-JEPA 2.1 is described by eight further keys, from [`Self::hierarchical_layers`] on, which V-JEPA 2 leaves out.
+/// They are named as in transformers' pull request 45497; what values mean there is not stated by any published file,
+/// here it is what each field says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Vjepa2Config {
@@ -17,7 +21,7 @@ pub struct Vjepa2Config {
     pub patch_size: usize,
     /// Side of the square input, pixels.
     pub crop_size: usize,
-    /// Frames of a clip; a single image is doubled to fill a tubelet.
+    /// Frames of a clip; a single image is doubled to fill a tubelet, unless stills have an embedding of their own.
     pub frames_per_clip: usize,
     /// Frames per token.
     pub tubelet_size: usize,
@@ -59,12 +63,47 @@ pub struct Vjepa2Config {
     pub pred_zero_init_mask_tokens: bool,
     /// MLP width of the predictor over `pred_hidden_size`.
     pub pred_mlp_ratio: f64,
+    /// V-JEPA 2.1: the layers (from 0, ascending, the last one among them) whose output has a norm of its own in
+    /// `norms_block`. Empty in V-JEPA 2, which has one norm after the last layer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hierarchical_layers: Vec<usize>,
+    /// V-JEPA 2.1: frames of a clip that is a still and has a patch embedding of its own; 1 in the published models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub img_temporal_dim_size: Option<usize>,
+    /// V-JEPA 2.1: whether a learned vector for stills or for videos is added to every token.
+    #[serde(skip_serializing_if = "is_false")]
+    pub use_modality_embeddings: bool,
+    /// V-JEPA 2.1: whether both channels of a rotary pair turn by one angle.
+    #[serde(skip_serializing_if = "is_false")]
+    pub use_rope_interleave: bool,
+    /// V-JEPA 2.1: whether the encoder stretches rows and columns of any input over the grid of 256 pixels. The
+    /// predictor does not: it counts in the square of `crop_size`, whatever the input.
+    #[serde(skip_serializing_if = "is_false")]
+    pub interpolate_rope: bool,
+    /// V-JEPA 2.1: how many of the last `hierarchical_layers` the predictor takes and predicts, side by side; 1 in
+    /// V-JEPA 2.
+    #[serde(skip_serializing_if = "is_one")]
+    pub n_output_distillation: usize,
+    /// V-JEPA 2.1: width of all levels together that the predictor predicts, where they are another encoder's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_embed_dim: Option<usize>,
+    /// V-JEPA 2.1: whether the predictor predicts its context tokens too, by `proj_context`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub return_all_tokens: bool,
     /// Ours, not in the published files: where rotary positions of inputs of another size come from.
     #[serde(skip_serializing_if = "PositionGrid::is_default")]
     pub position_grid: PositionGrid,
     /// Ours, not in the published files: convolutions on every frame before the tubelet embedding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conv_stem: Option<ConvStemConfig>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// Which patch grid turns a token's number into its frame, row and column. The two agree on square inputs of
@@ -163,6 +202,14 @@ impl Default for Vjepa2Config {
             pred_num_mask_tokens: 10,
             pred_zero_init_mask_tokens: true,
             pred_mlp_ratio: 4.0,
+            hierarchical_layers: Vec::new(),
+            img_temporal_dim_size: None,
+            use_modality_embeddings: false,
+            use_rope_interleave: false,
+            interpolate_rope: false,
+            n_output_distillation: 1,
+            teacher_embed_dim: None,
+            return_all_tokens: false,
             position_grid: PositionGrid::Real,
             conv_stem: None,
         }
@@ -306,6 +353,7 @@ impl Vjepa2Config {
             }
         }
         c.one_of("hidden_act", &self.hidden_act, &["gelu"])?;
+        self.validate_v2_1(&c)?;
         if let Some(stem) = &self.conv_stem {
             c.size("conv_stem.channels (count)", stem.channels.len(), 8)?;
             for &n in &stem.channels {
@@ -331,89 +379,4 @@ impl Vjepa2Config {
         }
         c.parameters(&self.tensors())
     }
-
-    /// Tensors of the encoder under the names of `VJEPA2Model`, plus `encoder.embeddings.stem.{i}.…` for a stem.
-    pub fn tensors(&self) -> Vec<TensorSpec> {
-        let mut s = Specs::default();
-        let d = self.hidden_size;
-        if let Some(stem) = &self.conv_stem {
-            let mut input = self.in_chans;
-            let k = stem.kernel;
-            for (i, &output) in stem.channels.iter().enumerate() {
-                let name = format!("encoder.embeddings.stem.{i}");
-                s.add(format!("{name}.conv.weight"), &[output, k, k, input]);
-                s.add(format!("{name}.conv.bias"), &[output]);
-                for j in 0..stem.residual.get(i).copied().unwrap_or(0) {
-                    s.layer_norm(&format!("{name}.residual.{j}.norm"), output);
-                    s.add(format!("{name}.residual.{j}.conv.weight"), &[output, k, k, output]);
-                    s.add(format!("{name}.residual.{j}.conv.bias"), &[output]);
-                }
-                s.layer_norm(&format!("{name}.norm"), output);
-                input = output;
-            }
-            for t in 0..self.tubelet_size {
-                s.add(format!("encoder.embeddings.patch_embeddings.proj.{t}.weight"), &[d, input]);
-            }
-        } else {
-            let (patch, channels) = (self.patch_size, self.in_chans);
-            s.add("encoder.embeddings.patch_embeddings.proj.weight", &[d, channels, self.tubelet_size, patch, patch]);
-        }
-        s.add("encoder.embeddings.patch_embeddings.proj.bias", &[d]);
-        for i in 0..self.num_hidden_layers {
-            block(&mut s, &format!("encoder.layer.{i}"), d, self.mlp_size(), self.qkv_bias);
-        }
-        s.layer_norm("encoder.layernorm", d);
-        s.0
-    }
-
-    /// Tensors of the masked-latent predictor that base checkpoints carry beside the encoder.
-    pub fn predictor_tensors(&self) -> Vec<TensorSpec> {
-        let mut s = Specs::default();
-        let (d, p) = (self.hidden_size, self.pred_hidden_size);
-        s.add("predictor.embeddings.mask_tokens", &[self.pred_num_mask_tokens, 1, 1, p]);
-        s.linear("predictor.embeddings.predictor_embeddings", d, p, true);
-        for i in 0..self.pred_num_hidden_layers {
-            block(&mut s, &format!("predictor.layer.{i}"), p, self.predictor_mlp_size(), self.qkv_bias);
-        }
-        s.layer_norm("predictor.layernorm", p);
-        s.linear("predictor.proj", p, d, true);
-        s.0
-    }
-
-    /// Tensors of an attentive probe of `labels` classes that classifier checkpoints carry beside the rest.
-    pub fn probe_tensors(&self, labels: usize) -> Vec<TensorSpec> {
-        let mut s = Specs::default();
-        let d = self.hidden_size;
-        s.add("pooler.query_tokens", &[1, 1, d]);
-        let selfs = (0..self.num_pooler_layers).map(|i| (format!("self_attention_layers.{i}"), "self_attn", true));
-        for (layer, attention, out_proj) in selfs.chain([("cross_attention_layer".into(), "cross_attn", false)]) {
-            let name = format!("pooler.{layer}");
-            for part in ["q_proj", "k_proj", "v_proj"].into_iter().chain(out_proj.then_some("out_proj")) {
-                s.linear(&format!("{name}.{attention}.{part}"), d, d, true);
-            }
-            s.layer_norm(&format!("{name}.layer_norm1"), d);
-            s.layer_norm(&format!("{name}.layer_norm2"), d);
-            s.linear(&format!("{name}.mlp.fc1"), d, self.probe_mlp_size(), true);
-            s.linear(&format!("{name}.mlp.fc2"), self.probe_mlp_size(), d, true);
-        }
-        s.linear("classifier", d, labels, true);
-        s.0
-    }
-
-    /// Parameters of the encoder.
-    pub fn parameters(&self) -> u64 {
-        parameter_count(&self.tensors())
-    }
-}
-
-/// One pre-norm block of width `d`.
-fn block(s: &mut Specs, name: &str, d: usize, mlp: usize, qkv_bias: bool) {
-    s.layer_norm(&format!("{name}.norm1"), d);
-    for part in ["query", "key", "value"] {
-        s.linear(&format!("{name}.attention.{part}"), d, d, qkv_bias);
-    }
-    s.linear(&format!("{name}.attention.proj"), d, d, true);
-    s.layer_norm(&format!("{name}.norm2"), d);
-    s.linear(&format!("{name}.mlp.fc1"), d, mlp, true);
-    s.linear(&format!("{name}.mlp.fc2"), mlp, d, true);
 }

@@ -25,6 +25,7 @@ mod tables;
 mod text_config;
 mod text_parity;
 mod tokenizers;
+mod v2_1;
 mod vision;
 mod vjepa2_checkpoint;
 mod weights;
