@@ -24,5 +24,6 @@ mod support;
 #[allow(dead_code)]
 mod synthetic;
 mod texts;
+mod v2_1;
 mod verbs;
 mod videos;
