@@ -89,7 +89,7 @@ impl<S: WeightSource + ?Sized> ParamSource for &S {
 
 /// Random initial values, by the parameter's name and shape.
 ///
-/// * biases and mask tokens: zeros;
+/// * biases, mask tokens, and V-JEPA 2.1's vectors for stills and videos (there of deviation 1e-6): zeros;
 /// * norms: ones, or zeros where the norm adds one to its weight;
 /// * convolutions: uniform within ±1/√fan-in, half of that in residual units;
 /// * all else: normal numbers cut at two standard deviations; in output projections of block l (from 1) divided by
@@ -144,7 +144,7 @@ impl ParamSource for RandomInit {
         if name == "logit_scale" {
             return Ok(vec![self.logit_scale; count]);
         }
-        if name.ends_with(".bias") || name.ends_with(".mask_tokens") {
+        if [".bias", ".mask_tokens", "_mod_embed"].iter().any(|end| name.ends_with(end)) {
             return Ok(vec![0.0; count]);
         }
         if shape.len() == 1 {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vljepa_model::config::{TextEncoderConfig, Vjepa2Config, VlJepaConfig, parameter_count};
 use vljepa_model::weights::{
-    OpenVlJepaParts, PtFile, TextKind, Vjepa2Parts, WeightSource, bare_text, bare_vjepa2, check, official_config,
-    official_vjepa2, open_vljepa, open_vljepa_config, write_safetensors,
+    OpenVlJepaParts, PtFile, TextKind, Vjepa2Parts, WeightSource, bare_text, bare_vjepa2, check, is_v2_1,
+    official_config, official_vjepa2, open_vljepa, open_vljepa_config, write_safetensors,
 };
 use vljepa_model::{ModelError, SentenceWeights, TextTokenizer};
 
@@ -24,17 +24,25 @@ pub use crate::kind::Kind;
 /// it.
 pub const CROP_SIZE: usize = 256;
 
+/// As [`CROP_SIZE`] of a V-JEPA 2.1; all published ones have it.
+pub const CROP_SIZE_2_1: usize = 384;
+
+/// Entries that are the moving average of an encoder, first to last choice: the second is V-JEPA 2.1's ViT-B and ViT-L's.
+const AVERAGES: [&str; 2] = ["target_encoder", "ema_encoder"];
+
 /// The kind of a checkpoint, with the options of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConvertFrom<'a> {
     /// A V-JEPA 2 of the model hub, base model or classifier.
     Vjepa2,
-    /// A V-JEPA 2 as its authors publish it.
+    /// A V-JEPA 2 or 2.1 as its authors publish it.
     Vjepa2Pt {
-        /// The entry to convert: `encoder`, or `target_encoder` for its moving average, which the authors evaluate.
-        entry: &'a str,
-        /// Side of the square input in pixels; [`CROP_SIZE`] if `None`. It cannot be derived from the tensors.
+        /// The entry to convert: `encoder`, or its moving average, which the authors evaluate: `target_encoder`, in some
+        /// files `ema_encoder`. `None` is the moving average, whatever its name.
+        entry: Option<&'a str>,
+        /// Side of the square input in pixels; [`CROP_SIZE`] if `None`, or [`CROP_SIZE_2_1`] for a V-JEPA 2.1. It cannot
+        /// be derived from the tensors.
         crop_size: Option<usize>,
     },
     /// A text model of the model hub: BERT, Llama, Gemma 3, Qwen3.
@@ -55,7 +63,7 @@ pub enum ConvertFrom<'a> {
 pub struct ConvertOptions<'a> {
     /// The kind of the checkpoint.
     pub from: ConvertFrom<'a>,
-    /// The `config.json` of the checkpoint, if it is not in the same folder. A V-JEPA 2 of its authors needs none.
+    /// The `config.json` of the checkpoint, if it is not in the same folder. A V-JEPA 2 or 2.1 of its authors needs none.
     pub config: Option<&'a Path>,
     /// Whether to verify the checksums of a PyTorch checkpoint.
     pub checksums: bool,
@@ -74,6 +82,9 @@ pub struct Converted {
     pub parameters: u64,
     /// Size of these files in bytes.
     pub bytes: u64,
+    /// Side of the square input in pixels where neither the checkpoint nor the options tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assumed_crop_size: Option<usize>,
 }
 
 /// A weight file that was written.
@@ -181,7 +192,7 @@ impl<'a> Conversion<'a> {
         let Written { tensors, parameters, bytes } =
             self.write_weights(names::WEIGHTS, weights, self.source, progress)?;
         self.folder.persist()?;
-        Ok(Converted { out: String::new(), model, tensors, parameters, bytes })
+        Ok(Converted { out: String::new(), model, tensors, parameters, bytes, assumed_crop_size: None })
     }
 
     /// Writes `weights` unchanged into the file `name`; `origin` names their source in messages.
@@ -221,21 +232,25 @@ impl<'a> Conversion<'a> {
         self.finish(&weights, describe(&config, &parts), progress)
     }
 
-    fn vjepa2_pt(self, entry: &str, crop: Option<usize>, progress: impl FnMut(u64, u64)) -> Result<Converted> {
+    fn vjepa2_pt(self, entry: Option<&str>, crop: Option<usize>, progress: impl FnMut(u64, u64)) -> Result<Converted> {
         let fault = || Error::model(self.source.display());
         let file = self.pt("a V-JEPA 2 of its authors").map_err(|e| e.hint(Hint::ConvertAs(Kind::Vjepa2)))?;
         let names = file.names();
         let entries: BTreeSet<&str> = names.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
+        let average = AVERAGES.into_iter().find(|name| entries.contains(name));
+        let entry = entry.or(average).unwrap_or(AVERAGES[0]);
         if !entries.contains(entry) {
             let some = entries.iter().take(12).copied().collect::<Vec<_>>().join(", ");
             let reason = format!("no entry `{entry}` with tensors; the entries are: {some}");
             let error = |more: &str| Error::content(self.checkpoint.path(), format!("{reason}{more}"));
-            return Err(match ["target_encoder", "encoder"].into_iter().find(|name| entries.contains(name)) {
+            return Err(match average.or(entries.contains("encoder").then_some("encoder")) {
                 Some(name) => error("").hint(Hint::Entry(name)),
                 None => error("; name the .pt file of a V-JEPA 2 as its authors publish it"),
             });
         }
         let weights = official_vjepa2(file, entry).map_err(fault())?;
+        let usual = if is_v2_1(&weights) { CROP_SIZE_2_1 } else { CROP_SIZE };
+        let assumed_crop_size = (crop.is_none() && self.options.config.is_none()).then_some(usual);
         let config = match self.options.config {
             Some(path) => {
                 let text = files::read_text(path, MAX_JSON)?;
@@ -252,13 +267,13 @@ impl<'a> Conversion<'a> {
                     None => config,
                 }
             }
-            None => official_config(&weights, crop.unwrap_or(CROP_SIZE)).map_err(fault())?,
+            None => official_config(&weights, crop.unwrap_or(usual)).map_err(fault())?,
         };
         let parts = Vjepa2Parts::of(&weights);
         check(&weights, &parts.tensors(&config), &[]).map_err(fault())?;
         let text = serde_json::to_string_pretty(&config).map_err(|e| Error::content(self.source, e.to_string()))?;
         self.folder.write(names::CONFIG, (text + "\n").as_bytes())?;
-        self.finish(&weights, describe(&config, &parts), progress)
+        Ok(Converted { assumed_crop_size, ..self.finish(&weights, describe(&config, &parts), progress)? })
     }
 
     fn hf_text(self, progress: impl FnMut(u64, u64)) -> Result<Converted> {
@@ -370,9 +385,10 @@ fn read_tokenizer(path: &Path, read: impl Fn(&[u8]) -> vljepa_model::Result<Text
     Ok(bytes)
 }
 
-/// A description of a V-JEPA 2.
+/// A description of a V-JEPA 2 or 2.1.
 fn describe(config: &Vjepa2Config, parts: &Vjepa2Parts) -> String {
-    let mut out = format!("V-JEPA 2 of width {} and depth {}", config.hidden_size, config.num_hidden_layers);
+    let version = if config.is_v2_1() { "2.1" } else { "2" };
+    let mut out = format!("V-JEPA {version} of width {} and depth {}", config.hidden_size, config.num_hidden_layers);
     if parts.predictor {
         out += ", with its predictor";
     }

@@ -75,7 +75,7 @@ pub struct Prediction<'a> {
     pub grid: (usize, usize),
     /// Which of the stored mask tokens stands at the target places. Training uses one for each kind of mask;
     /// transformers always takes 1, the default here. Counted modulo the number of tokens stored, as there. In the
-    /// published V-JEPA 2.1 all but token 0 are zero, and 1 is the default of its code too.
+    /// published V-JEPA 2.1 all but token 0 are zero (by the notes of jepa.cpp), and 1 is the default of its code too.
     pub mask_token: usize,
     /// Whether the clips are stills, which V-JEPA 2.1 tells the predictor; the number of tokens does not.
     pub still: bool,

@@ -61,8 +61,8 @@ impl Vjepa2Config {
         let embeddings = "predictor.embeddings.predictor_embeddings";
         match self.n_output_distillation {
             1 => s.linear(embeddings, d, p, true),
-            levels => {
-                s.linear(&format!("{embeddings}.0"), levels * d, d, true);
+            _ => {
+                s.linear(&format!("{embeddings}.0"), self.predictor_input_size(), d, true);
                 s.linear(&format!("{embeddings}.2"), d, p, true);
             }
         }

@@ -63,6 +63,11 @@ impl Vjepa2Config {
         }
     }
 
+    /// Whether it has several levels, which V-JEPA 2.1 alone has.
+    pub fn is_v2_1(&self) -> bool {
+        !self.hierarchical_layers.is_empty()
+    }
+
     /// `hierarchical_layers` of the published V-JEPA 2.1 of this depth.
     pub(crate) fn published_levels(depth: usize) -> Option<Vec<usize>> {
         match depth {

@@ -1,12 +1,12 @@
 //! V-JEPA 2.1 against a PyTorch model of its own, through `fixtures/v2_1`.
 
 use half::bf16;
-use vljepa_model::config::{Vjepa2Config, parameter_count};
+use vljepa_model::config::{Vjepa2Config, VlJepaConfig, parameter_count};
 use vljepa_model::weights::{
     Dtype, PtFile, Remapped, SafeTensors, Vjepa2Parts, WeightSource, check, is_v2_1, official_config, official_vjepa2,
     read_f32, read_i32,
 };
-use vljepa_model::{Forward, ModelError, PatchIds, Prediction, Vjepa2Encoder, Vjepa2Predictor};
+use vljepa_model::{Forward, ModelError, PatchIds, Prediction, Storage, Vjepa2Encoder, Vjepa2Predictor, VlJepa};
 use vljepa_tensor::autograd::{self, Gradients, Tape, Var};
 use vljepa_tensor::{Tensor, ops};
 
@@ -267,6 +267,26 @@ fn the_published_sizes_have_their_parameters() {
             weights.insert(t.name.clone(), Dtype::U8, t.shape.clone(), bytes).unwrap();
         }
         assert_eq!(official_config(&weights, config.crop_size).unwrap(), config);
+    }
+}
+
+#[test]
+fn a_vljepa_sees_through_it() {
+    let base = VlJepaConfig::from_json(&text("vljepa/config.json")).unwrap();
+    let x_encoder = Vjepa2Config { crop_size: 8, ..config("video") };
+    let model = VlJepa::init(&device(), VlJepaConfig { x_encoder: x_encoder.clone(), ..base }, 7).unwrap();
+    let saved = model.save(Storage::F32).unwrap();
+    let file = SafeTensors::parse("saved", &saved).unwrap();
+    let json = model.config.to_json().unwrap();
+    let again = VlJepa::load(&device(), VlJepaConfig::from_json(&json).unwrap(), &file).unwrap();
+    let alone = Vjepa2Encoder::load(&device(), &x_encoder, &mut &file, "x_encoder").unwrap();
+    let f = Forward::inference();
+    for (frames, tokens) in [(1, 4), (4, 8)] {
+        let clip = pixels(&[2, frames, 3, 8, 8]);
+        let seen = again.encode_frames(&f, &clip).unwrap();
+        assert_eq!(seen.shape(), [2, tokens, 28]);
+        assert_eq!(values(&seen), values(&alone.forward(&f, &clip).unwrap()));
+        assert_eq!(again.predict(&f, &clip, None).unwrap().shape(), [2, 24]);
     }
 }
 

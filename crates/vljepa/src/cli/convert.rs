@@ -3,14 +3,11 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use vljepa::convert::{CROP_SIZE, ConvertFrom, ConvertOptions, convert_with};
+use vljepa::convert::{CROP_SIZE_2_1, ConvertFrom, ConvertOptions, convert_with};
 
 use super::common::Common;
 use super::failure::{Failure, Result};
 use super::output::Output;
-
-/// Default of `--entry`: the encoder that the authors evaluate.
-const ENTRY: &str = "target_encoder";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,11 +24,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// vjepa2-pt: the encoder to convert: encoder, or target_encoder, its moving average, which the authors evaluate
-    /// [default: target_encoder]
+    /// and which some files of V-JEPA 2.1 call ema_encoder [default: the moving average]
     #[arg(long, value_name = "NAME")]
     pub entry: Option<String>,
-    /// vjepa2-pt: side of the square input in pixels, which the file does not tell: 256, or 384 for the model of that
-    /// size
+    /// vjepa2-pt: side of the square input in pixels, which the file does not tell: 256, or 384 for V-JEPA 2.1 and the
+    /// ViT-g of that size
     #[arg(long, value_name = "N")]
     pub crop_size: Option<usize>,
     /// open-vljepa: folder of the V-JEPA 2 that it was trained from
@@ -52,7 +49,7 @@ pub struct Args {
 pub enum FromKind {
     /// V-JEPA 2 of the model hub, base model or classifier
     Vjepa2,
-    /// V-JEPA 2 as its authors publish it, a .pt file
+    /// V-JEPA 2 or 2.1 as its authors publish it, a .pt file
     Vjepa2Pt,
     /// A text model of the model hub: BERT, Llama, Gemma 3, Qwen3
     HfText,
@@ -86,9 +83,7 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     check_kind(args).map_err(|reason| Failure::Usage { verb: "convert", reason })?;
     let from = match args.from {
         FromKind::Vjepa2 => ConvertFrom::Vjepa2,
-        FromKind::Vjepa2Pt => {
-            ConvertFrom::Vjepa2Pt { entry: args.entry.as_deref().unwrap_or(ENTRY), crop_size: args.crop_size }
-        }
+        FromKind::Vjepa2Pt => ConvertFrom::Vjepa2Pt { entry: args.entry.as_deref(), crop_size: args.crop_size },
         FromKind::HfText => ConvertFrom::HfText,
         FromKind::OpenVlJepa => {
             let (Some(vjepa2), Some(llama), Some(gemma)) = (&args.vjepa2, &args.llama, &args.gemma) else {
@@ -106,10 +101,13 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     });
     bar.finish_and_clear();
     let done = done?;
-    if args.from == FromKind::Vjepa2Pt && args.crop_size.is_none() && args.config.is_none() {
+    if let Some(side) = done.assumed_crop_size {
+        let others = match side {
+            CROP_SIZE_2_1 => " as in every published V-JEPA 2.1; pass --crop-size N for another",
+            _ => "; pass --crop-size 384 for the model of that size",
+        };
         out.note(&format!(
-            "{}: the file does not tell the size of its input, {CROP_SIZE} pixels are assumed; pass --crop-size 384 for the \
-             model of that size",
+            "{}: the file does not tell the size of its input, {side} pixels are assumed{others}",
             args.source.display()
         ));
     }

@@ -25,5 +25,6 @@ mod support;
 #[allow(dead_code)]
 mod synthetic;
 mod texts;
+mod v2_1;
 mod verbs;
 mod videos;
