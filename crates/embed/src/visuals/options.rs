@@ -38,7 +38,7 @@ pub struct Progress {
 /// What to do about a file that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Broken {
-    /// Stop with its error and [`Hint::SkipBroken`].
+    /// Stop with its error and [`Hint::SkipBroken`](crate::Hint::SkipBroken).
     #[default]
     Stop,
     /// Leave the file out.
