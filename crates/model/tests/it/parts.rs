@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vljepa_model::config::{MemoryConfig, TextEncoderConfig, VlJepaConfig, YEncoderConfig};
+use vljepa_model::config::{MemoryConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig, YEncoderConfig};
 use vljepa_model::{Part, VlJepa};
 
 use crate::fixtures::text;
@@ -25,7 +25,7 @@ fn config(folder: &str) -> VlJepaConfig {
 }
 
 /// Models that together have every kind of tensor: two members with a memory, each architecture of the Y-Encoder, a
-/// stem.
+/// stem, a V-JEPA 2.1.
 fn models() -> Vec<VlJepa> {
     let memory = MemoryConfig { rows: 3, scale: 10.0, share: 0.5, text: None, inv_temperature: None };
     let two = VlJepaConfig { members: 2, memory: Some(memory), ..config("vljepa") };
@@ -34,7 +34,9 @@ fn models() -> Vec<VlJepa> {
     let channels = serde_json::json!({"channels": [4, 6], "residual": [1]});
     stem.x_encoder.conv_stem = Some(serde_json::from_value(channels).unwrap());
     stem.x_encoder.patch_size = 4;
-    [two, config("vljepa_gemma3"), stem].map(|config| VlJepa::init(&device(), config, 1).unwrap()).into()
+    let v2_1 =
+        VlJepaConfig { x_encoder: Vjepa2Config { crop_size: 8, ..crate::v2_1::config("video") }, ..config("vljepa") };
+    [two, config("vljepa_gemma3"), stem, v2_1].map(|config| VlJepa::init(&device(), config, 1).unwrap()).into()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use vljepa_model::config::{LlamaConfig, Vjepa2Config};
 use vljepa_model::weights::{
-    PtFile, Remapped, SafeTensors, TextKind, Vjepa2Parts, WeightSource, Writer, bare_text, bare_vjepa2, check,
+    Dtype, PtFile, Remapped, SafeTensors, TextKind, Vjepa2Parts, WeightSource, Writer, bare_text, bare_vjepa2, check,
     official_config, official_vjepa2, read_f32, write_safetensors,
 };
 use vljepa_model::{Forward, SentenceWeights, Vjepa2Encoder, Vjepa2Predictor};
@@ -49,21 +49,27 @@ fn the_official_names_and_fused_matrices_become_those_of_the_hub() {
     assert!(error.contains("no entry `ema_encoder`") && error.contains("target_encoder"), "{error}");
 }
 
+/// Checks that a configuration is found again by the shapes of its tensors alone.
+#[track_caller]
+pub fn follows_from_shapes(config: &Vjepa2Config) {
+    // Rows that are borrowed over and over stand for the gigabytes.
+    let expected: Vec<_> = config.tensors().into_iter().chain(config.predictor_tensors()).collect();
+    let largest = expected.iter().map(|t| t.elements()).max().unwrap() as usize;
+    let zeros = vec![0u8; largest];
+    let mut weights = Remapped::new();
+    for t in &expected {
+        let bytes = zeros[..t.elements() as usize].into();
+        weights.insert(t.name.clone(), Dtype::U8, t.shape.clone(), bytes).unwrap();
+    }
+    assert_eq!(official_config(&weights, config.crop_size).unwrap(), *config);
+}
+
 #[test]
 fn the_published_sizes_follow_from_the_shapes() {
     for config in
         [Vjepa2Config::vit_large(), Vjepa2Config::vit_huge(), Vjepa2Config::vit_giant(), Vjepa2Config::vit_giant_384()]
     {
-        // Only shapes are looked at; rows that are borrowed over and over stand for the gigabytes.
-        let expected: Vec<_> = config.tensors().into_iter().chain(config.predictor_tensors()).collect();
-        let largest = expected.iter().map(|t| t.elements()).max().unwrap() as usize;
-        let zeros = vec![0u8; largest];
-        let mut weights = Remapped::new();
-        for t in &expected {
-            let bytes = zeros[..t.elements() as usize].into();
-            weights.insert(t.name.clone(), vljepa_model::weights::Dtype::U8, t.shape.clone(), bytes).unwrap();
-        }
-        assert_eq!(official_config(&weights, config.crop_size).unwrap(), config);
+        follows_from_shapes(&config);
     }
 }
 
@@ -218,7 +224,7 @@ fn what_is_written_tensor_by_tensor_is_what_was_read() {
 
     let nan = [1.0f32, f32::NAN].map(f32::to_le_bytes).concat();
     let mut bad = Remapped::new();
-    bad.insert("w".into(), vljepa_model::weights::Dtype::F32, vec![2], nan.into()).unwrap();
+    bad.insert("w".into(), Dtype::F32, vec![2], nan.into()).unwrap();
     let error = write_safetensors(&bad, &metadata, &mut Vec::new(), |_, _| ()).unwrap_err().to_string();
     assert!(error.contains("`w` holds NaN at element 1"), "{error}");
 }
