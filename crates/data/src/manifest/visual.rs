@@ -2,15 +2,14 @@
 
 use std::fs::Metadata;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
 use super::row::{Place, Row};
 use super::shards::Member;
 use crate::file::{open_regular, stamp};
-use crate::names::{is_hidden, is_picture_name, natural_cmp};
-use crate::video::{VideoOptions, VideoReader};
+use crate::video::{VideoOptions, VideoReader, frames_in};
 use crate::{Crops, DataError, Limits, Media, Preprocess};
 
 /// The media of a row, open and not decoded.
@@ -74,7 +73,7 @@ impl Place {
         match self {
             Self::Path(path) if path.is_dir() => {
                 let mut total = (0_u64, 0);
-                for file in pictures(path)? {
+                for file in frames_in(path)? {
                     let (bytes, changed) = stamp(&meta(&file)?);
                     total = (total.0.saturating_add(bytes), changed.max(total.1));
                 }
@@ -93,7 +92,7 @@ impl Place {
         let mut hash = Sha256::new();
         match self {
             Self::Path(path) if path.is_dir() => {
-                for file in pictures(path)? {
+                for file in frames_in(path)? {
                     let (bytes, _) = stamp(&std::fs::metadata(&file).map_err(DataError::io(&file, "reading"))?);
                     hash.update(bytes.to_le_bytes());
                     feed(&mut hash, open_regular(&file)?, &file)?;
@@ -119,19 +118,6 @@ fn feed(hash: &mut Sha256, mut source: impl Read, path: &Path) -> Result<(), Dat
             Err(error) => return Err(DataError::io(path, "reading")(error)),
         }
     }
-}
-
-/// The pictures directly in a folder, as a video reads them.
-fn pictures(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(DataError::io(dir, "listing"))? {
-        let path = entry.map_err(DataError::io(dir, "listing"))?.path();
-        if !is_hidden(&path) && is_picture_name(&path) && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort_by(|a, b| natural_cmp(&a.to_string_lossy(), &b.to_string_lossy()));
-    Ok(files)
 }
 
 impl Row {

@@ -1,12 +1,14 @@
 //! The clips of a video, one after the other, in one pass and in memory that does not grow with its length.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::choose::{Rounding, uniform};
 use super::reader::{Frame, VideoReader};
 use super::sampling::{Clipping, Windows};
 use super::source::Access;
+use super::span::{SLACK, span};
 use crate::{DataError, Rgb8Image};
 
 /// A clip of a video.
@@ -29,8 +31,6 @@ pub struct Clip<T> {
 pub struct Clips<'a, T> {
     reader: &'a mut VideoReader,
     clipping: Clipping,
-    /// The number of the first clip that is given.
-    first: usize,
     cursor: Cursor,
     state: State<T>,
 }
@@ -58,7 +58,7 @@ impl<'a, T> Clips<'a, T> {
             (State::Windows(_), Access::Indexed) => Cursor::known(reader)?,
             (State::Windows(_), _) => Cursor::Stream(Stream::default()),
         };
-        Ok(Self { reader, clipping: *clipping, first, cursor, state })
+        Ok(Self { reader, clipping: *clipping, cursor, state })
     }
 
     /// The part of the video that is behind, 0..1, where its length is known.
@@ -130,17 +130,15 @@ impl<'a, T> Clips<'a, T> {
 
     /// The whole video, or the part from start to end, as one clip.
     fn whole<E: From<DataError>>(&mut self, prepare: &mut dyn FnMut(Rgb8Image) -> Result<T, E>) -> Result<Clip<T>, E> {
-        debug_assert_eq!(self.first, 0);
         let Self { reader, clipping, cursor, .. } = self;
         if let Cursor::Held { hold } = cursor {
             return held(reader, clipping, *hold, prepare);
         }
         let (from, total, start, end) = match cursor {
             Cursor::Known { times, end, .. } => {
-                let from = clipping.start.map_or(0, |start| times.partition_point(|time| *time < start - SLACK));
-                let to = clipping.end.map_or(times.len(), |end| times.partition_point(|time| *time < end - SLACK));
+                let Range { start: from, end: to } = span(times, clipping.start, clipping.end);
                 let ends = times.get(to).copied().unwrap_or(*end).min(clipping.end.unwrap_or(f64::INFINITY));
-                (from, to.saturating_sub(from), times.get(from).copied().unwrap_or_default(), ends)
+                (from, to - from, times.get(from).copied().unwrap_or_default(), ends)
             }
             _ => (0, reader.count()?, 0.0, reader.facts().duration.unwrap_or_default()),
         };
@@ -165,9 +163,6 @@ impl<'a, T> Clips<'a, T> {
         Ok(Clip { index: 0, start, end, frames })
     }
 }
-
-/// Times are sums of rational numbers in floating point; what misses by less than this, in seconds or frames, is meant to meet.
-const SLACK: f64 = 1e-6;
 
 fn missing(reader: &VideoReader, index: usize) -> DataError {
     DataError::content(reader.origin(), format!("frame {index} is missing; is the file whole?"))

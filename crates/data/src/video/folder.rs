@@ -57,8 +57,8 @@ pub(super) struct Folder {
     slides: Slides,
 }
 
-/// The pictures directly in a folder.
-fn pictures_in(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
+/// The pictures directly in a folder, by [`natural_cmp`] of their names.
+pub(crate) fn frames_in(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(DataError::io(dir, "listing"))? {
         let path = entry.map_err(DataError::io(dir, "listing"))?.path();
@@ -66,6 +66,7 @@ fn pictures_in(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
             files.push(path);
         }
     }
+    files.sort_by(|a, b| natural_cmp(&a.to_string_lossy(), &b.to_string_lossy()));
     Ok(files)
 }
 
@@ -78,7 +79,7 @@ pub fn folder_stamp(dir: impl AsRef<Path>) -> Result<(u64, u64), DataError> {
     let dir = dir.as_ref();
     let of = |path: &Path| Ok(stamp(&std::fs::metadata(path).map_err(DataError::io(path, "reading"))?));
     let mut whole = (0, of(dir)?.1);
-    for frame in pictures_in(dir)? {
+    for frame in frames_in(dir)? {
         let (bytes, changed) = of(&frame)?;
         whole = (whole.0 + bytes, whole.1.max(changed));
     }
@@ -86,14 +87,13 @@ pub fn folder_stamp(dir: impl AsRef<Path>) -> Result<(u64, u64), DataError> {
 }
 
 impl Folder {
-    /// The pictures directly in a folder, by [`natural_cmp`] of their names.
+    /// The frames of a folder ([`frames_in`]).
     pub fn open(dir: &Path, fps: f64, limits: &Limits) -> Result<Self, DataError> {
-        let mut files = pictures_in(dir)?;
+        let files = frames_in(dir)?;
         if files.is_empty() {
             let kinds = PICTURE_EXTENSIONS.join(", ");
             return Err(DataError::content(dir, format!("no pictures directly in this folder ({kinds})")));
         }
-        files.sort_by(|a, b| natural_cmp(&a.to_string_lossy(), &b.to_string_lossy()));
         let slides = Slides::new(files.len(), "folder of pictures", fps);
         Ok(Self { files, limits: *limits, slides })
     }

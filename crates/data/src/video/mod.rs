@@ -41,6 +41,7 @@ pub use crate::names::{VIDEO_EXTENSIONS, natural_cmp};
 pub use choose::{Rounding, at_rate, uniform, windows};
 pub use clips::{Clip, Clips};
 pub use folder::folder_stamp;
+pub(crate) use folder::frames_in;
 pub use options::{Damaged, VideoOptions};
 pub use raw::{RawFormat, RawPixels};
 pub use reader::{Frame, MemoryPart, VideoReader, is_video};

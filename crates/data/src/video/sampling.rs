@@ -129,6 +129,11 @@ impl Sampling {
         *self == Self::default()
     }
 
+    /// Whether videos become windows.
+    pub fn has_windows(&self) -> bool {
+        self.window.is_some() || self.fps.is_some()
+    }
+
     /// Settles every number for a model whose clips have `frames` frames.
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use super::choose::{Rounding, uniform};
 use super::reader::VideoReader;
 use crate::DataError;
 
-/// Times are sums of rational numbers in floating point: a frame that misses a bound by so many seconds lies on it.
-const SLACK: f64 = 1e-6;
+/// Times are sums of rational numbers in floating point: what misses a bound by so much, in seconds or frames, lies on it.
+pub const SLACK: f64 = 1e-6;
 
 /// The frames whose times in seconds lie in `start..end`; `times` are those of all frames, ascending.
 pub fn span(times: &[f64], start: Option<f64>, end: Option<f64>) -> Range<usize> {

@@ -110,10 +110,7 @@ const PARTS: f64 = 1000.0;
 
 impl FilesBar {
     pub fn new(files: usize, reading: &Reading) -> Self {
-        let (begun, clips) = (
-            Instant::now(),
-            reading.sampling.window.or(reading.sampling.stride).is_some() || reading.sampling.fps.is_some(),
-        );
+        let (begun, clips) = (Instant::now(), reading.sampling.has_windows());
         let total = if clips { files as f64 * PARTS } else { files as f64 };
         let template = match clips {
             true => "{msg} {bar:32} {percent} %  {eta} left",
