@@ -20,6 +20,7 @@ mod compact;
 pub mod convert;
 pub mod demo;
 mod error;
+mod html;
 pub mod hub;
 pub mod index;
 pub mod info;
