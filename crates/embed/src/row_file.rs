@@ -62,13 +62,17 @@ pub fn write_embeddings(
     metadata: &BTreeMap<String, String>,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let start = safetensors_start("embeddings", Dtype::F32, shape, metadata).map_err(Error::model(path.display()))?;
+    let start =
+        safetensors_start(&[("embeddings", Dtype::F32, shape)], metadata).map_err(Error::model(path.display()))?;
     out.write_all(&start).map_err(Error::io(path, "writing"))?;
     write_values(path, shape, values, out)
 }
 
-/// Copies f32 values of shape `shape`; little of them is in memory at a time.
-fn write_values(path: &Path, shape: &[usize], values: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
+/// Copies f32 values of shape `shape`; little of them is in memory at a time. `path` is for messages only.
+///
+/// # Errors
+/// Errors of writing; values that end early, and values that are not finite.
+pub fn write_values(path: &Path, shape: &[usize], values: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
     /// Bytes at a time: a multiple of a value's.
     const PART: u64 = 1 << 20;
     let mut left = shape.iter().map(|&d| d as u64).product::<u64>() * 4;

@@ -17,6 +17,7 @@
 pub mod bench;
 pub mod classify;
 mod compact;
+pub mod contact_sheet;
 pub mod convert;
 pub mod demo;
 mod error;
@@ -26,6 +27,7 @@ pub mod index;
 pub mod info;
 pub mod inspect;
 mod kind;
+mod thumbnail;
 
 pub use compact::{compact, find, has_compact};
 pub use error::{Error, Hint, Result};

@@ -14,6 +14,7 @@ mod hub;
 mod hub_faults;
 mod hub_server;
 mod hub_whole;
+mod index;
 mod labels;
 mod learning;
 mod machine;
