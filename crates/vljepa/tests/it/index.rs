@@ -168,6 +168,7 @@ fn an_update_reads_as_the_build_did() {
         (&before["frame_folders"], &before["settings"]["precision"], &before["files"]),
         (&true.into(), &"f16".into(), &2.into())
     );
+    std::fs::create_dir_all(bench.path("clips/three")).unwrap();
     bench.write("clips/three/0.png", picture(9));
     let updated = json(bench.args(&["index", "update", "@i.idx"]));
     assert_eq!((&updated["pictures"], &updated["reused"]), (&3.into(), &2.into()));
