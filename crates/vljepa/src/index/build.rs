@@ -9,10 +9,11 @@ use vljepa_embed::visuals::{Broken, Noted, Progress, Reading, Skipped};
 use vljepa_embed::{Hint as EmbedHint, Model, check_apart};
 
 use super::entry::Entry;
+use super::file::Index;
+use super::folder::PictureFolder;
 use super::made::Made;
 use super::rows::{Rows, Values};
 use super::write::write_index;
-use super::{Index, PictureFolder};
 use crate::error::{Error, Result};
 
 /// The result of building or updating an index.

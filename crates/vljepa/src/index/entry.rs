@@ -5,6 +5,8 @@ use std::path::Path;
 use vljepa_embed::files::Stamp;
 use vljepa_embed::visuals::Moment;
 
+use crate::error::{Error, Result};
+
 pub(super) const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
 
 /// A picture or video of an index.
@@ -48,5 +50,22 @@ impl Entry {
             }
         }
         Ok(Self { path: parts.join("/"), size, modified, noted: false, clips: Vec::new() })
+    }
+}
+
+/// The most files of an index: their numbers are of 32 bits.
+const MAX_FILES: usize = u32::MAX as usize;
+
+/// Checks that an index can hold so many files.
+///
+/// # Errors
+/// More than [`MAX_FILES`].
+pub(super) fn check_files(root: &Path, files: usize) -> Result<()> {
+    match files > MAX_FILES {
+        true => Err(Error::content(
+            root,
+            format!("{files} files, an index holds at most {MAX_FILES}; index its folders apart"),
+        )),
+        false => Ok(()),
     }
 }

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vljepa_embed::files::{self, PassedOver, find_files_counting};
 
-use super::entry::NOT_UTF8;
-use super::write::check_files;
+use super::entry::{NOT_UTF8, check_files};
 use crate::error::{Error, Result};
 
 /// A folder to be indexed, with the pictures and videos found in it.

@@ -7,8 +7,10 @@ use serde_json::Value;
 use vljepa_embed::visuals::Reading;
 use vljepa_model::json_fault;
 
-use super::{FORMAT_KEY, VERSION};
-
+/// The version of the format.
+pub(super) const VERSION: &str = "3";
+/// The key of an index in the metadata of its file, with the version as value.
+pub const FORMAT_KEY: &str = "vljepa_index";
 /// The keys of the header.
 const MODEL: &str = "model";
 const ROOT: &str = "root";

@@ -9,7 +9,7 @@ use vljepa_embed::files::stamp;
 use vljepa_embed::rows::{Embeddings, Match, best_of, dot};
 use vljepa_embed::visuals::Moment;
 
-use super::Index;
+use super::file::Index;
 use crate::error::{Error, Hint, Result};
 
 /// Queries of one pass: their cosines with every row are in memory together.

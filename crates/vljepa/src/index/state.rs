@@ -9,7 +9,9 @@ use vljepa_embed::files::stamp;
 use vljepa_embed::visuals::Reading;
 
 use super::entry::Entry;
-use super::{Index, PictureFolder, VERSION};
+use super::file::Index;
+use super::folder::PictureFolder;
+use super::made::VERSION;
 
 /// What is in an index.
 #[derive(Clone, Debug, Serialize)]

@@ -1,7 +1,8 @@
 use vljepa_embed::Embeddings;
-use vljepa_embed::visuals::Moment;
+use vljepa_embed::visuals::{Moment, Reading};
 
 use super::*;
+use crate::error::Result;
 
 fn made() -> Made {
     Made {

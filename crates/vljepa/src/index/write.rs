@@ -9,10 +9,10 @@ use vljepa_embed::row_file::write_values;
 use vljepa_embed::visuals::Moment;
 use vljepa_model::weights::{Dtype, safetensors_start};
 
-use super::entry::Entry;
+use super::entry::{Entry, check_files};
 use super::made::Made;
 use super::table::{EMBEDDINGS, END, FILE, MODIFIED, NOTED, PATH_ENDS, PATHS, SIZES, START};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Writes the file of an index, whole or not at all: what [`Index::build`](super::Index::build) does with the rows that it makes, for rows of
 /// `dim` values that `values` gives as bytes of f32, in the order of `entries`.
@@ -76,21 +76,4 @@ fn stream(
     columns.extend(entries.iter().map(|entry| u8::from(entry.noted)));
     entries.iter().for_each(|entry| columns.extend(entry.path.as_bytes()));
     out.write_all(&columns).map_err(vljepa_embed::Error::io(path, "writing"))
-}
-
-/// The most files of an index: their numbers are of 32 bits.
-const MAX_FILES: usize = u32::MAX as usize;
-
-/// Checks that an index can hold so many files.
-///
-/// # Errors
-/// More than [`MAX_FILES`].
-pub(super) fn check_files(root: &Path, files: usize) -> Result<()> {
-    match files > MAX_FILES {
-        true => Err(Error::content(
-            root,
-            format!("{files} files, an index holds at most {MAX_FILES}; index its folders apart"),
-        )),
-        false => Ok(()),
-    }
 }
