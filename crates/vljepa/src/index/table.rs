@@ -67,8 +67,9 @@ impl Table {
             let start = tensor.bytes.as_ptr() as usize - base;
             Ok::<_, String>((tensor.shape.to_vec(), start..start + tensor.bytes.len()))
         };
-        let ([files], path_ends) = one(find(PATH_ENDS, Dtype::U64, 1)?);
-        let ([rows], row_files) = one(find(FILE, Dtype::U32, 1)?);
+        let (files, path_ends) = find(PATH_ENDS, Dtype::U64, 1)?;
+        let (rows, file_numbers) = find(FILE, Dtype::U32, 1)?;
+        let (files, rows) = (files[0], rows[0]);
         let column = |name: &str, dtype: Dtype, length: usize| match find(name, dtype, 1)? {
             (shape, range) if shape == [length] => Ok(range),
             (shape, _) => Err(format!("`{name}` has the shape {shape:?}, {length} values are expected")),
@@ -86,26 +87,22 @@ impl Table {
             cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, f32>(&map[embeddings.clone()]).is_ok();
         let copy = || map[embeddings.clone()].as_chunks::<4>().0.iter().map(|v| f32::from_le_bytes(*v)).collect();
         let copied = (!in_place).then(copy);
-        let (file, table) = (
-            row_files,
-            Self {
-                files,
-                rows,
-                dim,
-                path_ends,
-                paths,
-                sizes,
-                modified,
-                noted,
-                start,
-                end,
-                embeddings,
-                copied,
-                file: 0..0,
-                map,
-            },
-        );
-        let table = Self { file, ..table };
+        let table = Self {
+            files,
+            rows,
+            dim,
+            path_ends,
+            paths,
+            sizes,
+            modified,
+            noted,
+            file: file_numbers,
+            start,
+            end,
+            embeddings,
+            copied,
+            map,
+        };
         table.check_paths()?;
         table.check_rows()?;
         Ok(table)
@@ -143,7 +140,8 @@ impl Table {
             }
             let (start, end) = self.times(row);
             let whole = start.is_nan() && end.is_nan();
-            if whole && !begins || !whole && !(start.is_finite() && end.is_finite() && start <= end) {
+            let right = if whole { begins } else { start.is_finite() && end.is_finite() && start <= end };
+            if !right {
                 return Err(format!("row {row} begins at {start} s and ends at {end} s"));
             }
             if !begins && self.moment(row - 1).is_none() {
@@ -233,9 +231,4 @@ impl Table {
         };
         (0..self.files).map(entry).collect()
     }
-}
-
-/// A tensor of one dimension.
-fn one((shape, range): (Vec<usize>, Range<usize>)) -> ([usize; 1], Range<usize>) {
-    ([shape.first().copied().unwrap_or(0)], range)
 }

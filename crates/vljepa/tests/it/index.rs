@@ -183,6 +183,52 @@ fn an_update_reads_as_the_build_did() {
     assert!(String::from_utf8(text).unwrap().contains("unchanged since"));
 }
 
+/// The shipped model on real films: by a text, by a picture and by a part of a film.
+#[test]
+fn a_moment_of_a_real_film_is_found_by_text_and_by_picture() {
+    if !vljepa::has_compact() {
+        return;
+    }
+    let cache = crate::fixtures::cache();
+    let dir = tempfile::tempdir().unwrap();
+    let films = dir.path().join("films");
+    std::fs::create_dir(&films).unwrap();
+    for film in
+        ["films/world.mp4", "films/a.mp4", "video/bigbuckbunny.mp4", "video/bikes.mp4", "video/carphone_pristine.mp4"]
+    {
+        let from = cache.join(film);
+        assert!(from.is_file(), "{} is missing; run `cargo xtask data`", from.display());
+        std::fs::copy(&from, films.join(from.file_name().unwrap())).unwrap();
+    }
+    let (index, world) = (dir.path().join("films.idx"), films.join("world.mp4"));
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    json(["index", "build", &path(&films), "--window", "2", "--out", &path(&index)]);
+    let search = |args: &[&str]| results(&json([&["search", &path(&index)], args].concat()));
+
+    let moon = search(&["crescent moon", "--top", "5"]);
+    assert!(moon.iter().all(|hit| name(hit) == "world.mp4"), "{moon:?}");
+    let film = search(&["crescent moon", "--merge", "--top", "1"]);
+    let seconds = |hit: &Value, key: &str| hit[key].as_f64().unwrap();
+    assert!(seconds(&film[0], "end_s") - seconds(&film[0], "start_s") > 10.0, "{film:?}");
+
+    // The Earth as it is in the middle of some windows.
+    let mut reader = vljepa_data::video::VideoReader::open(&world).unwrap();
+    let picture = dir.path().join("earth.png");
+    for second in [5.0, 21.0] {
+        let frame = reader.times().unwrap().partition_point(|time| *time < second);
+        let rgb = reader.frames(&[frame]).unwrap().remove(0).rgb;
+        let rgba = rgb.data.chunks(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+        let rgba = vljepa_data::Rgba8Image::new(rgb.width, rgb.height, rgba).unwrap();
+        std::fs::write(&picture, vljepa_data::encode_png(&rgba).unwrap()).unwrap();
+        let found = &search(&["--like", &path(&picture), "--top", "1"])[0];
+        let (start, end) = (seconds(found, "start_s"), seconds(found, "end_s"));
+        assert!(name(found) == "world.mp4" && start <= second && second <= end, "{second}: {found:?}");
+        let (from, to) = ((second - 1.0).to_string(), (second + 1.0).to_string());
+        let part = &search(&["--like", &path(&world), "--start", &from, "--end", &to, "--top", "1"])[0];
+        assert!((seconds(part, "start_s") - (second - 1.0)).abs() < 0.05, "{second}: {part:?}");
+    }
+}
+
 #[test]
 fn nonsense_is_refused_in_one_line() {
     let bench = films();

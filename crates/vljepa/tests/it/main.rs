@@ -9,6 +9,9 @@ mod checkpoints;
 mod clips;
 mod encoders;
 mod files;
+#[path = "../../../model/tests/it/fixtures.rs"]
+#[allow(dead_code)]
+mod fixtures;
 mod foreign;
 mod hub;
 mod hub_faults;
