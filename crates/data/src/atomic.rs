@@ -195,7 +195,9 @@ fn temporary(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile, DataErr
 /// As [`write_atomically`].
 pub fn check_writable(path: &Path) -> Result<(), DataError> {
     let (real, dir) = destination(path)?;
-    temporary(path, &dir)?.close().map_err(failed(path))?;
+    let (file, under_way) = UnderWay::make(|| temporary(path, &dir))?;
+    file.close().map_err(failed(path))?;
+    drop(under_way);
     match std::fs::metadata(&real) {
         Ok(meta) if meta.permissions().readonly() => {
             Err(DataError::content(path, "the file is read-only; allow writing or name another"))
