@@ -220,7 +220,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
 /// As [`write_atomically`], and those of `fill`.
 pub fn stream_atomically<E: From<DataError>>(
     path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
 ) -> Result<(), E> {
     let (real, dir) = destination(path)?;
     let (mut file, under_way) = UnderWay::make(|| temporary(path, &dir))?;
