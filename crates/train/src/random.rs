@@ -13,6 +13,8 @@ pub enum Purpose {
     Picture = 2,
     /// Which text.
     Text = 3,
+    /// Which view of a clip.
+    View = 6,
 }
 
 /// Which of `count` things a step of `batch` samples sees: each once in an epoch, in another order in every epoch

@@ -1,5 +1,6 @@
 //! The training configuration: one TOML file. Unknown keys are errors; paths are relative to the file's folder.
 
+mod probe;
 mod rules;
 mod text;
 
@@ -10,6 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use vljepa_model::config::MemoryConfig;
 
+pub use probe::{ProbeConfig, ProbeKind, ProbeModel, ProbeRun};
 pub(crate) use text::{at_line, cut_paths, located};
 
 use crate::error::{Result, TrainError};

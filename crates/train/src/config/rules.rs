@@ -1,6 +1,7 @@
 //! What the values of a configuration must be, whatever the source of samples.
 
 use super::{ObjectiveKind, TrainConfig};
+use crate::schedule::Schedule;
 
 impl TrainConfig {
     /// The first rule that the values break: the key and the sentence.
@@ -83,10 +84,7 @@ impl TrainConfig {
             let decay = group.weight_decay.unwrap_or(0.0);
             rules.range(&format!("optimizer.groups.{i}.weight_decay"), decay, 0.0, 1e3);
         }
-        let s = &self.schedule;
-        for (key, value) in [("warmup", s.warmup), ("decay", s.decay), ("end", s.end)] {
-            rules.range(&format!("schedule.{key}"), value, 0.0, 1.0);
-        }
+        rules.schedule(&self.schedule);
         if let Some(ema) = self.ema {
             rules.range("ema.horizon", ema.horizon, 0.0, 1.0);
         }
@@ -97,17 +95,24 @@ impl TrainConfig {
 }
 
 /// Collects the first broken rule.
-struct Rules(Option<(String, String)>);
+pub(super) struct Rules(pub Option<(String, String)>);
 
 impl Rules {
-    fn need(&mut self, key: &str, holds: bool, what: impl FnOnce() -> String) {
+    pub fn need(&mut self, key: &str, holds: bool, what: impl FnOnce() -> String) {
         if self.0.is_none() && !holds {
             self.0 = Some((key.to_owned(), what()));
         }
     }
 
-    fn range(&mut self, key: &str, value: f64, low: f64, high: f64) {
+    pub fn range(&mut self, key: &str, value: f64, low: f64, high: f64) {
         // Written so that NaN fails too.
         self.need(key, value >= low && value <= high, || format!("`{key}` is {value}, must be in {low}..={high}"));
+    }
+
+    /// Those of `[schedule]`.
+    pub fn schedule(&mut self, s: &Schedule) {
+        for (key, value) in [("warmup", s.warmup), ("decay", s.decay), ("end", s.end)] {
+            self.range(&format!("schedule.{key}"), value, 0.0, 1.0);
+        }
     }
 }

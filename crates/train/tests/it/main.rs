@@ -9,6 +9,7 @@ mod data;
 mod faults;
 mod golden;
 mod muon;
+mod probe;
 mod reference;
 mod runs;
 mod samples;
