@@ -1,6 +1,6 @@
 //! The training configuration: one TOML file. Unknown keys are errors; paths are relative to the file's folder.
 
-mod probe;
+mod check;
 mod rules;
 mod text;
 
@@ -11,7 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use vljepa_model::config::MemoryConfig;
 
-pub use probe::{ProbeConfig, ProbeKind, ProbeModel, ProbeRun};
+pub(crate) use check::Rules;
 pub(crate) use text::{at_line, cut_paths, located};
 
 use crate::error::{Result, TrainError};
@@ -450,7 +450,7 @@ fn unit() -> f64 {
     1.0
 }
 
-fn default_output() -> PathBuf {
+pub(crate) fn default_output() -> PathBuf {
     "run".into()
 }
 

@@ -9,7 +9,8 @@ use vljepa_tensor::autograd::{self, Tape, Var};
 use vljepa_tensor::ops::{self, CrossEntropy};
 use vljepa_tensor::{Device, Tensor};
 
-use crate::config::{OptimizerConfig, ProbeKind};
+use super::config::ProbeKind;
+use crate::config::OptimizerConfig;
 use crate::error::Result;
 use crate::optim::Optimizer;
 

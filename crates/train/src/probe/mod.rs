@@ -5,6 +5,7 @@
 //! the one that is best on the validation clips is kept.
 
 mod batch;
+mod config;
 mod data;
 mod head;
 mod report;
@@ -12,6 +13,7 @@ mod state;
 mod trainer;
 
 pub use batch::{Group, ProbeBatch};
+pub use config::{ProbeConfig, ProbeKind, ProbeModel, ProbeRun};
 pub use data::{Example, FeatureSource, InMemory, OnDisk, ProbeData, ProbePart};
 pub use report::{Figures, HeadReport, Majority, Measured, ProbeReport, wilson};
 pub use trainer::{Picked, ProbeStep, ProbeTrainer};

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::ProbeKind;
 use super::data::ProbePart;
-use crate::config::ProbeKind;
 
 /// Classes up to which a table of confusions is written.
 const MAX_CONFUSION: usize = 1000;

@@ -9,10 +9,10 @@ use vljepa_model::config::Vjepa2Config;
 use vljepa_tensor::{Device, Tensor};
 
 use super::batch::ProbeBatch;
+use super::config::ProbeRun;
 use super::data::{ProbeData, ProbePart};
 use super::head::{Head, Probe, Uploaded};
 use super::report::{Figures, HeadReport, Measured, ProbeReport};
-use crate::config::ProbeRun;
 use crate::error::{Result, TrainError};
 use crate::random::steps_per_epoch;
 

@@ -7,8 +7,9 @@ use vljepa_embed::features::Features;
 use vljepa_model::config::Vjepa2Config;
 use vljepa_train::TrainError;
 use vljepa_train::checkpoint::Checkpoints;
-use vljepa_train::config::{ProbeConfig, ProbeKind, ProbeModel, ProbeRun};
-use vljepa_train::probe::{Example, InMemory, ProbeBatch, ProbeData, ProbePart, ProbeTrainer};
+use vljepa_train::probe::{
+    Example, InMemory, ProbeBatch, ProbeConfig, ProbeData, ProbeKind, ProbeModel, ProbePart, ProbeRun, ProbeTrainer,
+};
 
 use crate::support::device;
 

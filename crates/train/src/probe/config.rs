@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vljepa_model::config::Vjepa2Config;
 
-use super::rules::Rules;
-use super::{CheckpointConfig, DataConfig};
+use crate::config::{CheckpointConfig, DataConfig, Rules, default_output};
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;
 
@@ -24,7 +23,7 @@ pub struct ProbeRun {
     /// Clips of a step.
     pub batch: usize,
     /// Folder of the run: checkpoints, `metrics.jsonl`, the trained `model`.
-    #[serde(default = "super::default_output")]
+    #[serde(default = "default_output")]
     pub output: PathBuf,
     /// The encoder.
     pub model: ProbeModel,
