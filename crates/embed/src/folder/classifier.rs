@@ -32,18 +32,29 @@ pub struct ClassifierFiles<'a> {
     pub labels: &'a [String],
     /// Frames of the clips that the probe was trained on, which a clip then has unless something else is said.
     pub frames: usize,
-    /// The model card.
-    pub card: &'a str,
 }
 
 impl ClassifierFiles<'_> {
     /// Writes the files into the folder `dir`, replacing existing ones; each file is written atomically. `config.json` is
-    /// removed first and written last, because a folder without it is not a model folder.
+    /// removed first and written last, because a folder without it is not a model folder. Before that, `write_more` writes
+    /// additional files such as the model card.
     ///
     /// # Errors
-    /// A `dir` that is the encoder's own folder, tensors that are not those of such a probe, and errors of removing and
-    /// writing. The folder then has no `config.json`.
-    pub fn write_into(&self, dir: &Path) -> Result<()> {
+    /// A `dir` that is the encoder's own folder, tensors that are not those of such a probe, errors of removing and writing,
+    /// and those of `write_more`. The folder then has no `config.json`.
+    pub fn write_into<T, E: From<Error>>(
+        &self,
+        dir: &Path,
+        write_more: impl FnOnce(&Path) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.write_files(dir)?;
+        let made = write_more(dir)?;
+        write_atomically(&dir.join(names::CONFIG), self.config().as_bytes()).map_err(Error::from)?;
+        Ok(made)
+    }
+
+    /// All but the configuration, which is removed.
+    fn write_files(&self, dir: &Path) -> Result<()> {
         let own = self.encoder.file("");
         if matches!((own.canonicalize(), dir.canonicalize()), (Ok(own), Ok(dir)) if own == dir) {
             return Err(Error::content(
@@ -52,9 +63,8 @@ impl ClassifierFiles<'_> {
             ));
         }
         self.check()?;
-        let config = dir.join(names::CONFIG);
         fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
-        remove(&config)?;
+        remove(&dir.join(names::CONFIG))?;
         // Weights that a reader would prefer to those that are written.
         for other in [names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS] {
             remove(&dir.join(other))?;
@@ -64,10 +74,7 @@ impl ClassifierFiles<'_> {
         for name in names::PROCESSORS.into_iter().filter(|name| *name != processor) {
             remove(&dir.join(name))?;
         }
-        write_atomically(&dir.join(processor), text.as_bytes())?;
-        write_atomically(&dir.join(names::CARD), self.card.as_bytes())?;
-        write_atomically(&config, self.config().as_bytes())?;
-        Ok(())
+        Ok(write_atomically(&dir.join(processor), text.as_bytes())?)
     }
 
     /// Holds the tensors against those of such a probe.

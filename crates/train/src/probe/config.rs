@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use vljepa_data::Crops;
 use vljepa_model::config::Vjepa2Config;
 
-use crate::config::{CheckpointConfig, DataConfig, Rules, default_output};
+use crate::config::{CheckpointConfig, Rules, default_output};
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;
 
@@ -28,7 +29,7 @@ pub struct ProbeRun {
     /// The encoder.
     pub model: ProbeModel,
     /// The clips and their classes.
-    pub data: DataConfig,
+    pub data: ProbeClips,
     /// The probe.
     pub probe: ProbeConfig,
     /// Factor of all learning rates over the run.
@@ -45,6 +46,46 @@ pub struct ProbeRun {
 pub struct ProbeModel {
     /// Folder of a V-JEPA 2 or 2.1 in the layout of the model hub. It is not trained; a probe that it has is not used.
     pub x_encoder: PathBuf,
+}
+
+/// `[data]` of a run with `[probe]`: the rows of a manifest, each of one class, its target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeClips {
+    /// The kind of source: a manifest.
+    pub kind: ProbeSource,
+    /// The manifest: JSON lines, CSV or WebDataset shards ([`vljepa_data::manifest::Manifest::open`]).
+    pub manifest: PathBuf,
+    /// Frames of a clip; absent: as many as the encoder was trained with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<usize>,
+    /// Clips that a row's video is cut into, one after the other. A step sees one of a row's views; measured is the mean of the
+    /// probabilities over all.
+    #[serde(default = "one")]
+    pub segments: usize,
+    /// Squares of each clip that are looked at: each is a view too.
+    #[serde(default)]
+    pub crops: Crops,
+    /// Batches read ahead while the device works.
+    #[serde(default = "two")]
+    pub prefetch: usize,
+}
+
+/// Where a probe's clips can come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ProbeSource {
+    /// A manifest.
+    Manifest,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn two() -> usize {
+    2
 }
 
 /// What a probe makes of the tokens of a clip.
@@ -144,12 +185,14 @@ impl ProbeRun {
                 "`probe.depth` is of attentive probes; leave it out for a linear one".into()
             });
         }
-        for (key, set) in [("image_size", self.data.image_size.is_some()), ("phases", !self.data.phases.is_empty())] {
-            rules.need(&format!("data.{key}"), !set, || {
-                format!("`data.{key}` does not go with `[probe]`: the encoder's folder says how large pictures are; leave it out")
-            });
-        }
-        rules.range("data.prefetch", self.data.prefetch as f64, 0.0, 64.0);
+        let d = &self.data;
+        rules.range("data.frames", d.frames.unwrap_or(1) as f64, 1.0, 4096.0);
+        rules.range("data.segments", d.segments as f64, 1.0, 64.0);
+        let frames = d.frames.unwrap_or(1).saturating_mul(d.segments);
+        rules.need("data.segments", frames <= 4096, || {
+            format!("`data.segments` times `data.frames` is {frames}, at most 4096 frames are taken of a video")
+        });
+        rules.range("data.prefetch", d.prefetch as f64, 0.0, 64.0);
         rules.schedule(&self.schedule);
         rules.range("checkpoint.keep", self.checkpoint.keep as f64, 2.0, 1e6);
         rules.0

@@ -13,7 +13,7 @@ mod state;
 mod trainer;
 
 pub use batch::{Group, ProbeBatch};
-pub use config::{ProbeConfig, ProbeKind, ProbeModel, ProbeRun};
+pub use config::{ProbeClips, ProbeConfig, ProbeKind, ProbeModel, ProbeRun, ProbeSource};
 pub use data::{Example, FeatureSource, InMemory, OnDisk, ProbeData, ProbePart};
 pub use report::{Figures, HeadReport, Majority, Measured, ProbeReport, wilson};
 pub use trainer::{Picked, ProbeStep, ProbeTrainer};

@@ -25,8 +25,8 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads and checks a file; see [`TrainConfig::read`].
-    pub fn read(path: &Path) -> Result<(Self, TrainConfig)> {
+    /// Reads the text of a file.
+    pub fn open(path: &Path) -> Result<Self> {
         let fault = |what: String| TrainError::Config { path: path.into(), what };
         // Asked before opening: a pipe waits for its writer, and a device may never end.
         let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
@@ -42,7 +42,14 @@ impl ConfigFile {
         let bytes = read_limited(path, MAX_BYTES)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| fault("is not UTF-8 text; a training configuration is a TOML file".into()))?;
-        let mut config = TrainConfig::parse(&text).map_err(fault)?;
+        Ok(Self { path: path.into(), text, paths: Vec::new() })
+    }
+
+    /// Reads and checks a file; see [`TrainConfig::read`].
+    pub fn read(path: &Path) -> Result<(Self, TrainConfig)> {
+        let mut file = Self::open(path)?;
+        let fault = |what: String| TrainError::Config { path: path.into(), what };
+        let mut config = TrainConfig::parse(&file.text).map_err(fault)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;
         let optional = [&mut model.config, &mut model.folder, &mut model.y_encoder];
@@ -51,8 +58,18 @@ impl ConfigFile {
         }
         config.data.base = base.into();
         let own = sources::paths(&config)?.iter().map(|key| format!("data.{key}"));
-        let paths = PATHS.iter().map(|&key| key.to_owned()).chain(own).collect();
-        Ok((Self { path: path.into(), text, paths }, config))
+        file.paths = PATHS.iter().map(|&key| key.to_owned()).chain(own).collect();
+        Ok((file, config))
+    }
+
+    /// What is written in it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Says which of its keys are paths.
+    pub fn paths_are<const N: usize>(&mut self, keys: [&str; N]) {
+        self.paths = keys.map(str::to_owned).to_vec();
     }
 
     /// What is written in it, for a model card: absolute paths of its settings are cut to their last parts.
@@ -69,6 +86,12 @@ impl ConfigFile {
             other => other,
         }
     }
+}
+
+/// Why the folder of a run cannot be at `path`, if so.
+pub(super) fn no_folder(path: &Path) -> Option<String> {
+    let there = path.ancestors().find(|p| p.is_symlink() || p.exists())?;
+    (!there.is_dir()).then(|| format!("{} is not a folder; name a folder for the run", there.display()))
 }
 
 impl TrainConfig {

@@ -1,6 +1,7 @@
 //! What a run starts from: its file, checked against the data and the folders that it names, then the model.
 
 mod file;
+mod probe;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use vljepa_model::weights::{WeightSource, read_f32};
 use vljepa_model::{ModelError, Part, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
-use self::file::ConfigFile;
+use self::file::{ConfigFile, no_folder};
+pub(crate) use self::probe::ProbeStart;
+use self::probe::asks_for_probe;
 use crate::config::TrainConfig;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
@@ -28,7 +31,18 @@ const NO_QUERIES: &str = "the samples have queries: name in `model.folder` a mod
 /// # Errors
 /// [`TrainError::Config`] with the line of the setting at fault, [`TrainError::Io`], [`TrainError::Invalid`] for `output`.
 pub fn check(path: &Path, output: Option<&Path>) -> Result<()> {
-    Start::read(path, output).map(drop)
+    match is_probe(path)? {
+        true => ProbeStart::read(path, output).map(drop),
+        false => Start::read(path, output).map(drop),
+    }
+}
+
+/// Whether a run's file asks for a probe.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn is_probe(path: &Path) -> Result<bool> {
+    Ok(asks_for_probe(ConfigFile::open(path)?.text()))
 }
 
 /// A run's file and what it says, all that needs no device.
@@ -147,12 +161,6 @@ impl Start {
         }
         Ok(Prepared { trainer, target_tokenizer: tokenizer_json, query_tokenizer })
     }
-}
-
-/// Why the folder of a run cannot be at `path`, if so.
-fn no_folder(path: &Path) -> Option<String> {
-    let there = path.ancestors().find(|p| p.is_symlink() || p.exists())?;
-    (!there.is_dir()).then(|| format!("{} is not a folder; name a folder for the run", there.display()))
 }
 
 /// Checks that a folder has files; of alternatives one must be there.

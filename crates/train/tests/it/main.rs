@@ -10,6 +10,7 @@ mod faults;
 mod golden;
 mod muon;
 mod probe;
+mod probe_runs;
 mod reference;
 mod runs;
 mod samples;

@@ -8,7 +8,8 @@ use vljepa_model::config::Vjepa2Config;
 use vljepa_train::TrainError;
 use vljepa_train::checkpoint::Checkpoints;
 use vljepa_train::probe::{
-    Example, InMemory, ProbeBatch, ProbeConfig, ProbeData, ProbeKind, ProbeModel, ProbePart, ProbeRun, ProbeTrainer,
+    Example, InMemory, ProbeBatch, ProbeClips, ProbeConfig, ProbeData, ProbeKind, ProbeModel, ProbePart, ProbeRun,
+    ProbeSource, ProbeTrainer,
 };
 
 use crate::support::device;
@@ -27,7 +28,14 @@ fn run(kind: ProbeKind, rates: &[f64], epochs: u64) -> ProbeRun {
         batch: 4,
         output: "run".into(),
         model: ProbeModel { x_encoder: "encoder".into() },
-        data: Default::default(),
+        data: ProbeClips {
+            kind: ProbeSource::Manifest,
+            manifest: "clips.jsonl".into(),
+            frames: None,
+            segments: 1,
+            crops: Default::default(),
+            prefetch: 2,
+        },
         probe: ProbeConfig {
             kind,
             epochs,
