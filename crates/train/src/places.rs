@@ -19,8 +19,8 @@ pub(crate) const RECORD: &str = "cards.sha256";
 pub(crate) const LOCK: &str = "run.lock";
 
 /// Checks before long work that what a run writes has room in its folder and replaces nothing that it reads. `file` is the
-/// run's configuration.
-pub(crate) fn check_places(file: &Path, config: &TrainConfig) -> Result<()> {
+/// run's configuration, `data` the files that its source names.
+pub(crate) fn check_places(file: &Path, data: &[PathBuf], config: &TrainConfig) -> Result<()> {
     let output = &config.output;
     let fault = |path: PathBuf, what: &str| {
         Err(TrainError::Invalid(format!("{}: {what}; choose another `output`", path.display())))
@@ -37,7 +37,8 @@ pub(crate) fn check_places(file: &Path, config: &TrainConfig) -> Result<()> {
             return fault(path, "is no regular file, and the run writes one there");
         }
         if path.is_file() {
-            check_apart(&path, [Some(file), config.model.config.as_deref()].into_iter().flatten())?;
+            let model = [&config.model.config, &config.model.query_tokenizer].into_iter().flatten();
+            check_apart(&path, model.chain(data).map(PathBuf::as_path).chain([file]))?;
         }
     }
     let model = output.join(MODEL);
