@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_embed::Embedder;
+use vljepa_model::config::VlJepaConfig;
 use vljepa_model::json_fault;
 
 use crate::config::{DataConfig, EvaluateConfig, TextKind, TrainConfig};
@@ -214,6 +215,11 @@ pub trait Source: Debug + Send + Sync {
         false
     }
 
+    /// The queries that samples have, each once, to report which are longer than the model takes.
+    fn queries(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Texts that samples are trained towards, to report which are longer than the Y-Encoder takes; a source without a bank
     /// gives its own, or none is reported.
     fn texts(&self, kinds: &[TextKind]) -> Vec<String> {
@@ -248,7 +254,7 @@ pub type BrokenRule = (String, String);
 
 /// A kind of source that a configuration's `[data]` can name.
 pub struct Kind {
-    /// Its name: the value of `data.source`.
+    /// Its name: the value of `data.kind`.
     pub name: &'static str,
     /// Which of its own keys in `[data]` are paths.
     pub paths: &'static [&'static str],
@@ -257,8 +263,8 @@ pub struct Kind {
     /// # Errors
     /// Unknown keys and values of a wrong type.
     pub check: fn(Own<'_>) -> Result<Option<BrokenRule>, toml::de::Error>,
-    /// Opens the source that a configuration describes.
-    pub open: fn(&TrainConfig) -> Result<Arc<dyn Source>>,
+    /// Opens the source that a configuration describes, for a model.
+    pub open: fn(&TrainConfig, &VlJepaConfig) -> Result<Arc<dyn Source>>,
 }
 
 /// A source's own keys, to be deserialised.

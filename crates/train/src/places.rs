@@ -31,10 +31,11 @@ pub(crate) fn check_probe_places(output: &Path, files: &[&Path], encoder: &Path)
 }
 
 /// Checks before long work that what a run writes has room in its folder and replaces nothing that it reads. `file` is the
-/// run's configuration.
-pub(crate) fn check_places(file: &Path, config: &TrainConfig) -> Result<()> {
+/// run's configuration, `data` the files that its source names.
+pub(crate) fn check_places(file: &Path, data: &[PathBuf], config: &TrainConfig) -> Result<()> {
     let output = &config.output;
-    let read: Vec<&Path> = [Some(file), config.model.config.as_deref()].into_iter().flatten().collect();
+    let model = [&config.model.config, &config.model.query_tokenizer].into_iter().flatten();
+    let read: Vec<&Path> = model.chain(data).map(PathBuf::as_path).chain([file]).collect();
     check_room(output, &[CHECKPOINTS, MODEL], &[METRICS, RECORD, LOCK], &read)?;
     let folders = [&config.model.folder, &config.model.y_encoder].into_iter().flatten();
     check_model(output, &folders.map(PathBuf::as_path).collect::<Vec<_>>())

@@ -80,6 +80,10 @@ pub struct ModelSource {
     /// configuration's `dense`. Without this folder the Y-Encoder is that of `folder`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_encoder: Option<PathBuf>,
+    /// A `tokenizer.json` for queries, where samples have some. Absent: `query_tokenizer.json` of `folder`; a model from `config`
+    /// takes that of the Y-Encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_tokenizer: Option<PathBuf>,
 }
 
 /// Deserialises a table of which some keys are this crate's and all others belong to the source of samples: those are kept as
@@ -127,7 +131,7 @@ macro_rules! shared_table {
 pub struct DataConfig {
     /// Name of the kind of source; absent: the default one ([`crate::sources::open`]).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
+    pub kind: Option<String>,
     /// Side of the pictures; absent: the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u32>,
@@ -143,12 +147,12 @@ pub struct DataConfig {
     pub base: PathBuf,
 }
 
-shared_table!(DataConfig, "source" => source, "image_size" => image_size, "phases" => phases, "prefetch" => prefetch);
+shared_table!(DataConfig, "kind" => kind, "image_size" => image_size, "phases" => phases, "prefetch" => prefetch);
 
 impl Default for DataConfig {
     fn default() -> Self {
         let (own, base) = (toml::Table::new(), PathBuf::new());
-        Self { source: None, image_size: None, phases: Vec::new(), prefetch: 2, own, base }
+        Self { kind: None, image_size: None, phases: Vec::new(), prefetch: 2, own, base }
     }
 }
 
@@ -468,7 +472,7 @@ impl TrainConfig {
         if let Some(data) = map.get_mut("data").and_then(serde_json::Value::as_object_mut) {
             data.remove("prefetch");
             // The source names itself, so that its default and its spelled-out name are one.
-            data.remove("source");
+            data.remove("kind");
         }
         Ok(map)
     }

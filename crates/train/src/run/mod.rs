@@ -52,6 +52,9 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     if let Some(cut) = trainer.cut_texts()? {
         observer(&Event::Note(format!("texts of the {noun}: {cut}")));
     }
+    if let Some(cut) = start.queries.as_ref().and_then(|queries| queries.cut.as_ref()) {
+        observer(&Event::Note(format!("queries of the {noun}: {cut}")));
+    }
 
     let (mut seconds, mut last_device) = (0.0, None);
     if resume {

@@ -13,7 +13,7 @@ use crate::sources;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The settings that are paths, beside those of the source.
-const PATHS: [&str; 4] = ["output", "model.config", "model.folder", "model.y_encoder"];
+const PATHS: [&str; 5] = ["output", "model.config", "model.folder", "model.y_encoder", "model.query_tokenizer"];
 
 /// A configuration's file, kept to say where in it a fault is.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl ConfigFile {
         let mut config = TrainConfig::parse(&file.text).map_err(fault)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;
-        let optional = [&mut model.config, &mut model.folder, &mut model.y_encoder];
+        let optional = [&mut model.config, &mut model.folder, &mut model.y_encoder, &mut model.query_tokenizer];
         for slot in optional.into_iter().flatten().chain([&mut config.output]) {
             *slot = base.join(&*slot);
         }

@@ -2,8 +2,9 @@
 
 mod file;
 mod probe;
+mod queries;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vljepa_embed::checkpoint::Checkpoint;
@@ -17,14 +18,13 @@ use vljepa_tensor::Device;
 use self::file::{ConfigFile, no_folder};
 pub(crate) use self::probe::ProbeStart;
 use self::probe::asks_for_probe;
+use self::queries::Queries;
 use crate::config::TrainConfig;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
 use crate::places::check_places;
 use crate::sources;
 use crate::trainer::{Trainer, check_fit};
-
-const NO_QUERIES: &str = "the samples have queries: name in `model.folder` a model folder with a tokenizer for them";
 
 /// Checks a run's file and what it names: folders, data, sizes. `output` stands in place of the file's.
 ///
@@ -52,6 +52,8 @@ pub(crate) struct Start {
     pub config: TrainConfig,
     pub source: Arc<dyn Source>,
     model: VlJepaConfig,
+    /// The tokenizer of the queries, where samples have some.
+    pub queries: Option<Queries>,
 }
 
 /// What a run needs before its first step.
@@ -73,14 +75,16 @@ impl Start {
                 None => config.output = output.into(),
             }
         }
-        check_places(path, &config)?;
+        let own = sources::paths(&config)?.iter().filter_map(|key| config.data.own.get(*key)?.as_str());
+        let own: Vec<PathBuf> = own.map(|path| config.data.base.join(path)).collect();
+        check_places(path, &own, &config)?;
         match Self::find(&config) {
-            Ok((model, source)) => Ok(Self { file, config, source, model }),
+            Ok((model, source, queries)) => Ok(Self { file, config, source, model, queries }),
             Err(error) => Err(file.locate(error)),
         }
     }
 
-    fn find(config: &TrainConfig) -> Result<(VlJepaConfig, Arc<dyn Source>)> {
+    fn find(config: &TrainConfig) -> Result<(VlJepaConfig, Arc<dyn Source>, Option<Queries>)> {
         if let Some(what) = no_folder(&config.output) {
             return Err(TrainError::setting("output", format!("`output`: {what}")));
         }
@@ -104,15 +108,10 @@ impl Start {
             )?;
         }
         let model = VlJepaConfig::from_json(&read_config(key, &path)?).map_err(fault(key, &path, ""))?;
-        let data = sources::open(config)?;
+        let data = sources::open(config, &model)?;
         check_fit(config, data.as_ref(), &model)?;
-        if data.asks() {
-            match &source.folder {
-                Some(folder) => need_files("model.folder", folder, &[&[names::QUERY_TOKENIZER]])?,
-                None => return Err(TrainError::setting("model.folder", NO_QUERIES)),
-            }
-        }
-        Ok((model, data))
+        let queries = if data.asks() { Some(Queries::find(source, &model, data.as_ref())?) } else { None };
+        Ok((model, data, queries))
     }
 
     /// The trainer at step 0.
@@ -131,33 +130,18 @@ impl Start {
             }
             _ => VlJepa::init(device, self.model.clone(), self.config.seed)?,
         };
-        let (key, tokenizer) = match (&source.y_encoder, &source.folder) {
-            (Some(folder), _) => {
-                read_y_encoder(&model, folder)?;
-                let own = folder.join(names::TARGET_TOKENIZER);
-                ("model.y_encoder", if own.exists() { own } else { folder.join(names::TOKENIZER) })
-            }
-            (None, Some(folder)) => ("model.folder", folder.join(names::TARGET_TOKENIZER)),
-            (None, None) => return Err(TrainError::setting("model", "`model.y_encoder` is missing")),
-        };
+        if let Some(folder) = &source.y_encoder {
+            read_y_encoder(&model, folder)?;
+        }
+        let (key, tokenizer) = queries::of_targets(source)?;
         let tokenizer_json = read_tokenizer(key, &tokenizer)?;
         let targets = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder);
         let targets = targets.map_err(fault(key, &tokenizer, ""))?.named(tokenizer.display());
-        let queries = match &source.folder {
-            Some(folder) if self.source.asks() => {
-                let path = folder.join(names::QUERY_TOKENIZER);
-                let json = read_tokenizer("model.folder", &path)?;
-                let tokenizer = TextTokenizer::for_queries(&json, &model.config);
-                let tokenizer = tokenizer.map_err(fault("model.folder", &path, ""))?.named(path.display());
-                Some((tokenizer, json))
-            }
-            _ => None,
-        };
         let mut trainer = Trainer::new(device, self.config.clone(), model, targets, self.source.clone())?;
         let mut query_tokenizer = None;
-        if let Some((tokenizer, json)) = queries {
-            trainer = trainer.with_queries(tokenizer);
-            query_tokenizer = Some(json);
+        if let Some(queries) = &self.queries {
+            trainer = trainer.with_queries(queries.tokenizer.clone());
+            query_tokenizer = Some(queries.json.clone());
         }
         Ok(Prepared { trainer, target_tokenizer: tokenizer_json, query_tokenizer })
     }

@@ -100,7 +100,7 @@ impl Trainer {
                 return Err(TrainError::setting(format!("optimizer.groups.{i}.pattern"), what));
             }
         }
-        let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: TEXT_BATCH };
+        let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, queries: None, batch: TEXT_BATCH };
         let o = &config.objective;
         let bank = match source.bank() {
             Some(classes) => {

@@ -8,6 +8,7 @@ mod config;
 mod data;
 mod faults;
 mod golden;
+mod manifest;
 mod muon;
 mod probe;
 mod probe_runs;
