@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
+use rayon::prelude::*;
 use vljepa_data::Preprocess;
 use vljepa_embed::at_size;
+use vljepa_embed::features::RowFeatures;
 
 use crate::config::TrainConfig;
 use crate::data::{Batch, Source};
@@ -19,12 +21,19 @@ pub struct Maker {
     config: TrainConfig,
     /// How the model takes pictures, at its own size.
     preprocess: Preprocess,
+    /// What a frozen X-Encoder made of the source's rows.
+    stored: Option<Arc<RowFeatures>>,
 }
 
 impl Maker {
     /// For a run whose model takes pictures as `preprocess` says.
     pub fn new(source: Arc<dyn Source>, config: TrainConfig, preprocess: Preprocess) -> Self {
-        Self { source, config, preprocess }
+        Self { source, config, preprocess, stored: None }
+    }
+
+    /// With what a frozen X-Encoder made of the source's rows: batches hold their tokens in the place of pixels.
+    pub fn with_features(self, stored: Arc<RowFeatures>) -> Self {
+        Self { stored: Some(stored), ..self }
     }
 
     /// The batch of a step, a function of the configuration and the step alone.
@@ -34,6 +43,11 @@ impl Maker {
     pub fn make(&self, step: u64) -> Result<Batch> {
         let config = &self.config;
         let size = config.data.image_size_at(step, config.steps, self.preprocess.size);
+        if let Some(stored) = &self.stored {
+            let rows = self.source.row_samples(config.seed, step, config.batch).into_par_iter();
+            let samples = rows.map(|(sample, row)| Ok((sample, stored.get(row)?))).collect::<Result<_>>()?;
+            return Batch::encoded(step, size, samples);
+        }
         let to = at_size(&self.preprocess, size);
         Batch::new(step, size, self.source.samples(config.seed, step, config.batch, &to)?)
     }

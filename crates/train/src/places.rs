@@ -37,7 +37,8 @@ pub(crate) fn check_places(file: &Path, data: &[PathBuf], config: &TrainConfig) 
     let model = [&config.model.config, &config.model.query_tokenizer].into_iter().flatten();
     let read: Vec<&Path> = model.chain(data).map(PathBuf::as_path).chain([file]).collect();
     check_room(output, &[CHECKPOINTS, MODEL], &[METRICS, RECORD, LOCK], &read)?;
-    let folders = [&config.model.folder, &config.model.y_encoder].into_iter().flatten();
+    let m = &config.model;
+    let folders = [&m.x_encoder, &m.folder, &m.y_encoder].into_iter().flatten();
     check_model(output, &folders.map(PathBuf::as_path).collect::<Vec<_>>())
 }
 

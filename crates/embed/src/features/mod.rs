@@ -7,9 +7,11 @@
 mod cache;
 mod fill;
 mod key;
+mod rows;
 mod stored;
 
 pub use cache::{FeatureCache, Look};
 pub use fill::{Filled, Filling, Views, Wanted, fill};
 pub use key::{FeatureKey, Seen};
+pub use rows::RowFeatures;
 pub use stored::{Features, MAX_FEATURES, clip_size};

@@ -4,9 +4,11 @@ use vljepa_data::manifest::Row;
 use vljepa_data::video::VideoOptions;
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_model::{CutTexts, Forward, TextTokenizer, Tokens, VlJepa};
+use vljepa_tensor::autograd::Var;
 use vljepa_tensor::{Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::features::{Features, RowFeatures};
 use crate::rows::normalize_rows;
 use crate::texts::{TextBatcher, TextRows, name_of};
 use crate::visuals::{Visual, VisualEncoder, embed_rows, embed_visuals};
@@ -25,6 +27,8 @@ pub struct Embedder<'a> {
     pub tokenizer: &'a TextTokenizer,
     /// Tokenizer of queries, for a model that takes some.
     pub queries: Option<&'a TextTokenizer>,
+    /// What the X-Encoder made of rows of a manifest, where that was kept: rows are then not decoded.
+    pub stored: Option<&'a RowFeatures>,
     /// Largest number of texts or pictures in a batch.
     pub batch: usize,
 }
@@ -110,10 +114,41 @@ impl Embedder<'_> {
     ) -> Result<Vec<f32>> {
         let width = self.model.config.embedding_dim;
         let query = self.query_ids(query.unwrap_or(&self.model.config.predictor.default_query))?;
+        if let Some(stored) = self.stored {
+            return self.stored_rows(stored, rows, query.as_deref(), progress);
+        }
         let encoder = Seeing { embedder: self, preprocess, width, head: true, query };
         let mut rows = embed_rows(&encoder, rows, &VideoOptions::default(), progress)?.into_values();
         normalize_rows(&mut rows, width);
         Ok(rows)
+    }
+
+    /// [`Embedder::rows`] from the tokens of the X-Encoder. A row of several views is the mean of their unit predictions.
+    fn stored_rows(
+        &self,
+        stored: &RowFeatures,
+        rows: &[&Row],
+        query: Option<&[u32]>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<f32>> {
+        let (f, width, pad) =
+            (Forward::inference(), self.model.config.embedding_dim, self.model.config.predictor.query_pad_id);
+        let mut out = Vec::with_capacity(rows.len() * width);
+        for (i, row) in rows.iter().enumerate() {
+            let Features { views, tokens, width: seen, values } = stored.get(row)?;
+            // A row's embedding depends on the row alone: rows are not put together.
+            let vision = Tensor::from_f32(self.device, &[views, tokens, seen], &values)?;
+            let query = query.map(|ids| Tokens::new(self.device, &vec![ids.to_vec(); views], pad)).transpose();
+            let query = query.map_err(Error::model(ORIGIN))?;
+            let value = self.model.predict_tokens(&f, &Var::constant(vision), query.as_ref());
+            let mut predicted = value.map_err(Error::model(ORIGIN))?.value().to_f32()?;
+            normalize_rows(&mut predicted, width);
+            let mut mean: Vec<f32> = (0..width).map(|i| predicted.iter().skip(i).step_by(width).sum()).collect();
+            normalize_rows(&mut mean, width);
+            out.extend(mean);
+            progress(i + 1);
+        }
+        Ok(out)
     }
 
     fn query_ids(&self, query: &str) -> Result<Option<Vec<u32>>> {

@@ -18,13 +18,20 @@ use crate::visuals::VisualEncoder;
 pub struct VisionTokens<'a> {
     folder: &'a VisionFolder,
     device: &'a Device,
+    preprocess: Preprocess,
     model: OnceLock<VisionModel>,
 }
 
 impl<'a> VisionTokens<'a> {
     /// The encoder of `folder`, to be loaded onto `device` with matrices in f32.
     pub fn new(device: &'a Device, folder: &'a VisionFolder) -> Self {
-        Self { folder, device, model: OnceLock::new() }
+        Self { folder, device, preprocess: folder.preprocess().clone(), model: OnceLock::new() }
+    }
+
+    /// With another preprocessing than the folder's.
+    #[must_use]
+    pub fn preprocessed(self, preprocess: Preprocess) -> Self {
+        Self { preprocess, ..self }
     }
 
     /// Whether the weights were loaded.
@@ -39,7 +46,8 @@ impl<'a> VisionTokens<'a> {
     fn model(&self) -> Result<&VisionModel> {
         if self.model.get().is_none() {
             // Two threads may both load it; then the second one's is let go.
-            let _ = self.model.set(VisionModel::load_as(self.device, self.folder, Precision::F32)?);
+            let model = VisionModel::load_as(self.device, self.folder, Precision::F32)?;
+            let _ = self.model.set(model.preprocessed(self.preprocess.clone()));
         }
         let none = || Error::Invalid(format!("{}: the encoder was not loaded", self.folder.origin()));
         self.model.get().ok_or_else(none)
@@ -48,7 +56,7 @@ impl<'a> VisionTokens<'a> {
 
 impl VisualEncoder for VisionTokens<'_> {
     fn preprocess(&self) -> &Preprocess {
-        self.folder.preprocess()
+        &self.preprocess
     }
 
     fn frames(&self) -> usize {

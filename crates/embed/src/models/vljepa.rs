@@ -112,6 +112,7 @@ impl Model {
             model: &self.vljepa,
             tokenizer: &self.target,
             queries: self.query.as_ref(),
+            stored: None,
             batch,
         }
     }

@@ -65,13 +65,21 @@ pub struct TrainConfig {
     pub checkpoint: CheckpointConfig,
 }
 
-/// `[model]`: exactly one of `config` and `folder`.
+/// `[model]`: exactly one of `config` and `folder`; `x_encoder` goes with `config`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSource {
     /// A model's `config.json`: start from random weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
+    /// Folder of a V-JEPA 2 or 2.1 in the layout of the model hub: the X-Encoder, which is not trained. Its configuration stands
+    /// in the place of `x_encoder` in `config`, and its preprocessing in that of `preprocessing` where `config` has none. What it
+    /// makes of each row of the manifest is kept on disk. Absent: the X-Encoder is trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_encoder: Option<PathBuf>,
+    /// Folder of what the frozen X-Encoder made, which several runs can share; absent: `features` in the run's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<PathBuf>,
     /// A model folder: start from its weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
@@ -459,6 +467,11 @@ pub(crate) fn default_output() -> PathBuf {
 }
 
 impl TrainConfig {
+    /// Where what a frozen X-Encoder makes is kept.
+    pub(crate) fn features(&self) -> PathBuf {
+        self.model.features.clone().unwrap_or_else(|| self.output.join("features"))
+    }
+
     /// The parts that decide what is computed, by name: a run resumes only with the same ones. `data` is without the
     /// source's own keys ([`crate::data::Source::identity`]).
     pub(crate) fn identity(&self) -> Result<serde_json::Map<String, serde_json::Value>> {

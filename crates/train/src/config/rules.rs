@@ -17,6 +17,17 @@ impl TrainConfig {
         rules.need("model", matches!(sources, (Some(_), None) | (None, Some(_))), || {
             "`model` needs exactly one of `config` (random weights) and `folder` (trained ones)".into()
         });
+        rules.need("model.x_encoder", self.model.x_encoder.is_none() || self.model.config.is_some(), || {
+            "`model.x_encoder` stands in the place of the one in `model.config`; with `model.folder` leave it out"
+                .into()
+        });
+        rules.need("model.features", self.model.features.is_none() || self.model.x_encoder.is_some(), || {
+            "`model.features` keeps what a frozen encoder makes; name one as `model.x_encoder`, or leave it out".into()
+        });
+        let sized = self.data.image_size.is_some() || !self.data.phases.is_empty();
+        rules.need("data.image_size", self.model.x_encoder.is_none() || !sized, || {
+            "`data.image_size` and `data.phases` do not go with `model.x_encoder`, which is run once for each row; leave them out".into()
+        });
         rules.need("model", self.model.folder.is_some() || self.model.y_encoder.is_some(), || {
             "`model.y_encoder` is missing: a model from `model.config` has no text encoder and no tokenizer".into()
         });

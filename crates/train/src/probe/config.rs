@@ -46,6 +46,9 @@ pub struct ProbeRun {
 pub struct ProbeModel {
     /// Folder of a V-JEPA 2 or 2.1 in the layout of the model hub. It is not trained; a probe that it has is not used.
     pub x_encoder: PathBuf,
+    /// Folder of what it makes of the clips, which several runs can share; absent: `features` in the run's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<PathBuf>,
 }
 
 /// `[data]` of a run with `[probe]`: the rows of a manifest, each of one class, its target.
@@ -119,9 +122,6 @@ pub struct ProbeConfig {
     pub depth: Option<usize>,
     /// Epochs between evaluations on the validation clips; there is one at the end in any case.
     pub evaluate_every: u64,
-    /// Folder of the encoder's features, which several runs can share; absent: `features` in the run's folder.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub features: Option<PathBuf>,
 }
 
 impl Default for ProbeConfig {
@@ -133,7 +133,6 @@ impl Default for ProbeConfig {
             weight_decays: vec![0.1],
             depth: None,
             evaluate_every: 1,
-            features: None,
         }
     }
 }
@@ -201,8 +200,7 @@ impl ProbeRun {
     /// The parts that decide what is computed, by name, beside the data: a run resumes only with the same ones.
     pub(crate) fn identity(&self) -> Result<BTreeMap<String, String>> {
         let fail = |e: serde_json::Error| TrainError::Invalid(format!("the configuration cannot be written: {e}"));
-        // Where features lie decides nothing.
-        let probe = serde_json::to_string(&ProbeConfig { features: None, ..self.probe.clone() }).map_err(fail)?;
+        let probe = serde_json::to_string(&self.probe).map_err(fail)?;
         let schedule = serde_json::to_string(&self.schedule).map_err(fail)?;
         let own = [
             ("seed", self.seed.to_string()),

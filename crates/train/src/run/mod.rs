@@ -1,6 +1,7 @@
 //! A whole training run from a configuration file.
 
 mod event;
+mod features;
 mod log;
 mod options;
 mod probe;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use vljepa_embed::features::RowFeatures;
 use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::ModelFiles;
 use vljepa_model::Storage;
@@ -46,6 +48,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let _lock = FolderLock::take(output, LOCK)?;
     let checkpoints = Checkpoints::new(output.join(CHECKPOINTS), config.checkpoint.keep);
     check_resume(&checkpoints, resume, output, &mut observer)?;
+    let stored = features_of(&start, &device, &mut observer)?;
     let noun = start.source.noun();
     observer(&Event::Note(format!("encoding the texts of the {noun}")));
     let Prepared { mut trainer, target_tokenizer, query_tokenizer } = start.assemble(&device)?;
@@ -56,6 +59,11 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         observer(&Event::Note(format!("queries of the {noun}: {cut}")));
     }
 
+    let mut maker = Maker::new(start.source.clone(), config.clone(), trainer.preprocess());
+    if let Some(stored) = stored {
+        trainer = trainer.with_features(stored.clone());
+        maker = maker.with_features(stored);
+    }
     let (mut seconds, mut last_device) = (0.0, None);
     if resume {
         let (found, faults) = checkpoints.latest(|loaded| trainer.restore(loaded))?;
@@ -75,8 +83,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         candidates: trainer.candidates(),
         output: output.clone(),
     });
-    let maker = Arc::new(Maker::new(start.source.clone(), config.clone(), trainer.preprocess()));
-    let mut feed = Feed::start(maker, trainer.step_count(), config.steps, config.data.prefetch)?;
+    let mut feed = Feed::start(Arc::new(maker), trainer.step_count(), config.steps, config.data.prefetch)?;
     let (mut last_save, mut validation) = (Instant::now(), None);
     let mut pace = Pace::new();
     while trainer.step_count() < config.steps {
@@ -137,6 +144,14 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     Ok(Summary { step, complete: true, model: Some(model), validation: Some(validation), probe: None })
 }
 
+/// What a frozen X-Encoder makes of the source's rows, made where it is not there; `None` where the X-Encoder is trained.
+fn features_of(start: &Start, device: &Device, observer: &mut dyn FnMut(&Event)) -> Result<Option<Arc<RowFeatures>>> {
+    let (Some((stored, encoder)), Some(rows)) = (start.stored(device)?, start.source.rows()) else { return Ok(None) };
+    let all: Vec<_> = rows.train.iter().chain(rows.validation).collect();
+    features::make(&stored, &all, encoder, device, observer)?;
+    Ok(Some(Arc::new(stored)))
+}
+
 /// Writes an evaluation after `step` steps into the log and reports it.
 fn evaluated(step: u64, found: Validation, log: &mut Log, observer: &mut dyn FnMut(&Event)) -> Result<Validation> {
     log.write(&json!({"step": step - 1, "validation": &found}))?;
@@ -154,7 +169,11 @@ pub fn prepare(device: &Device, path: &Path) -> Result<(Trainer, Maker)> {
         return Err(TrainError::Invalid(format!("{}: {what}", path.display())));
     }
     let start = Start::read(path, None)?;
+    let stored = features_of(&start, device, &mut |_| ())?;
     let Prepared { trainer, .. } = start.assemble(device)?;
     let maker = Maker::new(start.source, start.config, trainer.preprocess());
-    Ok((trainer, maker))
+    Ok(match stored {
+        Some(stored) => (trainer.with_features(stored.clone()), maker.with_features(stored)),
+        None => (trainer, maker),
+    })
 }

@@ -6,16 +6,14 @@ use std::time::Instant;
 
 use serde_json::json;
 use vljepa_data::atomic::write_atomically;
-use vljepa_data::video::VideoOptions;
-use vljepa_embed::features::{FeatureCache, FeatureKey, Views, Wanted, clip_size, fill};
 use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::{ClassifierFiles, ProbeTensor};
 use vljepa_embed::models::VisionTokens;
-use vljepa_embed::visuals::VisualEncoder;
 use vljepa_model::LinearProbe;
 use vljepa_tensor::Device;
 
 use super::event::Event;
+use super::features;
 use super::log::{Log, Pace, round};
 use super::options::{RunOptions, Summary, check_resume};
 use super::probe_card::ProbeCard;
@@ -123,61 +121,18 @@ fn begun(trainer: &ProbeTrainer, start: &ProbeStart) -> String {
     )
 }
 
-/// The features of all rows, made where they are not there.
+/// The features of all rows, made where they are not there, and what the kind of probe takes of them.
 fn prepare(start: &ProbeStart, device: &Device, observer: &mut dyn FnMut(&Event)) -> Result<ProbeData> {
-    let cache = FeatureCache::open(&start.features())?;
-    let keys = start.keys()?;
-    let rows: Vec<_> = start.parts.iter().flat_map(|part| &part.rows).collect();
-    let wanted: Vec<Wanted> =
-        keys.iter().flatten().zip(&rows).map(|(key, row)| Wanted { key: key.clone(), name: row.origin() }).collect();
-    let encoder = VisionTokens::new(device, &start.encoder);
-    let options = VideoOptions::default();
-    let read = |i: usize| -> vljepa_embed::Result<Views> {
-        let seen = rows[i].views(&start.viewing, encoder.preprocess(), &options)?;
-        Ok(Views { views: seen.views, frames: seen.frames, pixels: seen.numbers })
-    };
-    let views = start.viewing.segments * start.viewing.crops.count();
-    let (bytes, size) = clip_size(encoder.tokens(start.viewing.frames), start.encoder.config().hidden_size);
-    let begun = Instant::now();
-    let filled = fill(&cache, &encoder, &wanted, &read, &mut |state| {
-        if state.done == 0 && state.of > 0 {
-            let all = bytes.saturating_mul(views as u64).saturating_mul(state.of as u64) as f64 / 1e6;
-            let times = if views > 1 { format!(", {views} views each") } else { String::new() };
-            observer(&Event::Note(format!(
-                "features of {} clips are made: {size} a clip{times}, {all:.1} MB in {}",
-                state.of,
-                cache.dir().display()
-            )));
-        } else if state.done > 0 {
-            let left = begun.elapsed().as_secs_f64() / state.done as f64 * (state.of - state.done) as f64;
-            observer(&Event::Features { done: state.done, of: state.of, bytes: state.bytes, left });
-        }
-    })?;
-    for line in &filled.damaged {
-        observer(&Event::Note(format!("{line}; made again")));
-    }
-    if filled.made == 0 {
-        observer(&Event::Note(format!("features of all {} clips are there: {}", filled.there, cache.dir().display())));
-    }
-    // The encoder's memory is free for the heads.
-    drop(encoder);
-    device.trim()?;
-    parts(start, &cache, keys, observer)
-}
-
-/// The features of each part, for the kind of probe.
-fn parts(
-    start: &ProbeStart,
-    cache: &FeatureCache,
-    keys: [Vec<FeatureKey>; 3],
-    observer: &mut dyn FnMut(&Event),
-) -> Result<ProbeData> {
+    let stored = start.stored()?;
+    let rows: Vec<_> = start.rows().collect();
+    features::make(&stored, &rows, VisionTokens::new(device, &start.encoder), device, observer)?;
     if start.run.probe.kind == ProbeKind::Linear {
         observer(&Event::Note("taking the mean of each clip's tokens".into()));
     }
     let mut made = Vec::with_capacity(3);
-    for (part, keys) in start.parts.iter().zip(keys) {
-        let on_disk = OnDisk { cache: cache.clone(), keys };
+    for part in &start.parts {
+        let keys = part.rows.iter().map(|row| Ok(stored.key(row)?.clone())).collect::<Result<_>>()?;
+        let on_disk = OnDisk { cache: stored.cache().clone(), keys };
         let features: Arc<dyn FeatureSource> = match start.run.probe.kind {
             ProbeKind::Attentive => Arc::new(on_disk),
             ProbeKind::Linear => Arc::new(InMemory::pooled(&on_disk, start.encoder.config(), &mut |_| ())?),

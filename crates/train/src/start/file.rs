@@ -13,7 +13,15 @@ use crate::sources;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The settings that are paths, beside those of the source.
-const PATHS: [&str; 5] = ["output", "model.config", "model.folder", "model.y_encoder", "model.query_tokenizer"];
+const PATHS: [&str; 7] = [
+    "output",
+    "model.config",
+    "model.x_encoder",
+    "model.features",
+    "model.folder",
+    "model.y_encoder",
+    "model.query_tokenizer",
+];
 
 /// A configuration's file, kept to say where in it a fault is.
 #[derive(Clone, Debug)]
@@ -52,8 +60,9 @@ impl ConfigFile {
         let mut config = TrainConfig::parse(&file.text).map_err(fault)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;
-        let optional = [&mut model.config, &mut model.folder, &mut model.y_encoder, &mut model.query_tokenizer];
-        for slot in optional.into_iter().flatten().chain([&mut config.output]) {
+        let files = [&mut model.config, &mut model.query_tokenizer];
+        let folders = [&mut model.x_encoder, &mut model.features, &mut model.folder, &mut model.y_encoder];
+        for slot in files.into_iter().chain(folders).flatten().chain([&mut config.output]) {
             *slot = base.join(&*slot);
         }
         config.data.base = base.into();

@@ -1,6 +1,7 @@
 //! What a run starts from: its file, checked against the data and the folders that it names, then the model.
 
 mod file;
+mod frozen;
 mod probe;
 mod queries;
 
@@ -8,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vljepa_embed::checkpoint::Checkpoint;
-use vljepa_embed::folder::SentenceFiles;
-use vljepa_embed::{files, names};
+use vljepa_embed::features::RowFeatures;
+use vljepa_embed::folder::{SentenceFiles, VisionFolder};
+use vljepa_embed::models::VisionTokens;
+use vljepa_embed::{files, names, preprocess};
 use vljepa_model::config::{TextEncoderConfig, VlJepaConfig};
-use vljepa_model::weights::{WeightSource, read_f32};
+use vljepa_model::weights::{WeightSource, bare_vjepa2, read_f32};
 use vljepa_model::{ModelError, Part, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
@@ -52,8 +55,18 @@ pub(crate) struct Start {
     pub config: TrainConfig,
     pub source: Arc<dyn Source>,
     model: VlJepaConfig,
+    /// The frozen X-Encoder, where the run has one.
+    frozen: Option<VisionFolder>,
     /// The tokenizer of the queries, where samples have some.
     pub queries: Option<Queries>,
+}
+
+/// What a run's file leads to.
+struct Found {
+    model: VlJepaConfig,
+    frozen: Option<VisionFolder>,
+    source: Arc<dyn Source>,
+    queries: Option<Queries>,
 }
 
 /// What a run needs before its first step.
@@ -79,12 +92,15 @@ impl Start {
         let own: Vec<PathBuf> = own.map(|path| config.data.base.join(path)).collect();
         check_places(path, &own, &config)?;
         match Self::find(&config) {
-            Ok((model, source, queries)) => Ok(Self { file, config, source, model, queries }),
+            Ok(found) => {
+                let Found { model, frozen, source, queries } = found;
+                Ok(Self { file, config, source, model, frozen, queries })
+            }
             Err(error) => Err(file.locate(error)),
         }
     }
 
-    fn find(config: &TrainConfig) -> Result<(VlJepaConfig, Arc<dyn Source>, Option<Queries>)> {
+    fn find(config: &TrainConfig) -> Result<Found> {
         if let Some(what) = no_folder(&config.output) {
             return Err(TrainError::setting("output", format!("`output`: {what}")));
         }
@@ -107,11 +123,32 @@ impl Start {
                 &[&[names::WEIGHTS, names::WEIGHTS_INDEX], &[names::TARGET_TOKENIZER, names::TOKENIZER]],
             )?;
         }
-        let model = VlJepaConfig::from_json(&read_config(key, &path)?).map_err(fault(key, &path, ""))?;
+        let frozen = source.x_encoder.as_deref().map(frozen::open_encoder).transpose()?;
+        let text = read_config(key, &path)?;
+        let model = match &frozen {
+            Some(encoder) => frozen::config_around(&text, encoder),
+            None => VlJepaConfig::from_json(&text),
+        };
+        let model = model.map_err(fault(key, &path, ""))?;
+        if let Some(encoder) = &frozen {
+            frozen::check_preprocessing(&model, encoder)?;
+        }
         let data = sources::open(config, &model)?;
         check_fit(config, data.as_ref(), &model)?;
         let queries = if data.asks() { Some(Queries::find(source, &model, data.as_ref())?) } else { None };
-        Ok((model, data, queries))
+        Ok(Found { model, frozen, source: data, queries })
+    }
+
+    /// What the frozen X-Encoder makes of the source's rows, with that encoder before it is loaded; `None` where the X-Encoder is
+    /// trained. Every file is read once for its hash.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn stored<'a>(&'a self, device: &'a Device) -> Result<Option<(RowFeatures, VisionTokens<'a>)>> {
+        let (Some(folder), Some(rows)) = (&self.frozen, self.source.rows()) else { return Ok(None) };
+        let (place, preprocess) = (self.config.features(), preprocess(&self.model));
+        let stored = frozen::features(&place, &rows, folder, &preprocess)?;
+        Ok(Some((stored, VisionTokens::new(device, folder).preprocessed(preprocess))))
     }
 
     /// The trainer at step 0.
@@ -128,7 +165,10 @@ impl Start {
             (None, Some(folder)) => {
                 with_weights("model.folder", folder, "", |weights| VlJepa::load(device, self.model.clone(), weights))?
             }
-            _ => VlJepa::init(device, self.model.clone(), self.config.seed)?,
+            _ => match &self.frozen {
+                Some(encoder) => init_around(device, self.model.clone(), self.config.seed, encoder)?,
+                None => VlJepa::init(device, self.model.clone(), self.config.seed)?,
+            },
         };
         if let Some(folder) = &source.y_encoder {
             read_y_encoder(&model, folder)?;
@@ -145,6 +185,15 @@ impl Start {
         }
         Ok(Prepared { trainer, target_tokenizer: tokenizer_json, query_tokenizer })
     }
+}
+
+/// A model with random weights around the X-Encoder of a folder.
+fn init_around(device: &Device, config: VlJepaConfig, seed: u64, encoder: &VisionFolder) -> Result<VlJepa> {
+    let path = Path::new(encoder.origin());
+    with_weights("model.x_encoder", path, "", |weights| {
+        let (bare, _) = bare_vjepa2(weights, &config.x_encoder)?;
+        VlJepa::init_around(device, config, seed, &bare)
+    })
 }
 
 /// Checks that a folder has files; of alternatives one must be there.

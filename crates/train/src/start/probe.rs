@@ -1,15 +1,15 @@
 //! What a run with `[probe]` starts from: its file, checked against the encoder's folder and the manifest.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rayon::prelude::*;
 use toml::de::DeTable;
-use vljepa_data::manifest::{Manifest, Place, Row, Split, Viewing};
-use vljepa_embed::features::{FeatureKey, Seen};
-use vljepa_embed::folder::{AnyFolder, VisionFolder};
+use vljepa_data::manifest::{Manifest, Row, Split, Viewing};
+use vljepa_embed::features::{FeatureCache, RowFeatures};
+use vljepa_embed::folder::VisionFolder;
 
 use super::file::{ConfigFile, no_folder};
+use super::frozen::open_encoder;
 use crate::config::{at_line, located};
 use crate::error::{Result, TrainError};
 use crate::places::check_probe_places;
@@ -56,11 +56,11 @@ impl ProbeStart {
     pub fn read(path: &Path, output: Option<&Path>) -> Result<Self> {
         let mut file = ConfigFile::open(path)?;
         let mut run = parse(file.text()).map_err(|what| TrainError::Config { path: path.into(), what })?;
-        file.paths_are(["output", "model.x_encoder", "data.manifest", "probe.features"]);
+        file.paths_are(["output", "model.x_encoder", "data.manifest", "model.features"]);
         let base = path.parent().unwrap_or(Path::new(""));
         for slot in [&mut run.output, &mut run.model.x_encoder, &mut run.data.manifest]
             .into_iter()
-            .chain(&mut run.probe.features)
+            .chain(&mut run.model.features)
         {
             *slot = base.join(&*slot);
         }
@@ -79,7 +79,7 @@ impl ProbeStart {
 
     #[allow(clippy::type_complexity)]
     fn find(run: &ProbeRun) -> Result<(VisionFolder, Viewing, Vec<String>, [RowPart; 3])> {
-        for (key, folder) in [("output", Some(&run.output)), ("probe.features", run.probe.features.as_ref())] {
+        for (key, folder) in [("output", Some(&run.output)), ("model.features", run.model.features.as_ref())] {
             if let Some(what) = folder.and_then(|folder| no_folder(folder)) {
                 return Err(TrainError::setting(key, format!("`{key}`: {what}")));
             }
@@ -117,41 +117,27 @@ impl ProbeStart {
 
     /// The features folder: the run's own where none is named.
     pub fn features(&self) -> std::path::PathBuf {
-        self.run.probe.features.clone().unwrap_or_else(|| self.run.output.join(crate::places::FEATURES))
+        self.run.model.features.clone().unwrap_or_else(|| self.run.output.join(crate::places::FEATURES))
     }
 
-    /// The key of each row's features, part by part; every file is read once for its hash.
+    /// What the encoder makes of the rows; every file is read once for its hash.
     ///
     /// # Errors
     /// Files that cannot be read; each names its row.
-    pub fn keys(&self) -> Result<[Vec<FeatureKey>; 3]> {
-        let rows = || self.parts.iter().flat_map(|part| &part.rows);
-        let mut first: HashMap<&Place, &Row> = HashMap::new();
-        rows().for_each(|row| {
-            first.entry(&row.place).or_insert(row);
-        });
-        let hashed = first.par_iter().map(|(place, row)| {
-            let hash =
-                place.content_hash().map_err(|error| TrainError::Invalid(format!("{}: {error}", row.origin())))?;
-            Ok((*place, hash))
-        });
-        let hashes = hashed.collect::<Result<HashMap<&Place, String>>>()?;
-        let Viewing { frames, segments, crops } = self.viewing;
-        let sampling = format!("{frames} frames spread evenly, {segments} segments, {crops:?}");
-        let model = self.encoder.hash();
-        let key = |row: &Row| -> Result<FeatureKey> {
-            let content = hashes.get(&row.place).map(String::as_str).unwrap_or_default();
-            let seen = Seen { content, times: (row.start, row.end), sampling: &sampling };
-            Ok(FeatureKey::new(&seen, self.encoder.preprocess(), &model)?)
-        };
-        let [train, validation, test] = &self.parts;
-        let all = |part: &RowPart| part.rows.iter().map(key).collect::<Result<Vec<_>>>();
-        Ok([all(train)?, all(validation)?, all(test)?])
+    pub fn stored(&self) -> Result<RowFeatures> {
+        let cache = FeatureCache::open(&self.features())?;
+        let rows: Vec<&Row> = self.rows().collect();
+        Ok(RowFeatures::new(cache, &rows, self.viewing, self.encoder.preprocess(), &self.encoder.hash())?)
+    }
+
+    /// The rows of all parts.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.parts.iter().flat_map(|part| &part.rows)
     }
 
     /// What is to be known of the rows and does not stop the run.
     pub fn notes(&self) -> Vec<String> {
-        let asked = self.parts.iter().flat_map(|part| &part.rows).filter(|row| row.query.is_some()).count();
+        let asked = self.rows().filter(|row| row.query.is_some()).count();
         let mut notes = Vec::new();
         if asked > 0 {
             notes.push(format!("{asked} rows have a query, which a probe does not see"));
@@ -174,18 +160,6 @@ impl ProbeStart {
                 .push(format!("{clips} clips of {} classes to train on, {least} to {most} a class", self.labels.len()));
         }
         notes
-    }
-}
-
-fn open_encoder(folder: &Path) -> Result<VisionFolder> {
-    let fault = |what: String| TrainError::setting("model.x_encoder", format!("`model.x_encoder`: {what}"));
-    match AnyFolder::open(folder) {
-        Ok(AnyFolder::Vision(encoder)) => Ok(encoder),
-        Ok(other) => Err(fault(format!(
-            "{}: is no V-JEPA 2; name the folder of one in the layout of the model hub",
-            other.origin()
-        ))),
-        Err(error) => Err(fault(error.to_string())),
     }
 }
 

@@ -7,6 +7,7 @@ mod checkpoint;
 mod config;
 mod data;
 mod faults;
+mod frozen;
 mod golden;
 mod manifest;
 mod muon;

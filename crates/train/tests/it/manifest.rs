@@ -366,7 +366,14 @@ fn figures_are_those_of_a_plain_reading() {
     let (model, targets) = (VlJepa::init(&device(), model(true), 5).unwrap(), tokenizer());
     let queries = TextTokenizer::from_json(tokenizer_json().as_bytes(), 16).unwrap();
     let device = device();
-    let embedder = Embedder { device: &device, model: &model, tokenizer: &targets, queries: Some(&queries), batch: 8 };
+    let embedder = Embedder {
+        device: &device,
+        model: &model,
+        tokenizer: &targets,
+        queries: Some(&queries),
+        stored: None,
+        batch: 8,
+    };
     let to = vljepa_embed::preprocess(&model.config);
     let measure = |split: Split, embedder: &Embedder<'_>| {
         let mut options = ManifestOptions::default();

@@ -27,7 +27,7 @@ fn run(kind: ProbeKind, rates: &[f64], epochs: u64) -> ProbeRun {
         seed: 3,
         batch: 4,
         output: "run".into(),
-        model: ProbeModel { x_encoder: "encoder".into() },
+        model: ProbeModel { x_encoder: "encoder".into(), features: None },
         data: ProbeClips {
             kind: ProbeSource::Manifest,
             manifest: "clips.jsonl".into(),

@@ -60,7 +60,7 @@ fn film(down: bool, number: usize) -> Vec<u8> {
 }
 
 /// Films of two classes and a manifest of them: `count` of each to train on, three to validate, two to test.
-fn films(dir: &Path, count: usize) {
+pub fn films(dir: &Path, count: usize) {
     let mut lines = String::new();
     let all = count + 5;
     for i in 0..2 * all {
@@ -81,7 +81,8 @@ fn films(dir: &Path, count: usize) {
     fs::write(dir.join("clips.jsonl"), lines).unwrap();
 }
 
-const TABLES: &str = "[model]\nx_encoder = \"vjepa2\"\n[data]\nkind = \"manifest\"\nmanifest = \"clips.jsonl\"\n";
+const TABLES: &str =
+    "[model]\nx_encoder = \"vjepa2\"\nfeatures = \"shared\"\n[data]\nkind = \"manifest\"\nmanifest = \"clips.jsonl\"\n";
 
 fn write_config(dir: &Path, more: &str, probe: &str) -> PathBuf {
     let path = dir.join("probe.toml");
@@ -179,7 +180,7 @@ fn a_second_run_never_runs_the_encoder_and_moved_files_keep_their_features() {
     let dir = tempfile::tempdir().unwrap();
     let folder = encoder(dir.path(), false);
     films(dir.path(), 4);
-    let probe = "epochs = 2\nlearning_rates = [1e-3]\ndepth = 0\nfeatures = \"shared\"\n";
+    let probe = "epochs = 2\nlearning_rates = [1e-3]\ndepth = 0\n";
     let path = write_config(dir.path(), "", probe);
     let (first, notes, made) = go(&path, &dir.path().join("one"), false, 0);
     assert_eq!(made, 18, "{notes:?}");
@@ -232,7 +233,7 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     encoder(dir.path(), false);
     films(dir.path(), 6);
-    let probe = "epochs = 4\nlearning_rates = [1e-3, 1e-2]\ndepth = 1\nfeatures = \"shared\"\n";
+    let probe = "epochs = 4\nlearning_rates = [1e-3, 1e-2]\ndepth = 1\n";
     let path = write_config(dir.path(), "", probe);
     let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
     let want = go(&path, &whole, false, 0).0.unwrap();
@@ -280,19 +281,19 @@ fn faults_are_one_line_with_their_place() {
         error
     };
     for (more, probe, words) in [
-        ("", "epochs = 0\n", ["line 9", "`probe.epochs` is 0"]),
-        ("", "learning_rates = []\n", ["line 9", "is empty"]),
-        ("", "learning_rates = [1e-3, nan]\n", ["line 9", "NaN"]),
-        ("", "learning_rates = [1e-3, -1.0]\n", ["line 9", "-1"]),
-        ("", "learning_rates = [1e-3, 1e-3]\n", ["line 9", "twice"]),
-        ("", "kind = \"quadratic\"\n", ["line 9", "quadratic"]),
-        ("", "kind = \"linear\"\ndepth = 2\n", ["line 10", "leave it out"]),
-        ("", "steps = 7\n", ["line 9", "steps"]),
-        ("frames = 3\n", "", ["line 8", "tubelet (2); take 4"]),
-        ("frames = 0\n", "", ["line 8", "`data.frames` is 0"]),
-        ("segments = 65\n", "", ["line 8", "`data.segments` is 65"]),
-        ("crops = \"four\"\n", "", ["line 8", "four"]),
-        ("image_size = 8\n", "", ["line 8", "image_size"]),
+        ("", "epochs = 0\n", ["line 10", "`probe.epochs` is 0"]),
+        ("", "learning_rates = []\n", ["line 10", "is empty"]),
+        ("", "learning_rates = [1e-3, nan]\n", ["line 10", "NaN"]),
+        ("", "learning_rates = [1e-3, -1.0]\n", ["line 10", "-1"]),
+        ("", "learning_rates = [1e-3, 1e-3]\n", ["line 10", "twice"]),
+        ("", "kind = \"quadratic\"\n", ["line 10", "quadratic"]),
+        ("", "kind = \"linear\"\ndepth = 2\n", ["line 11", "leave it out"]),
+        ("", "steps = 7\n", ["line 10", "steps"]),
+        ("frames = 3\n", "", ["line 9", "tubelet (2); take 4"]),
+        ("frames = 0\n", "", ["line 9", "`data.frames` is 0"]),
+        ("segments = 65\n", "", ["line 9", "`data.segments` is 65"]),
+        ("crops = \"four\"\n", "", ["line 9", "four"]),
+        ("image_size = 8\n", "", ["line 9", "image_size"]),
     ] {
         let error = refused(more, probe);
         assert!(words.iter().all(|word| error.contains(word)), "{more}{probe}: {error}");
@@ -320,8 +321,8 @@ fn faults_are_one_line_with_their_place() {
     for (from, to, words) in [
         ("\"vjepa2\"", "\"nowhere\"", ["line 4", "nowhere"]),
         ("\"vjepa2\"", "\"text\"", ["line 4", "config.json"]),
-        ("clips.jsonl", "gone.jsonl", ["line 7", "gone.jsonl"]),
-        ("\"manifest\"\n", "\"emoji-vendors\"\n", ["line 6", "emoji-vendors"]),
+        ("clips.jsonl", "gone.jsonl", ["line 8", "gone.jsonl"]),
+        ("\"manifest\"\n", "\"emoji-vendors\"\n", ["line 7", "emoji-vendors"]),
         ("batch = 4", "batch = 7", ["line 2", "6 clips to train on"]),
         ("batch = 4", "batch = 0", ["line 2", "`batch` is 0"]),
     ] {

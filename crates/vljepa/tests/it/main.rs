@@ -18,6 +18,7 @@ mod labels;
 mod learning;
 mod machine;
 mod models;
+mod probe;
 mod resume;
 mod stopped;
 mod support;

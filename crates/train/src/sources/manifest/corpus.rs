@@ -13,7 +13,7 @@ use vljepa_embed::Embedder;
 use super::evaluate::validate;
 use super::settings::Settings;
 use crate::config::{ObjectiveKind, TextKind, TrainConfig};
-use crate::data::{Bank, CardText, Identity, Limit, Sample, Source, Stills, Visual};
+use crate::data::{Bank, CardText, Identity, Limit, RowSample, Sample, Source, SourceRows, Stills, Visual};
 use crate::error::{Result, TrainError};
 use crate::metrics::Validation;
 use crate::random::{Purpose, Stream};
@@ -172,16 +172,26 @@ impl Bank for Corpus {
 
 impl Source for Corpus {
     fn samples(&self, seed: u64, step: u64, batch: usize, to: &Preprocess) -> Result<Vec<Sample>> {
-        let (drawn, frames) = self.drawn(seed, step, batch);
-        let rows: Vec<&Row> = drawn.into_iter().filter_map(|i| self.rows.get(i as usize)).collect();
+        let samples = self.row_samples(seed, step, batch);
         let options = VideoOptions::default();
-        let read = |row: &&Row| row.numbers(frames, to, &options);
-        let pixels = rows.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let read = |(mut sample, row): RowSample<'_>| -> Result<Sample> {
+            sample.visual.pixels = row.numbers(sample.visual.frames, to, &options)?;
+            Ok(sample)
+        };
+        samples.into_par_iter().map(read).collect()
+    }
+
+    fn rows(&self) -> Option<SourceRows<'_>> {
+        Some(SourceRows { train: &self.rows, validation: &self.validation, frames: self.frames() })
+    }
+
+    fn row_samples(&self, seed: u64, step: u64, batch: usize) -> Vec<RowSample<'_>> {
+        let (drawn, frames) = self.drawn(seed, step, batch);
         let mut dice = Stream::new(seed, Purpose::Text, step);
-        let sample = |(row, pixels): (&Row, Vec<f32>)| {
+        let mut sample = |row: &Row| {
             let target = row.targets.get(dice.below(row.targets.len())).cloned().unwrap_or_default();
             Sample {
-                visual: Visual { frames, pixels },
+                visual: Visual { frames, pixels: Vec::new() },
                 query: row.query.clone(),
                 class: self.class(&target),
                 targets: vec![target],
@@ -189,7 +199,8 @@ impl Source for Corpus {
                 origin: row.origin(),
             }
         };
-        Ok(rows.into_iter().zip(pixels).map(sample).collect())
+        let rows = drawn.into_iter().filter_map(|i| self.rows.get(i as usize));
+        rows.map(|row| (sample(row), row)).collect()
     }
 
     fn limit(&self) -> Option<Limit> {
