@@ -8,7 +8,7 @@ use serde_json::json;
 use vljepa_embed::files::OutFolder;
 use vljepa_embed::folder::ModelFolder;
 use vljepa_embed::{Error as EmbedError, names, preprocess};
-use vljepa_model::weights::{Remapped, WeightSource, write_safetensors};
+use vljepa_model::weights::{Remapped, write_safetensors};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();

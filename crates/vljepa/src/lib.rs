@@ -20,11 +20,13 @@ mod compact;
 pub mod convert;
 pub mod demo;
 mod error;
+mod html;
 pub mod hub;
 pub mod index;
 pub mod info;
 pub mod inspect;
 mod kind;
+pub mod report;
 
 pub use compact::{compact, find, has_compact};
 pub use error::{Error, Hint, Result};

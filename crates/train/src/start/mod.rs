@@ -4,6 +4,7 @@ mod file;
 mod frozen;
 mod probe;
 mod queries;
+mod read;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +13,17 @@ use vljepa_embed::checkpoint::Checkpoint;
 use vljepa_embed::features::RowFeatures;
 use vljepa_embed::folder::{SentenceFiles, VisionFolder};
 use vljepa_embed::models::VisionTokens;
-use vljepa_embed::{files, names, preprocess};
+use vljepa_embed::{names, preprocess};
 use vljepa_model::config::{TextEncoderConfig, VlJepaConfig};
 use vljepa_model::weights::{WeightSource, bare_vjepa2, read_f32};
-use vljepa_model::{ModelError, Part, SentenceWeights, TextTokenizer, VlJepa};
+use vljepa_model::{Part, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
 use self::file::{ConfigFile, no_folder};
 pub(crate) use self::probe::ProbeStart;
 use self::probe::asks_for_probe;
 use self::queries::Queries;
+use self::read::{fault, file_fault, read_config, read_tokenizer};
 use crate::config::TrainConfig;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
@@ -209,44 +211,6 @@ fn need_files(key: &str, folder: &Path, files: &[&[&str]]) -> Result<()> {
         },
     };
     Err(TrainError::setting(key, format!("`{key}`: {shown}: {what}; name a folder with {all}")))
-}
-
-/// Reads a tokenizer that lies in a folder that a setting names.
-fn read_tokenizer(key: &'static str, path: &Path) -> Result<Vec<u8>> {
-    files::read(path, files::MAX_TOKENIZER).map_err(read_fault(key))
-}
-
-/// Reads a configuration that a setting names or that lies in a folder that it names.
-fn read_config(key: &'static str, path: &Path) -> Result<String> {
-    files::read_text(path, files::MAX_JSON).map_err(read_fault(key))
-}
-
-/// As [`file_fault`], with a hint for a file that is not there.
-fn read_fault(key: &'static str) -> impl Fn(vljepa_embed::Error) -> TrainError {
-    move |error| match error {
-        vljepa_embed::Error::Missing(path) => {
-            let what = "there is no such file (paths are relative to the folder of this one)";
-            TrainError::setting(key, format!("`{key}`: {}: {what}", path.display()))
-        }
-        error => file_fault(key)(error),
-    }
-}
-
-/// For `map_err`: the fault of a file that the setting `key` names, with a hint; faults of the device stay what they are.
-fn fault(key: &'static str, path: &Path, hint: &'static str) -> impl FnOnce(ModelError) -> TrainError {
-    let path = path.display().to_string();
-    move |error| match error {
-        ModelError::Tensor(error) => error.into(),
-        error => TrainError::setting(key, format!("`{key}`: {path}: {error}{hint}")),
-    }
-}
-
-/// For `map_err`: the fault of a file that the setting `key` names or that lies in a folder that it names.
-fn file_fault(key: &'static str) -> impl Fn(vljepa_embed::Error) -> TrainError {
-    move |error| match error {
-        vljepa_embed::Error::Tensor(error) => error.into(),
-        error => TrainError::setting(key, format!("`{key}`: {error}")),
-    }
 }
 
 /// Hands `body` the weights of a folder.

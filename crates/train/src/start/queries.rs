@@ -6,7 +6,7 @@ use vljepa_embed::names;
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::{CutTexts, TextTokenizer};
 
-use super::{fault, read_tokenizer};
+use super::read::{fault, read_tokenizer};
 use crate::config::ModelSource;
 use crate::data::Source;
 use crate::error::{Result, TrainError};

@@ -112,6 +112,11 @@ fn paths_are_relative_to_the_file_and_a_missing_file_is_named() {
 fn the_files_of_the_repository_are_read() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     vljepa_train::check(&here.join("examples/emoji.toml"), None).unwrap();
+    let clips = TrainConfig::read(&here.join("examples/clips.toml")).unwrap();
+    assert_eq!(clips.data.kind.as_deref(), Some("manifest"));
+    let model = std::fs::read_to_string(clips.model.config.unwrap()).unwrap();
+    let model = vljepa_model::config::VlJepaConfig::from_json(&model).unwrap();
+    assert_eq!((model.frames(), model.max_query_tokens), (8, 32));
     // Their text encoder is made by the commands of the compact model's README.
     for file in ["train.toml", "train-2.toml"] {
         let config = TrainConfig::read(&here.join("../vljepa/assets/compact").join(file)).unwrap();

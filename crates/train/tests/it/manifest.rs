@@ -181,7 +181,7 @@ fn one_batch_is_overfitted() {
 /// First and last loss of steps on four rows of `texts`, each of another film.
 fn losses_of_films(texts: [&str; 4], steps: u64) -> (f32, f32) {
     let dir = data();
-    let line = |(i, text)| format!("{{\"visual\": \"{i}.y4m\", \"target\": \"{text}\"}}\n");
+    let line = |(i, text)| format!("{{\"visual\": \"{i}.y4m\", \"query\": \"what\", \"target\": \"{text}\"}}\n");
     fs::write(dir.path().join("clips.jsonl"), texts.iter().enumerate().map(line).collect::<String>()).unwrap();
     let (mut trainer, maker) = trainer(dir.path(), &format!("steps = {steps}\nbatch = 4"), BATCH);
     let first = trainer.step(&maker.make(0).unwrap()).unwrap().loss;

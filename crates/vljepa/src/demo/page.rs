@@ -7,11 +7,10 @@ use vljepa_data::encode_jpeg;
 use super::sheet::COLUMNS;
 use super::{Demo, Named, Score, Search};
 use crate::error::Result;
+use crate::html::{STYLE, escape, percent};
 
 /// Number of pictures of each pool that are shown with their labels.
 const CARDS: usize = 24;
-
-const STYLE: &str = include_str!("page.css");
 
 impl Demo {
     /// The report: one HTML page that needs no other file. `seconds` is the total time; `more` is HTML that is put into
@@ -326,27 +325,8 @@ fn capital(text: &str) -> String {
     chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn percent(fraction: f64) -> String {
-    format!("{:.1}\u{a0}%", 100.0 * fraction)
-}
-
 fn millions(count: u64) -> String {
     format!("{:.1} M", count as f64 / 1e6)
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&#39;",
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -374,11 +354,6 @@ mod tests {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
         assert_eq!(base64(&[0xff, 0xef, 0xbe]), "/+++");
-    }
-
-    #[test]
-    fn texts_cannot_break_out_of_the_page() {
-        assert_eq!(escape("<a href='x'>\"&"), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod hub_whole;
 mod labels;
 mod learning;
 mod machine;
+mod manifest;
 mod models;
 mod probe;
 mod resume;
