@@ -16,6 +16,7 @@
 mod apart;
 pub mod checkpoint;
 mod error;
+pub mod features;
 pub mod files;
 mod find;
 pub mod folder;

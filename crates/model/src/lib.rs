@@ -81,6 +81,6 @@ pub use text::Tokens;
 pub use text_encoder::TextEncoder;
 pub use tokenizer::{CutTexts, Encoded, SpecialTokens, TextTokenizer};
 pub use unclear::{Unclear, UnknownWords};
-pub use vjepa2::{AttentiveProbe, PatchIds, Prediction, Vjepa2Encoder, Vjepa2Predictor};
+pub use vjepa2::{AttentiveProbe, LinearProbe, PatchIds, Prediction, Vjepa2Encoder, Vjepa2Predictor};
 pub use vljepa::{Part, Storage, VlJepa};
 pub use y_encoder::YEncoder;

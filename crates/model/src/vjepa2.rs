@@ -4,6 +4,7 @@
 mod block;
 mod config;
 mod embedding;
+mod linear_probe;
 mod patch_ids;
 mod predictor;
 mod probe;
@@ -11,6 +12,7 @@ mod tensors;
 mod v2_1;
 
 pub use config::{ConvStemConfig, PositionGrid, StemNorm, Vjepa2Config};
+pub use linear_probe::LinearProbe;
 pub use patch_ids::PatchIds;
 pub use predictor::{Prediction, Vjepa2Predictor};
 pub use probe::AttentiveProbe;

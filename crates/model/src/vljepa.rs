@@ -14,7 +14,7 @@ use vljepa_tensor::ops::{self, Matmul};
 use vljepa_tensor::{Device, Error, Tensor};
 
 use crate::error::{ModelError, Result};
-use crate::formats::{WeightSource, check};
+use crate::formats::{WeightSource, check, read_f32};
 use crate::layers::{EmbeddingTable, Linear};
 use crate::llama::{LlamaConfig, LlamaLayers};
 use crate::param::{Builder, Forward, Param, ParamSource, Precision, RandomInit};
@@ -176,6 +176,33 @@ impl VlJepa {
         Self::build(device, config, &mut source)
     }
 
+    /// A model with random weights but for the X-Encoder, whose weights are those of `encoder` under V-JEPA 2's names
+    /// (`encoder.…`, as [`bare_vjepa2`](crate::weights::bare_vjepa2) gives them).
+    ///
+    /// # Errors
+    /// As [`VlJepa::init`], a model of several members, and tensors that are missing, of another shape or not finite.
+    pub fn init_around(
+        device: &Device,
+        config: VlJepaConfig,
+        seed: u64,
+        encoder: &(impl WeightSource + ?Sized),
+    ) -> Result<Self> {
+        config.validate()?;
+        if config.members != 1 {
+            let what = format!("one X-Encoder for a model of {} members", config.members);
+            return Err(ModelError::Tensor(Error::Invalid(what)));
+        }
+        let model = Self::init(device, config, seed)?;
+        let mut params = Vec::new();
+        model.member.x_encoder.collect(&mut params);
+        for param in params {
+            let name = param.name().replacen("x_encoder.", "encoder.", 1);
+            let values = read_f32(encoder, &name, param.tensor().shape())?;
+            param.tensor().write_f32(&values)?;
+        }
+        Ok(model)
+    }
+
     /// A model with the weights of a file, which must hold exactly the configured tensors.
     ///
     /// # Errors
@@ -301,6 +328,25 @@ impl VlJepa {
             }
             prediction = autograd::scale(&prediction, 1.0 / (1 + self.others.len()) as f32)?;
         }
+        self.recalled(f, prediction)
+    }
+
+    /// [`VlJepa::predict`] from what the X-Encoder made of the frames ([`VlJepa::encode_frames`]), `[B, N, D]`.
+    ///
+    /// # Errors
+    /// As [`VlJepa::predict`]; also for a model of several members, whose X-Encoders make tokens of their own.
+    pub fn predict_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
+        if !self.others.is_empty() {
+            let what = format!("tokens of one X-Encoder for a model of {} members", 1 + self.others.len());
+            return Err(ModelError::Tensor(Error::Invalid(what)));
+        }
+        let member = &self.member;
+        let prediction = member.predictor_head.forward(f, &member.pool(f, vision, query, &self.config)?)?;
+        self.recalled(f, prediction)
+    }
+
+    /// A prediction, drawn towards the texts of a memory outside of training.
+    fn recalled(&self, f: &Forward, prediction: Var) -> Result<Var> {
         match (&self.memory, &self.config.memory) {
             (Some(memory), Some(MemoryConfig { scale, share, .. })) if !f.is_training() => {
                 recall(prediction.value(), memory.tensor(), Recall { scale: *scale, share: *share })

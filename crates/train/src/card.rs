@@ -39,6 +39,21 @@ fn licence_line(card: &str) -> Option<&str> {
     card.lines().find(|line| line.starts_with(LICENCE))
 }
 
+/// The line of an earlier card, or one that asks for the licence; `others` says whose licences bind too.
+pub(crate) fn licence_or(licence: Option<&str>, others: &str) -> String {
+    licence.map_or_else(|| format!("{LICENCE} not stated yet. Put it here; {others}."), str::to_owned)
+}
+
+/// A configuration's text as a block of code, whatever is in it.
+pub(crate) fn fenced(text: &str) -> String {
+    // Longer than any run of backquotes inside.
+    let mut fence = "```".to_owned();
+    while text.contains(&fence) {
+        fence.push('`');
+    }
+    format!("{fence}toml\n{}\n{fence}", text.trim_end())
+}
+
 /// Tells a card from one that its owner changed: the hash of its lines but that of the licence, which every new card takes
 /// over.
 fn fingerprint(card: &str) -> String {
@@ -47,8 +62,32 @@ fn fingerprint(card: &str) -> String {
     hash(rest.join("\n").as_bytes())
 }
 
+/// Puts the card that `text` gives into the model's folder `folder`; `text` gets the line of an earlier card that states the
+/// licence, so that whoever stated it need not do so again. A card that its owner changed, beyond that, stays: then the new
+/// one is put beside it, and its path given. `output` is the folder of the run, which knows the cards that it wrote.
+pub(crate) fn put_card(
+    folder: &Path,
+    output: &Path,
+    text: impl FnOnce(Option<&str>) -> String,
+) -> Result<Option<PathBuf>> {
+    let (path, record) = (folder.join(CARD), output.join(RECORD));
+    let old = read_if_there(&path)?;
+    let text = text(old.as_deref().and_then(licence_line));
+    let mut written = read_if_there(&record)?.unwrap_or_default();
+    let own = |card: &str| written.lines().any(|line| line == fingerprint(card));
+    let changed = old.is_some_and(|old| old != text && !own(&old));
+    if !own(&text) {
+        // Before the card, and with the earlier ones: whenever the program stops, the card that is there is known.
+        written += &format!("{}\n", fingerprint(&text));
+        write_atomically(&record, written.as_bytes())?;
+    }
+    let place = if changed { folder.join(NEW_CARD) } else { path };
+    write_atomically(&place, text.as_bytes())?;
+    Ok(changed.then_some(place))
+}
+
 /// The text of a table cell, without what would end the cell or its row.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.replace('|', "/").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -59,21 +98,7 @@ impl Card<'_> {
     /// # Errors
     /// Files that cannot be read or written.
     pub fn write(&self, folder: &Path) -> Result<Option<PathBuf>> {
-        let (path, record) = (folder.join(CARD), self.start.config.output.join(RECORD));
-        let old = read_if_there(&path)?;
-        // Whoever stated the licence need not do so again.
-        let text = self.text(old.as_deref().and_then(licence_line));
-        let mut written = read_if_there(&record)?.unwrap_or_default();
-        let own = |card: &str| written.lines().any(|line| line == fingerprint(card));
-        let changed = old.is_some_and(|old| old != text && !own(&old));
-        if !own(&text) {
-            // Before the card, and with the earlier ones: whenever the program stops, the card that is there is known.
-            written += &format!("{}\n", fingerprint(&text));
-            write_atomically(&record, written.as_bytes())?;
-        }
-        let place = if changed { folder.join(NEW_CARD) } else { path };
-        write_atomically(&place, text.as_bytes())?;
-        Ok(changed.then_some(place))
+        put_card(folder, &self.start.config.output, |licence| self.text(licence))
     }
 
     /// Markdown; `licence` is the line of an earlier card.
@@ -85,30 +110,17 @@ impl Card<'_> {
             false => "It was trained without questions and takes none.",
         };
         let name = config.output.file_name().map_or_else(|| "VL-JEPA".into(), |name| name.to_string_lossy());
-        let licence = licence.map_or_else(
-            || {
-                format!(
-                    "{LICENCE} not stated yet. Put it here; those of the pictures and of the text encoder bind too."
-                )
-            },
-            str::to_owned,
-        );
-        let written = self.start.file.public_text();
-        // Longer than any run of backquotes inside.
-        let mut fence = "```".to_owned();
-        while written.contains(&fence) {
-            fence.push('`');
-        }
+        let licence = licence_or(licence, "those of the pictures and of the text encoder bind too");
+        let written = fenced(&self.start.file.public_text());
         format!(
             "# {}\n\nA VL-JEPA: it gives pictures and texts embeddings, trained to be alike where the text says what the picture \
              shows. Made by vljepa-train {}. {queries}\n\n{licence}\n\n{}\n## Training\n\n{}\nThe configuration as it was \
-             written, but for absolute paths of its settings, which are cut to their last parts:\n\n{fence}toml\n{}\n\
-             {fence}\n\n## Validation\n\n{}{usage}",
+             written, but for absolute paths of its settings, which are cut to their last parts:\n\n{written}\n\n\
+             ## Validation\n\n{}{usage}",
             plain(&name),
             env!("CARGO_PKG_VERSION"),
             self.parts(),
             self.training(),
-            written.trim_end(),
             self.figures(),
         )
     }
@@ -204,6 +216,6 @@ impl Card<'_> {
     }
 }
 
-fn table(head: &str, rows: &[(&str, String)]) -> String {
+pub(crate) fn table(head: &str, rows: &[(&str, String)]) -> String {
     rows.iter().fold(head.to_owned(), |out, (what, text)| out + &format!("| {what} | {} |\n", plain(text)))
 }

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use vljepa_data::manifest::Row;
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_embed::Embedder;
+use vljepa_embed::features::Features;
+use vljepa_model::config::VlJepaConfig;
 use vljepa_model::json_fault;
 
 use crate::config::{DataConfig, EvaluateConfig, TextKind, TrainConfig};
@@ -47,6 +50,29 @@ pub struct Sample {
     pub origin: String,
 }
 
+/// The tokens of samples that a frozen X-Encoder has encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Tokens of each sample.
+    pub tokens: usize,
+    /// Numbers of a token.
+    pub width: usize,
+}
+
+/// A sample without its pixels, and the row of a manifest that shows it.
+pub type RowSample<'a> = (Sample, &'a Row);
+
+/// The rows of a manifest that a source is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceRows<'a> {
+    /// Those that are trained on.
+    pub train: &'a [Row],
+    /// Those that are validated on.
+    pub validation: &'a [Row],
+    /// Frames of a clip.
+    pub frames: usize,
+}
+
 /// The samples of one step, in one block of memory.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -57,8 +83,10 @@ pub struct Batch {
     pub size: u32,
     /// Frames of each sample.
     pub frames: usize,
-    /// Normalised values, `[batch, frames, 3, size, size]`.
+    /// Normalised values, `[batch, frames, 3, size, size]`; where the samples are encoded, `[batch, tokens, width]`.
     pub pixels: Vec<f32>,
+    /// Whether `pixels` are what a frozen X-Encoder made of them.
+    pub encoded: Option<Encoded>,
     /// Query of each sample.
     pub queries: Vec<Option<String>>,
     /// Right texts of each sample.
@@ -78,13 +106,41 @@ impl Batch {
     /// [`TrainError::Invalid`], naming the sample, when they do not all have the same number of frames, pixels do not fill
     /// `size`, a weight is not positive and finite, or a sample has neither a class nor a text.
     pub fn new(step: u64, size: u32, samples: Vec<Sample>) -> Result<Self> {
+        Self::of(step, size, samples, None)
+    }
+
+    /// Puts samples together that a frozen X-Encoder has encoded, with the tokens of each in their order.
+    ///
+    /// # Errors
+    /// As [`Batch::new`]; tokens of another number or width than those of the first sample.
+    pub fn encoded(step: u64, size: u32, samples: Vec<(Sample, Features)>) -> Result<Self> {
+        let first = samples.first().map(|(_, f)| Encoded { tokens: f.tokens, width: f.width });
+        let Some(Encoded { tokens, width }) = first else { return Self::of(step, size, Vec::new(), None) };
+        let with_tokens = |(mut sample, features): (Sample, Features)| {
+            if (features.tokens, features.width) != (tokens, width) || features.views == 0 {
+                let what = format!(
+                    "{}: {} tokens of width {}, and the first sample has {tokens} of {width}: all samples of a batch need as many",
+                    sample.origin, features.tokens, features.width
+                );
+                return Err(TrainError::Invalid(what));
+            }
+            sample.visual.pixels = features.view(0).to_vec();
+            Ok(sample)
+        };
+        let samples = samples.into_iter().map(with_tokens).collect::<Result<_>>()?;
+        Self::of(step, size, samples, first)
+    }
+
+    fn of(step: u64, size: u32, samples: Vec<Sample>, encoded: Option<Encoded>) -> Result<Self> {
         let frames = samples.first().map_or(1, |sample| sample.visual.frames);
         let side = size as usize;
+        let values = encoded.map_or(frames * 3 * side * side, |e| e.tokens * e.width);
         let mut batch = Self {
             step,
             size,
             frames,
-            pixels: Vec::with_capacity(samples.len() * frames * 3 * side * side),
+            pixels: Vec::with_capacity(samples.len() * values),
+            encoded,
             queries: Vec::with_capacity(samples.len()),
             targets: Vec::with_capacity(samples.len()),
             classes: Vec::with_capacity(samples.len()),
@@ -100,7 +156,6 @@ impl Batch {
                     visual.frames
                 ));
             }
-            let values = frames * 3 * side * side;
             if frames == 0 || visual.pixels.len() != values {
                 let got = visual.pixels.len();
                 return fault(format!("{got} values, {frames} frames of {size} × {size} pixels have {values}"));
@@ -214,6 +269,24 @@ pub trait Source: Debug + Send + Sync {
         false
     }
 
+    /// The queries that samples have, each once, to report which are longer than the model takes.
+    fn queries(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The rows that the source is made of, where it is made of the rows of a manifest: what a frozen X-Encoder makes of them
+    /// can be kept.
+    fn rows(&self) -> Option<SourceRows<'_>> {
+        None
+    }
+
+    /// The samples of a step as [`Source::samples`] gives them but without their pixels, each with its row; empty for a source
+    /// that is not made of rows.
+    fn row_samples(&self, seed: u64, step: u64, batch: usize) -> Vec<RowSample<'_>> {
+        let _ = (seed, step, batch);
+        Vec::new()
+    }
+
     /// Texts that samples are trained towards, to report which are longer than the Y-Encoder takes; a source without a bank
     /// gives its own, or none is reported.
     fn texts(&self, kinds: &[TextKind]) -> Vec<String> {
@@ -248,7 +321,7 @@ pub type BrokenRule = (String, String);
 
 /// A kind of source that a configuration's `[data]` can name.
 pub struct Kind {
-    /// Its name: the value of `data.source`.
+    /// Its name: the value of `data.kind`.
     pub name: &'static str,
     /// Which of its own keys in `[data]` are paths.
     pub paths: &'static [&'static str],
@@ -257,8 +330,8 @@ pub struct Kind {
     /// # Errors
     /// Unknown keys and values of a wrong type.
     pub check: fn(Own<'_>) -> Result<Option<BrokenRule>, toml::de::Error>,
-    /// Opens the source that a configuration describes.
-    pub open: fn(&TrainConfig) -> Result<Arc<dyn Source>>,
+    /// Opens the source that a configuration describes, for a model.
+    pub open: fn(&TrainConfig, &VlJepaConfig) -> Result<Arc<dyn Source>>,
 }
 
 /// A source's own keys, to be deserialised.

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod objective;
 pub mod optim;
 mod places;
+pub mod probe;
 pub mod random;
 pub mod run;
 mod schedule;

@@ -30,6 +30,58 @@ pub fn hit_at(scores: &[f32], truth: usize, k: usize) -> f64 {
     (k.saturating_sub(better) as f64 / tied as f64).min(1.0)
 }
 
+/// Where the best of a query's right candidates stands among all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Wrong candidates with a higher score.
+    better: usize,
+    /// Wrong candidates with the same score.
+    tied: usize,
+    /// Right candidates with the same score, this one included.
+    right: usize,
+}
+
+impl Place {
+    /// The place by `scores`, one query's similarities to all candidates; `is_right` says which of them are right. A wrong one
+    /// whose score is not finite ranks last; `None` where no right one has a finite score.
+    pub fn of(scores: &[f32], is_right: impl Fn(usize) -> bool) -> Option<Self> {
+        let finite = || scores.iter().copied().enumerate().filter(|(_, score)| score.is_finite());
+        let best = finite().filter(|(i, _)| is_right(*i)).map(|(_, score)| score).max_by(f32::total_cmp)?;
+        let mut place = Self { better: 0, tied: 0, right: 0 };
+        for (i, score) in finite() {
+            match is_right(i) {
+                true => place.right += usize::from(score == best),
+                false => {
+                    place.better += usize::from(score > best);
+                    place.tied += usize::from(score == best);
+                }
+            }
+        }
+        Some(place)
+    }
+
+    /// The probability that a right candidate is among the first `k`, over all orders of the tied.
+    pub fn hit(self, k: usize) -> f64 {
+        1.0 - missed(self.tied, self.right, k.saturating_sub(self.better))
+    }
+
+    /// The mean rank of the first right candidate over all orders of the tied, from 1.
+    pub fn rank(self) -> f64 {
+        self.better as f64 + 1.0 + self.tied as f64 / (self.right + 1) as f64
+    }
+}
+
+/// Probability that none of `right` is among the first `k` of a random order of `right` and `wrong` ones.
+fn missed(wrong: usize, right: usize, k: usize) -> f64 {
+    let part = |i: usize| wrong.saturating_sub(i) as f64 / (wrong + right - i) as f64;
+    if right == 0 { 1.0 } else { (0..k.min(wrong + 1)).map(part).product() }
+}
+
+/// Probability that a random order of `candidates`, of which `right` are right, has one of these among the first `k`.
+pub fn chance_of(candidates: usize, right: usize, k: usize) -> f64 {
+    1.0 - missed(candidates.saturating_sub(right), right, k)
+}
+
 /// Recall at 1 and 5 of `queries` against `candidates`, both row-major `[_, dim]`; `truth[i]` is query i's candidate.
 ///
 /// Scores are dot products in f32: give L2-normalised rows for cosines.
@@ -125,6 +177,12 @@ pub fn chance(candidates: usize, k: usize) -> f64 {
     if candidates == 0 { 0.0 } else { (k as f64 / candidates as f64).min(1.0) }
 }
 
+/// The dot products of a query with all candidates, `[_, dim]` row-major.
+pub(crate) fn scores(query: &[f32], candidates: &[f32], out: &mut Vec<f32>) {
+    out.clear();
+    out.extend(candidates.chunks_exact(query.len().max(1)).map(|candidate| dot(query, candidate)));
+}
+
 /// Dot product, in eight interleaved sums that the compiler can keep in vector registers.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
@@ -191,6 +249,33 @@ mod tests {
         sums.add(&[1.0, 0.0], &[1.0, 0.0, 0.0, 1.0], 2, &[0]);
         sums.add(&[1.0, 0.0], &[1.0, 0.0, 0.0, 1.0], 2, &[1]);
         assert_eq!(sums.mean(), Recall { n: 2, r1: 0.5, r5: 1.0 });
+    }
+
+    #[test]
+    fn the_best_of_several_right_ones_counts() {
+        let scores = [0.9, 0.5, 0.5, 0.5, 0.1, f32::NAN];
+        let place = |right: &[usize]| Place::of(&scores, |i| right.contains(&i));
+        assert_eq!(place(&[0, 4]).map(Place::rank), Some(1.0));
+        assert_eq!(place(&[5]), None);
+        // One of three that share the places 2 to 4.
+        let one = place(&[2, 4]).unwrap();
+        for (k, hit) in [(1, 0.0), (2, 1.0 / 3.0), (3, 2.0 / 3.0), (4, 1.0)] {
+            assert!((one.hit(k) - hit).abs() < 1e-12, "{k}");
+        }
+        assert_eq!(one.rank(), 3.0);
+        // Two of the three: the first of them is at 2 in two of three orders, else at 3.
+        let two = place(&[1, 3]).unwrap();
+        assert!((two.hit(2) - 2.0 / 3.0).abs() < 1e-12 && two.hit(3) == 1.0 && (two.rank() - 7.0 / 3.0).abs() < 1e-12);
+        assert_eq!(place(&[0]).unwrap().hit(0), 0.0);
+        // One right one is as `hit_at` has it.
+        for truth in 0..6 {
+            for k in 0..7 {
+                let hit = place(&[truth]).map_or(0.0, |place| place.hit(k));
+                assert!((hit - hit_at(&scores, truth, k)).abs() < 1e-12, "{truth} {k}");
+            }
+        }
+        assert!((chance_of(10, 1, 5) - 0.5).abs() < 1e-12 && (chance_of(3, 2, 1) - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!((chance_of(4, 4, 1), chance_of(4, 1, 9), chance_of(4, 0, 2)), (1.0, 1.0, 0.0));
     }
 
     #[test]

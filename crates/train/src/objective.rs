@@ -155,8 +155,8 @@ pub struct StepTexts {
 /// The samples that one forward pass sees: a batch, or one of the parts that it is split into.
 #[derive(Clone, Debug)]
 pub struct MicroBatch<'a> {
-    /// `[B, frames, 3, size, size]`.
-    pub frames: &'a Tensor,
+    /// What is seen.
+    pub seen: Seen<'a>,
     /// A query for each sample.
     pub query: Option<&'a Tokens>,
     /// What each sample should be near.
@@ -166,6 +166,15 @@ pub struct MicroBatch<'a> {
     /// A number for each sample, equal ones for equal texts, which are then no negatives of each other; absent: all differ.
     /// Read when the candidates are those of the batch.
     pub keys: Option<&'a [u32]>,
+}
+
+/// What samples show.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// Pixels, `[B, frames, 3, size, size]`.
+    Frames(&'a Tensor),
+    /// What a frozen X-Encoder made of them, `[B, tokens, width]`.
+    Tokens(&'a Tensor),
 }
 
 /// Targets of samples.
@@ -247,14 +256,18 @@ impl Objective {
     /// [`TrainError::Invalid`] when candidates of a bank meet samples without classes; what the model and the operators
     /// report.
     pub fn loss(&self, model: &VlJepa, f: &Forward, samples: &MicroBatch<'_>, texts: &StepTexts) -> Result<Var> {
-        let device = samples.frames.device();
+        let (Seen::Frames(seen) | Seen::Tokens(seen)) = samples.seen;
+        let device = seen.device();
         if let (Targets::Classes(classes), Some(bank)) = (&samples.targets, &self.bank)
             && let Some(class) = classes.iter().find(|class| **class as usize >= bank.classes)
         {
             let what = format!("a sample has the class {class}, and there are {} classes", bank.classes);
             return Err(TrainError::Invalid(what));
         }
-        let prediction = model.predict(f, samples.frames, samples.query)?;
+        let prediction = match samples.seen {
+            Seen::Frames(frames) => model.predict(f, frames, samples.query)?,
+            Seen::Tokens(tokens) => model.predict_tokens(f, &Var::constant(tokens.clone()), samples.query)?,
+        };
         let log_scale = model.logit_scale(f);
         let features = |rows: Tensor| model.project_text(f, &Var::constant(rows));
         let (targets, own) = match (&self.candidates, &samples.targets, &self.bank) {

@@ -18,32 +18,60 @@ pub(crate) const RECORD: &str = "cards.sha256";
 /// The lock of the process that writes into the folder.
 pub(crate) const LOCK: &str = "run.lock";
 
+/// The folder of features, where a run has its own.
+pub(crate) const FEATURES: &str = "features";
+/// What a probe was measured at.
+pub(crate) const REPORT: &str = "probe.json";
+
+/// Checks before long work that what a run with `[probe]` writes has room in its folder and replaces nothing that it reads.
+/// `files` are its configuration and its manifest.
+pub(crate) fn check_probe_places(output: &Path, files: &[&Path], encoder: &Path) -> Result<()> {
+    check_room(output, &[CHECKPOINTS, MODEL, FEATURES], &[METRICS, RECORD, LOCK, REPORT], files)?;
+    check_model(output, &[encoder])
+}
+
 /// Checks before long work that what a run writes has room in its folder and replaces nothing that it reads. `file` is the
-/// run's configuration.
-pub(crate) fn check_places(file: &Path, config: &TrainConfig) -> Result<()> {
+/// run's configuration, `data` the files that its source names.
+pub(crate) fn check_places(file: &Path, data: &[PathBuf], config: &TrainConfig) -> Result<()> {
     let output = &config.output;
-    let fault = |path: PathBuf, what: &str| {
-        Err(TrainError::Invalid(format!("{}: {what}; choose another `output`", path.display())))
-    };
-    for name in [CHECKPOINTS, MODEL] {
+    let model = [&config.model.config, &config.model.query_tokenizer].into_iter().flatten();
+    let read: Vec<&Path> = model.chain(data).map(PathBuf::as_path).chain([file]).collect();
+    check_room(output, &[CHECKPOINTS, MODEL], &[METRICS, RECORD, LOCK], &read)?;
+    let m = &config.model;
+    let folders = [&m.x_encoder, &m.folder, &m.y_encoder].into_iter().flatten();
+    check_model(output, &folders.map(PathBuf::as_path).collect::<Vec<_>>())
+}
+
+fn in_the_way(path: &Path, what: &str) -> Result<()> {
+    Err(TrainError::Invalid(format!("{}: {what}; choose another `output`", path.display())))
+}
+
+/// Checks that folders and files of these names can be in a run's folder, and that the files are not among those that are `read`.
+fn check_room(output: &Path, folders: &[&str], files: &[&str], read: &[&Path]) -> Result<()> {
+    for name in folders {
         let path = output.join(name);
         if (path.exists() || path.is_symlink()) && !path.is_dir() {
-            return fault(path, "is no folder, and the run writes one there");
+            return in_the_way(&path, "is no folder, and the run writes one there");
         }
     }
-    for name in [METRICS, RECORD, LOCK] {
+    for name in files {
         let path = output.join(name);
         if (path.exists() || path.is_symlink()) && !path.is_file() {
-            return fault(path, "is no regular file, and the run writes one there");
+            return in_the_way(&path, "is no regular file, and the run writes one there");
         }
         if path.is_file() {
-            check_apart(&path, [Some(file), config.model.config.as_deref()].into_iter().flatten())?;
+            check_apart(&path, read.iter().copied())?;
         }
     }
-    let model = output.join(MODEL);
-    let same = |folder: &&PathBuf| matches!((folder.canonicalize(), model.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    if [&config.model.folder, &config.model.y_encoder].into_iter().flatten().any(|folder| same(&folder)) {
-        return fault(model, "the run reads this model and would replace it");
-    }
     Ok(())
+}
+
+/// Checks that the trained model takes the place of none of the folders that are read.
+fn check_model(output: &Path, read: &[&Path]) -> Result<()> {
+    let model = output.join(MODEL);
+    let same = |folder: &&Path| matches!((folder.canonicalize(), model.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    match read.iter().any(same) {
+        true => in_the_way(&model, "the run reads this model and would replace it"),
+        false => Ok(()),
+    }
 }

@@ -13,6 +13,12 @@ pub enum Purpose {
     Picture = 2,
     /// Which text.
     Text = 3,
+    /// Whose turn it is, of kinds that are not mixed.
+    Turn = 4,
+    /// What is drawn anew for an interval.
+    Resample = 5,
+    /// Which view of a clip.
+    View = 6,
 }
 
 /// Which of `count` things a step of `batch` samples sees: each once in an epoch, in another order in every epoch

@@ -1,7 +1,10 @@
-//! Texts and pictures within pages of HTML.
+//! What all HTML pages share: they are one file, without scripts and without requests.
 
-/// A text that stands in HTML as it is, also within quotes.
-pub fn escape(text: &str) -> String {
+/// The style sheet, for light and dark screens and paper.
+pub(crate) const STYLE: &str = include_str!("page.css");
+
+/// Text as it stands in HTML and in quoted attributes.
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -17,7 +20,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// The base64 of RFC 4648, for pictures within a page.
-pub fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -28,6 +31,11 @@ pub fn base64(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// A fraction in per cent.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.1}\u{a0}%", 100.0 * fraction)
 }
 
 #[cfg(test)]

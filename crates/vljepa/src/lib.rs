@@ -27,6 +27,7 @@ pub mod index;
 pub mod info;
 pub mod inspect;
 mod kind;
+pub mod report;
 mod thumbnail;
 
 pub use compact::{compact, find, has_compact};

@@ -1,6 +1,7 @@
 //! What is fed with damaged input.
 
 mod beside;
+mod features;
 mod hub;
 mod manifest;
 mod media;
@@ -38,6 +39,8 @@ pub const TARGETS: &[Target] = &[
     rows::JOURNAL,
     rows::ROWS,
     rows::INDEX,
+    features::FEATURES,
+    features::PROBE_RUN,
     runs::TRAIN,
     runs::STATE,
     hub::LISTING,

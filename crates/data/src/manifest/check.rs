@@ -124,6 +124,28 @@ impl Report {
     pub fn is_sound(&self) -> bool {
         self.missing_count + self.broken_count == 0
     }
+
+    /// What makes training on it wrong, in words: rows that cannot be read, clips that are trained on and measured on, nothing to
+    /// train on. Times beyond the end of a video are not among it: the clip ends with the video.
+    pub fn problem(&self) -> Option<String> {
+        let counted = |count: usize, one: &str, many: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            n => Some(format!("{n} {many}")),
+        };
+        let untrained = match self.splits.contains_key(&Split::Train) {
+            true => None,
+            false => Some(format!("no row has the split {}", Split::Train)),
+        };
+        let found = [
+            counted(self.missing_count, "row whose file is missing", "rows whose files are missing"),
+            counted(self.broken_count, "row that cannot be read", "rows that cannot be read"),
+            counted(self.duplicate_count, "clip that is in two splits", "clips that are in two splits"),
+            untrained,
+        ];
+        let found: Vec<String> = found.into_iter().flatten().collect();
+        (!found.is_empty()).then(|| found.join(", "))
+    }
 }
 
 /// Looks at the media of every row.

@@ -7,6 +7,7 @@ mod read;
 mod row;
 mod shards;
 mod table;
+mod views;
 mod visual;
 
 pub use check::{CheckOptions, Counts, Duplicate, Fault, LongText, Report, check, check_with};
@@ -14,4 +15,5 @@ pub use fields::Split;
 pub use read::Manifest;
 pub use row::{Place, Row};
 pub use shards::Member;
+pub use views::{RowViews, Viewing};
 pub use visual::Opened;

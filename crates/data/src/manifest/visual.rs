@@ -9,8 +9,11 @@ use sha2::{Digest as _, Sha256};
 use super::row::{Place, Row};
 use super::shards::Member;
 use crate::file::{open_regular, stamp};
-use crate::video::{VideoOptions, VideoReader, frames_in};
-use crate::{Crops, DataError, Limits, Media, Preprocess};
+use crate::video::{Clips, Sampling, VideoOptions, VideoReader, frames_in};
+use crate::{Crops, DataError, Limits, Media, Preprocess, Rgb8Image};
+
+/// Memory in bytes for the frames of a stream that is read once and becomes one clip.
+const HELD_FRAMES: usize = 1 << 30;
 
 /// The media of a row, open and not decoded.
 #[derive(Debug)]
@@ -39,6 +42,17 @@ impl Place {
         })
     }
 
+    /// Whether it is a video or a folder of frames, told by the content; else it is a picture.
+    ///
+    /// # Errors
+    /// Media that are missing, or empty, or cannot be opened.
+    pub fn is_clip(&self) -> Result<bool, DataError> {
+        match self {
+            Self::Path(path) if path.is_dir() => Ok(true),
+            _ => Ok(self.media()?.is_video()),
+        }
+    }
+
     /// What messages call it.
     pub fn name(&self) -> String {
         match self {
@@ -47,7 +61,11 @@ impl Place {
         }
     }
 
-    fn media(&self) -> Result<Media, DataError> {
+    /// Opens a file, not a folder.
+    ///
+    /// # Errors
+    /// A file that is missing, empty, or something else.
+    pub fn media(&self) -> Result<Media, DataError> {
         match self {
             Self::Path(path) => Media::open(path),
             Self::Member(member) => {
@@ -121,42 +139,57 @@ fn feed(hash: &mut Sha256, mut source: impl Read, path: &Path) -> Result<(), Dat
 }
 
 impl Row {
-    /// The numbers that an encoder takes of `frames` frames, `[frames, 3, size, size]`: of a video, spread evenly over the
-    /// row's times, each prepared as it is decoded; a picture stands for all of them. Threads that decode at once share 1 GiB.
+    /// The numbers that an encoder takes of `frames` frames, `[frames, 3, size, size]`: of a video the clip between the row's
+    /// times, as [`Clips`] gives it, each frame prepared as it is decoded; a picture stands for all of them. Threads that decode at
+    /// once share 1 GiB.
     ///
     /// # Errors
     /// Media that cannot be read, times of a picture, and times between which no frame lies; each names the row's place and
     /// the file.
     pub fn numbers(&self, frames: usize, to: &Preprocess, options: &VideoOptions) -> Result<Vec<f32>, DataError> {
-        self.decoded(frames, to, options).map_err(|error| DataError::content(self.origin(), error.to_string()))
+        self.decoded(frames, to, options).map_err(|error| self.fault(&error))
+    }
+
+    /// Whether the row is a clip, told by the content of its file; else it is a picture.
+    ///
+    /// # Errors
+    /// Media that cannot be opened, and times of a picture; each names the row's place and the file.
+    pub fn is_clip(&self) -> Result<bool, DataError> {
+        let is_clip = self.place.is_clip().map_err(|error| self.fault(&error))?;
+        if !is_clip && self.is_timed() {
+            return Err(self.fault(&self.untimed()));
+        }
+        Ok(is_clip)
+    }
+
+    /// An error of the row's media, behind the row's place.
+    fn fault(&self, error: &DataError) -> DataError {
+        DataError::content(self.origin(), error.to_string())
+    }
+
+    fn untimed(&self) -> DataError {
+        DataError::content(self.place.name(), "a picture has no `start` and `end`; leave them out")
     }
 
     fn decoded(&self, frames: usize, to: &Preprocess, options: &VideoOptions) -> Result<Vec<f32>, DataError> {
         let mut reader = match self.place.open(options)? {
             Opened::Clip(reader) => reader,
+            Opened::Still(_) if self.is_timed() => return Err(self.untimed()),
             Opened::Still(media) => {
-                if self.is_timed() {
-                    return Err(DataError::content(media.path(), "a picture has no `start` and `end`; leave them out"));
-                }
                 return Ok(media.numbers(to, Crops::Center, &Limits::default())?.repeat(frames));
             }
         };
+        let sampling = Sampling { frames: Some(frames), start: self.start, end: self.end, ..Sampling::default() };
         let _part = reader.hold_memory();
-        let mut numbers = Vec::new();
-        let mut last = None;
-        for index in reader.frames_between(frames, self.start, self.end)? {
-            if last == Some(index) {
-                numbers.extend_from_within(numbers.len() - to.values()..);
-                continue;
-            }
-            reader.seek(index as u64)?;
-            let gone =
-                || DataError::content(self.place.name(), format!("frame {index} is missing; is the file whole?"));
-            let frame = reader.next_frame()?.ok_or_else(gone)?;
-            let named = |error: DataError| error.of_file(&self.place.name());
-            numbers.extend(to.clip(&[frame.rgb]).map_err(named)?);
-            last = Some(index);
-        }
-        Ok(numbers)
+        let hold = (HELD_FRAMES / (size_of::<f32>() * to.values()).max(1)).max(1);
+        let mut clips = Clips::new(&mut reader, &sampling.settle(frames)?, 0, hold)?;
+        let mut prepare = |rgb: Rgb8Image| {
+            let numbers = to.views(&rgb, Crops::Center, true);
+            numbers.map_err(|error| error.of_file(&self.place.name()))
+        };
+        let clip = clips.next_clip(&mut prepare)?;
+        let clip =
+            clip.ok_or_else(|| DataError::content(self.place.name(), "the video has no frames; leave it out"))?;
+        Ok(clip.frames.iter().flat_map(|frame| frame.iter().copied()).collect())
     }
 }

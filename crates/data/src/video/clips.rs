@@ -170,9 +170,18 @@ fn missing(reader: &VideoReader, index: usize) -> DataError {
 
 /// The fault of a video of which nothing is left.
 fn nothing(reader: &VideoReader, clipping: &Clipping, end: f64) -> DataError {
-    let reason = match clipping.start.filter(|start| *start > 0.0 && end > 0.0) {
-        Some(start) => format!("it ends at {end:.3} s, before the start at {start} s; set an earlier start"),
-        None => "the video has no frames; leave it out".into(),
+    let reason = match clipping.start.filter(|start| *start > 0.0) {
+        Some(start) if end > 0.0 && start >= end - SLACK => {
+            format!("it ends at {end:.3} s, before the start at {start} s; set an earlier start")
+        }
+        start if end > 0.0 => {
+            let to = clipping.end.map_or(end, |limit| limit.min(end));
+            format!(
+                "no frame begins between {} and {to} s; set an earlier start or a later end",
+                start.unwrap_or_default()
+            )
+        }
+        _ => "the video has no frames; leave it out".into(),
     };
     DataError::content(reader.origin(), reason)
 }

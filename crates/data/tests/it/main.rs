@@ -12,6 +12,7 @@ mod emoji;
 mod h264;
 mod labels;
 mod manifest;
+mod manifest_views;
 mod media;
 mod pictures;
 mod preprocess;

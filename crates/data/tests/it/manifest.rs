@@ -104,7 +104,7 @@ fn a_row_gives_the_frames_between_its_times() {
     let still = numbers(3, 2).unwrap();
     assert_eq!(still[..to.values()], still[to.values()..]);
     for (row, words) in [
-        (4, ["line 5", "film.y4m", "the last is shown at 0.900 s"]),
+        (4, ["line 5", "film.y4m", "it ends at 1.000 s, before the start at 3 s"]),
         (5, ["line 6", "one.png", "a picture has no"]),
         (6, ["line 7", "gone.png", "no such file"]),
     ] {

@@ -1,5 +1,6 @@
 //! Model folders of every kind: opens and writes them.
 
+mod classifier;
 mod config;
 mod text;
 mod vision;
@@ -8,6 +9,7 @@ mod write;
 
 use std::path::Path;
 
+pub use classifier::{ClassifierFiles, ProbeTensor};
 pub use text::{SentenceFiles, TextFolder};
 pub use vision::VisionFolder;
 pub use vljepa::{CarriedModel, ModelFolder};

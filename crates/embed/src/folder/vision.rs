@@ -1,10 +1,11 @@
 //! Folders of a V-JEPA 2 in the layout of the model hub: `config.json`, weights, the configuration of the image
 //! processor.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vljepa_data::Preprocess;
+use vljepa_data::{IMAGENET, Preprocess, ResizeRule};
 use vljepa_model::config::{Vjepa2Config, parameter_count};
 use vljepa_model::weights::{Vjepa2Parts, bare_vjepa2};
 
@@ -25,7 +26,8 @@ pub struct VisionFolder {
     origin: String,
     config: Vjepa2Config,
     config_file: ConfigFile,
-    processor_text: String,
+    /// The name of the image processor's configuration and its text, where there is one.
+    processor: Option<(&'static str, String)>,
     preprocess: Preprocess,
     checkpoint: Checkpoint,
     parts: Vjepa2Parts,
@@ -53,16 +55,15 @@ impl VisionFolder {
             return Err(Error::content(path, reason));
         }
         let mut preprocess = Preprocess::vjepa2(config.crop_size as u32);
-        let mut processor_text = String::new();
         let mut processor = None;
         for name in names::PROCESSORS {
             if processor.is_none() && files::is_there(&dir.join(name))? {
-                processor = Some(dir.join(name));
+                processor = Some((name, files::read_text(&dir.join(name), MAX_JSON)?));
             }
         }
-        if let Some(file) = processor {
-            processor_text = files::read_text(&file, MAX_JSON)?;
-            preprocess = Preprocess::from_processor_json(&file.display().to_string(), &processor_text)?;
+        if let Some((name, text)) = &processor {
+            let file = dir.join(name);
+            preprocess = Preprocess::from_processor_json(&file.display().to_string(), text)?;
             let (side, patch) = (preprocess.size as usize, config.patch_size);
             if !side.is_multiple_of(patch) || side > MAX_SIDE {
                 let reason = format!(
@@ -80,7 +81,7 @@ impl VisionFolder {
         };
         let origin = dir.display().to_string();
         let dir = dir.to_path_buf();
-        Ok(Self { dir, origin, config, config_file, processor_text, preprocess, checkpoint, parts, labels })
+        Ok(Self { dir, origin, config, config_file, processor, preprocess, checkpoint, parts, labels })
     }
 
     /// The path of the folder, as given.
@@ -102,6 +103,35 @@ impl VisionFolder {
         &self.preprocess
     }
 
+    /// The configuration as the file has it, with keys that no [`Vjepa2Config`] has.
+    pub(super) fn config_value(&self) -> &Value {
+        &self.config_file.value
+    }
+
+    /// The name of the image processor's configuration and its text: the file of the folder, or what stands for it.
+    pub(super) fn processor(&self) -> (&'static str, Cow<'_, str>) {
+        if let Some((name, text)) = &self.processor {
+            return (name, text.into());
+        }
+        let side = self.config.crop_size;
+        // As people write them, not as the nearest f64 of an f32.
+        let [mean, std] = [IMAGENET.0, IMAGENET.1].map(|of| of.map(|v| v.to_string().parse().unwrap_or(f64::from(v))));
+        let json = serde_json::json!({
+            "video_processor_type": "VJEPA2VideoProcessor", "crop_size": {"height": side, "width": side},
+            "size": {"shortest_edge": self.default_side()}, "do_resize": true, "do_center_crop": true, "resample": 2,
+            "do_rescale": true, "rescale_factor": 1.0 / 255.0, "do_normalize": true, "image_mean": mean, "image_std": std,
+        });
+        (names::PROCESSORS[0], format!("{json:#}\n").into())
+    }
+
+    /// The shortest side to which V-JEPA 2's processor scales.
+    fn default_side(&self) -> u32 {
+        match Preprocess::vjepa2(self.config.crop_size as u32).resize {
+            ResizeRule::ShortestSide(side) => side,
+            _ => self.config.crop_size as u32,
+        }
+    }
+
     /// Names of the classes; `None` without a classifier.
     pub fn labels(&self) -> Option<&[String]> {
         self.labels.as_deref()
@@ -119,7 +149,8 @@ impl VisionFolder {
 
     /// SHA-256 of configurations and weights. Hexadecimal.
     pub fn hash(&self) -> String {
-        let texts = [self.config_file.text.as_bytes(), self.processor_text.as_bytes()];
+        let processor = self.processor.as_ref().map_or("", |(_, text)| text);
+        let texts = [self.config_file.text.as_bytes(), processor.as_bytes()];
         hash_of(texts.into_iter().chain(self.checkpoint.slices()))
     }
 

@@ -54,7 +54,7 @@ impl ModelFiles<'_> {
 }
 
 /// Removes a file if it exists.
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(path, "removing")(error)),
         _ => {

@@ -1,13 +1,17 @@
 //! Embedding in batches with a VL-JEPA and its tokenizer, shared by loaded models and models in training.
 
+use vljepa_data::manifest::Row;
+use vljepa_data::video::VideoOptions;
 use vljepa_data::{Preprocess, Rgba8Image};
-use vljepa_model::{CutTexts, Forward, TextTokenizer, VlJepa};
+use vljepa_model::{CutTexts, Forward, TextTokenizer, Tokens, VlJepa};
+use vljepa_tensor::autograd::Var;
 use vljepa_tensor::{Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::features::{Features, RowFeatures};
 use crate::rows::normalize_rows;
-use crate::texts::{TextBatcher, TextRows};
-use crate::visuals::{Visual, VisualEncoder, embed_visuals};
+use crate::texts::{TextBatcher, TextRows, name_of};
+use crate::visuals::{Visual, VisualEncoder, embed_rows, embed_visuals};
 
 /// The model's name in messages: a model in training has no folder.
 const ORIGIN: &str = "model";
@@ -21,6 +25,10 @@ pub struct Embedder<'a> {
     pub model: &'a VlJepa,
     /// Tokenizer of the Y-Encoder.
     pub tokenizer: &'a TextTokenizer,
+    /// Tokenizer of queries, for a model that takes some.
+    pub queries: Option<&'a TextTokenizer>,
+    /// What the X-Encoder made of rows of a manifest, where that was kept: rows are then not decoded.
+    pub stored: Option<&'a RowFeatures>,
     /// Largest number of texts or pictures in a batch.
     pub batch: usize,
 }
@@ -85,9 +93,73 @@ impl Embedder<'_> {
     /// Pictures that cannot be resized, and errors of the model.
     pub fn pictures(&self, pictures: &[Rgba8Image], preprocess: &Preprocess) -> Result<Vec<f32>> {
         let width = self.model.config.embedding_dim;
-        let mut rows = self.stills(pictures, Stills { embedder: self, preprocess, width, head: true })?;
+        let mut rows = self.stills(pictures, Seeing { embedder: self, preprocess, width, head: true, query: None })?;
         normalize_rows(&mut rows, width);
         Ok(rows)
+    }
+
+    /// Predicted embeddings of pictures and clips that a manifest names, `[rows, embedding_dim]` row-major, L2-normalised; rows
+    /// of zeros stay zeros. A clip has the frames of the model. Without `query` the model's default query is asked, if it has one.
+    /// `progress` receives the number of rows that are done.
+    ///
+    /// # Errors
+    /// The first row whose file cannot be read, with its place; a query for a model that takes none, a query that cannot be
+    /// split into tokens, and errors of the model.
+    pub fn rows(
+        &self,
+        rows: &[&Row],
+        query: Option<&str>,
+        preprocess: &Preprocess,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<f32>> {
+        let width = self.model.config.embedding_dim;
+        let query = self.query_ids(query.unwrap_or(&self.model.config.predictor.default_query))?;
+        if let Some(stored) = self.stored {
+            return self.stored_rows(stored, rows, query.as_deref(), progress);
+        }
+        let encoder = Seeing { embedder: self, preprocess, width, head: true, query };
+        let mut rows = embed_rows(&encoder, rows, &VideoOptions::default(), progress)?.into_values();
+        normalize_rows(&mut rows, width);
+        Ok(rows)
+    }
+
+    /// [`Embedder::rows`] from the tokens of the X-Encoder. A row of several views is the mean of their unit predictions.
+    fn stored_rows(
+        &self,
+        stored: &RowFeatures,
+        rows: &[&Row],
+        query: Option<&[u32]>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<f32>> {
+        let (f, width, pad) =
+            (Forward::inference(), self.model.config.embedding_dim, self.model.config.predictor.query_pad_id);
+        let mut out = Vec::with_capacity(rows.len() * width);
+        for (i, row) in rows.iter().enumerate() {
+            let Features { views, tokens, width: seen, values } = stored.get(row)?;
+            // A row's embedding depends on the row alone: rows are not put together.
+            let vision = Tensor::from_f32(self.device, &[views, tokens, seen], &values)?;
+            let query = query.map(|ids| Tokens::new(self.device, &vec![ids.to_vec(); views], pad)).transpose();
+            let query = query.map_err(Error::model(ORIGIN))?;
+            let value = self.model.predict_tokens(&f, &Var::constant(vision), query.as_ref());
+            let mut predicted = value.map_err(Error::model(ORIGIN))?.value().to_f32()?;
+            normalize_rows(&mut predicted, width);
+            let mut mean: Vec<f32> = (0..width).map(|i| predicted.iter().skip(i).step_by(width).sum()).collect();
+            normalize_rows(&mut mean, width);
+            out.extend(mean);
+            progress(i + 1);
+        }
+        Ok(out)
+    }
+
+    fn query_ids(&self, query: &str) -> Result<Option<Vec<u32>>> {
+        if query.is_empty() {
+            return Ok(None);
+        }
+        let Some(tokenizer) = self.queries else {
+            return Err(Error::Invalid(format!("{ORIGIN}: it has no query tokenizer, it was trained without queries")));
+        };
+        let encoded = tokenizer.encode(query).map_err(Error::model(name_of(tokenizer, ORIGIN)))?;
+        Ok(Some(encoded.ids))
     }
 
     /// The input of the Predictor's head for pictures without a query, `[pictures, width of the Predictor]` row-major.
@@ -96,31 +168,37 @@ impl Embedder<'_> {
     /// As [`Embedder::pictures`].
     pub fn picture_features(&self, pictures: &[Rgba8Image], preprocess: &Preprocess) -> Result<Vec<f32>> {
         let width = self.model.config.predictor.config.hidden_size;
-        self.stills(pictures, Stills { embedder: self, preprocess, width, head: false })
+        self.stills(pictures, Seeing { embedder: self, preprocess, width, head: false, query: None })
     }
 
-    fn stills(&self, pictures: &[Rgba8Image], encoder: Stills<'_>) -> Result<Vec<f32>> {
+    fn stills(&self, pictures: &[Rgba8Image], encoder: Seeing<'_>) -> Result<Vec<f32>> {
         let visuals: Vec<Visual<'_>> = pictures.iter().map(Visual::Still).collect();
         Ok(embed_visuals(&encoder, &visuals)?.into_values())
     }
 }
 
-/// Encodes pictures without a query, at the input size of `preprocess`.
-struct Stills<'a> {
+/// Encodes pictures and clips at the input size of `preprocess`.
+struct Seeing<'a> {
     embedder: &'a Embedder<'a>,
     preprocess: &'a Preprocess,
     width: usize,
     /// Whether the Predictor's head is applied.
     head: bool,
+    /// Token ids of what is asked.
+    query: Option<Vec<u32>>,
 }
 
-impl VisualEncoder for Stills<'_> {
+impl VisualEncoder for Seeing<'_> {
     fn preprocess(&self) -> &Preprocess {
         self.preprocess
     }
 
     fn frames(&self) -> usize {
-        1
+        self.embedder.model.config.frames()
+    }
+
+    fn tubelet(&self) -> usize {
+        self.embedder.model.config.x_encoder.tubelet_size
     }
 
     fn tokens(&self, frames: usize) -> usize {
@@ -139,15 +217,19 @@ impl VisualEncoder for Stills<'_> {
         let (model, size) = (self.embedder.model, self.preprocess.size as usize);
         let frames = Tensor::from_f32(self.embedder.device, &[count, frames, 3, size, size], pixels)?;
         let f = Forward::inference();
+        let pad = model.config.predictor.query_pad_id;
+        let ids = self.query.as_ref().map(|ids| vec![ids.clone(); count]);
+        let query = ids.map(|ids| Tokens::new(self.embedder.device, &ids, pad)).transpose();
+        let query = query.map_err(Error::model(ORIGIN))?;
         let value = match self.head {
-            true => model.predict(&f, &frames, None),
-            false => model.encode_frames(&f, &frames).and_then(|vision| model.pool_tokens(&f, &vision, None)),
+            true => model.predict(&f, &frames, query.as_ref()),
+            false => model.encode_frames(&f, &frames).and_then(|vision| model.pool_tokens(&f, &vision, query.as_ref())),
         };
         Ok(value.map_err(Error::model(ORIGIN))?.value().to_f32()?)
     }
 
-    fn batch(&self, _frames: usize) -> usize {
-        self.embedder.batch.max(1)
+    fn batch(&self, frames: usize) -> usize {
+        (self.embedder.batch * self.tokens(1) / self.tokens(frames).max(1)).max(1)
     }
 }
 

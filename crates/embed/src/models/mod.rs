@@ -2,10 +2,12 @@
 
 mod embedder;
 mod text;
+mod tokens;
 mod vision;
 mod vljepa;
 
 pub use embedder::Embedder;
 pub use text::{TextModel, TextPool};
+pub use tokens::VisionTokens;
 pub use vision::{ClassScore, Classified, PooledVision, VisionModel, VisionPool};
 pub use vljepa::{Model, WithQuery};

@@ -88,6 +88,12 @@ impl VisionModel {
         })
     }
 
+    /// With another preprocessing than the folder's.
+    #[must_use]
+    pub fn preprocessed(self, preprocess: Preprocess) -> Self {
+        Self { preprocess, ..self }
+    }
+
     /// The path of the folder, as given.
     pub fn origin(&self) -> &str {
         &self.origin

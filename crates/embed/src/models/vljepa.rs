@@ -107,7 +107,14 @@ impl Model {
     /// An embedder of texts and pictures for this model, with a batch size that suits its input size.
     pub fn embedder(&self) -> Embedder<'_> {
         let batch = batch_of(vision_tokens(&self.vljepa, self.config().image_size(), 1));
-        Embedder { device: &self.device, model: &self.vljepa, tokenizer: &self.target, batch }
+        Embedder {
+            device: &self.device,
+            model: &self.vljepa,
+            tokenizer: &self.target,
+            queries: self.query.as_ref(),
+            stored: None,
+            batch,
+        }
     }
 
     /// The model with a query, as an encoder of pictures and clips. Without `query` it uses the configuration's default

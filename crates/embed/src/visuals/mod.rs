@@ -3,12 +3,16 @@
 mod encode;
 mod encoder;
 mod from_files;
+mod from_rows;
 mod in_memory;
 mod options;
 mod reading;
 mod source;
 
 use std::path::{Path, PathBuf};
+
+use vljepa_data::manifest::Row;
+use vljepa_data::video::VideoOptions;
 
 use crate::error::{Error, Hint, Result};
 use crate::rows::Embeddings;
@@ -22,6 +26,7 @@ pub use options::{Broken, FileOptions, Moment, Noted, Progress, RowOf, Skipped};
 pub use reading::{DEFAULT_RATE, RawFrames, Reading};
 pub(crate) use source::{Opened, Spans, What};
 
+use from_rows::Rows;
 use in_memory::InMemory;
 
 /// Rows of files.
@@ -115,20 +120,43 @@ pub fn embed_visuals_with(
     visuals: &[Visual<'_>],
     progress: &mut dyn FnMut(usize),
 ) -> Result<Embeddings> {
+    embed_list(encoder, &InMemory { visuals, frames: encoder.frames() }, progress)
+}
+
+/// The rows of pictures and clips that a manifest names, in the order of `rows`: one for each, as
+/// [`Row::numbers`](vljepa_data::manifest::Row::numbers) reads it, a picture as one frame and a clip as the encoder's. `progress`
+/// receives the number of rows that are done.
+///
+/// # Errors
+/// The first row whose file cannot be read, with its place; rows of different shapes, and errors of the device.
+pub fn embed_rows(
+    encoder: &dyn VisualEncoder,
+    rows: &[&Row],
+    options: &VideoOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Embeddings> {
+    embed_list(encoder, &Rows { rows, options: options.clone(), frames: encoder.frames() }, progress)
+}
+
+/// The rows of a list that is read whole or not at all.
+fn embed_list<V: source::Visuals>(
+    encoder: &dyn VisualEncoder,
+    list: &V,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Embeddings> {
     let mut all: Option<Embeddings> = None;
-    // The hint is about files, and there are none here.
+    // The hint is about lists that may go on without a file.
     let unhinted = |error| match error {
         Error::Hinted { error, hint: Hint::SkipBroken | Hint::SkipOrConceal } => *error,
         other => other,
     };
-    let list = InMemory { visuals, frames: encoder.frames() };
-    encode(encoder, &list, &Work::all(visuals.len()), Broken::Stop, &mut |batch| {
+    encode(encoder, list, &Work::all(list.count()), Broken::Stop, &mut |batch| {
         match &mut all {
             Some(all) if all.shape() != batch.rows.shape() => {
                 let (before, now) = (all.shape(), batch.rows.shape());
                 return Err(Error::Invalid(format!(
                     "{}: its row has the shape {now:?}, the rows before have {before:?}; keep pictures and clips apart",
-                    source::Visuals::name(&list, batch.range.start)
+                    list.name(batch.range.start)
                 )));
             }
             Some(all) => all.append(&batch.rows),

@@ -3,7 +3,8 @@
 use vljepa_model::config::{PositionGrid, Vjepa2Config};
 use vljepa_model::weights::{SafeTensors, WeightSource, read_i32};
 use vljepa_model::{
-    AttentiveProbe, Forward, ParamSource, PatchIds, Prediction, RandomInit, Result, Vjepa2Encoder, Vjepa2Predictor,
+    AttentiveProbe, Forward, LinearProbe, ParamSource, PatchIds, Prediction, RandomInit, Result, Vjepa2Encoder,
+    Vjepa2Predictor,
 };
 use vljepa_tensor::autograd::{self, Tape, Var};
 use vljepa_tensor::ops::{AdamW, CrossEntropy, adamw_assign};
@@ -198,4 +199,37 @@ fn a_probe_learns_one_batch_by_heart() {
     let (first, last) = (losses[0], losses[losses.len() - 1]);
     assert!((first - 5f32.ln()).abs() < 0.1, "five classes at random: {first}");
     assert!(last < 0.01, "learned to {last} from {first}");
+}
+
+#[test]
+fn a_linear_probe_is_an_attentive_one_that_attends_to_all_tokens_alike() {
+    let json = r#"{"hidden_size": 48, "num_attention_heads": 4, "num_hidden_layers": 1, "num_pooler_layers": 0}"#;
+    let config = Vjepa2Config::from_json(json).unwrap();
+    let classifier = LinearProbe::load(&device(), &config, 5, &mut Synthetic).unwrap();
+    struct Pooler(Vec<(String, Vec<usize>, Vec<f32>)>);
+    impl ParamSource for Pooler {
+        fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+            match self.0.iter().find(|(known, ..)| known == name) {
+                Some((_, known, values)) => {
+                    assert_eq!(known, shape, "{name}");
+                    Ok(values.clone())
+                }
+                None => Synthetic.values(name, shape),
+            }
+        }
+    }
+    let pooler = LinearProbe::pooler(&config);
+    assert_eq!(pooler.len() + classifier.params().len(), config.probe_tensors(5).len());
+    let attentive = AttentiveProbe::load(&device(), &config, 5, &mut Pooler(pooler)).unwrap();
+    let (batch, tokens) = (3, 37);
+    // Tokens of unlike lengths, so that their normalisation shows.
+    let mut values = synthetic("tokens", &[batch, tokens, 48], Some(1.0));
+    values.chunks_exact_mut(48).enumerate().for_each(|(i, row)| row.iter_mut().for_each(|v| *v *= 1.0 + i as f32));
+    let all = Tensor::from_f32(&device(), &[batch, tokens, 48], &values).unwrap();
+    let f = Forward::inference();
+    let want = attentive.forward(&f, &Var::constant(all)).unwrap();
+    let pooled: Vec<f32> = values.chunks(tokens * 48).flat_map(|clip| LinearProbe::pool(&config, clip)).collect();
+    let pooled = Tensor::from_f32(&device(), &[batch, 48], &pooled).unwrap();
+    let got = classifier.forward(&f, &Var::constant(pooled)).unwrap();
+    assert_near("logits", &self::values(&got), &self::values(&want), 1e-5);
 }

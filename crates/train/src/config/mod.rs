@@ -1,5 +1,6 @@
 //! The training configuration: one TOML file. Unknown keys are errors; paths are relative to the file's folder.
 
+mod check;
 mod rules;
 mod text;
 
@@ -10,6 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use vljepa_model::config::MemoryConfig;
 
+pub(crate) use check::Rules;
 pub(crate) use text::{at_line, cut_paths, located};
 
 use crate::error::{Result, TrainError};
@@ -63,13 +65,21 @@ pub struct TrainConfig {
     pub checkpoint: CheckpointConfig,
 }
 
-/// `[model]`: exactly one of `config` and `folder`.
+/// `[model]`: exactly one of `config` and `folder`; `x_encoder` goes with `config`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSource {
     /// A model's `config.json`: start from random weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
+    /// Folder of a V-JEPA 2 or 2.1 in the layout of the model hub: the X-Encoder, which is not trained. Its configuration stands
+    /// in the place of `x_encoder` in `config`, and its preprocessing in that of `preprocessing` where `config` has none. What it
+    /// makes of each row of the manifest is kept on disk. Absent: the X-Encoder is trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_encoder: Option<PathBuf>,
+    /// Folder of what the frozen X-Encoder made, which several runs can share; absent: `features` in the run's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<PathBuf>,
     /// A model folder: start from its weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
@@ -78,6 +88,10 @@ pub struct ModelSource {
     /// configuration's `dense`. Without this folder the Y-Encoder is that of `folder`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_encoder: Option<PathBuf>,
+    /// A `tokenizer.json` for queries, where samples have some. Absent: `query_tokenizer.json` of `folder`; a model from `config`
+    /// takes that of the Y-Encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_tokenizer: Option<PathBuf>,
 }
 
 /// Deserialises a table of which some keys are this crate's and all others belong to the source of samples: those are kept as
@@ -125,7 +139,7 @@ macro_rules! shared_table {
 pub struct DataConfig {
     /// Name of the kind of source; absent: the default one ([`crate::sources::open`]).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
+    pub kind: Option<String>,
     /// Side of the pictures; absent: the model's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u32>,
@@ -141,12 +155,12 @@ pub struct DataConfig {
     pub base: PathBuf,
 }
 
-shared_table!(DataConfig, "source" => source, "image_size" => image_size, "phases" => phases, "prefetch" => prefetch);
+shared_table!(DataConfig, "kind" => kind, "image_size" => image_size, "phases" => phases, "prefetch" => prefetch);
 
 impl Default for DataConfig {
     fn default() -> Self {
         let (own, base) = (toml::Table::new(), PathBuf::new());
-        Self { source: None, image_size: None, phases: Vec::new(), prefetch: 2, own, base }
+        Self { kind: None, image_size: None, phases: Vec::new(), prefetch: 2, own, base }
     }
 }
 
@@ -448,11 +462,16 @@ fn unit() -> f64 {
     1.0
 }
 
-fn default_output() -> PathBuf {
+pub(crate) fn default_output() -> PathBuf {
     "run".into()
 }
 
 impl TrainConfig {
+    /// Where what a frozen X-Encoder makes is kept.
+    pub(crate) fn features(&self) -> PathBuf {
+        self.model.features.clone().unwrap_or_else(|| self.output.join("features"))
+    }
+
     /// The parts that decide what is computed, by name: a run resumes only with the same ones. `data` is without the
     /// source's own keys ([`crate::data::Source::identity`]).
     pub(crate) fn identity(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
@@ -466,7 +485,7 @@ impl TrainConfig {
         if let Some(data) = map.get_mut("data").and_then(serde_json::Value::as_object_mut) {
             data.remove("prefetch");
             // The source names itself, so that its default and its spelled-out name are one.
-            data.remove("source");
+            data.remove("kind");
         }
         Ok(map)
     }

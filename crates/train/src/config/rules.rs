@@ -1,5 +1,6 @@
 //! What the values of a configuration must be, whatever the source of samples.
 
+use super::check::Rules;
 use super::{ObjectiveKind, TrainConfig};
 
 impl TrainConfig {
@@ -15,6 +16,17 @@ impl TrainConfig {
         let sources = (&self.model.config, &self.model.folder);
         rules.need("model", matches!(sources, (Some(_), None) | (None, Some(_))), || {
             "`model` needs exactly one of `config` (random weights) and `folder` (trained ones)".into()
+        });
+        rules.need("model.x_encoder", self.model.x_encoder.is_none() || self.model.config.is_some(), || {
+            "`model.x_encoder` stands in the place of the one in `model.config`; with `model.folder` leave it out"
+                .into()
+        });
+        rules.need("model.features", self.model.features.is_none() || self.model.x_encoder.is_some(), || {
+            "`model.features` keeps what a frozen encoder makes; name one as `model.x_encoder`, or leave it out".into()
+        });
+        let sized = self.data.image_size.is_some() || !self.data.phases.is_empty();
+        rules.need("data.image_size", self.model.x_encoder.is_none() || !sized, || {
+            "`data.image_size` and `data.phases` do not go with `model.x_encoder`, which is run once for each row; leave them out".into()
         });
         rules.need("model", self.model.folder.is_some() || self.model.y_encoder.is_some(), || {
             "`model.y_encoder` is missing: a model from `model.config` has no text encoder and no tokenizer".into()
@@ -83,31 +95,12 @@ impl TrainConfig {
             let decay = group.weight_decay.unwrap_or(0.0);
             rules.range(&format!("optimizer.groups.{i}.weight_decay"), decay, 0.0, 1e3);
         }
-        let s = &self.schedule;
-        for (key, value) in [("warmup", s.warmup), ("decay", s.decay), ("end", s.end)] {
-            rules.range(&format!("schedule.{key}"), value, 0.0, 1.0);
-        }
+        rules.schedule(&self.schedule);
         if let Some(ema) = self.ema {
             rules.range("ema.horizon", ema.horizon, 0.0, 1.0);
         }
         rules.range("evaluate.batch", self.evaluate.batch as f64, 1.0, 1e6);
         rules.range("checkpoint.keep", self.checkpoint.keep as f64, 2.0, 1e6);
         rules.0
-    }
-}
-
-/// Collects the first broken rule.
-struct Rules(Option<(String, String)>);
-
-impl Rules {
-    fn need(&mut self, key: &str, holds: bool, what: impl FnOnce() -> String) {
-        if self.0.is_none() && !holds {
-            self.0 = Some((key.to_owned(), what()));
-        }
-    }
-
-    fn range(&mut self, key: &str, value: f64, low: f64, high: f64) {
-        // Written so that NaN fails too.
-        self.need(key, value >= low && value <= high, || format!("`{key}` is {value}, must be in {low}..={high}"));
     }
 }

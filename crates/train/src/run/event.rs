@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::metrics::{NamedCell, Validation};
+use crate::probe::ProbeStep;
 use crate::schedule::duration;
 use crate::trainer::StepReport;
 
@@ -45,6 +46,41 @@ pub enum Event {
         step: u64,
         /// The figures.
         validation: Box<Validation>,
+    },
+    /// The features of a clip were made.
+    Features {
+        /// Clips that are done.
+        done: usize,
+        /// Clips whose features were not there.
+        of: usize,
+        /// Bytes that were written.
+        bytes: u64,
+        /// Seconds left at this rate.
+        left: f64,
+    },
+    /// A step of all heads of a probe was taken.
+    ProbeStep {
+        /// What it gave.
+        report: ProbeStep,
+        /// Steps in all.
+        steps: u64,
+        /// Clips per second, over the last steps.
+        rate: f64,
+        /// Seconds left at this rate.
+        left: f64,
+    },
+    /// The heads of a probe were measured on the validation clips.
+    ProbeEvaluated {
+        /// Steps taken.
+        step: u64,
+        /// Epochs that are done.
+        epoch: u64,
+        /// Clips.
+        n: usize,
+        /// The share of clips that the best head now gave their class, 0..=1.
+        now: f64,
+        /// The share of the head that is kept.
+        best: f64,
     },
     /// A checkpoint was written.
     Saved {
@@ -90,6 +126,27 @@ impl fmt::Display for Event {
                 }
                 Ok(())
             }
+            Event::Features { done, of, bytes, left } => {
+                write!(f, "features of {done}/{of} clips  {:.1} MB  {} left", *bytes as f64 / 1e6, duration(*left))
+            }
+            Event::ProbeStep { report: r, steps, rate, left } => {
+                let lowest = r.losses.iter().flatten().copied().fold(f32::INFINITY, f32::min);
+                let (active, heads) = (r.losses.iter().flatten().count(), r.losses.len());
+                let rest = if active < heads { format!(" ({} rest)", heads - active) } else { String::new() };
+                write!(
+                    f,
+                    "step {}/{steps}  lowest loss of {heads} heads{rest} {lowest:.4}  lr ×{:.3}  {rate:.1} clips/s  {} left",
+                    r.step + 1,
+                    r.factor,
+                    duration(*left)
+                )
+            }
+            Event::ProbeEvaluated { epoch, n, now, best, .. } => write!(
+                f,
+                "after epoch {epoch}: top-1 {:.1} % of {n} validation clips, {:.1} % at best",
+                100.0 * now,
+                100.0 * best
+            ),
             Event::Saved { path } => write!(f, "saved {}", path.display()),
             Event::Finished { model, seconds } => {
                 write!(f, "trained in {}: {}", duration(*seconds), model.display())

@@ -69,3 +69,8 @@ impl Pace {
         self.average.unwrap_or(f64::INFINITY).max(1e-9)
     }
 }
+
+/// Two places behind the point, for figures that are read by people.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

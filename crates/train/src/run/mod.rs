@@ -1,124 +1,69 @@
 //! A whole training run from a configuration file.
 
 mod event;
+mod features;
 mod log;
+mod options;
+mod probe;
+mod probe_card;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use vljepa_embed::features::RowFeatures;
 use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::ModelFiles;
 use vljepa_model::Storage;
 use vljepa_tensor::Device;
 
-use self::log::{Log, Pace};
+use self::log::{Log, Pace, round};
+use self::options::check_resume;
 use crate::card::{CARD, Card};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
 use crate::feed::{Feed, Maker};
 use crate::metrics::Validation;
 use crate::places::{CHECKPOINTS, LOCK, METRICS, MODEL};
-use crate::start::{Prepared, Start};
+use crate::start::{Prepared, Start, is_probe};
 use crate::trainer::{Trained, Trainer};
 
 pub use event::Event;
+pub use options::{RunOptions, Summary};
 
-/// How a run is made, beside its configuration: `RunOptions::new(device)` is a quiet run from step 0.
-pub struct RunOptions<'a> {
-    device: Device,
-    resume: bool,
-    output: Option<PathBuf>,
-    usage: Option<String>,
-    stop: Box<dyn FnMut() -> bool + 'a>,
-    observer: Box<dyn FnMut(&Event) + 'a>,
-}
-
-impl<'a> RunOptions<'a> {
-    /// A run that computes on `device`.
-    pub fn new(device: Device) -> Self {
-        let (stop, observer) = (Box::new(|| false), Box::new(|_: &Event| ()));
-        Self { device, resume: false, output: None, usage: None, stop, observer }
-    }
-
-    /// Whether to go on from the newest good checkpoint; otherwise the run's folder must hold none.
-    pub fn resume(self, resume: bool) -> Self {
-        Self { resume, ..self }
-    }
-
-    /// Folder of the run in place of the configuration's.
-    pub fn output(self, folder: impl Into<PathBuf>) -> Self {
-        Self { output: Some(folder.into()), ..self }
-    }
-
-    /// Markdown on how the trained model is used, a section of its model card.
-    pub fn usage(self, markdown: impl Into<String>) -> Self {
-        Self { usage: Some(markdown.into()), ..self }
-    }
-
-    /// Called after every step; `true` saves a checkpoint and ends the run.
-    pub fn stop(self, stop: impl FnMut() -> bool + 'a) -> Self {
-        Self { stop: Box::new(stop), ..self }
-    }
-
-    /// Called with everything that happens.
-    pub fn observer(self, observer: impl FnMut(&Event) + 'a) -> Self {
-        Self { observer: Box::new(observer), ..self }
-    }
-}
-
-impl fmt::Debug for RunOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunOptions").field("resume", &self.resume).field("output", &self.output).finish_non_exhaustive()
-    }
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
-    /// Steps taken.
-    pub step: u64,
-    /// Whether all steps were taken.
-    pub complete: bool,
-    /// The model folder, when complete.
-    pub model: Option<PathBuf>,
-    /// The last evaluation.
-    pub validation: Option<Validation>,
-}
-
-/// Trains as `path` says. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/` and
+/// Trains as `path` says, a VL-JEPA or, where the file has `[probe]`, a classifier. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/` and
 /// `cards.sha256`, by which it knows the model cards that it wrote.
 ///
 /// # Errors
 /// Everything of [`TrainError`]; what was saved before stays.
 pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
+    if is_probe(path)? {
+        return probe::run(path, options);
+    }
     let RunOptions { device, resume, output, usage, mut stop, mut observer } = options;
     let start = Start::read(path, output.as_deref())?;
     let (config, output) = (&start.config, &start.config.output);
     // Also before the list, which mends what a killed run left.
     let _lock = FolderLock::take(output, LOCK)?;
     let checkpoints = Checkpoints::new(output.join(CHECKPOINTS), config.checkpoint.keep);
-    match checkpoints.list()?.is_empty() {
-        false if !resume => {
-            return Err(TrainError::Invalid(format!(
-                "{}: holds checkpoints of a run already; resume it, or choose another `output`",
-                output.display()
-            )));
-        }
-        true if resume => {
-            observer(&Event::Note(format!("nothing to resume in {}: starting from step 0", output.display())));
-        }
-        _ => {}
-    }
+    check_resume(&checkpoints, resume, output, &mut observer)?;
+    let stored = features_of(&start, &device, &mut observer)?;
     let noun = start.source.noun();
     observer(&Event::Note(format!("encoding the texts of the {noun}")));
     let Prepared { mut trainer, target_tokenizer, query_tokenizer } = start.assemble(&device)?;
     if let Some(cut) = trainer.cut_texts()? {
         observer(&Event::Note(format!("texts of the {noun}: {cut}")));
     }
+    if let Some(cut) = start.queries.as_ref().and_then(|queries| queries.cut.as_ref()) {
+        observer(&Event::Note(format!("queries of the {noun}: {cut}")));
+    }
 
+    let mut maker = Maker::new(start.source.clone(), config.clone(), trainer.preprocess());
+    if let Some(stored) = stored {
+        trainer = trainer.with_features(stored.clone());
+        maker = maker.with_features(stored);
+    }
     let (mut seconds, mut last_device) = (0.0, None);
     if resume {
         let (found, faults) = checkpoints.latest(|loaded| trainer.restore(loaded))?;
@@ -138,8 +83,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         candidates: trainer.candidates(),
         output: output.clone(),
     });
-    let maker = Arc::new(Maker::new(start.source.clone(), config.clone(), trainer.preprocess()));
-    let mut feed = Feed::start(maker, trainer.step_count(), config.steps, config.data.prefetch)?;
+    let mut feed = Feed::start(Arc::new(maker), trainer.step_count(), config.steps, config.data.prefetch)?;
     let (mut last_save, mut validation) = (Instant::now(), None);
     let mut pace = Pace::new();
     while trainer.step_count() < config.steps {
@@ -173,7 +117,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             pace.skip();
         }
         if stopped && !last {
-            return Ok(Summary { step, complete: false, model: None, validation });
+            return Ok(Summary { step, complete: false, model: None, validation, probe: None });
         }
     }
     let made = trainer.finish_with(Storage::F32, &mut |what| observer(&Event::Note(what.into())));
@@ -196,7 +140,16 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         )));
     }
     observer(&Event::Finished { model: model.clone(), seconds });
-    Ok(Summary { step: trainer.step_count(), complete: true, model: Some(model), validation: Some(validation) })
+    let step = trainer.step_count();
+    Ok(Summary { step, complete: true, model: Some(model), validation: Some(validation), probe: None })
+}
+
+/// What a frozen X-Encoder makes of the source's rows, made where it is not there; `None` where the X-Encoder is trained.
+fn features_of(start: &Start, device: &Device, observer: &mut dyn FnMut(&Event)) -> Result<Option<Arc<RowFeatures>>> {
+    let (Some((stored, encoder)), Some(rows)) = (start.stored(device)?, start.source.rows()) else { return Ok(None) };
+    let all: Vec<_> = rows.train.iter().chain(rows.validation).collect();
+    features::make(&stored, &all, encoder, device, observer)?;
+    Ok(Some(Arc::new(stored)))
 }
 
 /// Writes an evaluation after `step` steps into the log and reports it.
@@ -211,12 +164,16 @@ fn evaluated(step: u64, found: Validation, log: &mut Log, observer: &mut dyn FnM
 /// # Errors
 /// As [`run`].
 pub fn prepare(device: &Device, path: &Path) -> Result<(Trainer, Maker)> {
+    if is_probe(path)? {
+        let what = "a run with `[probe]` is prepared by its own parts, a `ProbeTrainer` and its data";
+        return Err(TrainError::Invalid(format!("{}: {what}", path.display())));
+    }
     let start = Start::read(path, None)?;
+    let stored = features_of(&start, device, &mut |_| ())?;
     let Prepared { trainer, .. } = start.assemble(device)?;
     let maker = Maker::new(start.source, start.config, trainer.preprocess());
-    Ok((trainer, maker))
-}
-
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+    Ok(match stored {
+        Some(stored) => (trainer.with_features(stored.clone()), maker.with_features(stored)),
+        None => (trainer, maker),
+    })
 }

@@ -1,12 +1,14 @@
 //! The sources that come with the crate, and the table of those that a configuration can name.
 
 pub mod emoji_vendors;
+pub mod manifest;
 mod samples;
 
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use vljepa_model::config::VlJepaConfig;
 
 use crate::config::{DataConfig, EvaluateConfig, TrainConfig, at_line, located};
 use crate::data::{Kind, Own, Source};
@@ -15,23 +17,23 @@ use crate::error::{Result, TrainError};
 pub use samples::{Example, Samples};
 
 /// The kinds by name; the first one is the default.
-const KINDS: [Kind; 1] = [emoji_vendors::KIND];
+const KINDS: [Kind; 2] = [emoji_vendors::KIND, manifest::KIND];
 
 fn kind(config: &TrainConfig) -> Result<&'static Kind> {
     let [default, ..] = &KINDS;
-    let Some(name) = &config.data.source else { return Ok(default) };
+    let Some(name) = &config.data.kind else { return Ok(default) };
     KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| {
         let known = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-        TrainError::setting("data.source", format!("`data.source`: no source \"{name}\"; choose among {known}"))
+        TrainError::setting("data.kind", format!("`data.kind`: there is no \"{name}\"; choose among {known}"))
     })
 }
 
-/// Opens the source that a configuration names.
+/// Opens the source that a configuration names, for samples of `model`.
 ///
 /// # Errors
 /// [`TrainError::Setting`] for a source that there is not, and for data that is not there or does not fit the settings.
-pub fn open(config: &TrainConfig) -> Result<Arc<dyn Source>> {
-    (kind(config)?.open)(config)
+pub fn open(config: &TrainConfig, model: &VlJepaConfig) -> Result<Arc<dyn Source>> {
+    (kind(config)?.open)(config, model)
 }
 
 /// Which of the source's own keys in `[data]` are paths.
@@ -44,6 +46,9 @@ pub(crate) fn paths(config: &TrainConfig) -> Result<&'static [&'static str]> {
 /// # Errors
 /// One line: where and what.
 pub(crate) fn check(config: &TrainConfig, text: &str) -> Result<(), String> {
+    if config.data.own.contains_key("source") {
+        return Err(at_line(text, "data.source", "`data.source` is called `data.kind`; rename it".into()));
+    }
     let kind = kind(config).map_err(|error| match error {
         TrainError::Setting { key, what } => at_line(text, &key, what),
         other => other.to_string(),

@@ -13,7 +13,15 @@ use crate::sources;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The settings that are paths, beside those of the source.
-const PATHS: [&str; 4] = ["output", "model.config", "model.folder", "model.y_encoder"];
+const PATHS: [&str; 7] = [
+    "output",
+    "model.config",
+    "model.x_encoder",
+    "model.features",
+    "model.folder",
+    "model.y_encoder",
+    "model.query_tokenizer",
+];
 
 /// A configuration's file, kept to say where in it a fault is.
 #[derive(Clone, Debug)]
@@ -25,8 +33,8 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads and checks a file; see [`TrainConfig::read`].
-    pub fn read(path: &Path) -> Result<(Self, TrainConfig)> {
+    /// Reads the text of a file.
+    pub fn open(path: &Path) -> Result<Self> {
         let fault = |what: String| TrainError::Config { path: path.into(), what };
         // Asked before opening: a pipe waits for its writer, and a device may never end.
         let meta = std::fs::metadata(path).map_err(|error| match error.kind() {
@@ -42,17 +50,35 @@ impl ConfigFile {
         let bytes = read_limited(path, MAX_BYTES)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| fault("is not UTF-8 text; a training configuration is a TOML file".into()))?;
-        let mut config = TrainConfig::parse(&text).map_err(fault)?;
+        Ok(Self { path: path.into(), text, paths: Vec::new() })
+    }
+
+    /// Reads and checks a file; see [`TrainConfig::read`].
+    pub fn read(path: &Path) -> Result<(Self, TrainConfig)> {
+        let mut file = Self::open(path)?;
+        let fault = |what: String| TrainError::Config { path: path.into(), what };
+        let mut config = TrainConfig::parse(&file.text).map_err(fault)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;
-        let optional = [&mut model.config, &mut model.folder, &mut model.y_encoder];
-        for slot in optional.into_iter().flatten().chain([&mut config.output]) {
+        let files = [&mut model.config, &mut model.query_tokenizer];
+        let folders = [&mut model.x_encoder, &mut model.features, &mut model.folder, &mut model.y_encoder];
+        for slot in files.into_iter().chain(folders).flatten().chain([&mut config.output]) {
             *slot = base.join(&*slot);
         }
         config.data.base = base.into();
         let own = sources::paths(&config)?.iter().map(|key| format!("data.{key}"));
-        let paths = PATHS.iter().map(|&key| key.to_owned()).chain(own).collect();
-        Ok((Self { path: path.into(), text, paths }, config))
+        file.paths = PATHS.iter().map(|&key| key.to_owned()).chain(own).collect();
+        Ok((file, config))
+    }
+
+    /// What is written in it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Says which of its keys are paths.
+    pub fn paths_are<const N: usize>(&mut self, keys: [&str; N]) {
+        self.paths = keys.map(str::to_owned).to_vec();
     }
 
     /// What is written in it, for a model card: absolute paths of its settings are cut to their last parts.
@@ -69,6 +95,12 @@ impl ConfigFile {
             other => other,
         }
     }
+}
+
+/// Why the folder of a run cannot be at `path`, if so.
+pub(super) fn no_folder(path: &Path) -> Option<String> {
+    let there = path.ancestors().find(|p| p.is_symlink() || p.exists())?;
+    (!there.is_dir()).then(|| format!("{} is not a folder; name a folder for the run", there.display()))
 }
 
 impl TrainConfig {

@@ -1,19 +1,29 @@
 //! What a run starts from: its file, checked against the data and the folders that it names, then the model.
 
 mod file;
+mod frozen;
+mod probe;
+mod queries;
+mod read;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vljepa_embed::checkpoint::Checkpoint;
-use vljepa_embed::folder::SentenceFiles;
-use vljepa_embed::{files, names};
+use vljepa_embed::features::RowFeatures;
+use vljepa_embed::folder::{SentenceFiles, VisionFolder};
+use vljepa_embed::models::VisionTokens;
+use vljepa_embed::{names, preprocess};
 use vljepa_model::config::{TextEncoderConfig, VlJepaConfig};
-use vljepa_model::weights::{WeightSource, read_f32};
-use vljepa_model::{ModelError, Part, SentenceWeights, TextTokenizer, VlJepa};
+use vljepa_model::weights::{WeightSource, bare_vjepa2, read_f32};
+use vljepa_model::{Part, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 
-use self::file::ConfigFile;
+use self::file::{ConfigFile, no_folder};
+pub(crate) use self::probe::ProbeStart;
+use self::probe::asks_for_probe;
+use self::queries::Queries;
+use self::read::{fault, file_fault, read_config, read_tokenizer};
 use crate::config::TrainConfig;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
@@ -21,14 +31,23 @@ use crate::places::check_places;
 use crate::sources;
 use crate::trainer::{Trainer, check_fit};
 
-const NO_QUERIES: &str = "the samples have queries: name in `model.folder` a model folder with a tokenizer for them";
-
 /// Checks a run's file and what it names: folders, data, sizes. `output` stands in place of the file's.
 ///
 /// # Errors
 /// [`TrainError::Config`] with the line of the setting at fault, [`TrainError::Io`], [`TrainError::Invalid`] for `output`.
 pub fn check(path: &Path, output: Option<&Path>) -> Result<()> {
-    Start::read(path, output).map(drop)
+    match is_probe(path)? {
+        true => ProbeStart::read(path, output).map(drop),
+        false => Start::read(path, output).map(drop),
+    }
+}
+
+/// Whether a run's file asks for a probe.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn is_probe(path: &Path) -> Result<bool> {
+    Ok(asks_for_probe(ConfigFile::open(path)?.text()))
 }
 
 /// A run's file and what it says, all that needs no device.
@@ -38,6 +57,18 @@ pub(crate) struct Start {
     pub config: TrainConfig,
     pub source: Arc<dyn Source>,
     model: VlJepaConfig,
+    /// The frozen X-Encoder, where the run has one.
+    frozen: Option<VisionFolder>,
+    /// The tokenizer of the queries, where samples have some.
+    pub queries: Option<Queries>,
+}
+
+/// What a run's file leads to.
+struct Found {
+    model: VlJepaConfig,
+    frozen: Option<VisionFolder>,
+    source: Arc<dyn Source>,
+    queries: Option<Queries>,
 }
 
 /// What a run needs before its first step.
@@ -59,14 +90,19 @@ impl Start {
                 None => config.output = output.into(),
             }
         }
-        check_places(path, &config)?;
+        let own = sources::paths(&config)?.iter().filter_map(|key| config.data.own.get(*key)?.as_str());
+        let own: Vec<PathBuf> = own.map(|path| config.data.base.join(path)).collect();
+        check_places(path, &own, &config)?;
         match Self::find(&config) {
-            Ok((model, source)) => Ok(Self { file, config, source, model }),
+            Ok(found) => {
+                let Found { model, frozen, source, queries } = found;
+                Ok(Self { file, config, source, model, frozen, queries })
+            }
             Err(error) => Err(file.locate(error)),
         }
     }
 
-    fn find(config: &TrainConfig) -> Result<(VlJepaConfig, Arc<dyn Source>)> {
+    fn find(config: &TrainConfig) -> Result<Found> {
         if let Some(what) = no_folder(&config.output) {
             return Err(TrainError::setting("output", format!("`output`: {what}")));
         }
@@ -89,16 +125,32 @@ impl Start {
                 &[&[names::WEIGHTS, names::WEIGHTS_INDEX], &[names::TARGET_TOKENIZER, names::TOKENIZER]],
             )?;
         }
-        let model = VlJepaConfig::from_json(&read_config(key, &path)?).map_err(fault(key, &path, ""))?;
-        let data = sources::open(config)?;
-        check_fit(config, data.as_ref(), &model)?;
-        if data.asks() {
-            match &source.folder {
-                Some(folder) => need_files("model.folder", folder, &[&[names::QUERY_TOKENIZER]])?,
-                None => return Err(TrainError::setting("model.folder", NO_QUERIES)),
-            }
+        let frozen = source.x_encoder.as_deref().map(frozen::open_encoder).transpose()?;
+        let text = read_config(key, &path)?;
+        let model = match &frozen {
+            Some(encoder) => frozen::config_around(&text, encoder),
+            None => VlJepaConfig::from_json(&text),
+        };
+        let model = model.map_err(fault(key, &path, ""))?;
+        if let Some(encoder) = &frozen {
+            frozen::check_preprocessing(&model, encoder)?;
         }
-        Ok((model, data))
+        let data = sources::open(config, &model)?;
+        check_fit(config, data.as_ref(), &model)?;
+        let queries = if data.asks() { Some(Queries::find(source, &model, data.as_ref())?) } else { None };
+        Ok(Found { model, frozen, source: data, queries })
+    }
+
+    /// What the frozen X-Encoder makes of the source's rows, with that encoder before it is loaded; `None` where the X-Encoder is
+    /// trained. Every file is read once for its hash.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn stored<'a>(&'a self, device: &'a Device) -> Result<Option<(RowFeatures, VisionTokens<'a>)>> {
+        let (Some(folder), Some(rows)) = (&self.frozen, self.source.rows()) else { return Ok(None) };
+        let (place, preprocess) = (self.config.features(), preprocess(&self.model));
+        let stored = frozen::features(&place, &rows, folder, &preprocess)?;
+        Ok(Some((stored, VisionTokens::new(device, folder).preprocessed(preprocess))))
     }
 
     /// The trainer at step 0.
@@ -115,44 +167,35 @@ impl Start {
             (None, Some(folder)) => {
                 with_weights("model.folder", folder, "", |weights| VlJepa::load(device, self.model.clone(), weights))?
             }
-            _ => VlJepa::init(device, self.model.clone(), self.config.seed)?,
+            _ => match &self.frozen {
+                Some(encoder) => init_around(device, self.model.clone(), self.config.seed, encoder)?,
+                None => VlJepa::init(device, self.model.clone(), self.config.seed)?,
+            },
         };
-        let (key, tokenizer) = match (&source.y_encoder, &source.folder) {
-            (Some(folder), _) => {
-                read_y_encoder(&model, folder)?;
-                let own = folder.join(names::TARGET_TOKENIZER);
-                ("model.y_encoder", if own.exists() { own } else { folder.join(names::TOKENIZER) })
-            }
-            (None, Some(folder)) => ("model.folder", folder.join(names::TARGET_TOKENIZER)),
-            (None, None) => return Err(TrainError::setting("model", "`model.y_encoder` is missing")),
-        };
+        if let Some(folder) = &source.y_encoder {
+            read_y_encoder(&model, folder)?;
+        }
+        let (key, tokenizer) = queries::of_targets(source)?;
         let tokenizer_json = read_tokenizer(key, &tokenizer)?;
         let targets = TextTokenizer::for_targets(&tokenizer_json, &model.config.y_encoder);
         let targets = targets.map_err(fault(key, &tokenizer, ""))?.named(tokenizer.display());
-        let queries = match &source.folder {
-            Some(folder) if self.source.asks() => {
-                let path = folder.join(names::QUERY_TOKENIZER);
-                let json = read_tokenizer("model.folder", &path)?;
-                let tokenizer = TextTokenizer::for_queries(&json, &model.config);
-                let tokenizer = tokenizer.map_err(fault("model.folder", &path, ""))?.named(path.display());
-                Some((tokenizer, json))
-            }
-            _ => None,
-        };
         let mut trainer = Trainer::new(device, self.config.clone(), model, targets, self.source.clone())?;
         let mut query_tokenizer = None;
-        if let Some((tokenizer, json)) = queries {
-            trainer = trainer.with_queries(tokenizer);
-            query_tokenizer = Some(json);
+        if let Some(queries) = &self.queries {
+            trainer = trainer.with_queries(queries.tokenizer.clone());
+            query_tokenizer = Some(queries.json.clone());
         }
         Ok(Prepared { trainer, target_tokenizer: tokenizer_json, query_tokenizer })
     }
 }
 
-/// Why the folder of a run cannot be at `path`, if so.
-fn no_folder(path: &Path) -> Option<String> {
-    let there = path.ancestors().find(|p| p.is_symlink() || p.exists())?;
-    (!there.is_dir()).then(|| format!("{} is not a folder; name a folder for the run", there.display()))
+/// A model with random weights around the X-Encoder of a folder.
+fn init_around(device: &Device, config: VlJepaConfig, seed: u64, encoder: &VisionFolder) -> Result<VlJepa> {
+    let path = Path::new(encoder.origin());
+    with_weights("model.x_encoder", path, "", |weights| {
+        let (bare, _) = bare_vjepa2(weights, &config.x_encoder)?;
+        VlJepa::init_around(device, config, seed, &bare)
+    })
 }
 
 /// Checks that a folder has files; of alternatives one must be there.
@@ -168,44 +211,6 @@ fn need_files(key: &str, folder: &Path, files: &[&[&str]]) -> Result<()> {
         },
     };
     Err(TrainError::setting(key, format!("`{key}`: {shown}: {what}; name a folder with {all}")))
-}
-
-/// Reads a tokenizer that lies in a folder that a setting names.
-fn read_tokenizer(key: &'static str, path: &Path) -> Result<Vec<u8>> {
-    files::read(path, files::MAX_TOKENIZER).map_err(read_fault(key))
-}
-
-/// Reads a configuration that a setting names or that lies in a folder that it names.
-fn read_config(key: &'static str, path: &Path) -> Result<String> {
-    files::read_text(path, files::MAX_JSON).map_err(read_fault(key))
-}
-
-/// As [`file_fault`], with a hint for a file that is not there.
-fn read_fault(key: &'static str) -> impl Fn(vljepa_embed::Error) -> TrainError {
-    move |error| match error {
-        vljepa_embed::Error::Missing(path) => {
-            let what = "there is no such file (paths are relative to the folder of this one)";
-            TrainError::setting(key, format!("`{key}`: {}: {what}", path.display()))
-        }
-        error => file_fault(key)(error),
-    }
-}
-
-/// For `map_err`: the fault of a file that the setting `key` names, with a hint; faults of the device stay what they are.
-fn fault(key: &'static str, path: &Path, hint: &'static str) -> impl FnOnce(ModelError) -> TrainError {
-    let path = path.display().to_string();
-    move |error| match error {
-        ModelError::Tensor(error) => error.into(),
-        error => TrainError::setting(key, format!("`{key}`: {path}: {error}{hint}")),
-    }
-}
-
-/// For `map_err`: the fault of a file that the setting `key` names or that lies in a folder that it names.
-fn file_fault(key: &'static str) -> impl Fn(vljepa_embed::Error) -> TrainError {
-    move |error| match error {
-        vljepa_embed::Error::Tensor(error) => error.into(),
-        error => TrainError::setting(key, format!("`{key}`: {error}")),
-    }
 }
 
 /// Hands `body` the weights of a folder.

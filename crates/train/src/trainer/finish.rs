@@ -51,7 +51,14 @@ impl Trainer {
 
     pub(super) fn embedder(&self) -> Embedder<'_> {
         let (device, batch) = (&self.device, self.config.evaluate.batch);
-        Embedder { device, model: &self.model, tokenizer: &self.tokenizer, batch }
+        Embedder {
+            device,
+            model: &self.model,
+            tokenizer: &self.tokenizer,
+            queries: self.queries.as_ref(),
+            stored: self.stored.as_deref(),
+            batch,
+        }
     }
 
     /// Runs `body` with the head of the model fitted, where that is asked for.

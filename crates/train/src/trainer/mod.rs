@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vljepa_data::Preprocess;
+use vljepa_embed::features::RowFeatures;
 use vljepa_embed::texts::TEXT_BATCH;
 use vljepa_embed::{Embedder, preprocess};
 use vljepa_model::Part;
@@ -35,6 +36,8 @@ pub struct Trainer {
     /// Tokenizer of the Predictor's queries.
     queries: Option<TextTokenizer>,
     source: Arc<dyn Source>,
+    /// What the frozen X-Encoder made of the source's rows.
+    stored: Option<Arc<RowFeatures>>,
     objective: Objective,
     optimizer: Optimizer,
     ema: Option<Ema>,
@@ -61,6 +64,10 @@ pub(crate) fn check_fit(config: &TrainConfig, source: &dyn Source, model: &VlJep
         let what =
             "`head_fit` needs a model of one member whose `predictor_head` has a bias; leave it out for this one";
         return Err(TrainError::setting("head_fit", what));
+    }
+    if config.model.x_encoder.is_some() && source.rows().is_none() {
+        let what = "`model.x_encoder` is run once for each row of a manifest; take `kind = \"manifest\"` in `[data]`";
+        return Err(TrainError::setting("model.x_encoder", what));
     }
     let o = &config.objective;
     let needed = [
@@ -100,7 +107,8 @@ impl Trainer {
                 return Err(TrainError::setting(format!("optimizer.groups.{i}.pattern"), what));
             }
         }
-        let embedder = Embedder { device, model: &model, tokenizer: &tokenizer, batch: TEXT_BATCH };
+        let embedder =
+            Embedder { device, model: &model, tokenizer: &tokenizer, queries: None, stored: None, batch: TEXT_BATCH };
         let o = &config.objective;
         let bank = match source.bank() {
             Some(classes) => {
@@ -122,6 +130,7 @@ impl Trainer {
             Part::YEncoder => !o.train_y_encoder,
             Part::YHead => !o.y_head.train,
             Part::LogitScale => !model.config.temperature.learned,
+            Part::XEncoder => config.model.x_encoder.is_some(),
             Part::Memory => true,
             _ => false,
         };
@@ -138,6 +147,7 @@ impl Trainer {
             tokenizer,
             queries: None,
             source,
+            stored: None,
             objective,
             optimizer,
             ema,
@@ -149,6 +159,11 @@ impl Trainer {
     /// With the tokenizer of the Predictor's queries, for a source whose samples have some.
     pub fn with_queries(self, tokenizer: TextTokenizer) -> Self {
         Self { queries: Some(tokenizer), ..self }
+    }
+
+    /// With what the X-Encoder made of the source's rows, where it is frozen (`model.x_encoder`).
+    pub fn with_features(self, stored: Arc<RowFeatures>) -> Self {
+        Self { stored: Some(stored), ..self }
     }
 
     /// Steps taken.

@@ -31,6 +31,9 @@ impl Trainer {
         // The memory takes no part in training and follows from the labels.
         identity.insert("model".into(), VlJepaConfig { memory: None, ..self.model.config.clone() }.to_json()?);
         identity.extend(source.parts);
+        if let (Some(stored), Some(rows)) = (&self.stored, self.source.rows()) {
+            identity.insert("x_encoder".into(), stored.identity(rows.train)?);
+        }
         Ok(identity)
     }
 
@@ -60,10 +63,11 @@ impl Trainer {
         Ok((state, files))
     }
 
-    /// Whether a checkpoint holds a parameter: all but those of a frozen Y-Encoder, which stay with their source, and the
-    /// memory, which is made anew.
+    /// Whether a checkpoint holds a parameter: all but those of a frozen Y-Encoder or X-Encoder, which stay with their source,
+    /// and the memory, which is made anew.
     fn is_saved(&self, part: Part, name: &str) -> bool {
-        self.trained.contains(name) || !matches!(part, Part::YEncoder | Part::Memory)
+        let frozen = self.config.model.x_encoder.is_some() && part == Part::XEncoder;
+        self.trained.contains(name) || !(frozen || matches!(part, Part::YEncoder | Part::Memory))
     }
 
     /// Puts a checkpoint's state into the trainer. All of it is read and checked before the first change, so that a faulty

@@ -9,9 +9,9 @@ use vljepa_tensor::{Tensor, ops};
 
 use super::Trainer;
 use super::report::StepReport;
-use crate::data::Batch;
+use crate::data::{Batch, Encoded};
 use crate::error::{Result, TrainError};
-use crate::objective::{MicroBatch, StepTexts, Targets};
+use crate::objective::{MicroBatch, Seen, StepTexts, Targets};
 use crate::optim::Method;
 use crate::random::{Purpose, Stream};
 
@@ -57,7 +57,11 @@ impl Trainer {
             return Err(TrainError::Invalid(format!("{} samples cannot be split into {parts} parts", batch.len())));
         }
         let (count, side) = (batch.len() / parts, batch.size as usize);
-        let values = batch.frames * 3 * side * side;
+        let shape = match batch.encoded {
+            Some(Encoded { tokens, width }) => vec![count, tokens, width],
+            None => vec![count, batch.frames, 3, side, side],
+        };
+        let values = shape.iter().skip(1).product::<usize>();
         let even = batch.weights.iter().all(|weight| *weight == 1.0);
         let total: f32 = batch.weights.iter().sum();
         let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
@@ -65,7 +69,7 @@ impl Trainer {
         let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new() };
         for rows in (0..parts).map(|i| i * count..(i + 1) * count) {
             let pixels = &batch.pixels[rows.start * values..rows.end * values];
-            let frames = Tensor::from_f32(&self.device, &[count, batch.frames, 3, side, side], pixels)?;
+            let seen = Tensor::from_f32(&self.device, &shape, pixels)?;
             let (tape, trained) = (Tape::new(), self.trained.clone());
             let f = Forward::training(tape.clone(), move |name| trained.contains(name));
             let classes: Vec<u32> = batch.classes[rows.clone()].iter().filter_map(|class| *class).collect();
@@ -80,7 +84,10 @@ impl Trainer {
             let weights = &batch.weights[rows];
             let over = if even { parts as f32 } else { total / weights.iter().sum::<f32>() };
             let samples = MicroBatch {
-                frames: &frames,
+                seen: match batch.encoded {
+                    Some(_) => Seen::Tokens(&seen),
+                    None => Seen::Frames(&seen),
+                },
                 query: query.as_ref(),
                 targets,
                 weights: (!even).then_some(weights),

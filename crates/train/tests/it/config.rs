@@ -52,8 +52,17 @@ fn mistakes_are_named_with_their_line() {
         (with("[model]\nconfig = \"c\"\n"), 3, "y_encoder"),
         (with(&format!("{model}[data]\nvendors = []\n")), 6, "vendors"),
         (with(&format!("{model}[data.augment]\nmirror = 3\n")), 6, "mirror is 3"),
-        (with(&format!("{model}[data]\nsource = \"films\"\n")), 6, "no source \"films\"; choose among emoji-vendors"),
-        (with(&format!("{model}[data]\nimage_sise = 8\n")), 6, "or of `source`, `image_size`, `phases`, `prefetch`"),
+        (with(&format!("{model}[data]\nkind = \"films\"\n")), 6, "no \"films\"; choose among emoji-vendors, manifest"),
+        (with(&format!("{model}[data]\nprefetch = 1\nsource = \"manifest\"\n")), 7, "is called `data.kind`; rename it"),
+        (with(&format!("{model}[data]\nkind = \"manifest\"\n")), 5, "`data.manifest` is missing"),
+        (with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\nframes = 0\n")), 8, "`data.frames` is 0"),
+        (with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\nvendors = []\n")), 8, "vendors"),
+        (
+            with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\n[evaluate]\nvendor = \"a\"\n")),
+            9,
+            "vendor",
+        ),
+        (with(&format!("{model}[data]\nimage_sise = 8\n")), 6, "or of `kind`, `image_size`, `phases`, `prefetch`"),
         (with(&format!("{model}[data]\nimage_size = \"x\"\n")), 6, "column 14: the text"),
         (with(&format!("{model}[data]\nprefetch = 1\nvendors = \"noto\"\n")), 7, "column 11: the text"),
         (with(&format!("{model}[data.augment]\nmirror = \"x\"\n")), 6, "column 10: the text"),
@@ -103,6 +112,11 @@ fn paths_are_relative_to_the_file_and_a_missing_file_is_named() {
 fn the_files_of_the_repository_are_read() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     vljepa_train::check(&here.join("examples/emoji.toml"), None).unwrap();
+    let clips = TrainConfig::read(&here.join("examples/clips.toml")).unwrap();
+    assert_eq!(clips.data.kind.as_deref(), Some("manifest"));
+    let model = std::fs::read_to_string(clips.model.config.unwrap()).unwrap();
+    let model = vljepa_model::config::VlJepaConfig::from_json(&model).unwrap();
+    assert_eq!((model.frames(), model.max_query_tokens), (8, 32));
     // Their text encoder is made by the commands of the compact model's README.
     for file in ["train.toml", "train-2.toml"] {
         let config = TrainConfig::read(&here.join("../vljepa/assets/compact").join(file)).unwrap();

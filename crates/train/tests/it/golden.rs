@@ -108,7 +108,7 @@ fn the_identity_of_a_run_is_that_of_earlier_versions() {
 fn naming_the_default_source_changes_nothing() {
     let named = config("steps = 40\nbatch = 6", "");
     let mut own = named.clone();
-    own.data.source = Some("emoji-vendors".into());
+    own.data.kind = Some("emoji-vendors".into());
     let [named, own] = [named, own].map(|config| trainer(&config).0.identity().unwrap());
     assert!(named == own, "{} and {}", named["data"], own["data"]);
 }

@@ -140,7 +140,14 @@ fn a_fitted_head_predicts_its_labels_and_leaves_training_alone() {
         let source = SafeTensors::parse("trained", &bytes).unwrap();
         let model = VlJepa::load(&device(), model_config(), &source).unwrap();
         let tokenizer = tokenizer();
-        let embedder = Embedder { device: &device(), model: &model, tokenizer: &tokenizer, batch: 16 };
+        let embedder = Embedder {
+            device: &device(),
+            model: &model,
+            tokenizer: &tokenizer,
+            queries: None,
+            stored: None,
+            batch: 16,
+        };
         let corpus = corpus(&plain);
         let (mut pictures, mut labels) = (Vec::new(), Vec::new());
         for draw in corpus.all_drawings() {

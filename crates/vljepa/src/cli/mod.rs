@@ -6,6 +6,7 @@ mod choices;
 mod classify;
 mod common;
 mod convert;
+mod data;
 mod demo;
 mod embed;
 mod embed_text;
@@ -75,6 +76,8 @@ verbs! {
     Index => index,
     /// Find the pictures of an index that match a text
     Search => search,
+    /// Check a manifest of your own pictures and clips before training on it
+    Data => data,
     /// Train a model with the configuration in a TOML file
     Train => train,
     /// Measure a model on a suite

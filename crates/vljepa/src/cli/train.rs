@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use vljepa_train::probe::{Figures, ProbeReport};
 use vljepa_train::{Event, RunOptions};
 
 use super::common::Common;
@@ -51,6 +52,22 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
                 out.note(&event.to_string());
             }
         }
+        Event::ProbeStep { report, steps, .. } => {
+            bar.set_length(*steps);
+            bar.set_position(report.step + 1);
+            bar.set_message(event.to_string());
+            if bar.is_hidden() && ((report.step + 1).is_multiple_of(LINE_EVERY) || report.step + 1 == *steps) {
+                out.note(&event.to_string());
+            }
+        }
+        Event::Features { done, of, .. } => {
+            bar.set_length(*of as u64);
+            bar.set_position(*done as u64);
+            bar.set_message(event.to_string());
+            if bar.is_hidden() && (done.is_multiple_of(LINE_EVERY as usize) || done == of) {
+                out.note(&event.to_string());
+            }
+        }
         other => bar.suspend(|| out.note(&other.to_string())),
     });
     let options = match &args.out {
@@ -63,10 +80,37 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if out.json {
         return out.document(&json!({
             "steps": summary.step, "complete": summary.complete, "model": model, "validation": summary.validation,
+            "probe": summary.probe,
         }));
+    }
+    if let (Some(model), Some(report)) = (&model, &summary.probe) {
+        return out.text(&probe(report, summary.step, model));
     }
     match model {
         Some(model) => out.text(&format!("{} steps; the model is in {model}\n", summary.step)),
         None => out.text(&format!("stopped after {} steps; go on with --resume\n", summary.step)),
     }
+}
+
+/// What a run with `[probe]` prints in the end.
+fn probe(report: &ProbeReport, steps: u64, model: &str) -> String {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let mut text = String::new();
+    for (name, figures) in [("validation", &report.validation), ("test", &report.test)] {
+        let Some(Figures { n, top1, top1_interval: [low, high], majority, chance, .. }) = figures else { continue };
+        text += &format!(
+            "top-1 of {n} {name} clips: {} (95 %: {} to {}); always \"{}\": {}; any class: {}\n",
+            percent(*top1),
+            percent(*low),
+            percent(*high),
+            majority.label,
+            percent(majority.top1),
+            percent(*chance)
+        );
+    }
+    let head = &report.head;
+    text + &format!(
+        "{steps} steps; the classifier (learning rate {}, weight decay {}) is in {model}\n",
+        head.learning_rate, head.weight_decay
+    )
 }

@@ -7,12 +7,10 @@ use vljepa_data::encode_jpeg;
 use super::sheet::COLUMNS;
 use super::{Demo, Named, Score, Search};
 use crate::error::Result;
-use crate::html::{base64, escape};
+use crate::html::{STYLE, base64, escape, percent};
 
 /// Number of pictures of each pool that are shown with their labels.
 const CARDS: usize = 24;
-
-const STYLE: &str = include_str!("page.css");
 
 impl Demo {
     /// The report: one HTML page that needs no other file. `seconds` is the total time; `more` is HTML that is put into
@@ -325,10 +323,6 @@ fn ordinal(place: usize) -> String {
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
-fn percent(fraction: f64) -> String {
-    format!("{:.1}\u{a0}%", 100.0 * fraction)
 }
 
 fn millions(count: u64) -> String {

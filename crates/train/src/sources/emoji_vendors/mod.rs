@@ -21,7 +21,7 @@ pub(super) const KIND: Kind = Kind {
     name: "emoji-vendors",
     paths: &["dir"],
     check: |own: Own<'_>| Ok(Settings::read(own)?.problem()),
-    open: |config| Ok(Arc::new(open(config)?) as Arc<dyn Source>),
+    open: |config, _| Ok(Arc::new(open(config)?) as Arc<dyn Source>),
 };
 
 /// Opens the set that a configuration names.
