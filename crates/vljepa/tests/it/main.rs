@@ -19,6 +19,7 @@ mod learning;
 mod machine;
 mod manifest;
 mod models;
+mod own_data;
 mod resume;
 mod stopped;
 mod support;
