@@ -23,7 +23,11 @@ mod learning;
 mod machine;
 mod manifest;
 mod models;
+<<<<<<< HEAD
 mod probe;
+=======
+mod own_data;
+>>>>>>> manifest
 mod resume;
 mod stopped;
 mod support;
