@@ -23,11 +23,8 @@ mod learning;
 mod machine;
 mod manifest;
 mod models;
-<<<<<<< HEAD
-mod probe;
-=======
 mod own_data;
->>>>>>> manifest
+mod probe;
 mod resume;
 mod stopped;
 mod support;
