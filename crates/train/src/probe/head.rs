@@ -17,7 +17,7 @@ use crate::optim::Optimizer;
 /// A probe of either kind.
 #[derive(Debug)]
 pub(super) enum Probe {
-    Attentive(AttentiveProbe),
+    Attentive(Box<AttentiveProbe>),
     Linear(LinearProbe),
 }
 
@@ -26,7 +26,7 @@ impl Probe {
     pub fn new(device: &Device, kind: ProbeKind, config: &Vjepa2Config, labels: usize, seed: u64) -> Result<Self> {
         let source = &mut RandomInit { seed, range: config.initializer_range, logit_scale: 0.0 };
         Ok(match kind {
-            ProbeKind::Attentive => Self::Attentive(AttentiveProbe::load(device, config, labels, source)?),
+            ProbeKind::Attentive => Self::Attentive(Box::new(AttentiveProbe::load(device, config, labels, source)?)),
             ProbeKind::Linear => Self::Linear(LinearProbe::load(device, config, labels, source)?),
         })
     }
@@ -66,11 +66,11 @@ pub(super) struct Uploaded {
     pub share: f32,
 }
 
-/// What a step of a head gave.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Stepped {
-    pub loss: f32,
-    pub finite: bool,
+/// Losses and gradients of a head at one step, still on the device.
+pub(super) struct Pass {
+    grads: BTreeMap<String, Tensor>,
+    /// The loss of each group, then the sum of squares of each gradient.
+    pub figures: Tensor,
 }
 
 /// AdamW with the moments' usual decay.
@@ -124,17 +124,16 @@ impl Head {
         Ok((losses, grads))
     }
 
-    /// One update, unless something is not finite. `factor` is the schedule's.
-    pub fn step(&mut self, groups: &[Uploaded], factor: f64) -> Result<Stepped> {
+    /// Losses and gradients of a step.
+    pub fn pass(&self, groups: &[Uploaded]) -> Result<Pass> {
         let (losses, grads) = self.gradients(groups)?;
         let squares = ops::square_sums(&grads.values().collect::<Vec<_>>())?;
-        let read: Vec<&Tensor> = losses.iter().chain([&squares]).collect();
-        let values = ops::concat(&read, 0)?.to_f32()?;
-        let loss = values.iter().zip(groups).map(|(loss, group)| loss * group.share).sum();
-        let finite = values.iter().all(|value| value.is_finite());
-        if finite {
-            self.optimizer.step(&self.probe.params(), &grads, factor, None)?;
-        }
-        Ok(Stepped { loss, finite })
+        let figures = ops::concat(&losses.iter().chain([&squares]).collect::<Vec<_>>(), 0)?;
+        Ok(Pass { grads, figures })
+    }
+
+    /// The update of a step. `factor` is the schedule's.
+    pub fn update(&mut self, pass: &Pass, factor: f64) -> Result<()> {
+        self.optimizer.step(&self.probe.params(), &pass.grads, factor, None)
     }
 }

@@ -8,6 +8,7 @@ mod batch;
 mod config;
 mod data;
 mod head;
+mod measure;
 mod report;
 mod state;
 mod trainer;

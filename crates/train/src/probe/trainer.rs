@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use vljepa_embed::features::Features;
 use vljepa_embed::folder::ProbeTensor;
-use vljepa_model::Forward;
 use vljepa_model::config::Vjepa2Config;
-use vljepa_tensor::{Device, Tensor};
+use vljepa_tensor::{Device, Tensor, ops};
 
 use super::batch::ProbeBatch;
 use super::config::ProbeRun;
 use super::data::{ProbeData, ProbePart};
 use super::head::{Head, Probe, Uploaded};
+use super::measure::measure;
 use super::report::{Figures, HeadReport, Measured, ProbeReport};
 use crate::error::{Result, TrainError};
 use crate::random::steps_per_epoch;
+
+/// Bytes of gradients that are held at once, beside those of one head.
+const GRADIENTS: usize = 256 << 20;
 
 /// What a step of the grid gave.
 #[derive(Clone, Debug, PartialEq)]
@@ -183,19 +185,25 @@ impl ProbeTrainer {
         }
         let groups = self.upload(batch)?;
         let factor = self.run.schedule.factor(self.step, self.steps());
-        let mut losses = Vec::with_capacity(self.heads.len());
+        let mut losses = vec![None; self.heads.len()];
         let mut last = f32::NAN;
-        for (head, reached) in self.heads.iter_mut().zip(&mut self.reached) {
-            if head.diverged.is_some() {
-                losses.push(None);
-                continue;
+        let active: Vec<usize> = (0..self.heads.len()).filter(|&i| self.heads[i].diverged.is_none()).collect();
+        // Some heads are read back at once: the gradients of all of them may be large.
+        let together = (GRADIENTS / (4 * self.parameters()).max(1)).max(1);
+        for part in active.chunks(together) {
+            let passes = part.iter().map(|&i| self.heads[i].pass(&groups)).collect::<Result<Vec<_>>>()?;
+            let figures = ops::concat(&passes.iter().map(|pass| &pass.figures).collect::<Vec<_>>(), 0)?.to_f32()?;
+            let each = figures.len() / part.len().max(1);
+            for ((&i, pass), figures) in part.iter().zip(&passes).zip(figures.chunks(each.max(1))) {
+                let loss = figures.iter().zip(&groups).map(|(loss, group)| loss * group.share).sum();
+                if figures.iter().all(|value| value.is_finite()) {
+                    self.heads[i].update(pass, factor)?;
+                    losses[i] = Some(loss);
+                } else {
+                    (self.heads[i].diverged, self.reached[i].diverged) = (Some(self.step), Some(self.step));
+                    last = loss;
+                }
             }
-            let stepped = head.step(&groups, factor)?;
-            if !stepped.finite {
-                (head.diverged, reached.diverged) = (Some(self.step), Some(self.step));
-                last = stepped.loss;
-            }
-            losses.push(stepped.finite.then_some(stepped.loss));
         }
         if self.heads.iter().all(|head| head.diverged.is_some()) {
             let tensor = "the loss of every head".into();
@@ -284,61 +292,4 @@ impl ProbeTrainer {
         }
         Ok(probe)
     }
-}
-
-/// What each probe makes of the clips of a part: the mean of the softmax over the views of a clip, as V-JEPA 2 evaluates.
-/// `None` for a probe that gives numbers that are not finite.
-fn measure(
-    device: &Device,
-    probes: &[Option<&Probe>],
-    part: &ProbePart,
-    batch: usize,
-    width: usize,
-) -> Result<Vec<Option<Measured>>> {
-    let mut found: Vec<Option<Measured>> = probes
-        .iter()
-        .map(|probe| probe.map(|_| Measured { predicted: Vec::with_capacity(part.len()), correct: 0, loss: 0.0 }))
-        .collect();
-    let f = Forward::inference();
-    for (i, example) in part.examples.iter().enumerate() {
-        let Features { views, tokens, width: own, values } = part.features.features(i)?;
-        if own != width || views == 0 {
-            let what =
-                format!("{}: features of {views} views and width {own}, width {width} is needed", example.origin);
-            return Err(TrainError::Invalid(what));
-        }
-        let mut sums: Vec<Vec<f64>> = vec![Vec::new(); probes.len()];
-        // A clip's figures depend on the clip alone: clips are not put together.
-        for part in values.chunks((batch.max(1) * tokens * width).max(1)) {
-            let shape = [part.len() / (tokens * width).max(1), tokens, width];
-            let features = Tensor::from_f32(device, &shape, part)?;
-            for (probe, sums) in probes.iter().zip(&mut sums) {
-                let Some(probe) = probe else { continue };
-                let logits = probe.logits(&f, &features)?;
-                let classes = logits.shape().last().copied().unwrap_or(1).max(1);
-                sums.resize(classes, 0.0);
-                for row in logits.value().to_f32()?.chunks_exact(classes) {
-                    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    let exps: Vec<f64> = row.iter().map(|v| f64::from(v - max).exp()).collect();
-                    let total: f64 = exps.iter().sum();
-                    sums.iter_mut().zip(&exps).for_each(|(sum, exp)| *sum += exp / total / views as f64);
-                }
-            }
-        }
-        for (measured, probabilities) in found.iter_mut().zip(&sums) {
-            let Some(out) = measured else { continue };
-            if probabilities.iter().any(|p| !p.is_finite()) {
-                *measured = None;
-                continue;
-            }
-            // The first of equal ones.
-            let best = (0..probabilities.len()).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-            let best = best.unwrap_or(0) as u32;
-            out.predicted.push(best);
-            out.correct += usize::from(best == example.class);
-            let own = probabilities.get(example.class as usize).copied().unwrap_or(0.0);
-            out.loss -= own.max(f64::MIN_POSITIVE).ln() / part.len() as f64;
-        }
-    }
-    Ok(found)
 }

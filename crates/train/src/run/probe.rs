@@ -27,8 +27,8 @@ use crate::probe::{
 };
 use crate::start::ProbeStart;
 
-/// Numbers in memory for each parameter of a head: its value, its gradient, two moments.
-const HELD: u64 = 4;
+/// Numbers that stay on the device for each parameter of a head: its value and two moments.
+const HELD: u64 = 3;
 
 /// Trains probes as `path` says. Writes into the run's folder: `features/` unless another folder is named, `checkpoints/`,
 /// `metrics.jsonl`, and at the end `model/`, `probe.json` and `cards.sha256`.
@@ -111,7 +111,7 @@ fn begun(trainer: &ProbeTrainer, start: &ProbeStart) -> String {
         ProbeKind::Linear => "linear",
     };
     format!(
-        "training {heads} {kind} heads of {:.2} M parameters ({:.0} MB) from step {} to {}, {} an epoch, in {}",
+        "training {heads} {kind} heads of {:.2} M parameters ({:.1} MB with their moments) from step {} to {}, {} an epoch, in {}",
         parameters as f64 / 1e6,
         (heads as u64 * parameters as u64 * HELD * 4) as f64 / 1e6,
         trainer.step_count(),

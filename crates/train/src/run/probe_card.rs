@@ -11,6 +11,11 @@ use crate::start::ProbeStart;
 /// Classes that are listed by name.
 const LISTED: usize = 200;
 
+/// Segments, as a number of clips.
+fn segments(count: usize) -> String {
+    if count == 1 { "one clip of each video".into() } else { format!("{count} clips of each video") }
+}
+
 /// What a card is about.
 pub(super) struct ProbeCard<'a> {
     pub start: &'a ProbeStart,
@@ -58,11 +63,12 @@ impl ProbeCard<'_> {
         if let Some(device) = self.device {
             time += &format!(", at the end on {device}");
         }
-        let crops = if viewing.crops == Crops::Three { "three squares of each" } else { "the centre of each" };
+        let crops =
+            if viewing.crops == Crops::Three { "three squares of each frame" } else { "the centre of each frame" };
         let rows = [
             ("Encoder", format!("`{encoder}`, not trained, sha256 {}", self.start.encoder.hash())),
             ("Clips", format!("{} of a manifest, whose owner knows the licences", self.report.trained_on)),
-            ("Views", format!("{} frames, {} segments, {crops}", viewing.frames, viewing.segments)),
+            ("Views", format!("{} frames, {}, {crops}", viewing.frames, segments(viewing.segments))),
             (
                 "Heads",
                 format!(

@@ -225,7 +225,7 @@ fn views_are_drawn_in_training_and_averaged_in_measuring() {
     let report = summary.unwrap().probe.unwrap();
     assert_eq!(report.validation.unwrap().n, 6);
     let card = fs::read_to_string(dir.path().join("run/model/README.md")).unwrap();
-    assert!(card.contains("2 frames, 2 segments, three squares of each"), "{card}");
+    assert!(card.contains("2 frames, 2 clips of each video, three squares of each frame"), "{card}");
 }
 
 #[test]
