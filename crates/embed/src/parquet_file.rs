@@ -139,7 +139,7 @@ mod tests {
     fn rows_names_and_times_are_read_again() {
         // More rows than a group has, with some that show a part of a video and some that show a file.
         let (rows, width) = (GROUP / 4 / 4096 + 5, 4096);
-        let moment = |i: usize| (i % 3 > 0).then_some(Moment { start: i as f64, end: i as f64 + 0.5 });
+        let moment = |i: usize| (!i.is_multiple_of(3)).then_some(Moment { start: i as f64, end: i as f64 + 0.5 });
         let of: Vec<RowOf> = (0..rows).map(|i| RowOf { file: i / 3, moment: moment(i) }).collect();
         let names: Vec<String> = (0..rows).map(|i| format!("film ü {}.mp4", i / 3)).collect();
         let values: Vec<f32> = (0..rows * width).map(|i| (i % 4099) as f32 * 0.25).collect();
