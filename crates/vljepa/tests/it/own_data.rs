@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use vljepa_data::emoji::EmojiVendors;
 use vljepa_data::encode_png;
 
-use crate::support::{json, noted, vljepa};
+use crate::support::{json, noted};
 
 /// Films with what they show, and their length in seconds.
 const FILMS: [(&str, &str, f64); 2] =
