@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use vljepa_data::emoji::EmojiVendors;
 use vljepa_data::encode_png;
 
-use crate::support::{json, noted, vljepa};
+use crate::support::{json, noted};
 
 /// Films with what they show, and their length in seconds.
 const FILMS: [(&str, &str, f64); 2] =
@@ -77,7 +77,7 @@ fn drawings_and_films_are_checked_learnt_measured_named_and_found() {
     let manifest = manifest.display().to_string();
     let compact = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/compact");
     let config = format!(
-        "steps = 70\nbatch = 12\noutput = \"run\"\n[model]\nconfig = '{0}/init.json'\ny_encoder = '{0}'\n[data]\n\
+        "steps = 36\nbatch = 12\noutput = \"run\"\n[model]\nconfig = '{0}/init.json'\ny_encoder = '{0}'\n[data]\n\
          kind = \"manifest\"\nmanifest = \"mine.jsonl\"\n[objective]\nkind = \"bank\"\ny_head = {{ whiten = false }}\n\
          [optimizer]\nkind = \"muon\"\nclip = 1.0\n[schedule]\nkind = \"cosine\"\nwarmup = 0.1\n",
         compact.display()

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use vljepa_data::manifest::{Manifest, Place, Row, Split};
-use vljepa_data::video::VideoOptions;
 use vljepa_data::{Limits, Media, Preprocess};
 use vljepa_embed::Embedder;
 
 use super::evaluate::validate;
-use super::kept::Kept;
+use super::reader::{Reader, Wanted};
 use super::settings::Settings;
 use crate::config::{ObjectiveKind, TextKind, TrainConfig};
 use crate::data::{Bank, CardText, Identity, Limit, Sample, Source, Stills, Visual};
@@ -31,7 +29,7 @@ pub struct Corpus {
     rows: Vec<Row>,
     validation: Vec<Row>,
     settings: Settings,
-    kept: Kept,
+    reader: Reader,
     /// The training rows that are pictures, then those that are clips.
     kinds: [Vec<u32>; 2],
     /// The texts that differ, sorted; none where they are too many.
@@ -68,8 +66,8 @@ impl Corpus {
         let classes = if fits { texts.into_iter().cloned().collect() } else { Vec::new() };
         let asks = rows.iter().any(|row| row.query.is_some());
         let hash = hash(manifest, &rows).map_err(|error| fault(error.to_string()))?;
-        let kept = Kept::new(settings.cache_mib << 20);
-        Ok(Self { rows, validation, settings, kept, kinds, classes, asks, hash })
+        let reader = Reader::new(&settings);
+        Ok(Self { rows, validation, settings, reader, kinds, classes, asks, hash })
     }
 
     /// The rows of the training split, in their order.
@@ -178,14 +176,12 @@ impl Source for Corpus {
     fn samples(&self, seed: u64, step: u64, batch: usize, to: &Preprocess) -> Result<Vec<Sample>> {
         let (drawn, frames) = self.drawn(seed, step, batch);
         let rows: Vec<(u32, &Row)> = drawn.into_iter().filter_map(|i| Some((i, self.rows.get(i as usize)?))).collect();
-        let options = VideoOptions::default();
-        let read = |(i, row): &(u32, &Row)| self.kept.row(*i, to.size, || row.numbers(frames, to, &options));
-        let pixels = rows.par_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let pixels = self.reader.read(&Wanted { rows: &rows, frames, seed, step }, to)?;
         let mut dice = Stream::new(seed, Purpose::Text, step);
-        let sample = |((_, row), pixels): ((u32, &Row), Arc<[f32]>)| {
+        let sample = |((_, row), pixels): ((u32, &Row), Vec<f32>)| {
             let target = row.targets.get(dice.below(row.targets.len())).cloned().unwrap_or_default();
             Sample {
-                visual: Visual { frames, pixels: pixels.to_vec() },
+                visual: Visual { frames, pixels },
                 query: row.query.clone(),
                 class: self.class(&target),
                 targets: vec![target],
