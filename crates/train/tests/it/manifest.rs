@@ -342,7 +342,11 @@ fn what_cannot_be_trained_on_is_said_before_the_run() {
         (good.clone(), row("\"visual\": \"0.png\", \"end\": 2, \"target\": \"a\""), ["line 11", "a picture has no"]),
         (good.clone(), row("\"visual\": \"0.png\""), ["line 11", "`target` is missing"]),
         (good.clone(), lines.replace("}\n", ", \"split\": \"test\"}\n"), ["no row is of the split train", "line 8"]),
-        (good.replace("batch = 2", "batch = 6"), lines.clone(), ["5 pictures and 5 clips", "take at most 5"]),
+        (
+            good.replace("batch = 2", "batch = 6"),
+            lines.clone(),
+            ["5 pictures and 5 clips", "take at most 5, or leave the clips out"],
+        ),
         (
             bank,
             row("\"visual\": \"0.png\", \"targets\": [\"a\", \"b\"]"),

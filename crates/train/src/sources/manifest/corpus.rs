@@ -194,20 +194,16 @@ impl Source for Corpus {
 
     fn limit(&self) -> Option<Limit> {
         let [pictures, clips] = self.kinds.each_ref().map(Vec::len);
-        let (most, there) = match (pictures, clips) {
-            (pictures, 0) => (pictures, format!("there are {pictures} pictures to train on")),
-            (0, clips) => (clips, format!("there are {clips} clips to train on")),
-            (pictures, clips) => {
-                let most = pictures.min(clips);
-                (
-                    most,
-                    format!(
-                        "there are {pictures} pictures and {clips} clips to train on, which are not mixed in a step"
-                    ),
-                )
-            }
+        let (most, there, or) = match (pictures, clips) {
+            (pictures, 0) => (pictures, format!("there are {pictures} pictures to train on"), ""),
+            (0, clips) => (clips, format!("there are {clips} clips to train on"), ""),
+            (pictures, clips) => (
+                pictures.min(clips),
+                format!("there are {pictures} pictures and {clips} clips to train on, which are not mixed in a step"),
+                if pictures < clips { ", or leave the pictures out" } else { ", or leave the clips out" },
+            ),
         };
-        let why = format!("{there}: samples of a step are different ones, so take at most {most}");
+        let why = format!("{there}: samples of a step are different ones, so take at most {most}{or}");
         Some(Limit { most, why })
     }
 
