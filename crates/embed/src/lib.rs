@@ -26,6 +26,8 @@ mod listing;
 mod lock;
 pub mod models;
 pub mod names;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 pub mod partial;
 mod preprocess;
 pub mod row_file;

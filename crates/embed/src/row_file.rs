@@ -10,6 +10,8 @@ use crate::apart::check_apart;
 use crate::error::{Error, Hint, Result};
 use crate::files::{check_writable, stream_atomically};
 use crate::listing::Listing;
+#[cfg(feature = "parquet")]
+use crate::parquet_file::write_parquet;
 use crate::partial::{Partial, Resumed, RowOptions, Task, check_unbegun};
 use crate::rows::{Embeddings, npy_header};
 use crate::visuals::{Embedded, Noted, Reading, RowOf, Skipped, VisualEncoder};
@@ -21,10 +23,13 @@ pub enum RowFormat {
     Npy,
     /// A safetensors file with the tensor `embeddings`, and the names of the rows in its header.
     SafeTensors,
+    /// A Parquet file with the columns `input` or `text`, `start`, `end`, `row` and `embedding`.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl RowFormat {
-    /// The format that the extension of `path` names: `npy` or `safetensors`.
+    /// The format that the extension of `path` names: `npy`, `safetensors`, or `parquet` where this is built with the feature `parquet`.
     ///
     /// # Errors
     /// Any other extension.
@@ -32,6 +37,13 @@ impl RowFormat {
         match path.extension().and_then(|e| e.to_str()) {
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::SafeTensors),
+            #[cfg(feature = "parquet")]
+            Some("parquet") => Ok(Self::Parquet),
+            #[cfg(not(feature = "parquet"))]
+            Some("parquet") => {
+                let reason = "this program is built without Parquet; build it with the feature `parquet`";
+                Err(Error::content(path, reason).hint(Hint::RowExtension))
+            }
             _ => Err(Error::content(path, "is not the name of a file of rows").hint(Hint::RowExtension)),
         }
     }
@@ -46,6 +58,8 @@ impl RowFormat {
                 write_values(path, shape, values, out)
             }
             Self::SafeTensors => write_embeddings(path, shape, values, &listing.metadata(), out),
+            #[cfg(feature = "parquet")]
+            Self::Parquet => write_parquet(path, shape, values, listing, out),
         })
     }
 }
@@ -62,13 +76,17 @@ pub fn write_embeddings(
     metadata: &BTreeMap<String, String>,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let start = safetensors_start("embeddings", Dtype::F32, shape, metadata).map_err(Error::model(path.display()))?;
+    let start =
+        safetensors_start(&[("embeddings", Dtype::F32, shape)], metadata).map_err(Error::model(path.display()))?;
     out.write_all(&start).map_err(Error::io(path, "writing"))?;
     write_values(path, shape, values, out)
 }
 
-/// Copies f32 values of shape `shape`; little of them is in memory at a time.
-fn write_values(path: &Path, shape: &[usize], values: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
+/// Copies f32 values of shape `shape`; little of them is in memory at a time. `path` is for messages only.
+///
+/// # Errors
+/// Errors of writing; values that end early, and values that are not finite.
+pub fn write_values(path: &Path, shape: &[usize], values: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
     /// Bytes at a time: a multiple of a value's.
     const PART: u64 = 1 << 20;
     let mut left = shape.iter().map(|&d| d as u64).product::<u64>() * 4;

@@ -19,6 +19,20 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
+/// The base64 of RFC 4648, for pictures within a page.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |w, &b| w << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            let used = digit <= chunk.len();
+            out.push(if used { DIGITS[(word >> (18 - 6 * digit) & 63) as usize] as char } else { '=' });
+        }
+    }
+    out
+}
+
 /// A fraction in per cent.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1}\u{a0}%", 100.0 * fraction)
@@ -27,6 +41,16 @@ pub(crate) fn percent(fraction: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+        assert_eq!(base64(&[0xff, 0xef, 0xbe]), "/+++");
+    }
 
     #[test]
     fn texts_cannot_break_out_of_the_page() {

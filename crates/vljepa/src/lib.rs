@@ -17,6 +17,7 @@
 pub mod bench;
 pub mod classify;
 mod compact;
+pub mod contact_sheet;
 pub mod convert;
 pub mod demo;
 mod error;
@@ -27,6 +28,7 @@ pub mod info;
 pub mod inspect;
 mod kind;
 pub mod report;
+mod thumbnail;
 
 pub use compact::{compact, find, has_compact};
 pub use error::{Error, Hint, Result};

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use vljepa::index::{FORMAT_KEY, Index};
+use vljepa::index::{Entry, Filter, Index, Made, Wanted, search, write_index};
 use vljepa_data::{Preprocess, Rgba8Image, encode_png};
 use vljepa_embed::Embeddings;
 use vljepa_embed::partial::{Partial, Task};
-use vljepa_embed::visuals::{Broken, Reading, VisualEncoder};
-use vljepa_model::weights::Writer;
+use vljepa_embed::visuals::{Broken, Moment, Reading, VisualEncoder};
 
 use crate::error::{Result, other};
 use crate::mutate::Shape;
@@ -132,17 +131,25 @@ pub const INDEX: Target = Target {
     seeds: || {
         let model = vljepa::compact().map_err(other)?;
         let dim = model.config().embedding_dim;
-        let mut row = vec![0.0; 2 * dim];
-        (row[0], row[dim]) = (1.0, 1.0);
-        let entries = json!([{"path": "a.png", "size": 1, "modified": 2}, {"path": "b.mp4", "size": 3, "modified": 4, "clips": [{"start": 0.0, "end": 1.5}]}]);
-        let mut writer = Writer::new();
-        let texts =
-            [(FORMAT_KEY, "2"), ("model", model.hash()), ("root", "/pictures"), ("entries", &entries.to_string())];
-        for (key, value) in texts {
-            writer.metadata(key, value);
-        }
-        writer.f32("embeddings", &[2, dim], &row).map_err(other)?;
-        Ok(vec![writer.finish().map_err(other)?])
+        let mut rows = vec![0.0f32; 3 * dim];
+        (0..3).for_each(|row| rows[row * dim + row] = 1.0);
+        let bytes: Vec<u8> = rows.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("seed.idx");
+        let made = Made {
+            model: model.hash().into(),
+            root: "/pictures".into(),
+            program: "0.1".into(),
+            reading: Reading::default(),
+            settings: json!({ "precision": "f32" }),
+            frame_folders: false,
+            mixed: false,
+        };
+        let entry = |path: &str, clips| Entry { path: path.into(), size: 1, modified: 2, noted: false, clips };
+        let clips = [(0.0, 1.5), (1.5, 3.0)].map(|(start, end)| Moment { start, end }).into();
+        let entries = [entry("a.png", Vec::new()), entry("below/b.mp4", clips)];
+        write_index(&path, &made, &entries, dim, &mut &bytes[..]).map_err(other)?;
+        Ok(vec![std::fs::read(path)?])
     },
     make: |folder| -> Result<Case> {
         let model = vljepa::compact().map_err(other)?;
@@ -154,7 +161,11 @@ pub const INDEX: Target = Target {
             if std::fs::write(&path, input).is_ok()
                 && let Ok(index) = Index::open(&path, &model)
             {
-                let _ = index.search_moments(&query, 0, 9);
+                let filter = Filter::default().times(Some(1.0), None).unwrap_or_default();
+                for wanted in [Wanted { top: 9, ..Wanted::default() }, Wanted { top: 9, merge: true, filter }] {
+                    let _ = search(std::slice::from_ref(&index), &query, &wanted);
+                }
+                let _ = index.info();
             }
         }))
     },

@@ -158,6 +158,7 @@ fn main(args: lexopt::Parser) -> Result {
     data::fetch_minilm(&cache)?;
     data::fetch_tokenizers(&cache)?;
     data::fetch_video(&cache)?;
+    data::fetch_films(&cache)?;
     let vljepa = adapter::build_tests()?;
     let workspace = workspace::load()?;
     let folder = workspace.target.join("adapters");

@@ -304,22 +304,22 @@ fn header(metadata: &BTreeMap<String, String>, list: &[(&str, Dtype, &[usize], u
     Ok((header, at))
 }
 
-/// What stands before the bytes of one tensor alone in its file.
+/// What stands before the bytes of tensors that follow each other in this order (name, element type, shape). Those with wide elements
+/// come first, so that each is aligned.
 ///
 /// # Errors
 /// [`ModelError::File`] for a shape that overflows.
-pub fn safetensors_start(
-    name: &str,
-    dtype: Dtype,
-    shape: &[usize],
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
-    let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    let Some(bytes) = elements.and_then(|n| n.checked_mul(dtype.size())) else {
-        let what = format!("tensor `{name}`: shape {shape:?} overflows");
-        return Err(ModelError::File { file: "being written".into(), what });
-    };
-    let (header, _) = header(metadata, &[(name, dtype, shape, bytes)])?;
+pub fn safetensors_start(tensors: &[(&str, Dtype, &[usize])], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let mut list = Vec::with_capacity(tensors.len());
+    for &(name, dtype, shape) in tensors {
+        let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let Some(bytes) = elements.and_then(|n| n.checked_mul(dtype.size())) else {
+            let what = format!("tensor `{name}`: shape {shape:?} overflows");
+            return Err(ModelError::File { file: "being written".into(), what });
+        };
+        list.push((name, dtype, shape, bytes));
+    }
+    let (header, _) = header(metadata, &list)?;
     Ok([&(header.len() as u64).to_le_bytes()[..], &header].concat())
 }
 

@@ -17,7 +17,7 @@ use crate::optim::Optimizer;
 /// A probe of either kind.
 #[derive(Debug)]
 pub(super) enum Probe {
-    Attentive(AttentiveProbe),
+    Attentive(Box<AttentiveProbe>),
     Linear(LinearProbe),
 }
 
@@ -26,7 +26,7 @@ impl Probe {
     pub fn new(device: &Device, kind: ProbeKind, config: &Vjepa2Config, labels: usize, seed: u64) -> Result<Self> {
         let source = &mut RandomInit { seed, range: config.initializer_range, logit_scale: 0.0 };
         Ok(match kind {
-            ProbeKind::Attentive => Self::Attentive(AttentiveProbe::load(device, config, labels, source)?),
+            ProbeKind::Attentive => Self::Attentive(Box::new(AttentiveProbe::load(device, config, labels, source)?)),
             ProbeKind::Linear => Self::Linear(LinearProbe::load(device, config, labels, source)?),
         })
     }

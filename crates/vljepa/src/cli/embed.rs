@@ -32,7 +32,7 @@ pub struct Args {
     /// V-JEPA 2: how tokens are pooled into a row; absent: mean
     #[arg(long, value_name = "HOW")]
     pub pool: Option<PoolArg>,
-    /// Write the rows to a .npy or .safetensors file instead of printing them; to resume a run that was stopped, give
+    /// Write the rows to a .npy, .safetensors or (where built in) .parquet file instead of printing them; to resume a run that was stopped, give
     /// the same file again
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

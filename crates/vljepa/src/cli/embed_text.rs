@@ -46,7 +46,7 @@ pub struct Args {
     /// Text encoder: how token vectors are pooled into a row; absent: the pooling of its folder, else of its kind
     #[arg(long, value_name = "HOW")]
     pub pool: Option<TextPoolArg>,
-    /// Write the rows to a .npy or .safetensors file instead of printing them
+    /// Write the rows to a .npy, .safetensors or (where built in) .parquet file instead of printing them
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     #[command(flatten)]

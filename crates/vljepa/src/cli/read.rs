@@ -75,7 +75,8 @@ fn above_zero(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-fn seconds(text: &str) -> std::result::Result<f64, String> {
+/// Parses a time in seconds, 0 or later.
+pub fn seconds(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err("a time in seconds is expected, 0 or later".into()),

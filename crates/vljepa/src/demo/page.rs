@@ -7,7 +7,7 @@ use vljepa_data::encode_jpeg;
 use super::sheet::COLUMNS;
 use super::{Demo, Named, Score, Search};
 use crate::error::Result;
-use crate::html::{STYLE, escape, percent};
+use crate::html::{STYLE, base64, escape, percent};
 
 /// Number of pictures of each pool that are shown with their labels.
 const CARDS: usize = 24;
@@ -329,32 +329,9 @@ fn millions(count: u64) -> String {
     format!("{:.1} M", count as f64 / 1e6)
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |w, &b| w << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let used = digit <= chunk.len();
-            out.push(if used { DIGITS[(word >> (18 - 6 * digit) & 63) as usize] as char } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        for (plain, coded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
-        {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-        assert_eq!(base64(&[0xff, 0xef, 0xbe]), "/+++");
-    }
 
     #[test]
     fn places_are_words() {

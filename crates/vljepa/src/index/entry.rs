@@ -1,16 +1,16 @@
-//! The files of an index, and which rows are theirs.
+//! The files of an index, and what its rows show of them.
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use vljepa_embed::files::Stamp;
 use vljepa_embed::visuals::Moment;
+
+use crate::error::{Error, Result};
 
 pub(super) const NOT_UTF8: &str = "the name is not UTF-8, so an index cannot hold it; rename it";
 
 /// A picture or video of an index.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Path relative to the index's folder, with `/` as separator.
     pub path: String,
@@ -20,10 +20,8 @@ pub struct Entry {
     pub modified: u64,
     /// Whether something was to be known of the file when it was embedded, such as frames that are missing. Its row is not
     /// taken over into a later index, so that this is said again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub noted: bool,
     /// The parts of a video that its rows show; empty where the one row shows the file as a whole.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clips: Vec<Moment>,
 }
 
@@ -37,9 +35,11 @@ impl Entry {
     pub(super) fn is_still(&self, now: &Self) -> bool {
         (&self.path, self.size, self.modified) == (&now.path, now.size, now.modified) && !self.noted
     }
-}
 
-impl Entry {
+    /// An entry without clips.
+    ///
+    /// # Errors
+    /// A name that is not UTF-8.
     pub(super) fn of(root: &Path, path: &Path, (size, modified): Stamp) -> vljepa_embed::Result<Self> {
         let below = path.strip_prefix(root).unwrap_or(path);
         let mut parts = Vec::new();
@@ -53,8 +53,19 @@ impl Entry {
     }
 }
 
-/// For each row its entry, and the number of the clip.
-pub(super) fn rows_of(entries: &[Entry]) -> Vec<(u32, u32)> {
-    let rows = entries.iter().enumerate();
-    rows.flat_map(|(entry, of)| (0..of.rows()).map(move |clip| (entry as u32, clip as u32))).collect()
+/// The most files of an index: their numbers are of 32 bits.
+const MAX_FILES: usize = u32::MAX as usize;
+
+/// Checks that an index can hold so many files.
+///
+/// # Errors
+/// More than [`MAX_FILES`].
+pub(super) fn check_files(root: &Path, files: usize) -> Result<()> {
+    match files > MAX_FILES {
+        true => Err(Error::content(
+            root,
+            format!("{files} files, an index holds at most {MAX_FILES}; index its folders apart"),
+        )),
+        false => Ok(()),
+    }
 }

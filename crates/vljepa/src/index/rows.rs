@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use vljepa_embed::Embeddings;
 use vljepa_embed::files::stamp;
 use vljepa_embed::partial::{OrderedRows, Partial};
 use vljepa_embed::visuals::{Noted, Skipped};
 
 use super::entry::Entry;
+use super::table::Table;
 use crate::error::Result;
 
 /// Where the row of each file of a new index comes from.
@@ -89,7 +89,7 @@ impl<'a> Rows<'a> {
 
 /// Reads the rows of a new index, as bytes.
 pub(super) struct Values<'a> {
-    old: Option<&'a Embeddings>,
+    old: Option<&'a Table>,
     fresh: Option<OrderedRows<'a>>,
     places: std::vec::IntoIter<Place>,
     /// The present row, of which `at` bytes are read.
@@ -101,7 +101,7 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// Rows of `dim` values, from the index that was there and those that were embedded, in the order of `places`.
-    pub fn new(old: Option<&'a Embeddings>, fresh: Option<OrderedRows<'a>>, places: Vec<Place>, dim: usize) -> Self {
+    pub fn new(old: Option<&'a Table>, fresh: Option<OrderedRows<'a>>, places: Vec<Place>, dim: usize) -> Self {
         Self { old, fresh, places: places.into_iter(), row: Vec::new(), at: 0, width: 4 * dim }
     }
 }
@@ -112,7 +112,9 @@ impl Read for Values<'_> {
             match (self.places.next(), self.old, &mut self.fresh) {
                 (None, ..) => return Ok(0),
                 (Some(Place::Old(row)), Some(old), _) => {
-                    self.row = old.row(row).iter().flat_map(|v| v.to_le_bytes()).collect();
+                    let values = &old.embeddings()[row * old.dim()..][..old.dim()];
+                    self.row.clear();
+                    self.row.extend(values.iter().flat_map(|v| v.to_le_bytes()));
                 }
                 (Some(Place::Next), _, Some(fresh)) => {
                     self.row.resize(self.width, 0);

@@ -161,7 +161,7 @@ fn unchanged_rows_of_an_index_are_taken_over() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|r| (r["path"].as_str().unwrap().to_owned(), r["cosine"].as_f64().unwrap()))
+            .map(|r| (r["input"].as_str().unwrap().to_owned(), r["score"].as_f64().unwrap()))
             .collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));
         found

@@ -1,25 +1,10 @@
 //! Videos as clips in time, by the command.
 
-use std::path::Path;
 use std::process::{Command as Program, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Bench, fails, json, misused, vljepa};
-
-/// A film of grey frames, 10 a second, that brightens.
-fn film(path: &Path, frames: usize) {
-    std::fs::write(path, y4m(frames)).unwrap();
-}
-
-fn y4m(frames: usize) -> Vec<u8> {
-    let mut bytes = b"YUV4MPEG2 W24 H16 F10:1 Cmono\n".to_vec();
-    for i in 0..frames {
-        bytes.extend(b"FRAME\n");
-        bytes.extend((0..384).map(|at| ((3 * i + at) % 220 + 16) as u8));
-    }
-    bytes
-}
+use crate::support::{Bench, fails, film, json, misused, vljepa, y4m};
 
 fn moments(rows: &Value) -> Vec<(f64, f64)> {
     let time = |row: &Value, key: &str| (row[key].as_f64().unwrap() * 1000.0).round() / 1000.0;
@@ -63,14 +48,14 @@ fn windows_are_embedded_classified_indexed_and_found() {
     assert_eq!(results.len(), 6);
     assert!(results.iter().all(|hit| hit["end_s"].as_f64().unwrap() > hit["start_s"].as_f64().unwrap()));
     let merged = json(bench.args(&["search", "@i.idx", "cat", "--top", "9", "--merge"]));
-    let best = |found: &Value| found["searches"][0]["results"][0]["cosine"].clone();
+    let best = |found: &Value| found["searches"][0]["results"][0]["score"].clone();
     assert_eq!(best(&merged), best(&found));
     // A new film is embedded, the others are taken over as they were.
     film(&bench.path("films/c.y4m"), 7);
     let again = json(bench.args(&[&["index", "build", "@films", "--out", "@i.idx"], &windows[..]].concat()));
     assert_eq!((&again["pictures"], &again["rows"], &again["reused"]), (&3.into(), &7.into(), &2.into()));
     let same = json(bench.args(&["search", "@i.idx", "cat", "--top", "9"]));
-    let cosine = |hit: &Value| (hit["path"].clone(), hit["start_s"].clone(), hit["cosine"].clone());
+    let cosine = |hit: &Value| (hit["input"].clone(), hit["start_s"].clone(), hit["score"].clone());
     let before: Vec<_> = results.iter().map(cosine).collect();
     let after = same["searches"][0]["results"].as_array().unwrap().iter().map(cosine);
     assert_eq!(after.filter(|hit| before.contains(hit)).count(), 6);

@@ -1,7 +1,9 @@
 //! Bad pictures, label lists, indices and outputs: one clear line, code 1, nothing half-written.
 
 use crate::support::{Bench, fails, json, noted, picture, vljepa, weights};
-use vljepa_model::weights::Writer;
+use serde_json::Value;
+use vljepa::index::{Entry, Made, write_index};
+use vljepa_embed::visuals::Reading;
 
 #[test]
 fn pictures() {
@@ -85,7 +87,7 @@ fn names_do_not_reach_the_terminal_raw() {
         let output = vljepa(bench.args(&args)).arg("--json").output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(!text.trim_end().contains(char::is_control), "{args:?}: {text:?}");
-        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap();
     }
     let named = json(bench.args(&["embed", &path]));
     assert_eq!(named["rows"][0]["input"], path.as_str());
@@ -169,14 +171,30 @@ fn outputs_that_cannot_be_made_are_refused_before_the_work() {
     }
 }
 
-/// An index file with a header and rows of our choice.
-fn index(header: &[(&str, String)], rows: usize, dim: usize, values: &[f32]) -> Vec<u8> {
-    let mut writer = Writer::new();
-    for (key, value) in header {
-        writer.metadata(*key, value.clone());
-    }
-    writer.f32("embeddings", &[rows, dim], values).unwrap();
-    writer.finish().unwrap()
+/// An index file of pictures with rows of our choice.
+fn index(bench: &Bench, model: &str, pictures: &[&str], dim: usize, values: &[f32]) -> Vec<u8> {
+    let made = Made {
+        model: model.into(),
+        root: bench.path("pictures"),
+        program: "1.0".into(),
+        reading: Reading::default(),
+        settings: Value::Null,
+        frame_folders: false,
+        mixed: false,
+    };
+    let entry = |path: &&str| Entry { path: (*path).into(), size: 1, modified: 1, noted: false, clips: Vec::new() };
+    let entries: Vec<Entry> = pictures.iter().map(entry).collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let path = bench.path("made.idx");
+    write_index(&path, &made, &entries, dim, &mut &bytes[..]).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+/// The same bytes with the first `from` replaced by `to`, which is as long.
+fn with(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    bytes
 }
 
 #[test]
@@ -186,22 +204,12 @@ fn indices() {
     let good = std::fs::read(bench.path("p.idx")).unwrap();
     let info = json(bench.args(&["info"]));
     let hash = info["models"].as_array().unwrap().last().unwrap()["hash"].as_str().unwrap().to_owned();
-    let entry = |path: &str| format!(r#"{{"path":"{path}","size":1,"modified":1}}"#);
-    let header = |version: &str, model: &str, entries: &[String]| {
-        vec![
-            ("vljepa_index", version.to_owned()),
-            ("model", model.to_owned()),
-            ("root", bench.text("pictures")),
-            ("entries", format!("[{}]", entries.join(","))),
-        ]
-    };
     let unit = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-    let made = |version: &str, model: &str, entries: &[String], values: &[f32]| {
-        index(&header(version, model, entries), values.len() / 8, 8, values)
-    };
-    let mut nan = made("2", &hash, &[entry("a.png")], &unit);
-    let end = nan.len();
-    nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let made = |model: &str, pictures: &[&str], values: &[f32]| index(&bench, model, pictures, 8, values);
+    let one = made(&hash, &["a.png"], &unit);
+    let value = one.windows(4).position(|part| part == 1.0f32.to_le_bytes()).unwrap();
+    let mut nan = one.clone();
+    nan[value..value + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     let two = [unit, unit].concat();
     for (name, bytes, words) in [
         ("empty", Vec::new(), "empty"),
@@ -209,16 +217,20 @@ fn indices() {
         ("cut", good[..good.len() - 10].to_vec(), "not a whole index"),
         ("long", [&good[..], b"more"].concat(), "not a whole index"),
         ("plain", weights(0, |_, _, _| ()), "no index of"),
-        ("version", made("7", &hash, &[entry("a.png")], &unit), "version \"7\""),
-        ("model", made("2", "0123", &[entry("a.png")], &unit), "another model"),
-        ("count", made("2", &hash, &[entry("a.png"), entry("b.png")], &unit), "not a whole index"),
-        ("dim", index(&header("2", &hash, &[entry("a.png")]), 1, 4, &unit[..4]), "dimensions"),
-        ("twice", made("2", &hash, &[entry("a.png"), entry("a.png")], &two), "listed twice"),
-        ("escape", made("2", &hash, &[entry("../../etc/passwd")], &unit), "no path below"),
-        ("absolute", made("2", &hash, &[entry("/etc/passwd")], &unit), "no path below"),
-        ("length", made("2", &hash, &[entry("a.png")], &[0.5; 8]), "unit length"),
+        ("version", with(one.clone(), "\"vljepa_index\":\"3\"", "\"vljepa_index\":\"7\""), "version \"7\""),
+        ("model", made("0123", &["a.png"], &unit), "another model"),
+        (
+            "count",
+            with(made(&hash, &["a.png", "b.png"], &two), "\"shape\":[2,8]", "\"shape\":[8,2]"),
+            "not a whole index",
+        ),
+        ("dim", index(&bench, &hash, &["a.png"], 4, &unit[..4]), "dimensions"),
+        ("escape", with(made(&hash, &["xx/xx/etc/passwd"], &unit), "xx/xx/", "../../"), "no path below"),
+        ("absolute", with(made(&hash, &["xetc/passwd"], &unit), "xetc", "/etc"), "no path below"),
+        ("length", made(&hash, &["a.png"], &[0.5; 8]), "unit length"),
         ("nan", nan, "not a whole index"),
-        ("entries", made("2", &hash, &["7".into()], &unit), "list of files"),
+        ("reading", with(one.clone(), "\"reading\":\"{}\"", "\"reading\":\"77\""), "`reading`"),
+        ("column", with(one, "\"sizes\"", "\"seize\""), "no tensor `sizes`"),
     ] {
         bench.write("bad.idx", bytes);
         fails(&mut vljepa(bench.args(&["search", "@bad.idx", "cat"])), &["bad.idx", words, ""]);
@@ -228,4 +240,5 @@ fn indices() {
     fails(&mut vljepa(bench.args(&["search", "@pictures", "cat"])), &["is a folder"]);
     bench.write("model/model.safetensors", weights(1, |_, _, _| ()));
     fails(&mut vljepa(bench.args(&["search", "@p.idx", "cat"])), &["p.idx", "another model", "index build"]);
+    fails(&mut vljepa(bench.args(&["index", "update", "@p.idx"])), &["p.idx", "another model", "index build"]);
 }

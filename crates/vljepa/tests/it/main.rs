@@ -9,16 +9,21 @@ mod checkpoints;
 mod clips;
 mod encoders;
 mod files;
+#[path = "../../../model/tests/it/fixtures.rs"]
+#[allow(dead_code)]
+mod fixtures;
 mod foreign;
 mod hub;
 mod hub_faults;
 mod hub_server;
 mod hub_whole;
+mod index;
 mod labels;
 mod learning;
 mod machine;
 mod manifest;
 mod models;
+mod own_data;
 mod probe;
 mod resume;
 mod stopped;

@@ -402,10 +402,10 @@ fn an_index_names_the_flag_that_leaves_broken_files_out() {
     let texts = json(bench.args(&["embed-text", "cat"]));
     let vector = |v: &Value| v.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<_>>();
     for found in search["searches"][0]["results"].as_array().unwrap().iter().step_by(37) {
-        let row = json(bench.args(&["embed", found["path"].as_str().unwrap()]));
+        let row = json(bench.args(&["embed", found["input"].as_str().unwrap()]));
         let (a, b) = (vector(&row["rows"][0]["embedding"]), vector(&texts["rows"][0]["embedding"]));
         let cosine: f64 = a.iter().zip(&b).map(|(x, y)| x * y).sum();
-        assert!((found["cosine"].as_f64().unwrap() - cosine).abs() < 1e-5, "{found}");
+        assert!((found["score"].as_f64().unwrap() - cosine).abs() < 1e-5, "{found}");
         assert_eq!(found["fresh"], true);
     }
 }

@@ -219,6 +219,21 @@ pub fn picture(i: u8) -> Vec<u8> {
     encode_png(&Rgba8Image::new(40, 48, data).unwrap()).unwrap()
 }
 
+/// A film of grey frames, 10 a second, that brightens.
+pub fn film(path: &Path, frames: usize) {
+    std::fs::write(path, y4m(frames)).unwrap();
+}
+
+/// The Y4M of such a film.
+pub fn y4m(frames: usize) -> Vec<u8> {
+    let mut bytes = b"YUV4MPEG2 W24 H16 F10:1 Cmono\n".to_vec();
+    for i in 0..frames {
+        bytes.extend(b"FRAME\n");
+        bytes.extend((0..384).map(|at| ((3 * i + at) % 220 + 16) as u8));
+    }
+    bytes
+}
+
 /// Copies a folder of plain files.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

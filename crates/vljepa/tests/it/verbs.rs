@@ -132,9 +132,9 @@ fn an_index_finds_what_embeddings_say_and_knows_what_changed() {
         let results = search["results"].as_array().unwrap();
         assert_eq!(results.len(), 4);
         for (result, (cosine, path)) in results.iter().zip(&want) {
-            assert!((result["cosine"].as_f64().unwrap() - cosine).abs() < 1e-5);
+            assert!((result["score"].as_f64().unwrap() - cosine).abs() < 1e-5);
             let name = path.rsplit('/').next().unwrap();
-            assert!(result["path"].as_str().unwrap().ends_with(name), "{result} {path}");
+            assert!(result["input"].as_str().unwrap().ends_with(name), "{result} {path}");
             assert_eq!(result["fresh"], true);
         }
     }
@@ -142,7 +142,7 @@ fn an_index_finds_what_embeddings_say_and_knows_what_changed() {
     bench.write("pictures/1.png", crate::support::picture(77));
     let found = json(bench.args(&["search", "@p.idx", "cat", "--top", "9"]));
     for result in found["searches"][0]["results"].as_array().unwrap() {
-        let path = result["path"].as_str().unwrap();
+        let path = result["input"].as_str().unwrap();
         let changed = path.ends_with("0.png") || path.ends_with("1.png");
         assert_eq!(result["fresh"], !changed, "{path}");
     }

@@ -11,6 +11,7 @@ use vljepa_data::{Limits, Media, Preprocess};
 use vljepa_embed::Embedder;
 
 use super::evaluate::validate;
+use super::kept::Kept;
 use super::settings::Settings;
 use crate::config::{ObjectiveKind, TextKind, TrainConfig};
 use crate::data::{Bank, CardText, Identity, Limit, RowSample, Sample, Source, SourceRows, Stills, Visual};
@@ -29,6 +30,7 @@ pub struct Corpus {
     rows: Vec<Row>,
     validation: Vec<Row>,
     settings: Settings,
+    kept: Kept,
     /// The training rows that are pictures, then those that are clips.
     kinds: [Vec<u32>; 2],
     /// The texts that differ, sorted; none where they are too many.
@@ -65,7 +67,8 @@ impl Corpus {
         let classes = if fits { texts.into_iter().cloned().collect() } else { Vec::new() };
         let asks = rows.iter().any(|row| row.query.is_some());
         let hash = hash(manifest, &rows).map_err(|error| fault(error.to_string()))?;
-        Ok(Self { rows, validation, settings, kinds, classes, asks, hash })
+        let kept = Kept::new(settings.cache_mib << 20);
+        Ok(Self { rows, validation, settings, kept, kinds, classes, asks, hash })
     }
 
     /// The rows of the training split, in their order.
@@ -172,13 +175,14 @@ impl Bank for Corpus {
 
 impl Source for Corpus {
     fn samples(&self, seed: u64, step: u64, batch: usize, to: &Preprocess) -> Result<Vec<Sample>> {
+        let (drawn, frames) = self.drawn(seed, step, batch);
         let samples = self.row_samples(seed, step, batch);
         let options = VideoOptions::default();
-        let read = |(mut sample, row): RowSample<'_>| -> Result<Sample> {
-            sample.visual.pixels = row.numbers(sample.visual.frames, to, &options)?;
+        let read = |(number, (mut sample, row)): (u32, RowSample<'_>)| -> Result<Sample> {
+            sample.visual.pixels = self.kept.row(number, to.size, || row.numbers(frames, to, &options))?.to_vec();
             Ok(sample)
         };
-        samples.into_par_iter().map(read).collect()
+        drawn.into_par_iter().zip(samples).map(read).collect()
     }
 
     fn rows(&self) -> Option<SourceRows<'_>> {

@@ -3,6 +3,7 @@
 mod corpus;
 mod evaluate;
 mod interval;
+mod kept;
 mod settings;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! A manifest's own keys in `[data]`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use crate::data::{BrokenRule, Own};
 use crate::error::{Result, TrainError};
 
 /// A manifest's own keys.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The manifest: JSON lines, CSV or WebDataset shards ([`vljepa_data::manifest::Manifest::open`]).
@@ -17,6 +18,16 @@ pub struct Settings {
     pub manifest: PathBuf,
     /// Frames of a clip; absent: the model's.
     pub frames: Option<usize>,
+    /// MiB of decoded and prepared rows that are kept in memory, so that later epochs need not read them again; what has no room
+    /// is read each time. It changes no bit of what is computed.
+    #[serde(skip_serializing)]
+    pub cache_mib: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { manifest: PathBuf::new(), frames: None, cache_mib: 512 }
+    }
 }
 
 /// `[evaluate]`, of which nothing belongs to a manifest.
@@ -49,7 +60,14 @@ impl Settings {
                 "`data.manifest` is missing; name a manifest: JSON lines, CSV with a header, or WebDataset shards";
             return Some(("data.manifest".into(), what.into()));
         }
-        let frames = self.frames.filter(|frames| !(1..=4096).contains(frames))?;
-        Some(("data.frames".into(), format!("`data.frames` is {frames}, must be in 1..=4096")))
+        let ranges = [("frames", self.frames, 1..=4096), ("cache_mib", Some(self.cache_mib), 0..=1 << 24)];
+        let broken = |(key, value, range): (&str, Option<usize>, RangeInclusive<usize>)| {
+            let value = value.filter(|value| !range.contains(value))?;
+            Some((
+                format!("data.{key}"),
+                format!("`data.{key}` is {value}, must be in {}..={}", range.start(), range.end()),
+            ))
+        };
+        ranges.into_iter().find_map(broken)
     }
 }
