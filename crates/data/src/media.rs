@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::decode::{To, decode_open};
 use crate::file::{OpenFile, SharedFile, from_start};
 use crate::video::{VideoOptions, VideoReader};
-use crate::{Crops, DataError, Limits, Preprocess, Rgba8Image};
+use crate::{Crops, DataError, Limits, Preprocess, Rgb8Image, Rgba8Image};
 
 /// An open picture or video file.
 ///
@@ -84,6 +84,19 @@ impl Media {
         let numbers = preprocess.views(&rgb, crops, false).map_err(named);
         drop((rgb, held));
         numbers
+    }
+
+    /// The square crop of the picture that an encoder takes, still in bytes, as [`Preprocess::square_crop`] gives it. Its memory is
+    /// shared out as that of [`Self::numbers`].
+    ///
+    /// # Errors
+    /// As [`Self::numbers`].
+    pub fn square_crop(&self, preprocess: &Preprocess, limits: &Limits) -> Result<Rgb8Image, DataError> {
+        let named = |error: DataError| error.of_file(&self.0.origin());
+        let (rgb, held) = decode_open(&self.0, limits, To::Rgb)?.rgb_over(preprocess.background).map_err(named)?;
+        let crop = preprocess.square_crop_rgb(&rgb).map_err(named);
+        drop((rgb, held));
+        crop
     }
 
     /// Its frames, as [`VideoReader::open_with`] gives them; a picture is a video of one frame.

@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -147,7 +148,26 @@ impl Row {
     /// Media that cannot be read, times of a picture, and times between which no frame lies; each names the row's place and
     /// the file.
     pub fn numbers(&self, frames: usize, to: &Preprocess, options: &VideoOptions) -> Result<Vec<f32>, DataError> {
-        self.decoded(frames, to, options).map_err(|error| self.fault(&error))
+        let still = |media: Media| media.numbers(to, Crops::Center, &Limits::default());
+        let frame = |rgb: Rgb8Image| to.views(&rgb, Crops::Center, true);
+        let clip = self.decoded(frames, size_of::<f32>() * to.values(), options, &still, &frame);
+        let clip = clip.map_err(|error| self.fault(&error))?;
+        Ok(clip.iter().flat_map(|frame| frame.iter().copied()).collect())
+    }
+
+    /// The square crops that [`Self::numbers`] are made of, still in bytes, for pictures that are changed before that.
+    ///
+    /// # Errors
+    /// As [`Self::numbers`].
+    pub fn square_crops(
+        &self,
+        frames: usize,
+        to: &Preprocess,
+        options: &VideoOptions,
+    ) -> Result<Vec<Arc<Rgb8Image>>, DataError> {
+        let still = |media: Media| media.square_crop(to, &Limits::default());
+        let frame = |rgb: Rgb8Image| to.square_crop_rgb(&rgb);
+        self.decoded(frames, to.values(), options, &still, &frame).map_err(|error| self.fault(&error))
     }
 
     /// Whether the row is a clip, told by the content of its file; else it is a picture.
@@ -171,25 +191,31 @@ impl Row {
         DataError::content(self.place.name(), "a picture has no `start` and `end`; leave them out")
     }
 
-    fn decoded(&self, frames: usize, to: &Preprocess, options: &VideoOptions) -> Result<Vec<f32>, DataError> {
+    /// What `still` makes of a picture, for all frames, or `frame` of each frame of the clip, which takes `bytes`.
+    fn decoded<T>(
+        &self,
+        frames: usize,
+        bytes: usize,
+        options: &VideoOptions,
+        still: &dyn Fn(Media) -> Result<T, DataError>,
+        frame: &dyn Fn(Rgb8Image) -> Result<T, DataError>,
+    ) -> Result<Vec<Arc<T>>, DataError> {
         let mut reader = match self.place.open(options)? {
             Opened::Clip(reader) => reader,
             Opened::Still(_) if self.is_timed() => return Err(self.untimed()),
             Opened::Still(media) => {
-                return Ok(media.numbers(to, Crops::Center, &Limits::default())?.repeat(frames));
+                let still = Arc::new(still(media)?);
+                return Ok(std::iter::repeat_n(still, frames).collect());
             }
         };
         let sampling = Sampling { frames: Some(frames), start: self.start, end: self.end, ..Sampling::default() };
         let _part = reader.hold_memory();
-        let hold = (HELD_FRAMES / (size_of::<f32>() * to.values()).max(1)).max(1);
+        let hold = (HELD_FRAMES / bytes.max(1)).max(1);
         let mut clips = Clips::new(&mut reader, &sampling.settle(frames)?, 0, hold)?;
-        let mut prepare = |rgb: Rgb8Image| {
-            let numbers = to.views(&rgb, Crops::Center, true);
-            numbers.map_err(|error| error.of_file(&self.place.name()))
-        };
+        let mut prepare = |rgb: Rgb8Image| frame(rgb).map_err(|error| error.of_file(&self.place.name()));
         let clip = clips.next_clip(&mut prepare)?;
         let clip =
             clip.ok_or_else(|| DataError::content(self.place.name(), "the video has no frames; leave it out"))?;
-        Ok(clip.frames.iter().flat_map(|frame| frame.iter().copied()).collect())
+        Ok(clip.frames)
     }
 }

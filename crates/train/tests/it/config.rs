@@ -57,6 +57,13 @@ fn mistakes_are_named_with_their_line() {
         (with(&format!("{model}[data]\nkind = \"manifest\"\n")), 5, "`data.manifest` is missing"),
         (with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\nframes = 0\n")), 8, "`data.frames` is 0"),
         (with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\nvendors = []\n")), 8, "vendors"),
+        (with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\ncache_mib = -1\n")), 8, "-1"),
+        (
+            with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\n[data.augment]\nmirror = nan\n")),
+            9,
+            "mirror is NaN",
+        ),
+        (with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\naugment = {{ ink = 1 }}\n")), 8, "ink"),
         (
             with(&format!("{model}[data]\nkind = \"manifest\"\nmanifest = \"a\"\n[evaluate]\nvendor = \"a\"\n")),
             9,

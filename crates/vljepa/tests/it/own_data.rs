@@ -77,7 +77,7 @@ fn drawings_and_films_are_checked_learnt_measured_named_and_found() {
     let manifest = manifest.display().to_string();
     let compact = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/compact");
     let config = format!(
-        "steps = 70\nbatch = 12\noutput = \"run\"\n[model]\nconfig = '{0}/init.json'\ny_encoder = '{0}'\n[data]\n\
+        "steps = 36\nbatch = 12\noutput = \"run\"\n[model]\nconfig = '{0}/init.json'\ny_encoder = '{0}'\n[data]\n\
          kind = \"manifest\"\nmanifest = \"mine.jsonl\"\n[objective]\nkind = \"bank\"\ny_head = {{ whiten = false }}\n\
          [optimizer]\nkind = \"muon\"\nclip = 1.0\n[schedule]\nkind = \"cosine\"\nwarmup = 0.1\n",
         compact.display()
@@ -114,6 +114,6 @@ fn drawings_and_films_are_checked_learnt_measured_named_and_found() {
     for (film, text, _) in FILMS {
         let found = json(["search", &index, text, "--top", "1", "--model", &model]);
         let best = &found["searches"][0]["results"][0];
-        assert!(best["path"].as_str().unwrap().ends_with(film) && best["end_s"].is_number(), "{found}");
+        assert!(best["input"].as_str().unwrap().ends_with(film) && best["end_s"].is_number(), "{found}");
     }
 }

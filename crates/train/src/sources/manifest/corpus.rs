@@ -6,12 +6,11 @@ use std::path::Path;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use vljepa_data::manifest::{Manifest, Place, Row, Split};
-use vljepa_data::video::VideoOptions;
 use vljepa_data::{Limits, Media, Preprocess};
 use vljepa_embed::Embedder;
 
 use super::evaluate::validate;
-use super::kept::Kept;
+use super::reader::{Reader, Wanted};
 use super::settings::Settings;
 use crate::config::{ObjectiveKind, TextKind, TrainConfig};
 use crate::data::{Bank, CardText, Identity, Limit, RowSample, Sample, Source, SourceRows, Stills, Visual};
@@ -30,7 +29,7 @@ pub struct Corpus {
     rows: Vec<Row>,
     validation: Vec<Row>,
     settings: Settings,
-    kept: Kept,
+    reader: Reader,
     /// The training rows that are pictures, then those that are clips.
     kinds: [Vec<u32>; 2],
     /// The texts that differ, sorted; none where they are too many.
@@ -67,8 +66,8 @@ impl Corpus {
         let classes = if fits { texts.into_iter().cloned().collect() } else { Vec::new() };
         let asks = rows.iter().any(|row| row.query.is_some());
         let hash = hash(manifest, &rows).map_err(|error| fault(error.to_string()))?;
-        let kept = Kept::new(settings.cache_mib << 20);
-        Ok(Self { rows, validation, settings, kept, kinds, classes, asks, hash })
+        let reader = Reader::new(&settings);
+        Ok(Self { rows, validation, settings, reader, kinds, classes, asks, hash })
     }
 
     /// The rows of the training split, in their order.
@@ -176,13 +175,14 @@ impl Bank for Corpus {
 impl Source for Corpus {
     fn samples(&self, seed: u64, step: u64, batch: usize, to: &Preprocess) -> Result<Vec<Sample>> {
         let (drawn, frames) = self.drawn(seed, step, batch);
-        let samples = self.row_samples(seed, step, batch);
-        let options = VideoOptions::default();
-        let read = |(number, (mut sample, row)): (u32, RowSample<'_>)| -> Result<Sample> {
-            sample.visual.pixels = self.kept.row(number, to.size, || row.numbers(frames, to, &options))?.to_vec();
-            Ok(sample)
-        };
-        drawn.into_par_iter().zip(samples).map(read).collect()
+        let rows: Vec<(u32, &Row)> = drawn.into_iter().filter_map(|i| Some((i, self.rows.get(i as usize)?))).collect();
+        let pixels = self.reader.read(&Wanted { rows: &rows, frames, seed, step }, to)?;
+        let samples = self.row_samples(seed, step, batch).into_iter().zip(pixels);
+        let with_pixels = samples.map(|((mut sample, _), pixels)| {
+            sample.visual.pixels = pixels;
+            sample
+        });
+        Ok(with_pixels.collect())
     }
 
     fn rows(&self) -> Option<SourceRows<'_>> {
@@ -209,20 +209,16 @@ impl Source for Corpus {
 
     fn limit(&self) -> Option<Limit> {
         let [pictures, clips] = self.kinds.each_ref().map(Vec::len);
-        let (most, there) = match (pictures, clips) {
-            (pictures, 0) => (pictures, format!("there are {pictures} pictures to train on")),
-            (0, clips) => (clips, format!("there are {clips} clips to train on")),
-            (pictures, clips) => {
-                let most = pictures.min(clips);
-                (
-                    most,
-                    format!(
-                        "there are {pictures} pictures and {clips} clips to train on, which are not mixed in a step"
-                    ),
-                )
-            }
+        let (most, there, or) = match (pictures, clips) {
+            (pictures, 0) => (pictures, format!("there are {pictures} pictures to train on"), ""),
+            (0, clips) => (clips, format!("there are {clips} clips to train on"), ""),
+            (pictures, clips) => (
+                pictures.min(clips),
+                format!("there are {pictures} pictures and {clips} clips to train on, which are not mixed in a step"),
+                if pictures < clips { ", or leave the pictures out" } else { ", or leave the clips out" },
+            ),
         };
-        let why = format!("{there}: samples of a step are different ones, so take at most {most}");
+        let why = format!("{there}: samples of a step are different ones, so take at most {most}{or}");
         Some(Limit { most, why })
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::Serialize;
 use vljepa_data::Preprocess;
 use vljepa_data::manifest::{Manifest, Row, Split};
@@ -263,28 +264,26 @@ impl<'a> Ranked<'a> {
         let of_texts = embedder.texts(&texts)?;
         let of_rows = embedder.rows(&plain, None, preprocess, progress)?;
         let right: Vec<Vec<usize>> = plain.iter().map(|row| indices(&row.targets, &texts)).collect();
-        let mut held = Vec::new();
-        let (mut visuals, mut first) = (Vec::with_capacity(plain.len()), Vec::with_capacity(plain.len()));
-        for (row, right) in of_rows.chunks_exact(dim).zip(&right) {
-            scores(row, &of_texts, &mut held);
-            visuals.push(Place::of(&held, |i| right.binary_search(&i).is_ok()));
+        let of_visual = |held: &mut Vec<f32>, (row, right): (&[f32], &Vec<usize>)| {
+            scores(row, &of_texts, held);
             let best = held.iter().enumerate().filter(|(_, score)| score.is_finite()).max_by(|a, b| a.1.total_cmp(b.1));
-            first.push(best.map_or(0, |(i, _)| i));
-        }
+            (Place::of(held, |i| right.binary_search(&i).is_ok()), best.map_or(0, |(i, _)| i))
+        };
+        let (visuals, first) = of_rows.par_chunks_exact(dim).zip(&right).map_init(Vec::new, of_visual).unzip();
         let mut shown_by = vec![Vec::new(); texts.len()];
         right.iter().enumerate().for_each(|(row, right)| right.iter().for_each(|&text| shown_by[text].push(row)));
-        let mut back = Vec::with_capacity(texts.len());
-        for (text, right) in of_texts.chunks_exact(dim).zip(&shown_by) {
-            scores(text, &of_rows, &mut held);
-            back.push((Place::of(&held, |i| right.binary_search(&i).is_ok()), right.len()));
-        }
+        let of_text = |held: &mut Vec<f32>, (text, right): (&[f32], &Vec<usize>)| {
+            scores(text, &of_rows, held);
+            (Place::of(held, |i| right.binary_search(&i).is_ok()), right.len())
+        };
+        let back = of_texts.par_chunks_exact(dim).zip(&shown_by).map_init(Vec::new, of_text).collect();
         let mut ranked = Self { texts, right, visuals, first, back, asked: Vec::new(), questions: 0, unasked };
         let mut queries: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
         asked.iter().for_each(|row| queries.entry(row.query.as_deref().unwrap_or_default()).or_default().push(row));
         ranked.questions = queries.len();
         let (all, mut done) = (distinct(&asked), plain.len());
         let of_all = embedder.texts(&all)?;
-        let everywhere = most_frequent(&asked);
+        let (everywhere, mut held) = (most_frequent(&asked), Vec::new());
         for (query, mut rows) in queries {
             let own = distinct(&rows);
             let (answers, of_answers, frequent) = match own.len() {

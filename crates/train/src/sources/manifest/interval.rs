@@ -1,5 +1,6 @@
 //! Intervals of figures by drawing what they are over anew, with replacement (the bootstrap's percentiles).
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::random::{Purpose, Stream};
@@ -65,16 +66,15 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 /// all lists, and a function of `seed`.
 pub(super) fn intervals(lists: &[Sampled<'_>], resamples: usize, seed: u64) -> Vec<Measured> {
     let count = lists.iter().map(|list| list.values().len()).min().unwrap_or_default();
-    let mut held = Vec::with_capacity(count);
-    let mut drawn_figures = vec![Vec::with_capacity(resamples); lists.len()];
-    for draw in 0..resamples {
+    let of_draw = |held: &mut Vec<f64>, draw: usize| -> Vec<f64> {
         let mut dice = Stream::new(seed, Purpose::Resample, draw as u64);
         let drawn: Vec<usize> = (0..count).map(|_| dice.below(count)).collect();
-        for (list, figures) in lists.iter().zip(&mut drawn_figures) {
-            figures.push(list.over(drawn.iter().copied(), &mut held));
-        }
-    }
-    let measured = |(list, figures): (&Sampled<'_>, &mut Vec<f64>)| {
+        lists.iter().map(|list| list.over(drawn.iter().copied(), held)).collect()
+    };
+    let draws: Vec<Vec<f64>> = (0..resamples).into_par_iter().map_init(Vec::new, of_draw).collect();
+    let mut held = Vec::with_capacity(count);
+    let measured = |(place, list): (usize, &Sampled<'_>)| {
+        let mut figures: Vec<f64> = draws.iter().filter_map(|draw| draw.get(place).copied()).collect();
         figures.sort_by(f64::total_cmp);
         let at = |share: f64| {
             let place = share * figures.len().saturating_sub(1) as f64;
@@ -84,7 +84,7 @@ pub(super) fn intervals(lists: &[Sampled<'_>], resamples: usize, seed: u64) -> V
         let interval = at(0.025).zip(at(0.975)).map(|(low, high)| [low, high]);
         Measured { value: list.over(0..count, &mut held), interval, ..Measured::default() }
     };
-    lists.iter().zip(&mut drawn_figures).map(measured).collect()
+    lists.iter().enumerate().map(measured).collect()
 }
 
 #[cfg(test)]

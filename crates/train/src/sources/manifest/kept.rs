@@ -5,48 +5,48 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Prepared rows up to a number of bytes. What is there is never given up for other rows: an epoch needs each of them once.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct Kept<T> {
     most: usize,
-    held: Mutex<Held>,
+    held: Mutex<Held<T>>,
 }
 
-#[derive(Debug, Default)]
-struct Held {
+#[derive(Debug)]
+struct Held<T> {
     bytes: usize,
     /// Side of the pictures; a run goes from one to the next and not back.
     size: u32,
-    rows: HashMap<u32, Arc<[f32]>>,
+    rows: HashMap<u32, Arc<T>>,
 }
 
-impl Kept {
+impl<T> Kept<T> {
     /// Of at most `most` bytes.
     pub fn new(most: usize) -> Self {
-        Self { most, held: Mutex::default() }
+        Self { most, held: Mutex::new(Held { bytes: 0, size: 0, rows: HashMap::new() }) }
     }
 
-    /// The numbers of a row at a size: those that are kept, else what `read` gives.
-    pub fn row<E>(&self, row: u32, size: u32, read: impl FnOnce() -> Result<Vec<f32>, E>) -> Result<Arc<[f32]>, E> {
+    /// A row at a size: the one that is kept, else what `read` gives, with its bytes.
+    pub fn row<E>(&self, row: u32, size: u32, read: impl FnOnce() -> Result<(T, usize), E>) -> Result<Arc<T>, E> {
         if self.most == 0 {
-            return read().map(Arc::from);
+            return read().map(|(row, _)| Arc::new(row));
         }
         let there = self.held(|held| (held.size == size).then(|| held.rows.get(&row).cloned()).flatten());
         if let Some(there) = there {
             return Ok(there);
         }
-        let numbers: Arc<[f32]> = read()?.into();
-        let bytes = size_of_val(&*numbers);
+        let (prepared, bytes) = read()?;
+        let prepared = Arc::new(prepared);
         self.held(|held| {
             if held.size != size {
-                *held = Held { size, ..Held::default() };
+                *held = Held { bytes: 0, size, rows: HashMap::new() };
             }
-            if held.bytes + bytes <= self.most && held.rows.insert(row, numbers.clone()).is_none() {
+            if held.bytes + bytes <= self.most && held.rows.insert(row, prepared.clone()).is_none() {
                 held.bytes += bytes;
             }
         });
-        Ok(numbers)
+        Ok(prepared)
     }
 
-    fn held<T>(&self, body: impl FnOnce(&mut Held) -> T) -> T {
+    fn held<R>(&self, body: impl FnOnce(&mut Held<T>) -> R) -> R {
         body(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -62,9 +62,9 @@ mod tests {
         let row = |row: u32, size: u32| {
             let read = || {
                 reads.set(reads.get() + 1);
-                Ok::<_, ()>(vec![row as f32; 10])
+                Ok::<_, ()>((vec![row; 10], 40))
             };
-            assert_eq!(kept.row(row, size, read).unwrap()[..], [row as f32; 10]);
+            assert_eq!(*kept.row(row, size, read).unwrap(), vec![row; 10]);
             reads.get()
         };
         // Two rows of 40 bytes have room.
@@ -72,9 +72,9 @@ mod tests {
         assert_eq!([row(1, 8), row(2, 8), row(3, 8), row(3, 8)], [3, 3, 4, 5]);
         // Another size begins anew.
         assert_eq!([row(1, 16), row(1, 16), row(3, 16), row(3, 16)], [6, 6, 7, 7]);
-        assert_eq!(kept.row(9, 16, || Err::<Vec<f32>, _>("broken")), Err("broken"));
+        assert_eq!(kept.row(9, 16, || Err("broken")), Err("broken"));
         let none = Kept::new(0);
-        assert_eq!(none.row(1, 8, || Ok::<_, ()>(vec![1.0])).unwrap()[..], [1.0]);
-        assert!(none.row(1, 8, || Err::<Vec<f32>, _>(())).is_err());
+        assert_eq!(*none.row(1, 8, || Ok::<_, ()>((7, 4))).unwrap(), 7);
+        assert!(none.row(1, 8, || Err(())).is_err());
     }
 }

@@ -1,9 +1,11 @@
 //! Manifests as a source: pictures and clips of one's own with their texts, read from disk step by step.
 
+mod augment;
 mod corpus;
 mod evaluate;
 mod interval;
 mod kept;
+mod reader;
 mod settings;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use crate::config::TrainConfig;
 use crate::data::{Kind, Own, Source};
 use crate::error::{Result, TrainError};
 
+pub use augment::Augment;
 pub use corpus::{Corpus, MAX_CLASSES};
 pub use evaluate::{
     Classification, Confusion, ManifestOptions, ManifestReport, OfText, Questions, Retrieval, evaluate,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::augment::Augment;
 use crate::config::TrainConfig;
 use crate::data::{BrokenRule, Own};
 use crate::error::{Result, TrainError};
@@ -22,11 +23,14 @@ pub struct Settings {
     /// is read each time. It changes no bit of what is computed.
     #[serde(skip_serializing)]
     pub cache_mib: usize,
+    /// Changes to the pictures and clips before each step; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { manifest: PathBuf::new(), frames: None, cache_mib: 512 }
+        Self { manifest: PathBuf::new(), frames: None, cache_mib: 512, augment: None }
     }
 }
 
@@ -68,6 +72,10 @@ impl Settings {
                 format!("`data.{key}` is {value}, must be in {}..={}", range.start(), range.end()),
             ))
         };
-        ranges.into_iter().find_map(broken)
+        let augment = || {
+            let (key, what) = self.augment.as_ref()?.options().problem()?;
+            Some((format!("data.augment.{key}"), what))
+        };
+        ranges.into_iter().find_map(broken).or_else(augment)
     }
 }
