@@ -107,6 +107,9 @@ impl Start {
             return Err(TrainError::setting("output", format!("`output`: {what}")));
         }
         let source = &config.model;
+        if let Some(what) = source.features.as_deref().and_then(no_folder) {
+            return Err(TrainError::setting("model.features", format!("`model.features`: {what}")));
+        }
         let (key, path) = match (&source.config, &source.folder) {
             (Some(path), _) => ("model.config", path.clone()),
             (None, Some(folder)) => {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use vljepa_data::{Rgba8Image, encode_png};
 use vljepa_embed::folder::{AnyFolder, VisionFolder};
 use vljepa_embed::models::VisionModel;
 use vljepa_embed::visuals::FileOptions;
@@ -226,6 +227,34 @@ fn views_are_drawn_in_training_and_averaged_in_measuring() {
     assert_eq!(report.validation.unwrap().n, 6);
     let card = fs::read_to_string(dir.path().join("run/model/README.md")).unwrap();
     assert!(card.contains("2 frames, 2 clips of each video, three squares of each frame"), "{card}");
+}
+
+#[test]
+fn pictures_and_clips_are_classes_together() {
+    let dir = tempfile::tempdir().unwrap();
+    encoder(dir.path(), false);
+    films(dir.path(), 4);
+    let manifest = dir.path().join("clips.jsonl");
+    let mut lines = fs::read_to_string(&manifest).unwrap();
+    for (i, split) in ["train", "train", "validation", "test"].into_iter().enumerate() {
+        for (name, light) in [("down", 30), ("right", 220)] {
+            let grey = [light + i as u8, light, light, 255].repeat(32 * 24);
+            let png = encode_png(&Rgba8Image::new(32, 24, grey).unwrap()).unwrap();
+            fs::write(dir.path().join(format!("{name}{i}.png")), png).unwrap();
+            lines += &format!(
+                "{{\"visual\": \"{name}{i}.png\", \"target\": \"{name}\", \"split\": \"{split}\", \"weight\": 2}}\n"
+            );
+        }
+    }
+    fs::write(&manifest, lines).unwrap();
+    for probe in ["epochs = 3\nlearning_rates = [1e-3]\n", "kind = \"linear\"\nepochs = 3\nlearning_rates = [1e-2]\n"] {
+        let path = write_config(dir.path(), "", probe);
+        let output = dir.path().join(if probe.starts_with("kind") { "linear" } else { "attentive" });
+        let report = go(&path, &output, false, 0).0.unwrap().probe.unwrap();
+        assert_eq!((report.trained_on, report.validation.unwrap().n, report.test.unwrap().n), (12, 8, 6));
+        let (label, _) = classes(&output.join("model"), &dir.path().join("down3.png"));
+        assert!(label == "down" || label == "right");
+    }
 }
 
 #[test]
