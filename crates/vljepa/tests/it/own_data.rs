@@ -116,4 +116,12 @@ fn drawings_and_films_are_checked_learnt_measured_named_and_found() {
         let best = &found["searches"][0]["results"][0];
         assert!(best["input"].as_str().unwrap().ends_with(film) && best["end_s"].is_number(), "{found}");
     }
+    // A film goes; the index follows.
+    let (gone, _, _) = FILMS[0];
+    std::fs::remove_file(path(gone)).unwrap();
+    let updated = json(["index", "update", &index, "--model", &model]);
+    assert_eq!(updated["dropped"], 1, "{updated}");
+    let found = json(["search", &index, FILMS[0].1, "--top", "99", "--model", &model]);
+    let left = found["searches"][0]["results"].as_array().unwrap();
+    assert!(left.iter().all(|hit| !hit["input"].as_str().unwrap().ends_with(gone)), "{found}");
 }
