@@ -3,7 +3,7 @@
 //! `checkpoints/step-00001200/` holds `state.json`, `model.safetensors`, `optimizer.safetensors`, `ema.safetensors` and
 //! `SHA256SUMS` (the form of `sha256sum -c`). Killing the program at any moment leaves the last good one readable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,25 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Checks that it is of the run whose identity is `own`; `with` is what such a checkpoint is resumed with.
+    ///
+    /// # Errors
+    /// [`TrainError::Invalid`] when it is of another run, with the keys that differ.
+    pub fn check_identity(&self, own: &BTreeMap<String, String>, with: &str) -> Result<()> {
+        let theirs = &self.state.identity;
+        let keys: BTreeSet<&String> = own.keys().chain(theirs.keys()).collect();
+        let changed: Vec<&str> =
+            keys.into_iter().filter(|key| theirs.get(*key) != own.get(*key)).map(String::as_str).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        Err(TrainError::Invalid(format!(
+            "{}: a checkpoint of another run; these differ: {}. Resume with {with}, or start anew in another `output`",
+            self.path.display(),
+            changed.join(", ")
+        )))
+    }
+
     /// The bytes of one of its files.
     ///
     /// # Errors

@@ -343,13 +343,14 @@ pub struct Own<'a> {
 }
 
 impl Own<'_> {
-    /// Hands `read` the own keys of a configuration.
+    /// Hands `read` the own keys of a configuration; `problem` gives the first rule that the values break.
     ///
     /// # Errors
-    /// [`TrainError::Setting`] for what `read` reports.
+    /// [`TrainError::Setting`] for what `read` and `problem` report.
     pub fn of<T>(
         config: &TrainConfig,
         read: impl FnOnce(Own<'_>) -> std::result::Result<T, toml::de::Error>,
+        problem: impl FnOnce(&T) -> Option<BrokenRule>,
     ) -> Result<T> {
         let (DataConfig { own: data, .. }, EvaluateConfig { own: evaluate, .. }) = (&config.data, &config.evaluate);
         let fault = |what: String| TrainError::setting("data", format!("`data`: {what}"));
@@ -357,6 +358,11 @@ impl Own<'_> {
         let (data, evaluate) = (text(data)?, text(evaluate)?);
         let parse = |text| toml::Deserializer::parse(text);
         let own = parse(&data).and_then(|data| Ok(Own { data, evaluate: parse(&evaluate)? }));
-        own.and_then(read).map_err(|error| fault(json_fault(&error.message().trim().replace('\n', "; "))))
+        let read = own.and_then(read);
+        let settings = read.map_err(|error| fault(json_fault(&error.message().trim().replace('\n', "; "))))?;
+        match problem(&settings) {
+            Some((key, what)) => Err(TrainError::setting(key, what)),
+            None => Ok(settings),
+        }
     }
 }

@@ -41,30 +41,29 @@ fn jpeg(picture: &Rgb8Image, side: u32) -> Result<Vec<u8>> {
     Ok(encode_jpeg(&picture.resize(fit(picture.width), fit(picture.height), Filter::Bilinear)?, QUALITY)?)
 }
 
+/// A file to be shown.
+enum Opened {
+    Picture(Rgb8Image),
+    Video(VideoReader),
+}
+
+fn open(path: &Path, options: &VideoOptions) -> Result<Opened> {
+    if path.is_dir() {
+        return Ok(Opened::Video(VideoReader::open_with(path, options)?));
+    }
+    let media = Media::open(path)?;
+    Ok(match media.is_video() {
+        true => Opened::Video(media.video(options)?),
+        false => Opened::Picture(media.picture(&Limits::default())?.over([255; 3])),
+    })
+}
+
 /// The pictures of one file at some times.
 fn of_file(path: &Path, times: &[Option<f64>], options: &VideoOptions) -> Vec<Result<Rgb8Image>> {
-    let failed = |error: &dyn std::fmt::Display| Error::content(path, error.to_string());
-    let open = || -> Result<VideoReader> {
-        if path.is_dir() {
-            return Ok(VideoReader::open_with(path, options)?);
-        }
-        Ok(Media::open(path)?.video(options)?)
-    };
-    let still = || -> Result<Option<Rgb8Image>> {
-        if path.is_dir() {
-            return Ok(None);
-        }
-        let media = Media::open(path)?;
-        Ok(if media.is_video() { None } else { Some(media.picture(&Limits::default())?.over([255; 3])) })
-    };
-    match still() {
-        Ok(Some(picture)) => return times.iter().map(|_| Ok(picture.clone())).collect(),
-        Ok(None) => {}
-        Err(e) => return times.iter().map(|_| Err(failed(&e))).collect(),
-    }
-    let mut reader = match open() {
-        Ok(reader) => reader,
-        Err(e) => return times.iter().map(|_| Err(failed(&e))).collect(),
+    let mut reader = match open(path, options) {
+        Ok(Opened::Video(reader)) => reader,
+        Ok(Opened::Picture(picture)) => return times.iter().map(|_| Ok(picture.clone())).collect(),
+        Err(e) => return times.iter().map(|_| Err(Error::content(path, e.to_string()))).collect(),
     };
     let mut at = |time: Option<f64>| -> Result<Rgb8Image> {
         let stamps = reader.times()?;

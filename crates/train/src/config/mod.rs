@@ -6,6 +6,7 @@ mod text;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -446,6 +447,14 @@ pub struct CheckpointConfig {
     pub seconds: u64,
     /// How many are kept; at least 2, so that a damaged newest one has a predecessor.
     pub keep: usize,
+}
+
+impl CheckpointConfig {
+    /// Whether a checkpoint is due after `step` steps, where the last one was written at `last`.
+    pub(crate) fn is_due(&self, step: u64, last: Instant) -> bool {
+        (self.every > 0 && step.is_multiple_of(self.every))
+            || (self.seconds > 0 && last.elapsed().as_secs() >= self.seconds)
+    }
 }
 
 impl Default for CheckpointConfig {

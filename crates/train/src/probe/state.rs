@@ -1,6 +1,6 @@
 //! The state of a grid: out into a checkpoint, and back in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vljepa_embed::folder::ProbeTensor;
@@ -114,21 +114,7 @@ impl ProbeTrainer {
     /// [`TrainError::Checkpoint`] naming the file, [`TrainError::Invalid`] when the checkpoint is of another run, and what the
     /// device reports.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
-        let own = self.identity()?;
-        let keys: BTreeSet<&String> = own.keys().chain(loaded.state.identity.keys()).collect();
-        let changed: Vec<&str> = keys
-            .into_iter()
-            .filter(|key| loaded.state.identity.get(*key) != own.get(*key))
-            .map(String::as_str)
-            .collect();
-        if !changed.is_empty() {
-            return Err(TrainError::Invalid(format!(
-                "{}: a checkpoint of another run; these differ: {}. Resume with its configuration and data, or start anew in \
-                 another `output`",
-                loaded.path.display(),
-                changed.join(", ")
-            )));
-        }
+        loaded.check_identity(&self.identity()?, "its configuration and data")?;
         let fault = |file: &str, what: String| TrainError::Checkpoint { path: loaded.path.join(file), what };
         let reached: Reached =
             serde_json::from_slice(loaded.file(REACHED)?).map_err(|e| fault(REACHED, json_fault(&e.to_string())))?;

@@ -1,7 +1,7 @@
 //! What happens in a run, for whoever watches it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::metrics::{NamedCell, Validation};
 use crate::probe::ProbeStep;
@@ -94,6 +94,14 @@ pub enum Event {
         /// Seconds of training, earlier parts of the run included.
         seconds: f64,
     },
+}
+
+impl Event {
+    /// The note for a card that was changed by hand and stays; `new` is the one that stands beside it.
+    pub(super) fn card_kept(old: &Path, new: &Path) -> Self {
+        let (old, new) = (old.display(), new.display());
+        Self::Note(format!("{old} was changed since it was written and stays; {new} is the new card"))
+    }
 }
 
 impl fmt::Display for Event {

@@ -19,7 +19,7 @@ use vljepa_model::Storage;
 use vljepa_tensor::Device;
 
 use self::log::{Log, Pace, round};
-use self::options::check_resume;
+use self::options::{check_resume, restored};
 use crate::card::{CARD, Card};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
@@ -64,16 +64,10 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         trainer = trainer.with_features(stored.clone());
         maker = maker.with_features(stored);
     }
-    let (mut seconds, mut last_device) = (0.0, None);
-    if resume {
-        let (found, faults) = checkpoints.latest(|loaded| trainer.restore(loaded))?;
-        for fault in faults {
-            observer(&Event::Note(format!("{fault}; going on from an older one")));
-        }
-        if let Some((loaded, ())) = found {
-            (seconds, last_device) = (loaded.state.seconds, loaded.state.device);
-        }
-    }
+    let (mut seconds, mut last_device) = match resume {
+        true => restored(&checkpoints, |loaded| trainer.restore(loaded), &mut observer)?,
+        false => (0.0, None),
+    };
     let mut log = Log::open(output.join(METRICS), trainer.step_count(), config.steps)?;
     observer(&Event::Started {
         step: trainer.step_count(),
@@ -105,10 +99,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             pace.skip();
         }
         let stopped = stop();
-        let c = &config.checkpoint;
-        let due = (c.every > 0 && step.is_multiple_of(c.every))
-            || (c.seconds > 0 && last_save.elapsed().as_secs() >= c.seconds);
-        if last || stopped || due {
+        if last || stopped || config.checkpoint.is_due(step, last_save) {
             let (mut state, files) = trainer.state()?;
             (state.seconds, state.device) = (seconds, last_device.clone());
             let path = checkpoints.save(&state, &files)?;
@@ -133,11 +124,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         query_tokenizer: query_tokenizer.as_deref(),
     };
     if let Some(new) = files.write_into(&model, |folder| card.write(folder))? {
-        let (old, new) = (model.join(CARD), new.display());
-        observer(&Event::Note(format!(
-            "{} was changed since it was written and stays; {new} is the new card",
-            old.display()
-        )));
+        observer(&Event::card_kept(&model.join(CARD), &new));
     }
     observer(&Event::Finished { model: model.clone(), seconds });
     let step = trainer.step_count();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use vljepa_tensor::Device;
 
 use super::event::Event;
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, Loaded};
 use crate::error::{Result, TrainError};
 use crate::metrics::Validation;
 use crate::probe::ProbeReport;
@@ -95,4 +95,18 @@ pub(super) fn check_resume(
         _ => {}
     }
     Ok(())
+}
+
+/// Goes on from the newest good checkpoint, if there is one: the seconds of training so far, and the device of the last step.
+/// Newer checkpoints that are damaged are told of.
+pub(super) fn restored(
+    checkpoints: &Checkpoints,
+    restore: impl FnMut(&Loaded) -> Result<()>,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<(f64, Option<String>)> {
+    let (found, faults) = checkpoints.latest(restore)?;
+    for fault in faults {
+        observer(&Event::Note(format!("{fault}; going on from an older one")));
+    }
+    Ok(found.map_or((0.0, None), |(loaded, ())| (loaded.state.seconds, loaded.state.device)))
 }

@@ -15,7 +15,7 @@ use vljepa_tensor::Device;
 use super::event::Event;
 use super::features;
 use super::log::{Log, Pace, round};
-use super::options::{RunOptions, Summary, check_resume};
+use super::options::{RunOptions, Summary, check_resume, restored};
 use super::probe_card::ProbeCard;
 use crate::card::{CARD, put_card};
 use crate::checkpoint::Checkpoints;
@@ -42,16 +42,10 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     start.notes().into_iter().for_each(|note| observer(&Event::Note(note)));
     let data = prepare(&start, &device, &mut observer)?;
     let mut trainer = ProbeTrainer::new(&device, config.clone(), start.encoder.config(), data)?;
-    let (mut seconds, mut last_device) = (0.0, None);
-    if resume {
-        let (found, faults) = checkpoints.latest(|loaded| trainer.restore(loaded))?;
-        for fault in faults {
-            observer(&Event::Note(format!("{fault}; going on from an older one")));
-        }
-        if let Some((loaded, ())) = found {
-            (seconds, last_device) = (loaded.state.seconds, loaded.state.device);
-        }
-    }
+    let (mut seconds, mut last_device) = match resume {
+        true => restored(&checkpoints, |loaded| trainer.restore(loaded), &mut observer)?,
+        false => (0.0, None),
+    };
     let (steps, per_epoch) = (trainer.steps(), trainer.steps_per_epoch());
     let every = per_epoch.saturating_mul(config.probe.evaluate_every);
     let mut log = Log::open(output.join(METRICS), trainer.step_count(), steps)?;
@@ -81,10 +75,7 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             pace.skip();
         }
         let stopped = stop();
-        let c = &config.checkpoint;
-        let due = (c.every > 0 && step.is_multiple_of(c.every))
-            || (c.seconds > 0 && last_save.elapsed().as_secs() >= c.seconds);
-        if last || stopped || due {
+        if last || stopped || config.checkpoint.is_due(step, last_save) {
             let (mut state, files) = trainer.state()?;
             (state.seconds, state.device) = (seconds, last_device.clone());
             let path = checkpoints.save(&state, &files)?;
@@ -194,11 +185,7 @@ fn write(
     };
     let changed = files.write_into(&model, |folder| put_card(folder, output, |licence| card.text(licence)))?;
     if let Some(new) = changed {
-        let (old, new) = (model.join(CARD), new.display());
-        observer(&Event::Note(format!(
-            "{} was changed since it was written and stays; {new} is the new card",
-            old.display()
-        )));
+        observer(&Event::card_kept(&model.join(CARD), &new));
     }
     let text = serde_json::to_string_pretty(report)
         .map_err(|e| TrainError::Invalid(format!("the report cannot be written: {e}")))?;

@@ -1,6 +1,6 @@
 //! The state of a run: out into a checkpoint, back in, and what a checkpoint must agree on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use vljepa_model::Part;
 use vljepa_model::config::VlJepaConfig;
@@ -77,18 +77,7 @@ impl Trainer {
     /// [`TrainError::Checkpoint`] naming the file, for tensors that are missing, of another shape or not finite,
     /// [`TrainError::Invalid`] when the checkpoint is of another run, and what the device reports.
     pub fn restore(&mut self, loaded: &Loaded) -> Result<()> {
-        let own = self.identity()?;
-        let differs = |key: &&String| loaded.state.identity.get(*key) != own.get(*key);
-        let keys: BTreeSet<&String> = own.keys().chain(loaded.state.identity.keys()).collect();
-        let changed: Vec<&str> = keys.iter().filter(|k| differs(k)).map(|k| k.as_str()).collect();
-        if !changed.is_empty() {
-            return Err(TrainError::Invalid(format!(
-                "{}: a checkpoint of another run; these differ: {}. Resume with its configuration, or start anew in \
-                 another `output`",
-                loaded.path.display(),
-                changed.join(", ")
-            )));
-        }
+        loaded.check_identity(&self.identity()?, "its configuration")?;
         let fault = |file: &str, what: String| TrainError::Checkpoint { path: loaded.path.join(file), what };
         let open = |file: &'static str| -> Result<SafeTensors<'_>> {
             SafeTensors::parse(file, loaded.file(file)?).map_err(|e| fault(file, e.to_string()))

@@ -22,16 +22,9 @@ const DESIGNERS: [(&str, &str); 5] = [
 const THINGS: [&str; 8] =
     ["strawberry", "banana", "tiger face", "octopus", "sunflower", "bicycle", "guitar", "umbrella"];
 
-/// The films that `cargo xtask setup` fetches.
+/// The films that `cargo xtask data` fetches.
 fn films() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("VLJEPA_CACHE").unwrap_or_else(|| {
-        let home =
-            || set("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
-        let base = if cfg!(windows) { set("LOCALAPPDATA") } else { set("XDG_CACHE_HOME").or_else(home) };
-        base.unwrap().join("vljepa")
-    });
-    let dir = cache.join("video");
+    let dir = crate::fixtures::cache().join("video");
     assert!(dir.is_dir(), "{} is missing; run `cargo xtask data --only video`", dir.display());
     dir
 }

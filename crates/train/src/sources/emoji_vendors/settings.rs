@@ -7,7 +7,7 @@ use vljepa_data::AugmentOptions;
 
 use crate::config::TrainConfig;
 use crate::data::{BrokenRule, Own};
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 
 /// The set's own keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,13 +64,9 @@ impl Settings {
     /// Those of a configuration.
     ///
     /// # Errors
-    /// [`TrainError::Setting`] for unknown keys, values of a wrong type and values out of their range.
+    /// As [`Own::of`]: unknown keys, values of a wrong type and values out of their range.
     pub fn of(config: &TrainConfig) -> Result<Self> {
-        let settings = Own::of(config, Self::read)?;
-        match settings.problem() {
-            Some((key, what)) => Err(TrainError::setting(key, what)),
-            None => Ok(settings),
-        }
+        Own::of(config, Self::read, Self::problem)
     }
 
     /// The first rule that the values break.
