@@ -1,5 +1,6 @@
 //! What is written, kept apart from what is read.
 
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
@@ -26,19 +27,29 @@ fn identity(path: &Path, _: &Metadata) -> Option<PathBuf> {
 /// # Errors
 /// A file that is read and would be replaced.
 pub fn check_apart<P: AsRef<Path>>(out: &Path, read: impl IntoIterator<Item = P>) -> Result<()> {
-    let written = std::iter::once(out.to_path_buf()).chain(unfinished(out)?).chain([list_of(out)?]);
+    check_all_apart(std::iter::once(out.to_path_buf()).chain(unfinished(out)?).chain([list_of(out)?]), read)
+}
+
+/// As [`check_apart`], of several files that are written, each of them alone.
+///
+/// # Errors
+/// As [`check_apart`].
+pub fn check_all_apart<P: AsRef<Path>>(
+    written: impl IntoIterator<Item = PathBuf>,
+    read: impl IntoIterator<Item = P>,
+) -> Result<()> {
     let there = |path: PathBuf| {
         let meta = std::fs::metadata(&path).ok()?;
         Some((identity(&path, &meta)?, path))
     };
-    let written: Vec<_> = written.filter_map(there).collect();
+    let written: HashMap<_, _> = written.into_iter().filter_map(there).collect();
     if written.is_empty() {
         return Ok(());
     }
     for path in read {
         let path = path.as_ref();
         let Some(own) = std::fs::metadata(path).ok().and_then(|meta| identity(path, &meta)) else { continue };
-        if let Some((_, place)) = written.iter().find(|(other, _)| *other == own) {
+        if let Some(place) = written.get(&own) {
             let reason = if place == path {
                 "it is read and would be replaced; name another file to write".to_owned()
             } else {

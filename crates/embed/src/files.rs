@@ -166,6 +166,26 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Opens a non-empty regular file of at most `limit` bytes, which is neither a page nor a pointer in its place; also its stamp.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn open_at_most(path: &Path, limit: u64) -> Result<(File, Stamp)> {
+    let (mut file, len) = open(path)?;
+    if len > limit {
+        return Err(Error::content(
+            path,
+            format!("{len} bytes, at most {limit} are expected; is this the right file?"),
+        ));
+    }
+    let mut head = Vec::new();
+    let read = (&file).take(1 << 10).read_to_end(&mut head).and_then(|_| std::io::Seek::rewind(&mut file));
+    read.map_err(Error::io(path, "reading"))?;
+    foreign::check(path, &head)?;
+    let stamp = vljepa_data::stamp(&file.metadata().map_err(Error::io(path, "reading"))?);
+    Ok((file, stamp))
+}
+
 /// SHA-256 of a non-empty regular file in hexadecimal digits, and its length in bytes. Little of it is in memory at a time.
 ///
 /// # Errors

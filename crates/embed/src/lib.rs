@@ -35,7 +35,7 @@ pub mod rows;
 pub mod texts;
 pub mod visuals;
 
-pub use apart::{check_apart, model_files};
+pub use apart::{check_all_apart, check_apart, model_files};
 pub use error::{Error, Hint, OtherRun, Result};
 pub use listing::list_of;
 pub use models::{Embedder, Model};

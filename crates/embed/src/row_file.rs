@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use vljepa_model::ModelError;
 use vljepa_model::weights::{Dtype, safetensors_start};
 
 use crate::apart::check_apart;
@@ -50,18 +51,35 @@ impl RowFormat {
 
     /// Writes a file with the rows that `values` gives.
     fn write(self, path: &Path, shape: &[usize], values: &mut dyn Read, listing: &Listing<'_>) -> Result<()> {
-        listing.write_beside(path)?;
+        let metadata = match self {
+            Self::SafeTensors => listing.metadata(),
+            _ => BTreeMap::new(),
+        };
+        check_header(path, &metadata)?;
         let (rows, row) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
         stream_atomically(path, |out| match self {
             Self::Npy => {
                 out.write_all(&npy_header(rows, row)).map_err(Error::io(path, "writing"))?;
                 write_values(path, shape, values, out)
             }
-            Self::SafeTensors => write_embeddings(path, shape, values, &listing.metadata(), out),
+            Self::SafeTensors => write_embeddings(path, shape, values, &metadata, out),
             #[cfg(feature = "parquet")]
             Self::Parquet => write_parquet(path, shape, values, listing, out),
-        })
+        })?;
+        // Last: a list without its rows would be of those that were there before.
+        listing.write_beside(path)
     }
+}
+
+/// Checks that what a safetensors file says of its rows fits into its header.
+fn check_header(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
+    if let Err(ModelError::File { what, .. }) = safetensors_start(&[], metadata) {
+        let reason = format!(
+            "{what}: it holds the name of each row; write a .npy or .parquet file, or several files of fewer rows"
+        );
+        return Err(Error::content(path, reason));
+    }
+    Ok(())
 }
 
 /// Writes a safetensors file with the f32 tensor `embeddings` of shape `shape`, whose bytes `values` gives. `path` is for
@@ -172,7 +190,8 @@ pub struct RowFile {
 /// form one batch again, and its rows match their checksum. Only one batch is in memory at a time.
 ///
 /// # Errors
-/// As [`embed_files`](crate::visuals::embed_files), also for a file that an earlier run left out; an unfinished file of
+/// As [`embed_files`](crate::visuals::embed_files), also for a file that an earlier run left out; more names than the header of a
+/// safetensors file holds; an unfinished file of
 /// a run with another identity, or of a run in progress; errors of writing. After an error, the rows so far stay for
 /// the next run.
 pub fn embed_to_file(
@@ -184,6 +203,11 @@ pub fn embed_to_file(
 ) -> Result<RowFile> {
     let format = RowFormat::of(out)?;
     check_apart(out, files)?;
+    if format == RowFormat::SafeTensors {
+        // There is a row or more for each file: this is known before the work.
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        check_header(out, &Listing { key: "input", names: &names, of: &[], reading: None }.metadata())?;
+    }
     let (broken, reading, identity, mut on_event) = options.into_parts();
     let task = Task { task: "rows", inputs, files, out, depends: &identity, broken, reading, may_be_empty: false };
     let partial = Partial::complete(encoder, &task, &mut on_event)?;
@@ -191,6 +215,10 @@ pub fn embed_to_file(
     let (skipped, notes) = (partial.left_out(files), partial.notes(files));
     let (names, shape) = (names(&of, files), [&[partial.rows()], partial.shape()].concat());
     let listing = Listing { key: "input", names: &names, of: &of, reading: Some(&reading) };
+    if format == RowFormat::SafeTensors {
+        // Windows are known only now.
+        check_header(out, &listing.metadata()).map_err(|error| partial.kept(error))?;
+    }
     format.write(out, &shape, &mut partial.ordered(), &listing)?;
     partial.remove();
     Ok(RowFile { shape, names, of, skipped, notes, resumed })

@@ -1,8 +1,10 @@
 //! The names in a run's folder, and whether there is room for them.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use vljepa_embed::check_apart;
+use vljepa_data::manifest::{Place, Row};
+use vljepa_embed::{check_all_apart, check_apart, names};
 
 use crate::config::TrainConfig;
 use crate::error::{Result, TrainError};
@@ -64,6 +66,36 @@ fn check_room(output: &Path, folders: &[&str], files: &[&str], read: &[&Path]) -
         }
     }
     Ok(())
+}
+
+/// Checks that nothing that a run writes takes the place of the media of `rows`. Of the folder of checkpoints nothing may be among them,
+/// for old checkpoints are removed.
+pub(crate) fn check_media<'a>(output: &Path, rows: impl IntoIterator<Item = &'a Row>) -> Result<()> {
+    let (model, checkpoints) = (output.join(MODEL), output.join(CHECKPOINTS).canonicalize().ok());
+    let of_run = [METRICS, RECORD, LOCK, REPORT].map(|name| output.join(name));
+    let of_model = [
+        names::CONFIG,
+        names::WEIGHTS,
+        names::TARGET_TOKENIZER,
+        names::QUERY_TOKENIZER,
+        names::CARD,
+        names::PROCESSORS[0],
+        names::PROCESSORS[1],
+    ];
+    let written = of_run.into_iter().chain(of_model.map(|name| model.join(name)));
+    let written: Vec<PathBuf> = written.filter(|path| path.exists()).collect();
+    if written.is_empty() && checkpoints.is_none() {
+        return Ok(());
+    }
+    let mut seen: HashSet<&Place> = HashSet::new();
+    let places: Vec<&Place> = rows.into_iter().map(|row| &row.place).filter(|place| seen.insert(place)).collect();
+    check_all_apart(written, places.iter().flat_map(|place| place.files()))?;
+    let Some(checkpoints) = checkpoints else { return Ok(()) };
+    let is_below = |file: &PathBuf| file.canonicalize().is_ok_and(|file| file.starts_with(&checkpoints));
+    match places.iter().flat_map(|place| place.files()).find(is_below) {
+        Some(file) => in_the_way(&file, "the run reads it, and removes what is old in this folder"),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the trained model takes the place of none of the folders that are read.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use vljepa_embed::visuals::Moment;
+use vljepa_embed::visuals::{DEFAULT_RATE, Moment};
 
 use crate::html::{base64, escape};
-use crate::index::Found;
-use crate::thumbnail::thumbnails;
+use crate::index::{Found, Index};
+use crate::thumbnail::{Shown, thumbnails};
 
 /// Pixels of the longer side of a thumbnail.
 const SIDE: u32 = 320;
@@ -22,13 +22,22 @@ pub struct Searched {
     pub found: Vec<Found>,
 }
 
-/// The page for some searches. A file that cannot be shown has the reason in the place of its picture. `folder_fps` is the rate of folders
-/// of frames.
-pub fn contact_sheet(searches: &[Searched], folder_fps: f64) -> String {
+/// The page for some searches of `indices`. A file that cannot be shown has the reason in the place of its picture.
+pub fn contact_sheet(searches: &[Searched], indices: &[Index]) -> String {
+    let rates: Vec<f64> = indices.iter().map(|index| index.reading().rate()).collect();
+    page(searches, &rates)
+}
+
+/// `rates` are those of folders of frames, of each index.
+fn page(searches: &[Searched], rates: &[f64]) -> String {
     let all = searches.iter().flat_map(|searched| &searched.found);
     let middle = |moment: Moment| (moment.start + moment.end) / 2.0;
-    let shown: Vec<_> = all.map(|found| (found.path.clone(), found.best.map(middle))).collect();
-    let mut pictures = thumbnails(&shown, SIDE, folder_fps).into_iter();
+    let shown = all.map(|found| Shown {
+        path: found.path.clone(),
+        time: found.best.map(middle),
+        folder_fps: rates.get(found.index).copied().unwrap_or(DEFAULT_RATE),
+    });
+    let mut pictures = thumbnails(&shown.collect::<Vec<_>>(), SIDE).into_iter();
     let mut page = String::new();
     let title = searches.iter().map(|searched| searched.query.as_str()).collect::<Vec<_>>().join(" · ");
     page += "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
@@ -52,9 +61,7 @@ pub fn contact_sheet(searches: &[Searched], folder_fps: f64) -> String {
                         ),
                     );
                 }
-                Some(Err(e)) => {
-                    add(&mut page, format_args!("<div class=\"frame broken\">{}</div>\n", escape(&e.to_string())))
-                }
+                Some(Err(e)) => add(&mut page, format_args!("<div class=\"frame broken\">{}</div>\n", escape(&e))),
                 None => {}
             }
             card(&mut page, found);
@@ -121,7 +128,7 @@ mod tests {
             Searched { query: "a <b> & \"c\"".into(), found: vec![found] },
             Searched { query: "nothing".into(), found: Vec::new() },
         ];
-        let page = contact_sheet(&searches, 25.0);
+        let page = page(&searches, &[25.0]);
         assert!(
             page.contains("a &lt;b&gt; &amp; &quot;c&quot;") && page.contains("no &lt;such&gt; file.png"),
             "{page}"

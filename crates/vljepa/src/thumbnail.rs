@@ -1,7 +1,8 @@
 //! Small pictures of files and of moments in videos.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use vljepa_data::video::{VideoOptions, VideoReader};
@@ -12,75 +13,84 @@ use crate::error::{Error, Result};
 /// Quality of the JPEG.
 const QUALITY: u8 = 82;
 
-/// What a thumbnail shows: a picture, or a video at a time in seconds (its middle without one).
-pub type Shown = (PathBuf, Option<f64>);
+/// What a thumbnail shows.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// A picture, a video, or a folder of frames.
+    pub path: PathBuf,
+    /// The time in a video, in seconds; its middle without one.
+    pub time: Option<f64>,
+    /// Frames a second of a folder of frames.
+    pub folder_fps: f64,
+}
 
-/// A JPEG of at most `side` pixels in each direction for each of `shown`; each file is opened once. `folder_fps` is the rate of folders of
-/// frames.
-pub fn thumbnails(shown: &[Shown], side: u32, folder_fps: f64) -> Vec<Result<Vec<u8>>> {
-    let mut by_file: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
-    shown.iter().enumerate().for_each(|(i, (path, _))| by_file.entry(path).or_default().push(i));
-    let options = VideoOptions { folder_fps, ..VideoOptions::default() };
+/// The bytes of a JPEG; what several thumbnails show is there once.
+pub type Jpeg = Arc<Vec<u8>>;
+
+/// A JPEG of at most `side` pixels in each direction for each of `shown`, or one line that says why there is none; each file is opened
+/// once, and of each thread one frame is in memory at a time.
+pub fn thumbnails(shown: &[Shown], side: u32) -> Vec<Result<Jpeg, String>> {
+    let mut by_file: BTreeMap<(&Path, u64), Vec<usize>> = BTreeMap::new();
+    for (i, Shown { path, folder_fps, .. }) in shown.iter().enumerate() {
+        by_file.entry((path, folder_fps.to_bits())).or_default().push(i);
+    }
     let groups: Vec<_> = by_file.into_iter().collect();
-    let made = groups.par_iter().flat_map_iter(|(path, places)| {
-        let times: Vec<Option<f64>> = places.iter().map(|i| shown[*i].1).collect();
-        let pictures = of_file(path, &times, &options);
-        places.iter().copied().zip(pictures)
+    let made = groups.par_iter().flat_map_iter(|((path, fps), places)| {
+        let options = VideoOptions { folder_fps: f64::from_bits(*fps), ..VideoOptions::default() };
+        let times: Vec<Option<f64>> = places.iter().map(|i| shown[*i].time).collect();
+        let pictures = of_file(path, &times, side, &options);
+        let failed = |error: Error| vec![Err(error.to_string()); times.len()];
+        places.iter().copied().zip(pictures.unwrap_or_else(failed))
     });
-    let mut made: Vec<_> = made.map(|(i, picture)| (i, picture.and_then(|rgb| jpeg(&rgb, side)))).collect();
+    let mut made: Vec<_> = made.collect();
     made.sort_by_key(|(i, _)| *i);
     made.into_iter().map(|(_, jpeg)| jpeg).collect()
 }
 
-fn jpeg(picture: &Rgb8Image, side: u32) -> Result<Vec<u8>> {
+fn jpeg(picture: &Rgb8Image, side: u32) -> Result<Jpeg> {
     let longer = picture.width.max(picture.height);
     if longer <= side {
-        return Ok(encode_jpeg(picture, QUALITY)?);
+        return Ok(Arc::new(encode_jpeg(picture, QUALITY)?));
     }
     let fit = |length: u32| ((u64::from(length) * u64::from(side) / u64::from(longer)) as u32).max(1);
-    Ok(encode_jpeg(&picture.resize(fit(picture.width), fit(picture.height), Filter::Bilinear)?, QUALITY)?)
-}
-
-/// A file to be shown.
-enum Opened {
-    Picture(Rgb8Image),
-    Video(VideoReader),
-}
-
-fn open(path: &Path, options: &VideoOptions) -> Result<Opened> {
-    if path.is_dir() {
-        return Ok(Opened::Video(VideoReader::open_with(path, options)?));
-    }
-    let media = Media::open(path)?;
-    Ok(match media.is_video() {
-        true => Opened::Video(media.video(options)?),
-        false => Opened::Picture(media.picture(&Limits::default())?.over([255; 3])),
-    })
+    let small = picture.resize(fit(picture.width), fit(picture.height), Filter::Bilinear)?;
+    Ok(Arc::new(encode_jpeg(&small, QUALITY)?))
 }
 
 /// The pictures of one file at some times.
-fn of_file(path: &Path, times: &[Option<f64>], options: &VideoOptions) -> Vec<Result<Rgb8Image>> {
-    let mut reader = match open(path, options) {
-        Ok(Opened::Video(reader)) => reader,
-        Ok(Opened::Picture(picture)) => return times.iter().map(|_| Ok(picture.clone())).collect(),
-        Err(e) => return times.iter().map(|_| Err(Error::content(path, e.to_string()))).collect(),
+fn of_file(path: &Path, times: &[Option<f64>], side: u32, options: &VideoOptions) -> Result<Vec<Result<Jpeg, String>>> {
+    let mut reader = if path.is_dir() {
+        VideoReader::open_with(path, options)?
+    } else {
+        let media = Media::open(path)?;
+        if !media.is_video() {
+            let still = jpeg(&media.picture(&Limits::default())?.over([255; 3]), side)?;
+            return Ok(times.iter().map(|_| Ok(Arc::clone(&still))).collect());
+        }
+        media.video(options)?
     };
-    let mut at = |time: Option<f64>| -> Result<Rgb8Image> {
-        let stamps = reader.times()?;
-        let last = stamps.len().checked_sub(1).ok_or_else(|| Error::content(path, "the video has no frames"))?;
-        let frame = match time {
-            Some(time) => stamps.partition_point(|stamp| *stamp <= time).saturating_sub(1).min(last),
-            None => last / 2,
-        };
-        let mut frames = reader.frames(&[frame])?;
-        frames.pop().map(|frame| frame.rgb).ok_or_else(|| Error::content(path, "the video has no frames"))
+    let _part = reader.hold_memory();
+    let stamps = reader.times()?;
+    let last = stamps.len().checked_sub(1).ok_or_else(|| Error::content(path, "the video has no frames"))?;
+    let frame_at = |time: &Option<f64>| match time {
+        Some(time) => stamps.partition_point(|stamp| stamp <= time).saturating_sub(1).min(last),
+        None => last / 2,
     };
-    // In the order of time, so that a video is gone through once.
-    let mut order: Vec<usize> = (0..times.len()).collect();
-    order.sort_by(|a, b| times[*a].unwrap_or(0.0).total_cmp(&times[*b].unwrap_or(0.0)));
-    let mut pictures: Vec<_> = order.into_iter().map(|i| (i, at(times[i]))).collect();
-    pictures.sort_by_key(|(i, _)| *i);
-    pictures.into_iter().map(|(_, picture)| picture).collect()
+    let frames: Vec<usize> = times.iter().map(frame_at).collect();
+    // In order, so that the video is gone through once.
+    let mut made: BTreeMap<usize, Result<Jpeg, String>> = BTreeMap::new();
+    for frame in BTreeSet::from_iter(frames.iter().copied()) {
+        made.insert(frame, at(&mut reader, frame, side).map_err(|error| error.to_string()));
+    }
+    Ok(frames.iter().filter_map(|frame| made.get(frame).cloned()).collect())
+}
+
+fn at(reader: &mut VideoReader, frame: usize, side: u32) -> Result<Jpeg> {
+    reader.seek(frame as u64)?;
+    match reader.next_frame()? {
+        Some(frame) => jpeg(&frame.rgb, side),
+        None => Err(Error::content(reader.origin(), format!("frame {frame} is missing; is the file whole?"))),
+    }
 }
 
 #[cfg(test)]
@@ -103,8 +113,25 @@ mod tests {
         }
         std::fs::write(&film, y4m).unwrap();
         let gone = dir.path().join("gone.mp4");
-        let shown = [(film.clone(), Some(1.6)), (red, None), (film.clone(), Some(0.0)), (gone, None), (film, None)];
-        let made = thumbnails(&shown, 100, 25.0);
+        let frames = dir.path().join("frames");
+        std::fs::create_dir(&frames).unwrap();
+        for i in 0..4u8 {
+            let grey = Rgba8Image::new(4, 4, [60 * i, 60 * i, 60 * i, 255].repeat(16)).unwrap();
+            std::fs::write(frames.join(format!("{i}.png")), encode_png(&grey).unwrap()).unwrap();
+        }
+        let shown = [
+            (&film, Some(1.6), 25.0),
+            (&red, None, 25.0),
+            (&film, Some(0.0), 25.0),
+            (&gone, None, 25.0),
+            (&film, None, 25.0),
+            (&red, None, 25.0),
+            (&film, Some(1.7), 25.0),
+            (&frames, Some(1.0), 1.0),
+            (&frames, Some(1.0), 3.0),
+        ];
+        let shown = shown.map(|(path, time, folder_fps)| Shown { path: path.clone(), time, folder_fps });
+        let made = thumbnails(&shown, 100);
         let decode = |i: usize| {
             let bytes: &Vec<u8> = made[i].as_ref().unwrap();
             vljepa_data::decode_bytes("thumbnail", bytes, &Limits::default()).unwrap()
@@ -113,6 +140,13 @@ mod tests {
         assert_eq!((decode(1).width, decode(1).height, decode(0).width), (100, 1, 32));
         // Frames 6, 0 and 3.
         assert!(grey(2) < 10 && grey(0) > grey(4) + 60, "{} {} {}", grey(0), grey(2), grey(4));
-        assert!(made[3].as_ref().unwrap_err().to_string().contains("gone.mp4"));
+        let gone = made[3].as_ref().unwrap_err();
+        assert_eq!(gone.matches("gone.mp4").count(), 1, "{gone}");
+        // What is shown twice is made once: a still, and a frame.
+        for (a, b) in [(1, 5), (0, 6)] {
+            assert!(Arc::ptr_eq(made[a].as_ref().unwrap(), made[b].as_ref().unwrap()), "{a} {b}");
+        }
+        // Each index has its own rate: one second is frame 1, and frame 3.
+        assert!((grey(7) - 60).abs() < 8 && (grey(8) - 180).abs() < 8, "{} {}", grey(7), grey(8));
     }
 }

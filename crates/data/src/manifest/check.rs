@@ -10,7 +10,7 @@ use super::fields::Split;
 use super::read::Manifest;
 use super::row::{Place, Row};
 use super::visual::Opened;
-use crate::video::VideoOptions;
+use crate::video::{VideoOptions, span};
 use crate::{DataError, Limits};
 
 /// Frames of a video that are decoded.
@@ -135,7 +135,7 @@ impl Report {
         };
         let untrained = match self.splits.contains_key(&Split::Train) {
             true => None,
-            false => Some(format!("no row has the split {}", Split::Train)),
+            false => Some(format!("no row has the split {}, there is nothing to train on", Split::Train)),
         };
         let found = [
             counted(self.missing_count, "row whose file is missing", "rows whose files are missing"),
@@ -167,19 +167,21 @@ pub fn check_with(manifest: &Manifest, options: &CheckOptions, progress: &(dyn F
             })
         })
         .collect();
-    let mut timed = vec![false; places.len()];
-    manifest.rows().iter().zip(&of_row).for_each(|(row, &place)| timed[place] |= row.is_timed());
+    let mut timed: Vec<Vec<&Row>> = vec![Vec::new(); places.len()];
+    let with_times = manifest.rows().iter().zip(&of_row).filter(|(row, _)| row.is_timed());
+    with_times.for_each(|(row, &place)| timed[place].push(row));
     let done = std::sync::atomic::AtomicUsize::new(0);
     let seen: Vec<Result<Seen, DataError>> = places
         .par_iter()
         .zip(&timed)
-        .map(|(place, &timed)| {
+        .map(|(place, timed)| {
             let seen = look(place, timed, options);
             progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
             seen
         })
         .collect();
     let mut report = Report::default();
+    let mut told = vec![0; places.len()];
     for (row, &place) in manifest.rows().iter().zip(&of_row) {
         let counts = report.splits.entry(row.split).or_default();
         counts.rows += 1;
@@ -193,7 +195,10 @@ pub fn check_with(manifest: &Manifest, options: &CheckOptions, progress: &(dyn F
                     Kind::Video => counts.videos += 1,
                     Kind::Folder => counts.frame_folders += 1,
                 }
-                if let Some((what, broken)) = times(row, seen) {
+                // Rows with times were looked at in this order.
+                let of_times = row.is_timed().then(|| seen.times.get(told[place])).flatten();
+                told[place] += usize::from(row.is_timed());
+                if let Some((what, broken)) = of_times.and_then(|times| times_fault(row, seen, *times)) {
                     let (list, count) = match broken {
                         true => (&mut report.broken, &mut report.broken_count),
                         false => (&mut report.beyond_end, &mut report.beyond_count),
@@ -241,16 +246,28 @@ struct Seen {
     bytes: u64,
     /// When the last frame is shown, and when it ends, where some row names times.
     end: Option<(f64, f64)>,
+    /// What is wrong with the times of each row that names some, in the order of the rows.
+    times: Vec<Times>,
 }
 
-fn look(place: &Place, timed: bool, options: &CheckOptions) -> Result<Seen, DataError> {
+/// How the times of a row lie.
+#[derive(Clone, Copy)]
+enum Times {
+    Well,
+    /// No frame begins between them.
+    Empty,
+    /// They end after the video.
+    Beyond,
+}
+
+fn look(place: &Place, timed: &[&Row], options: &CheckOptions) -> Result<Seen, DataError> {
     let (bytes, _) = place.stamp()?;
     let mut reader = match place.open(&options.video)? {
         Opened::Still(media) => {
             if !options.quick {
                 media.picture(&Limits::default())?;
             }
-            return Ok(Seen { kind: Kind::Picture, bytes, end: None });
+            return Ok(Seen { kind: Kind::Picture, bytes, end: None, times: vec![Times::Empty; timed.len()] });
         }
         Opened::Clip(reader) => reader,
     };
@@ -264,31 +281,45 @@ fn look(place: &Place, timed: bool, options: &CheckOptions) -> Result<Seen, Data
             }
         }
     }
-    let mut end = None;
-    if timed {
+    let (mut end, mut found) = (None, Vec::with_capacity(timed.len()));
+    if !timed.is_empty() {
         let stated = reader.facts().duration;
         let times = reader.times()?;
         let step = match times {
             [.., a, b] => b - a,
             _ => 0.0,
         };
-        end = times.last().map(|&last| (last, stated.unwrap_or(last + step).max(last)));
+        let ends = times.last().map(|&last| stated.unwrap_or(last + step).max(last));
+        found.extend(timed.iter().map(|row| match (row.end, ends) {
+            _ if span(times, row.start, row.end).is_empty() => Times::Empty,
+            (Some(at), Some(ends)) if at > ends + SLACK => Times::Beyond,
+            _ => Times::Well,
+        }));
+        end = times.last().copied().zip(ends);
     }
-    Ok(Seen { kind, bytes, end })
+    Ok(Seen { kind, bytes, end, times: found })
 }
 
-/// What is wrong with the times of a row, and whether it leaves nothing to see.
-fn times(row: &Row, seen: &Seen) -> Option<(String, bool)> {
+/// What is wrong with the times of a row in words, and whether it leaves nothing to see.
+fn times_fault(row: &Row, seen: &Seen, times: Times) -> Option<(String, bool)> {
     let name = row.place.name();
     if seen.kind == Kind::Picture {
-        return row.is_timed().then(|| (format!("{name}: a picture has no `start` and `end`; leave them out"), true));
+        return Some((format!("{name}: a picture has no `start` and `end`; leave them out"), true));
     }
-    let (last, end) = seen.end?;
-    if let Some(start) = row.start.filter(|start| *start > last + 1e-6) {
-        return Some((format!("{name}: `start` is {start}, the last frame is shown at {last:.3} s"), true));
+    let (last, end) = seen.end.unwrap_or_default();
+    let (start, stop) = (row.start.unwrap_or_default(), row.end.unwrap_or(end));
+    match times {
+        Times::Well => None,
+        Times::Empty if start > last => {
+            Some((format!("{name}: `start` is {start}, the last frame is shown at {last:.3} s"), true))
+        }
+        Times::Empty => {
+            let what =
+                format!("{name}: no frame begins between `start` {start} and `end` {stop} s; set them farther apart");
+            Some((what, true))
+        }
+        Times::Beyond => Some((format!("{name}: `end` is {stop}, the video ends at {end:.3} s"), false)),
     }
-    let beyond = row.end.filter(|at| *at > end + SLACK)?;
-    Some((format!("{name}: `end` is {beyond}, the video ends at {end:.3} s"), false))
 }
 
 fn texts(manifest: &Manifest, split: Split, counts: &mut Counts) {
@@ -327,28 +358,81 @@ fn contents(places: &[&Place], seen: &[Result<Seen, DataError>], options: &Check
 
 /// Rows of different parts that show the same content at times that overlap; each row is told of once.
 fn duplicates(manifest: &Manifest, of_row: &[usize], contents: &[usize], report: &mut Report) {
-    let mut shown: HashMap<usize, BTreeMap<Split, Vec<&Row>>> = HashMap::new();
-    for (row, &place) in manifest.rows().iter().zip(of_row) {
-        let content = shown.entry(contents[place]).or_default();
-        let others = content.iter().filter(|(split, _)| **split != row.split);
-        // Every pair would be too many where a long video has many clips: the first one says enough.
-        let other = others.flat_map(|(_, rows)| rows).find(|other| overlap(row, other));
-        if let Some(other) = other {
-            note(&mut report.duplicates, &mut report.duplicate_count, || Duplicate {
-                row: row.origin(),
-                split: row.split,
-                other: other.origin(),
-                other_split: other.split,
-            });
+    let mut shown: HashMap<usize, Vec<usize>> = HashMap::new();
+    of_row.iter().enumerate().for_each(|(row, &place)| shown.entry(contents[place]).or_default().push(row));
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for rows in shown.values() {
+        let of: Vec<&Row> = rows.iter().filter_map(|&row| manifest.rows().get(row)).collect();
+        if of.iter().any(|row| row.split != of[0].split) {
+            found.extend(overlaps(&of).into_iter().map(|(row, other)| (rows[row], rows[other])));
         }
-        content.entry(row.split).or_default().push(row);
+    }
+    found.sort_unstable();
+    for (row, other) in found.into_iter().map(|(row, other)| (&manifest.rows()[row], &manifest.rows()[other])) {
+        note(&mut report.duplicates, &mut report.duplicate_count, || Duplicate {
+            row: row.origin(),
+            split: row.split,
+            other: other.origin(),
+            other_split: other.split,
+        });
     }
 }
 
-fn overlap(a: &Row, b: &Row) -> bool {
-    let times = |row: &Row| (row.start.unwrap_or(0.0), row.end.unwrap_or(f64::INFINITY));
-    let ((a, b), (c, d)) = (times(a), times(b));
-    a < d && c < b
+/// Each of the rows whose times overlap those of one of another part that stands before it, with that one: the first of those that end
+/// last. A long video may have many rows, so that not every pair is looked at.
+fn overlaps(rows: &[&Row]) -> Vec<(usize, usize)> {
+    let begin = |row: &Row| row.start.unwrap_or(0.0);
+    let mut starts: Vec<f64> = rows.iter().map(|row| begin(row)).collect();
+    starts.sort_by(f64::total_cmp);
+    starts.dedup();
+    let before = |time: f64| starts.partition_point(|start| *start < time);
+    let mut ends: BTreeMap<Split, Latest> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        let end = row.end.unwrap_or(f64::INFINITY);
+        let others = ends.iter().filter(|(split, _)| **split != row.split);
+        let mut latest = others.filter_map(|(_, latest)| latest.below(before(end)));
+        if let Some((_, other)) = latest.find(|(ends, _)| *ends > begin(row)) {
+            found.push((i, other));
+        }
+        ends.entry(row.split).or_insert_with(|| Latest::new(starts.len())).add(before(begin(row)), end, i);
+    }
+    found
+}
+
+/// The latest end of rows by where they start: a Fenwick tree of maxima.
+struct Latest(Vec<Option<(f64, usize)>>);
+
+impl Latest {
+    fn new(starts: usize) -> Self {
+        Self(vec![None; starts + 1])
+    }
+
+    /// Adds a row that has the start number `start`.
+    fn add(&mut self, start: usize, end: f64, row: usize) {
+        let mut at = start + 1;
+        while let Some(best) = self.0.get_mut(at) {
+            if best.is_none_or(|(latest, _)| end > latest) {
+                *best = Some((end, row));
+            }
+            at += at & at.wrapping_neg();
+        }
+    }
+
+    /// The latest end of those that have one of the first `count` starts, and its row.
+    fn below(&self, count: usize) -> Option<(f64, usize)> {
+        let (mut at, mut best): (usize, Option<(f64, usize)>) = (count, None);
+        while at > 0 {
+            let here = self.0.get(at).copied().flatten();
+            best = match (best, here) {
+                (Some(a), Some(b)) if (b.0, a.1) > (a.0, b.1) => Some(b),
+                (None, here) => here,
+                (best, _) => best,
+            };
+            at &= at - 1;
+        }
+        best
+    }
 }
 
 fn longest(manifest: &Manifest) -> Vec<LongText> {

@@ -184,8 +184,10 @@ impl Fields {
         if self.targets.iter().any(|text| text.trim().is_empty()) {
             return Err("a target is empty; write a text, or leave the row out".into());
         }
+        // Texts that differ by white space at their ends would be different classes.
+        self.targets.iter_mut().chain(&mut self.query).for_each(trim);
         // An empty question asks nothing.
-        self.query = self.query.filter(|query| !query.trim().is_empty());
+        self.query = self.query.filter(|query| !query.is_empty());
         if let Some(long) = self.targets.iter().chain(&self.query).find(|text| text.len() > MAX_TEXT) {
             return Err(format!("a text of {} bytes, at most {MAX_TEXT} are read", long.len()));
         }
@@ -280,5 +282,12 @@ impl<'de> Deserialize<'de> for Pairs {
         }
 
         deserializer.deserialize_map(Object)
+    }
+}
+
+fn trim(text: &mut String) {
+    let trimmed = text.trim();
+    if trimmed.len() < text.len() {
+        *text = trimmed.to_owned();
     }
 }

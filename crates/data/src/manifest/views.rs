@@ -2,11 +2,8 @@
 
 use super::row::Row;
 use super::visual::Opened;
-use crate::video::{Clips, Sampling, VideoOptions};
+use crate::video::VideoOptions;
 use crate::{Crops, DataError, Limits, Preprocess, Rgb8Image};
-
-/// Memory in bytes for the frames of a stream that is read once.
-const HELD: usize = 1 << 30;
 
 /// How a row becomes views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +14,15 @@ pub struct Viewing {
     pub segments: usize,
     /// Squares of each that are looked at.
     pub crops: Crops,
+}
+
+impl Viewing {
+    /// Bytes of the numbers of a row's views, at most.
+    pub fn bytes(&self, to: &Preprocess) -> usize {
+        let &Self { frames, segments, crops } = self;
+        let counts = [frames, segments, crops.count(), to.values()];
+        counts.iter().fold(size_of::<f32>(), |bytes, &count| bytes.saturating_mul(count))
+    }
 }
 
 /// The numbers of a row's views.
@@ -44,34 +50,20 @@ impl Row {
 
     fn seen(&self, viewing: &Viewing, to: &Preprocess, options: &VideoOptions) -> Result<RowViews, DataError> {
         let &Viewing { frames, segments, crops } = viewing;
-        let mut reader = match self.place.open(options)? {
+        let reader = match self.opened(options)? {
             Opened::Clip(reader) => reader,
-            Opened::Still(_) if self.is_timed() => {
-                return Err(DataError::content(
-                    self.place.name(),
-                    "a picture has no `start` and `end`; leave them out",
-                ));
-            }
             Opened::Still(media) => {
                 let numbers = media.numbers(to, crops, &Limits::default())?;
                 return Ok(RowViews { views: crops.count(), frames: 1, numbers });
             }
         };
-        let _part = reader.hold_memory();
-        let wanted = frames.saturating_mul(segments);
-        let sampling = Sampling { frames: Some(wanted), start: self.start, end: self.end, ..Sampling::default() };
         let square = to.values();
-        let hold = (HELD / (size_of::<f32>() * square * crops.count()).max(1)).max(1);
-        let mut clips = Clips::new(&mut reader, &sampling.settle(wanted)?, 0, hold)?;
-        let mut prepare = |rgb: Rgb8Image| -> Result<Vec<f32>, DataError> {
-            to.views(&rgb, crops, true).map_err(|error| error.of_file(&self.place.name()))
-        };
-        let clip = clips.next_clip(&mut prepare)?;
-        let clip =
-            clip.ok_or_else(|| DataError::content(self.place.name(), "the video has no frames; leave it out"))?;
+        let bytes = size_of::<f32>() * square * crops.count();
+        let all = |rgb: Rgb8Image| to.views(&rgb, crops, true);
+        let seen = self.frames_of(reader, frames.saturating_mul(segments), bytes, &all)?;
         let views = segments * crops.count();
         let mut numbers = Vec::with_capacity(views * frames * square);
-        for segment in clip.frames.chunks(frames.max(1)) {
+        for segment in seen.chunks(frames.max(1)) {
             for crop in 0..crops.count() {
                 for frame in segment {
                     numbers.extend_from_slice(frame.get(crop * square..(crop + 1) * square).unwrap_or_default());

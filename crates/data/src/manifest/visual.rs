@@ -2,7 +2,7 @@
 
 use std::fs::Metadata;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -10,11 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::row::{Place, Row};
 use super::shards::Member;
 use crate::file::{open_regular, stamp};
-use crate::video::{Clips, Sampling, VideoOptions, VideoReader, frames_in};
+use crate::video::{Clips, HELD_FRAMES, Sampling, VideoOptions, VideoReader, frames_in};
 use crate::{Crops, DataError, Limits, Media, Preprocess, Rgb8Image};
-
-/// Memory in bytes for the frames of a stream that is read once and becomes one clip.
-const HELD_FRAMES: usize = 1 << 30;
 
 /// The media of a row, open and not decoded.
 #[derive(Debug)]
@@ -59,6 +56,15 @@ impl Place {
         match self {
             Self::Path(path) => path.display().to_string(),
             Self::Member(Member { archive, name, .. }) => format!("{}/{name}", archive.display()),
+        }
+    }
+
+    /// The files that it is read from: itself, the pictures of a folder of frames, or the archive. A folder that cannot be listed has none.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Path(path) if path.is_dir() => frames_in(path).unwrap_or_default(),
+            Self::Path(path) => vec![path.clone()],
+            Self::Member(member) => vec![member.archive.to_path_buf()],
         }
     }
 
@@ -200,14 +206,31 @@ impl Row {
         still: &dyn Fn(Media) -> Result<T, DataError>,
         frame: &dyn Fn(Rgb8Image) -> Result<T, DataError>,
     ) -> Result<Vec<Arc<T>>, DataError> {
-        let mut reader = match self.place.open(options)? {
-            Opened::Clip(reader) => reader,
-            Opened::Still(_) if self.is_timed() => return Err(self.untimed()),
+        match self.opened(options)? {
+            Opened::Clip(reader) => self.frames_of(reader, frames, bytes, frame),
             Opened::Still(media) => {
                 let still = Arc::new(still(media)?);
-                return Ok(std::iter::repeat_n(still, frames).collect());
+                Ok(std::iter::repeat_n(still, frames).collect())
             }
-        };
+        }
+    }
+
+    /// The media, open. A picture with times is refused.
+    pub(super) fn opened(&self, options: &VideoOptions) -> Result<Opened, DataError> {
+        match self.place.open(options)? {
+            Opened::Still(_) if self.is_timed() => Err(self.untimed()),
+            opened => Ok(opened),
+        }
+    }
+
+    /// What `frame` makes of each of `frames` frames of the row's clip, which takes `bytes`.
+    pub(super) fn frames_of<T>(
+        &self,
+        mut reader: Box<VideoReader>,
+        frames: usize,
+        bytes: usize,
+        frame: &dyn Fn(Rgb8Image) -> Result<T, DataError>,
+    ) -> Result<Vec<Arc<T>>, DataError> {
         let sampling = Sampling { frames: Some(frames), start: self.start, end: self.end, ..Sampling::default() };
         let _part = reader.hold_memory();
         let hold = (HELD_FRAMES / bytes.max(1)).max(1);

@@ -1,28 +1,18 @@
 //! The clips of a video, one after the other, in one pass and in memory that does not grow with its length.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::choose::{Rounding, uniform};
+use super::filling::{Axis, Clip, Open, Shown};
 use super::reader::{Frame, VideoReader};
 use super::sampling::{Clipping, Windows};
 use super::source::Access;
 use super::span::{SLACK, span};
 use crate::{DataError, Rgb8Image};
 
-/// A clip of a video.
-#[derive(Clone, Debug)]
-pub struct Clip<T> {
-    /// Number of the clip in its video, from 0.
-    pub index: usize,
-    /// When it begins, in seconds.
-    pub start: f64,
-    /// When it ends, in seconds: no later than the video.
-    pub end: f64,
-    /// Its frames; one that stands for several times is there several times.
-    pub frames: Vec<Arc<T>>,
-}
+/// Memory in bytes for the frames of a stream that is read once and becomes one clip.
+pub const HELD_FRAMES: usize = 1 << 30;
 
 /// Gives the clips of a video in order. Frames are prepared once each, and only those that a clip takes.
 ///
@@ -37,7 +27,7 @@ pub struct Clips<'a, T> {
 
 enum State<T> {
     Whole { given: bool },
-    Windows(Open<T>),
+    Windows(Box<Open<T>>),
 }
 
 impl<'a, T> Clips<'a, T> {
@@ -49,7 +39,7 @@ impl<'a, T> Clips<'a, T> {
     pub fn new(reader: &'a mut VideoReader, clipping: &Clipping, first: usize, hold: usize) -> Result<Self, DataError> {
         let state = match clipping.windows {
             None => State::Whole { given: first > 0 },
-            Some(windows) => State::Windows(Open::new(Axis { windows, frames: clipping.frames }, first)),
+            Some(windows) => State::Windows(Box::new(Open::new(Axis { windows, frames: clipping.frames }, first))),
         };
         let cursor = match (&state, reader.access()) {
             (State::Whole { .. }, Access::Once) => Cursor::Held { hold },
@@ -97,6 +87,9 @@ impl<'a, T> Clips<'a, T> {
             if let Some(clip) = open.take() {
                 return Ok(Some(clip));
             }
+            if open.more() {
+                continue;
+            }
             if open.ended {
                 return Ok(None);
             }
@@ -117,14 +110,18 @@ impl<'a, T> Clips<'a, T> {
                 Windows::Frames { .. } => shown.start < start - SLACK,
             });
             let last = shown.next >= limit;
-            let wanted = !before && open.begin(&shown, clipping.start, last);
+            if before {
+                cursor.advance(reader, false)?;
+                continue;
+            }
+            let wanted = open.begin(shown, clipping.start, last);
+            let known = cursor.known_length(reader);
+            open.check_count(known.0.min(limit), known.1).map_err(|what| DataError::content(reader.origin(), what))?;
             let frame = cursor.advance(reader, wanted)?;
             if let Some(frame) = frame {
                 open.fill(Arc::new(prepare(frame.rgb)?));
             }
-            if !before {
-                open.pass(&shown);
-            }
+            open.pass();
         }
     }
 
@@ -218,15 +215,6 @@ fn held<T, E: From<DataError>>(
     Ok(Clip { index: 0, start, end, frames })
 }
 
-/// A frame that is on the screen from `start` to `end`.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    start: f64,
-    end: f64,
-    /// When the frame after it begins; infinity after the last.
-    next: f64,
-}
-
 /// How long a video's only frame is shown.
 fn alone(reader: &VideoReader) -> f64 {
     reader.facts().fps.filter(|fps| *fps > 0.0).map_or(0.0, |fps| 1.0 / fps)
@@ -235,7 +223,7 @@ fn alone(reader: &VideoReader) -> f64 {
 /// Where frames and their times come from.
 enum Cursor {
     /// The times of all frames are known before any is decoded, so that only those that are taken are.
-    Known { times: Vec<f64>, end: f64, at: usize },
+    Known { times: Arc<Vec<f64>>, end: f64, at: usize },
     /// Frames come one after the other.
     Stream(Stream),
     /// Only their number is needed.
@@ -246,12 +234,20 @@ enum Cursor {
 
 impl Cursor {
     fn known(reader: &mut VideoReader) -> Result<Self, DataError> {
-        let times = reader.times()?.to_vec();
+        let times = reader.shared_times()?;
         let last = times.last().copied().unwrap_or_default();
         let before = times.len().checked_sub(2).map(|before| times[before]);
         let step = before.map_or_else(|| alone(reader), |before| last - before);
         let end = reader.facts().duration.unwrap_or(last + step).max(last);
         Ok(Self::Known { times, end, at: 0 })
+    }
+
+    /// How many seconds the video lasts and how many frames it has, as far as that is known; else 0.
+    fn known_length(&self, reader: &VideoReader) -> (f64, usize) {
+        match self {
+            Self::Known { times, end, .. } => (*end, times.len()),
+            _ => (reader.facts().duration.unwrap_or_default(), 0),
+        }
     }
 
     /// When the next frame is shown.
@@ -322,193 +318,5 @@ impl Stream {
             self.after = reader.next_frame()?;
         }
         Ok(next)
-    }
-}
-
-/// Where windows and the times in them lie, in seconds or in frames.
-struct Axis {
-    windows: Windows,
-    frames: usize,
-}
-
-impl Axis {
-    fn window(&self) -> f64 {
-        match self.windows {
-            Windows::Seconds { window, .. } => window,
-            Windows::Frames { window, .. } => window as f64,
-        }
-    }
-
-    fn stride(&self) -> f64 {
-        match self.windows {
-            Windows::Seconds { stride, .. } => stride,
-            Windows::Frames { stride, .. } => stride as f64,
-        }
-    }
-
-    /// The times in a window at which it takes a frame.
-    fn ticks(&self) -> Vec<f64> {
-        match self.windows {
-            Windows::Seconds { window, .. } => {
-                (0..self.frames).map(|tick| tick as f64 * window / self.frames as f64).collect()
-            }
-            Windows::Frames { window, .. } => {
-                uniform(window, self.frames, Rounding::Down).into_iter().map(|index| index as f64).collect()
-            }
-        }
-    }
-}
-
-/// A window that has not ended.
-struct Window<T> {
-    index: usize,
-    /// Where it begins on the axis.
-    place: f64,
-    /// When its first frame is shown.
-    start: f64,
-    frames: Vec<Arc<T>>,
-    /// How many of its times the next frame fills.
-    due: usize,
-}
-
-/// The windows that are being filled.
-struct Open<T> {
-    axis: Axis,
-    ticks: Vec<f64>,
-    windows: VecDeque<Window<T>>,
-    ready: VecDeque<Clip<T>>,
-    /// The number of the next window that begins.
-    next: usize,
-    first: usize,
-    /// Where the first window begins: seconds, or 0.
-    base: f64,
-    /// When the first window begins, once a frame of it was seen.
-    origin: Option<f64>,
-    /// Frames since the first window began.
-    seen: usize,
-    /// Seconds of the video that are behind.
-    at: f64,
-    last: Option<Arc<T>>,
-    ended: bool,
-}
-
-impl<T> Open<T> {
-    fn new(axis: Axis, first: usize) -> Self {
-        let ticks = axis.ticks();
-        Self {
-            axis,
-            ticks,
-            windows: VecDeque::new(),
-            ready: VecDeque::new(),
-            next: 0,
-            first,
-            base: 0.0,
-            origin: None,
-            seen: 0,
-            at: 0.0,
-            last: None,
-            ended: false,
-        }
-    }
-
-    fn take(&mut self) -> Option<Clip<T>> {
-        self.ready.pop_front()
-    }
-
-    /// The part of the axis that a frame takes.
-    fn place(&self, shown: &Shown) -> (f64, f64) {
-        match self.axis.windows {
-            Windows::Seconds { .. } => (shown.start, shown.end),
-            Windows::Frames { .. } => (self.seen as f64, self.seen as f64 + 1.0),
-        }
-    }
-
-    /// Opens the windows that begin while a frame is shown, and says whether any window takes the frame. The last frame is taken for all
-    /// times that are left.
-    fn begin(&mut self, shown: &Shown, start: Option<f64>, last: bool) -> bool {
-        let origin = *self.origin.get_or_insert_with(|| match self.axis.windows {
-            Windows::Seconds { .. } => start.unwrap_or(shown.start).max(shown.start),
-            Windows::Frames { .. } => shown.start,
-        });
-        if matches!(self.axis.windows, Windows::Seconds { .. }) {
-            self.base = origin;
-        }
-        let (from, to) = self.place(shown);
-        loop {
-            let place = self.base + self.next as f64 * self.axis.stride();
-            // A frame of no duration, as the only one of a still, is there for the first window.
-            if place >= to - SLACK && self.next > 0 {
-                break;
-            }
-            if self.next >= self.first {
-                let start = if matches!(self.axis.windows, Windows::Seconds { .. }) { place } else { shown.start };
-                self.windows.push_back(Window { index: self.next, place, start, frames: Vec::new(), due: 0 });
-            }
-            self.next += 1;
-            if place >= to - SLACK {
-                break;
-            }
-        }
-        let mut wanted = false;
-        for window in &mut self.windows {
-            let rest = &self.ticks[window.frames.len()..];
-            // The first window of all may begin before the first frame, by rounding.
-            window.due = rest.iter().take_while(|tick| last || window.place + **tick < to - SLACK).count();
-            if window.due == 0 && window.frames.is_empty() && window.place <= from + SLACK {
-                window.due = 1;
-            }
-            wanted |= window.due > 0;
-        }
-        wanted
-    }
-
-    /// Gives a frame to the windows that take it.
-    fn fill(&mut self, frame: Arc<T>) {
-        for window in &mut self.windows {
-            for _ in 0..std::mem::take(&mut window.due) {
-                window.frames.push(Arc::clone(&frame));
-            }
-        }
-        self.last = Some(frame);
-    }
-
-    /// Ends the windows that are over when a frame is.
-    fn pass(&mut self, shown: &Shown) {
-        let (_, to) = self.place(shown);
-        self.seen += 1;
-        while let Some(window) = self.windows.front().filter(|w| w.place + self.axis.window() <= to + SLACK) {
-            let end = match self.axis.windows {
-                Windows::Seconds { window: length, .. } => window.place + length,
-                Windows::Frames { .. } => shown.end,
-            };
-            self.complete(end);
-        }
-    }
-
-    fn complete(&mut self, end: f64) {
-        let Some(mut window) = self.windows.pop_front() else { return };
-        // All times lie before the window's end; rounding may have kept the last one out.
-        if let Some(last) = window.frames.last().or(self.last.as_ref()).cloned() {
-            window.frames.resize(self.ticks.len(), last);
-            let Window { index, start, frames, .. } = window;
-            self.ready.push_back(Clip { index, start, end, frames });
-        }
-    }
-
-    /// Ends all windows with the video: the one that shows something that the one before it did not, and drops the rest.
-    fn finish(&mut self) {
-        self.ended = true;
-        let end = match self.axis.windows {
-            Windows::Seconds { .. } => self.at,
-            Windows::Frames { .. } => self.seen as f64,
-        };
-        while let Some(window) = self.windows.front() {
-            let before = window.place - self.axis.stride() + self.axis.window();
-            if window.index > 0 && before >= end - SLACK {
-                self.windows.clear();
-                return;
-            }
-            self.complete(self.at);
-        }
     }
 }

@@ -12,6 +12,7 @@ mod clips;
 mod containers;
 mod ffmpeg;
 mod ffprobe;
+mod filling;
 mod folder;
 mod h264;
 mod h264_bits;
@@ -39,7 +40,8 @@ mod yuv;
 
 pub use crate::names::{VIDEO_EXTENSIONS, natural_cmp};
 pub use choose::{Rounding, at_rate, uniform, windows};
-pub use clips::{Clip, Clips};
+pub use clips::{Clips, HELD_FRAMES};
+pub use filling::Clip;
 pub use folder::folder_stamp;
 pub(crate) use folder::frames_in;
 pub use options::{Damaged, VideoOptions};

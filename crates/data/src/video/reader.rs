@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::anim::Animation;
 use super::boxes::Orientation;
@@ -40,7 +41,7 @@ pub struct VideoReader {
     /// Number of the next frame.
     at: u64,
     /// The times of all frames, once they were asked for.
-    times: Option<Vec<f64>>,
+    times: Option<Arc<Vec<f64>>>,
 }
 
 /// A part of the memory that decoders share, given back when it is dropped. See [`VideoReader::hold_memory`].
@@ -290,11 +291,22 @@ impl VideoReader {
     /// # Errors
     /// A pipe, and what reading reports.
     pub fn times(&mut self) -> Result<&[f64], DataError> {
+        self.scan()?;
+        Ok(self.times.as_ref().map_or(&[], |times| times))
+    }
+
+    /// As [`Self::times`], to be kept while frames are read.
+    pub(super) fn shared_times(&mut self) -> Result<Arc<Vec<f64>>, DataError> {
+        self.scan()?;
+        Ok(self.times.clone().unwrap_or_default())
+    }
+
+    fn scan(&mut self) -> Result<(), DataError> {
         if self.times.is_none() {
-            self.times = Some(self.source.scan()?);
+            self.times = Some(Arc::new(self.source.scan()?));
             self.source.seek(self.at)?;
         }
-        Ok(self.times.as_deref().unwrap_or(&[]))
+        Ok(())
     }
 
     /// How many frames there are, by [`Facts::frames`] or else as [`Self::times`].

@@ -223,3 +223,80 @@ fn frames_that_no_clip_takes_are_not_prepared() {
     // One a second, and the last one, which stands for what is after it.
     assert_eq!(clips(&mut reader, &sampling, 0).unwrap().1, 11);
 }
+
+/// Frames of 2 × 2 grey pixels at `rate`, such as `1:1000000`.
+fn y4m(frames: usize, rate: &str) -> Vec<u8> {
+    let mut bytes = format!("YUV4MPEG2 W2 H2 F{rate} Cmono\n").into_bytes();
+    for i in 0..frames {
+        bytes.extend(b"FRAME\n");
+        bytes.extend([i as u8; 4]);
+    }
+    bytes
+}
+
+#[test]
+fn windows_of_a_frame_that_is_shown_for_long_are_made_one_after_the_other() {
+    // Each frame is shown for 20,000 seconds, in 40,000 windows.
+    let sampling = Sampling { window: Some(Length::Seconds(0.5)), frames: Some(64), ..Sampling::default() };
+    let bytes = Cursor::new(y4m(3, "1:20000"));
+    let mut reader = VideoReader::from_y4m("pipe", Box::new(bytes), &Limits::default()).unwrap();
+    let mut clips = Clips::new(&mut reader, &sampling.settle(4).unwrap(), 0, 10).unwrap();
+    let (mut count, mut prepared) = (0, Vec::new());
+    let mut kept = std::collections::VecDeque::new();
+    while let Some(clip) = clips
+        .next_clip::<DataError>(&mut |rgb| {
+            prepared.push(rgb.data[0]);
+            Ok(rgb)
+        })
+        .unwrap()
+    {
+        assert_eq!((clip.index, clip.start, clip.frames.len()), (count, count as f64 * 0.5, 64));
+        count += 1;
+        // The frame, and the references of the clips that are kept here: none are held by clips that are to come.
+        kept.push_back(std::sync::Arc::clone(&clip.frames[0]));
+        if kept.len() > 2 {
+            kept.pop_front();
+        }
+        drop(clip);
+        assert!(std::sync::Arc::strong_count(&kept[kept.len() - 1]) <= 4, "clip {count}");
+    }
+    assert_eq!((count, prepared.len()), (120_000, 3));
+}
+
+#[test]
+fn more_windows_than_a_video_may_have_are_refused_before_any_is_made() {
+    let sampling = Sampling { window: Some(Length::Seconds(0.001)), ..Sampling::default() };
+    let bytes = Cursor::new(y4m(3, "1:1000000"));
+    let mut reader = VideoReader::from_y4m("pipe", Box::new(bytes), &Limits::default()).unwrap();
+    let said = clips(&mut reader, &sampling, 0).unwrap_err().to_string();
+    assert!(
+        said.starts_with("pipe: ") && said.contains("windows of 0.001 s") && said.contains("at most 4194304"),
+        "{said}"
+    );
+    // A part of it is read.
+    let part = Sampling { start: Some(5.0), end: Some(5.01), ..sampling };
+    let bytes = Cursor::new(y4m(3, "1:1000000"));
+    let mut reader = VideoReader::from_y4m("pipe", Box::new(bytes), &Limits::default()).unwrap();
+    assert_eq!(clips(&mut reader, &part, 0).unwrap().0.len(), 10);
+}
+
+#[test]
+fn a_length_that_an_mp4_states_is_not_believed_beyond_the_limit() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/video/bframes.mp4");
+    let mut bytes = std::fs::read(fixture).unwrap();
+    let mut set = |kind: &[u8], at: usize| {
+        let body = bytes.windows(4).position(|found| found == kind).unwrap() + 4;
+        bytes[body + at..body + at + 4].copy_from_slice(&0xffff_fff0_u32.to_be_bytes());
+    };
+    set(b"mdhd", 16);
+    set(b"elst", 8);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("long.mp4");
+    std::fs::write(&path, bytes).unwrap();
+    let mut reader = VideoReader::open(&path).unwrap();
+    let length = reader.facts().duration.unwrap();
+    assert!(length > 300_000.0, "{length}");
+    let sampling = Sampling { window: Some(Length::Seconds(0.05)), ..Sampling::default() };
+    let said = clips(&mut reader, &sampling, 0).unwrap_err().to_string();
+    assert!(said.contains("long.mp4: ") && said.contains("windows of 0.05 s") && said.lines().count() == 1, "{said}");
+}

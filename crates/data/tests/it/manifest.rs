@@ -310,3 +310,65 @@ fn a_check_finds_what_is_missing_broken_late_and_in_two_parts() {
     assert_eq!(report.duplicate_count, 1, "by the path alone");
     assert!(matches!(&manifest.rows()[0].place, Place::Path(path) if path.ends_with("one.png")));
 }
+
+#[test]
+fn texts_lose_the_white_space_at_their_ends_in_every_kind_of_manifest() {
+    let dir = data();
+    let lines = "{\"visual\": \"one.png\", \"targets\": [\" a face\", \"smile\\n\"], \"query\": \" what? \"}\n";
+    let table = "visual,targets,query\none.png, a face|smile , what? \n";
+    let json: &[u8] = br#"{"targets": ["a face ", "\tsmile"], "query": " what?"}"#;
+    let shard = tar(&[("a.json", json), ("a.png", b"x")]);
+    for (name, bytes) in [("a.jsonl", lines.as_bytes()), ("a.csv", table.as_bytes()), ("a.tar", &shard)] {
+        let manifest = Manifest::open(write(&dir, name, bytes)).unwrap();
+        let row = &manifest.rows()[0];
+        assert_eq!(
+            (&row.targets[..], row.query.as_deref()),
+            (&["a face".into(), "smile".into()][..], Some("what?")),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_check_tells_of_times_between_which_no_frame_begins() {
+    // Frames begin every tenth of a second.
+    let dir = data();
+    let rows = [(0.31, 0.39), (0.3, 0.39), (0.95, 2.0), (0.9, 2.0)];
+    let text = rows.map(|(start, end)| {
+        format!("{{\"visual\": \"film.y4m\", \"start\": {start}, \"end\": {end}, \"target\": \"grey\"}}\n")
+    });
+    let manifest = Manifest::open(write(&dir, "a.jsonl", text.concat())).unwrap();
+    let report = check(&manifest, &CheckOptions::default());
+    let lines: Vec<&str> = report.broken.iter().map(|fault| fault.row.rsplit(' ').next().unwrap()).collect();
+    assert_eq!((lines, report.beyond_count), (vec!["1", "3"], 1), "{report:?}");
+    assert!(report.broken[0].what.contains("no frame begins between `start` 0.31 and `end` 0.39"), "{report:?}");
+    for row in manifest.rows() {
+        let line = row.origin();
+        let read = row.numbers(2, &Preprocess::square(8), &VideoOptions::default());
+        assert_eq!(read.is_err(), report.broken.iter().any(|fault| fault.row == line), "{line}: {read:?}");
+    }
+}
+
+#[test]
+fn a_check_of_a_long_film_with_many_rows_looks_at_few_pairs() {
+    // Two splits take turns; the last row alone overlaps one of the other split, which stands far before it.
+    let dir = data();
+    let mut text = String::new();
+    let rows = 60_000;
+    for i in 0..rows {
+        let (start, split) = (f64::from(i) * 1e-5, ["train", "test"][i as usize % 2]);
+        text += &format!(
+            "{{\"visual\":\"film.y4m\",\"start\":{start:.6},\"end\":{:.6},\"target\":\"a\",\"split\":\"{split}\"}}\n",
+            start + 1e-5
+        );
+    }
+    text += "{\"visual\":\"film.y4m\",\"start\":0.000015,\"end\":0.000018,\"target\":\"a\",\"split\":\"train\"}\n";
+    let manifest = Manifest::open(write(&dir, "a.jsonl", text)).unwrap();
+    let begun = std::time::Instant::now();
+    let report = check(&manifest, &CheckOptions::default());
+    let found: Vec<_> = report.duplicates.iter().map(|d| (&d.row[..], &d.other[..])).collect();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].0.ends_with("line 60001") && found[0].1.ends_with("line 2"), "{found:?}");
+    // Every pair would take more than a minute.
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}

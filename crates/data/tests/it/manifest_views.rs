@@ -45,6 +45,7 @@ fn segments_follow_each_other_and_crops_lie_side_by_side() {
     // Two segments of two frames: 0, 3 and 6, 9, each in three crops.
     let seen = views(0, 2, 2, Crops::Three).unwrap();
     assert_eq!((seen.views, seen.frames, seen.numbers.len()), (6, 2, 12 * to.values()));
+    assert_eq!(Viewing { frames: 2, segments: 2, crops: Crops::Three }.bytes(&to), 4 * seen.numbers.len());
     let want: Vec<f32> = [[0, 3], [6, 9]]
         .iter()
         .flat_map(|s| (0..3).flat_map(move |c| s.map(|f| (f, c))))

@@ -57,6 +57,21 @@ fn a_program_reads_what_we_do_not() {
 }
 
 #[test]
+fn a_pass_over_many_places_starts_the_program_few_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = stand_in(dir.path(), &TALK.replace("-lt 30", "-lt 60"));
+    let mut reader = VideoReader::open_with(fixture("odd.mkv"), &options).unwrap();
+    // More than 16 frames lie between these.
+    let picked = reader.frames(&[0, 19, 38, 57]).unwrap();
+    assert_eq!(picked.iter().map(|frame| frame.rgb.data[5] - 65).collect::<Vec<_>>(), [0, 19, 38, 57]);
+    let starts = |calls: &str| calls.lines().filter(|line| line.contains("pipe:1")).count();
+    // When it was opened, for frame 19, and for none after that.
+    assert_eq!(starts(&calls(dir.path())), 2);
+    reader.seek(2).unwrap();
+    assert_eq!(starts(&calls(dir.path())), 3, "it goes backwards from its start alone");
+}
+
+#[test]
 fn a_program_that_fails_is_quoted() {
     let dir = tempfile::tempdir().unwrap();
     let options = stand_in(dir.path(), "echo 'odd.mkv: Invalid data found when processing input' >&2; exit 187\n");

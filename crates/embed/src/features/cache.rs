@@ -1,15 +1,19 @@
 //! The folder of features.
 
-use std::io::ErrorKind;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vljepa_data::DataError;
 use vljepa_data::atomic::write_atomically;
 
 use super::key::FeatureKey;
-use super::stored::{Features, MAX_FILE, size};
+use super::stored::{Features, Head, MAX_FILE, OTHER_HASH, size};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Stamp};
+use crate::hash::Hash;
 
 /// How a clip's features stand on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,21 @@ pub enum Look {
 #[derive(Clone, Debug)]
 pub struct FeatureCache {
     dir: PathBuf,
+    /// The files whose hash was compared, with their sizes and times then.
+    verified: Arc<Mutex<HashMap<u128, Stamp>>>,
+}
+
+/// A file of features.
+struct OpenFeatures {
+    file: File,
+    stamp: Stamp,
+    head: Head,
+}
+
+/// Enough of a key to tell it from every other.
+fn short(key: &FeatureKey) -> u128 {
+    let digits = key.as_str().get(..32).unwrap_or_default();
+    u128::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 impl FeatureCache {
@@ -40,7 +59,7 @@ impl FeatureCache {
             return Err(Error::content(dir, "is no folder; name one for the features, new or with features in it"));
         }
         std::fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
-        Ok(Self { dir: dir.to_path_buf() })
+        Ok(Self { dir: dir.to_path_buf(), verified: Arc::default() })
     }
 
     /// Its path.
@@ -54,43 +73,94 @@ impl FeatureCache {
         self.dir.join(folder).join(format!("{name}.safetensors"))
     }
 
-    /// Whether the features of a clip are there, and whole: all of the file is read.
+    /// Whether the features of a clip are there, and whole: all of the file is read, little of it at a time.
     ///
     /// # Errors
     /// A file that the system does not let this process read.
     pub fn look(&self, key: &FeatureKey) -> Result<Look> {
-        Ok(match self.load(key)? {
+        Ok(match self.open_file(key)? {
             None => Look::Absent,
-            Some(Ok(_)) => Look::Whole,
             Some(Err(what)) => Look::Damaged(what),
+            Some(Ok(mut file)) => match self.verify(key, &mut file)? {
+                Ok(()) => Look::Whole,
+                Err(what) => Look::Damaged(what),
+            },
         })
     }
 
-    /// The features of a clip.
+    /// The features of a clip, all its views.
     ///
     /// # Errors
-    /// Features that are not there or damaged: [`fill`](super::fill()) makes them again.
+    /// Features that are not there or damaged: [`fill`](super::fill()) makes them again. Their hash is compared where this process has not
+    /// done it yet, or where the file has another size or time since.
     pub fn read(&self, key: &FeatureKey) -> Result<Features> {
-        let again = "start again: they are then made again";
-        let reason = match self.load(key)? {
-            Some(Ok(features)) => return Ok(features),
-            Some(Err(what)) => format!("damaged features: {what}; {again}"),
-            None => format!("these features are gone; {again}"),
-        };
-        Err(Error::content(self.path(key), reason))
+        self.part(key, &mut |_| None)
     }
 
-    /// `None` where there is no file, else its features or what is wrong with it.
-    fn load(&self, key: &FeatureKey) -> Result<Option<Result<Features, String>>> {
+    /// One view of a clip's features; `pick` is given the number of views and tells which.
+    ///
+    /// # Errors
+    /// As [`FeatureCache::read`], and a view that is not there.
+    pub fn read_view(&self, key: &FeatureKey, pick: &mut dyn FnMut(usize) -> usize) -> Result<Features> {
+        self.part(key, &mut |views| Some(pick(views)))
+    }
+
+    fn part(&self, key: &FeatureKey, pick: &mut dyn FnMut(usize) -> Option<usize>) -> Result<Features> {
+        let again = "start again: they are then made again";
+        let damaged = |what: String| Error::content(self.path(key), format!("damaged features: {what}; {again}"));
+        let mut file = match self.open_file(key)? {
+            Some(file) => file.map_err(damaged)?,
+            None => return Err(Error::content(self.path(key), format!("these features are gone; {again}"))),
+        };
+        if !self.is_verified(key, file.stamp) {
+            self.verify(key, &mut file)?.map_err(damaged)?;
+        }
+        let OpenFeatures { file, head, .. } = &mut file;
+        let (from, bytes, views) = match pick(head.views) {
+            None => (0, head.bytes, head.views),
+            Some(view) if view < head.views => (view as u64 * head.view(), head.view(), 1),
+            Some(view) => return Err(Error::Invalid(format!("there is no view {view} among {}", head.views))),
+        };
+        let mut numbers = vec![0; bytes as usize];
+        let read = file.seek(SeekFrom::Start(head.at + from)).and_then(|_| file.read_exact(&mut numbers));
+        read.map_err(Error::io(&self.path(key), "reading"))?;
+        head.features(views, &numbers).map_err(damaged)
+    }
+
+    /// `None` where there is no file, else the file and what stands at its start, or what is wrong with it.
+    fn open_file(&self, key: &FeatureKey) -> Result<Option<Result<OpenFeatures, String>>> {
         let path = self.path(key);
-        let bytes = match files::read(&path, MAX_FILE) {
-            Ok(bytes) => bytes,
+        let (mut file, stamp) = match files::open_at_most(&path, MAX_FILE) {
+            Ok(opened) => opened,
             Err(Error::Missing(_)) if !path.is_symlink() => return Ok(None),
             Err(error @ Error::Io { .. }) => return Err(error),
             Err(Error::Content { reason, .. }) => return Ok(Some(Err(reason))),
             Err(error) => return Ok(Some(Err(error.to_string()))),
         };
-        Ok(Some(Features::parse(&bytes, key)))
+        Ok(Some(Head::read(&mut file, stamp.0, key).map(|head| OpenFeatures { file, stamp, head })))
+    }
+
+    /// Compares the hash of a file's numbers with the one at its start; what is wrong, if so.
+    fn verify(
+        &self,
+        key: &FeatureKey,
+        OpenFeatures { file, stamp, head }: &mut OpenFeatures,
+    ) -> Result<Result<(), String>> {
+        let mut hash = Hash::default();
+        let read = file.seek(SeekFrom::Start(head.at)).and_then(|_| hash.part_from(head.bytes, file));
+        match read {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Err("is cut off".into())),
+            other => other.map_err(Error::io(&self.path(key), "reading"))?,
+        }
+        if hash.finish() != head.hash {
+            return Ok(Err(OTHER_HASH.into()));
+        }
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(short(key), *stamp);
+        Ok(Ok(()))
+    }
+
+    fn is_verified(&self, key: &FeatureKey, stamp: Stamp) -> bool {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(&short(key)) == Some(&stamp)
     }
 
     /// Puts features in their place, over those that are there.
@@ -165,8 +235,40 @@ mod tests {
         cache.write(&key, &features(3.0)).unwrap();
         assert_eq!(cache.look(&key).unwrap(), Look::Whole);
         // Longer than any features, and made of nothing.
-        std::fs::File::create(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
+        File::create(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
         assert!(matches!(cache.look(&key).unwrap(), Look::Damaged(what) if what.contains("at most")));
+    }
+
+    #[test]
+    fn one_view_is_read_alone_and_numbers_are_compared_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = FeatureCache::open(dir.path()).unwrap();
+        let key = key("one");
+        let values: Vec<f32> = (0..12).map(|value| value as f32).collect();
+        let whole = Features { views: 3, tokens: 2, width: 2, values };
+        cache.write(&key, &whole).unwrap();
+        for view in 0..3 {
+            let read = cache.read_view(&key, &mut |views| view + views - 3).unwrap();
+            assert_eq!((read.views, &read.values[..]), (1, whole.view(view)));
+        }
+        assert!(cache.read_view(&key, &mut |views| views).unwrap_err().to_string().contains("no view 3 among 3"));
+        // Another number in a file of the same time: it was compared, and is compared again by a look and in another process.
+        let path = cache.path(&key);
+        let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let set = |time| File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        set(time);
+        assert_eq!(cache.read_view(&key, &mut |_| 0).unwrap().values, whole.view(0));
+        let other = FeatureCache::open(dir.path()).unwrap();
+        for error in [other.read_view(&key, &mut |_| 0).unwrap_err(), other.read(&key).unwrap_err()] {
+            assert!(error.to_string().contains("do not match their hash"), "{error}");
+        }
+        assert!(matches!(cache.look(&key).unwrap(), Look::Damaged(_)));
+        // Of another time it is compared again.
+        set(time + std::time::Duration::from_secs(2));
+        assert!(cache.read_view(&key, &mut |_| 0).is_err());
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub struct Filled {
 }
 
 /// Makes the features of the clips whose features are not there or are damaged, all others are read and checked. `read`
-/// decodes clip `i`, on several threads while the adapter works on another; `each` is called before the first and after every
+/// decodes clip `i`, whose pixels take at most `clip` bytes, on several threads while the adapter works on another; `each` is called before the first and after every
 /// clip. Clips of one key are one.
 ///
 /// A clip is encoded apart from all others, so that its features do not depend on which others were there.
@@ -69,6 +69,7 @@ pub fn fill(
     cache: &FeatureCache,
     encoder: &dyn VisualEncoder,
     wanted: &[Wanted],
+    clip: usize,
     read: &(dyn Fn(usize) -> Result<Views> + Sync),
     each: &mut dyn FnMut(Filling),
 ) -> Result<Filled> {
@@ -89,8 +90,6 @@ pub fn fill(
     }
     let mut state = Filling { of: missing.len(), ..Filling::default() };
     each(state);
-    let side = encoder.preprocess().size as usize;
-    let clip = 4 * 3 * side * side * encoder.frames().max(1);
     let together = (AT_ONCE / clip.max(1)).clamp(1, rayon::current_num_threads().max(1));
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(1);
@@ -216,7 +215,7 @@ mod tests {
         let mut told = Vec::new();
         let mut go = |list: &[Wanted]| {
             told.clear();
-            let filled = fill(&cache, &encoder, list, &views, &mut |state| told.push(state)).unwrap();
+            let filled = fill(&cache, &encoder, list, 288, &views, &mut |state| told.push(state)).unwrap();
             (filled, encoder.runs.swap(0, Ordering::Relaxed), told.clone())
         };
         let (filled, runs, told) = go(&list);
@@ -240,15 +239,35 @@ mod tests {
     }
 
     #[test]
+    fn large_clips_are_decoded_one_at_a_time() {
+        let encoder = Sums { to: Preprocess::square(2), runs: AtomicUsize::new(0) };
+        let list = wanted(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+        for (clip, most) in [(AT_ONCE, 1), (AT_ONCE / 2, 2)] {
+            let dir = tempfile::tempdir().unwrap();
+            let cache = FeatureCache::open(dir.path()).unwrap();
+            let (now, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let read = |i: usize| {
+                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                now.fetch_sub(1, Ordering::SeqCst);
+                views(i)
+            };
+            let filled = fill(&cache, &encoder, &list, clip, &read, &mut |_| ()).unwrap();
+            assert_eq!(filled.made, 8);
+            assert!(peak.load(Ordering::SeqCst) <= most, "{peak:?} clips of {clip} bytes at once");
+        }
+    }
+
+    #[test]
     fn what_was_made_before_an_error_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let cache = FeatureCache::open(dir.path()).unwrap();
         let encoder = Sums { to: Preprocess::square(2), runs: AtomicUsize::new(0) };
         let list = wanted(&["a", "b", "c", "d"]);
         let broken = |i: usize| if i == 2 { Err(Error::Invalid("clip c: broken".into())) } else { views(i) };
-        let error = fill(&cache, &encoder, &list, &broken, &mut |_| ()).unwrap_err();
+        let error = fill(&cache, &encoder, &list, 288, &broken, &mut |_| ()).unwrap_err();
         assert!(error.to_string().contains("clip c: broken"), "{error}");
-        let filled = fill(&cache, &encoder, &list, &views, &mut |_| ()).unwrap();
+        let filled = fill(&cache, &encoder, &list, 288, &views, &mut |_| ()).unwrap();
         assert_eq!((filled.there, filled.made), (2, 2));
     }
 
@@ -265,7 +284,7 @@ mod tests {
             (Views { views: 1, frames: 2, pixels: vec![f32::NAN; 24] }, "NaN"),
         ];
         for (clip, word) in cases {
-            let error = fill(&cache, &encoder, &list, &|_| Ok(clip.clone()), &mut |_| ()).unwrap_err().to_string();
+            let error = fill(&cache, &encoder, &list, 288, &|_| Ok(clip.clone()), &mut |_| ()).unwrap_err().to_string();
             assert!(error.starts_with("line 7: ") && error.contains(word), "{error}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing half-made stays");

@@ -14,4 +14,4 @@ pub use cache::{FeatureCache, Look};
 pub use fill::{Filled, Filling, Views, Wanted, fill};
 pub use key::{FeatureKey, Seen};
 pub use rows::RowFeatures;
-pub use stored::{Features, MAX_FEATURES, clip_size};
+pub use stored::{Features, MAX_FEATURES, clip_size, size};

@@ -85,7 +85,8 @@ impl RowFeatures {
             let seen = rows[i].views(&self.viewing, encoder.preprocess(), &options)?;
             Ok(Views { views: seen.views, frames: seen.frames, pixels: seen.numbers })
         };
-        fill(&self.cache, encoder, &wanted, &read, each)
+        let clip = self.viewing.bytes(encoder.preprocess());
+        fill(&self.cache, encoder, &wanted, clip, &read, each)
     }
 
     /// The features of a row.

@@ -1,7 +1,11 @@
 //! Features in memory, and as the bytes of a file.
 
-use vljepa_model::ModelError;
-use vljepa_model::weights::{Dtype, SafeTensors, WeightSource, Writer, read_f32};
+use std::borrow::Cow;
+use std::io::Read;
+
+use serde::Deserialize;
+use vljepa_model::weights::{Dtype, SafeTensors, TensorView, WeightSource, Writer, read_f32};
+use vljepa_model::{ModelError, json_fault};
 
 use super::key::FeatureKey;
 use crate::hash::hash_of;
@@ -44,32 +48,12 @@ impl Features {
     /// # Errors
     /// What is wrong: bytes that are cut off, changed, of another clip, or no features.
     pub fn parse(bytes: &[u8], key: &FeatureKey) -> Result<Self, String> {
-        let file = SafeTensors::parse(TENSOR, bytes).map_err(|error| match error {
-            ModelError::File { what, .. } => what,
-            other => other.to_string(),
-        })?;
-        let meta = |name: &str| file.metadata().get(name).map(String::as_str).unwrap_or_default();
-        if meta("format") != FORMAT {
-            return Err("is no file of features".into());
+        let head = Head::read(&mut &*bytes, bytes.len() as u64, key)?;
+        let numbers = bytes.get(head.at as usize..).unwrap_or_default();
+        if head.hash != hash_of([numbers]) {
+            return Err(OTHER_HASH.into());
         }
-        if meta("key") != key.as_str() {
-            return Err("holds the features of another clip".into());
-        }
-        let (names, tensor) = (WeightSource::names(&file), file.tensor(TENSOR));
-        let (Some(tensor), 1) = (tensor, names.len()) else {
-            return Err(format!("does not hold `{TENSOR}` alone"));
-        };
-        let &[views, tokens, width] = tensor.shape else {
-            return Err(format!("`{TENSOR}` has {} axes, not three", tensor.shape.len()));
-        };
-        if tensor.dtype != Dtype::F16 || tensor.bytes.is_empty() {
-            return Err(format!("`{TENSOR}` holds no f16 numbers"));
-        }
-        if meta("hash") != hash_of([tensor.bytes]) {
-            return Err("its numbers do not match their hash".into());
-        }
-        let values = read_f32(&file, TENSOR, tensor.shape).map_err(|error| error.to_string())?;
-        Ok(Self { views, tokens, width, values })
+        head.features(head.views, numbers)
     }
 
     /// The bytes of a file, numbers rounded to f16.
@@ -108,6 +92,111 @@ impl Features {
     }
 }
 
+/// What is wrong where the numbers are not those that were written.
+pub(super) const OTHER_HASH: &str = "its numbers do not match their hash";
+
+/// What a file says of its features before their numbers.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub views: usize,
+    tokens: usize,
+    width: usize,
+    /// Where the numbers begin.
+    pub at: u64,
+    /// How many bytes they are.
+    pub bytes: u64,
+    /// Their hash.
+    pub hash: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: Metadata,
+    features: Entry,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    format: String,
+    key: String,
+    hash: String,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: [usize; 3],
+    data_offsets: [u64; 2],
+}
+
+impl Head {
+    /// Reads the start of a file of `length` bytes.
+    ///
+    /// # Errors
+    /// What is wrong, as of [`Features::parse`] but for the numbers.
+    pub fn read(source: &mut impl Read, length: u64, key: &FeatureKey) -> Result<Self, String> {
+        let cut = |_| "is cut off at its start".to_owned();
+        let mut count = [0; 8];
+        source.read_exact(&mut count).map_err(cut)?;
+        let count = u64::from_le_bytes(count);
+        if count > MAX_HEADER {
+            return Err("is no file of features".into());
+        }
+        let mut header = vec![0; count as usize];
+        source.read_exact(&mut header).map_err(cut)?;
+        let header: Header = serde_json::from_slice(&header)
+            .map_err(|error| format!("is no file of features alone ({})", json_fault(&error.to_string())))?;
+        let Header { metadata, features: Entry { dtype, shape, data_offsets: [from, to] } } = header;
+        if metadata.format != FORMAT {
+            return Err("is no file of features".into());
+        }
+        if metadata.key != key.as_str() {
+            return Err("holds the features of another clip".into());
+        }
+        let bytes = bytes_of(shape).filter(|bytes| (1..=MAX_FEATURES).contains(bytes));
+        let Some(bytes) = bytes.filter(|bytes| dtype == Dtype::F16.name() && (from, to) == (0, *bytes)) else {
+            return Err(format!("`{TENSOR}` of {shape:?} {dtype} at {from}..{to} holds no features"));
+        };
+        let at = 8 + count;
+        if at + bytes != length {
+            return Err(format!("has {length} bytes, and {} are needed; truncated?", at + bytes));
+        }
+        let [views, tokens, width] = shape;
+        Ok(Self { views, tokens, width, at, bytes, hash: metadata.hash })
+    }
+
+    /// Bytes of one view.
+    pub fn view(&self) -> u64 {
+        self.bytes / self.views.max(1) as u64
+    }
+
+    /// The features whose numbers are `bytes`, of `views` views.
+    pub fn features(&self, views: usize, bytes: &[u8]) -> Result<Features, String> {
+        let &Self { tokens, width, .. } = self;
+        let numbers = Numbers { shape: [views, tokens, width], bytes };
+        let values = read_f32(&numbers, TENSOR, &numbers.shape).map_err(|error| error.to_string())?;
+        Ok(Features { views, tokens, width, values })
+    }
+}
+
+/// Numbers of a file as the one tensor that they are.
+struct Numbers<'a> {
+    shape: [usize; 3],
+    bytes: &'a [u8],
+}
+
+impl WeightSource for Numbers<'_> {
+    fn names(&self) -> Vec<Cow<'_, str>> {
+        vec![TENSOR.into()]
+    }
+
+    fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
+        (name == TENSOR).then_some(TensorView { dtype: Dtype::F16, shape: &self.shape, bytes: self.bytes })
+    }
+}
+
 fn bytes_of(shape: [usize; 3]) -> Option<u64> {
     shape.iter().try_fold(2_u64, |bytes, &size| bytes.checked_mul(size as u64))
 }
@@ -131,8 +220,8 @@ fn grouped(number: usize) -> String {
     out
 }
 
-/// Bytes in decimal units, as disks are sold.
-pub(super) fn size(bytes: u64) -> String {
+/// Bytes in decimal units, as disks are sold: "16.8 MB".
+pub fn size(bytes: u64) -> String {
     let units = [(1_000_000_000_000.0, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
     let bytes_f = bytes as f64;
     match units.iter().find(|(unit, _)| bytes_f >= *unit) {

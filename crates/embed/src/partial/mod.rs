@@ -208,6 +208,21 @@ impl Partial {
         Ok(partial)
     }
 
+    /// The error of writing the file that these rows are for, with where they are kept.
+    pub fn kept(&self, error: Error) -> Error {
+        match error {
+            Error::Content { path, reason } => {
+                let (data, journal) = (self.data_path.display(), self.journal_path.display());
+                let reason = format!(
+                    "{reason}; the rows are kept: with {data} and {journal} renamed to NAME.npy.partial and \
+                     NAME.npy.partial.jsonl, a run for NAME.npy takes them over"
+                );
+                Error::Content { path, reason }
+            }
+            other => other,
+        }
+    }
+
     /// Begins the unfinished file, or resumes it after an earlier run with the same identity.
     ///
     /// # Errors

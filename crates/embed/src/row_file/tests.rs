@@ -1,6 +1,6 @@
 use super::*;
 use crate::partial::{RowEvent, is_begun};
-use crate::visuals::{Broken, FileOptions, embed_files};
+use crate::visuals::{Broken, FileOptions, Progress, embed_files};
 use vljepa_data::Crops;
 use vljepa_data::video::{Damaged, Length, Sampling};
 use vljepa_data::{Preprocess, Rgba8Image, encode_png};
@@ -387,4 +387,42 @@ fn three_crops_are_averaged() {
     let rows = embed_files(&encoder, &files, FileOptions::default().reading(reading)).unwrap().rows;
     // The corners have the values 0, 16 and 32.
     assert!((rows.row(0)[0] - (16.0 / 255.0 - 0.5) / 0.5).abs() < 1e-6, "{:?}", rows.row(0));
+}
+
+#[test]
+fn more_names_than_a_header_holds_are_refused_before_the_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("r.safetensors");
+    let files: Vec<PathBuf> = (0..1_000).map(|i| format!("{}{i}", "n".repeat(110_000)).into()).collect();
+    let error = run(&encoder(4), &files, &out, |_| panic!("it began")).unwrap_err().to_string();
+    assert!(error.contains("at most 100000000") && error.contains(".npy or .parquet"), "{error}");
+    assert!(error.len() < 1000 && !is_begun(&out).unwrap());
+    // In memory too, and what was there stays.
+    std::fs::write(&out, "mine").unwrap();
+    let rows = Embeddings::of_shape(&[2]);
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    assert!(write_rows(&out, &rows, "input", &names).unwrap_err().to_string().contains("at most 100000000"));
+    assert_eq!(std::fs::read(&out).unwrap(), b"mine");
+}
+
+#[test]
+fn the_list_beside_rows_is_replaced_after_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, list) = (dir.path().join("a.npy"), dir.path().join("a.npy.rows.jsonl"));
+    let files = [dir.path().join("a.y4m")];
+    film(&files[0], 31);
+    std::fs::write(&list, "of the rows before").unwrap();
+    // A folder takes the place of the rows.
+    let mut on_event = |event| {
+        if matches!(event, RowEvent::Done(Progress { files: 1, .. })) {
+            std::fs::create_dir(&out).unwrap();
+        }
+    };
+    let options = RowOptions::default().reading(windows()).on_event(&mut on_event);
+    let error = embed_to_file(&encoder(2), &[], &files, &out, options).unwrap_err().to_string();
+    assert!(error.contains("is a folder"), "{error}");
+    assert_eq!(std::fs::read(&list).unwrap(), b"of the rows before");
+    std::fs::remove_dir(&out).unwrap();
+    embed_to_file(&encoder(2), &[], &files, &out, RowOptions::default().reading(windows())).unwrap();
+    assert!(std::fs::read_to_string(&list).unwrap().starts_with("{\"input\""));
 }

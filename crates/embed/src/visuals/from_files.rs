@@ -4,7 +4,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use vljepa_data::video::{Clip, Clips, VideoReader, folder_stamp};
+use vljepa_data::video::{Clip, Clips, HELD_FRAMES, VideoReader, folder_stamp};
 use vljepa_data::{DataError, Limits, Media, Preprocess, Rgb8Image};
 
 use super::encoder::VisualEncoder;
@@ -14,8 +14,6 @@ use super::source::{Opened, Seen, Visuals, What};
 use crate::error::{Error, Result};
 use crate::files::{Stamp, is_stdin, stamp};
 
-/// Memory in bytes for the frames of a stream that is read once and becomes one clip.
-const HELD_FRAMES: usize = 1 << 30;
 /// What standard input is called in messages.
 const STDIN_NAME: &str = "standard input";
 

@@ -36,6 +36,9 @@ pub struct Reading {
     /// What happens where a frame inside of a video is damaged.
     #[serde(skip_serializing_if = "is_stop")]
     pub damaged: Damaged,
+    /// Frames a second of what does not state one, where sampling has no rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
     /// Raw frames on standard input; absent: it says itself what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<RawFrames>,
@@ -53,6 +56,11 @@ impl Reading {
     /// Whether nothing is set.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Frames a second of what does not state it.
+    pub fn rate(&self) -> f64 {
+        self.sampling.fps.or(self.rate).unwrap_or(DEFAULT_RATE)
     }
 
     /// Checks every number, for an encoder.
@@ -77,7 +85,7 @@ impl Reading {
                 "clips of {frames} frames: the model takes frames {tubelet} at a time; choose a multiple of {tubelet}, or 1"
             )));
         }
-        Ok(Settled { timed, untimed, rate: self.sampling.fps.unwrap_or(DEFAULT_RATE), reading: *self })
+        Ok(Settled { timed, untimed, rate: self.rate(), reading: *self })
     }
 }
 

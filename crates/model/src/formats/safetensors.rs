@@ -301,6 +301,11 @@ fn header(metadata: &BTreeMap<String, String>, list: &[(&str, Dtype, &[usize], u
     let mut header = serde_json::to_vec(&header)
         .map_err(|e| ModelError::File { file: "being written".into(), what: e.to_string() })?;
     header.resize(header.len().next_multiple_of(8), b' ');
+    if header.len() as u64 > MAX_HEADER {
+        let what =
+            format!("its header would have {} bytes, and one that is read has at most {MAX_HEADER}", header.len());
+        return Err(ModelError::File { file: "being written".into(), what });
+    }
     Ok((header, at))
 }
 
@@ -308,7 +313,7 @@ fn header(metadata: &BTreeMap<String, String>, list: &[(&str, Dtype, &[usize], u
 /// come first, so that each is aligned.
 ///
 /// # Errors
-/// [`ModelError::File`] for a shape that overflows.
+/// [`ModelError::File`] for a shape that overflows, and for a header that no reader would take.
 pub fn safetensors_start(tensors: &[(&str, Dtype, &[usize])], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut list = Vec::with_capacity(tensors.len());
     for &(name, dtype, shape) in tensors {

@@ -42,17 +42,16 @@ impl ProbeBatch {
         let total: f32 = seen.iter().filter_map(|&i| part.examples.get(i as usize)).map(|e| e.weight).sum();
         for i in seen {
             let Some(example) = part.examples.get(i as usize) else { continue };
-            let features = part.features.features(i as usize)?;
+            let features = part.features.view(i as usize, &mut |views| dice.below(views))?;
             if features.width != width || features.views == 0 {
                 let (views, has) = (features.views, features.width);
                 let what =
                     format!("{}: features of {views} views and width {has}, width {width} is needed", example.origin);
                 return Err(TrainError::Invalid(what));
             }
-            let view = features.view(dice.below(features.views));
             let new = || Group { tokens: features.tokens, features: Vec::new(), classes: Vec::new(), share: 0.0 };
             let group = groups.entry((features.tokens, example.weight.to_bits())).or_insert_with(new);
-            group.features.extend_from_slice(view);
+            group.features.extend_from_slice(&features.values);
             group.classes.push(example.class);
             group.share += example.weight / total;
         }

@@ -32,6 +32,16 @@ pub trait FeatureSource: Debug + Send + Sync {
     /// Features that cannot be read.
     fn features(&self, i: usize) -> Result<Features>;
 
+    /// One view of clip `i`, which `pick` chooses by their number; none where the clip has none.
+    ///
+    /// # Errors
+    /// As [`FeatureSource::features`].
+    fn view(&self, i: usize, pick: &mut dyn FnMut(usize) -> usize) -> Result<Features> {
+        let all = self.features(i)?;
+        let values = if all.views == 0 { Vec::new() } else { all.view(pick(all.views)).to_vec() };
+        Ok(Features { views: all.views.min(1), values, ..all })
+    }
+
     /// What all features of this source depend on, so that a run goes on only with the same ones.
     fn identity(&self) -> String;
 }
@@ -53,6 +63,13 @@ impl FeatureSource for OnDisk {
     fn features(&self, i: usize) -> Result<Features> {
         match self.keys.get(i) {
             Some(key) => Ok(self.cache.read(key)?),
+            None => Err(no_clip(i, self.count())),
+        }
+    }
+
+    fn view(&self, i: usize, pick: &mut dyn FnMut(usize) -> usize) -> Result<Features> {
+        match self.keys.get(i) {
+            Some(key) => Ok(self.cache.read_view(key, pick)?),
             None => Err(no_clip(i, self.count())),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use vljepa_data::atomic::write_atomically;
+use vljepa_embed::features::size;
 use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::{ClassifierFiles, ProbeTensor};
 use vljepa_embed::models::VisionTokens;
@@ -102,14 +103,25 @@ fn begun(trainer: &ProbeTrainer, start: &ProbeStart) -> String {
         ProbeKind::Linear => "linear",
     };
     format!(
-        "training {heads} {kind} heads of {:.2} M parameters ({:.1} MB with their moments) from step {} to {}, {} an epoch, in {}",
-        parameters as f64 / 1e6,
-        (heads as u64 * parameters as u64 * HELD * 4) as f64 / 1e6,
+        "training {heads} {kind} head{} of {} parameters ({} with their moments) from step {} to {}, {} an epoch, in {}",
+        if heads == 1 { "" } else { "s" },
+        in_short(parameters as u64),
+        size(heads as u64 * parameters as u64 * HELD * 4),
         trainer.step_count(),
         trainer.steps(),
         trainer.steps_per_epoch(),
         start.run.output.display()
     )
+}
+
+/// A count as people say it: "520", "8.2 k", "12.35 M".
+fn in_short(count: u64) -> String {
+    let n = count as f64;
+    match count {
+        0..1_000 => count.to_string(),
+        1_000..100_000 => format!("{:.1} k", n / 1e3),
+        _ => format!("{:.2} M", n / 1e6),
+    }
 }
 
 /// The features of all rows, made where they are not there, and what the kind of probe takes of them.
@@ -191,4 +203,15 @@ fn write(
         .map_err(|e| TrainError::Invalid(format!("the report cannot be written: {e}")))?;
     write_atomically(&output.join(REPORT), format!("{text}\n").as_bytes())?;
     Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_a_unit_that_fits() {
+        let shown = [0, 520, 8_192, 409_200, 12_345_678].map(in_short);
+        assert_eq!(shown, ["0", "520", "8.2 k", "0.41 M", "12.35 M"]);
+    }
 }

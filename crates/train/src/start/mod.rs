@@ -27,7 +27,7 @@ use self::read::{fault, file_fault, read_config, read_tokenizer};
 use crate::config::TrainConfig;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
-use crate::places::check_places;
+use crate::places::{check_media, check_places};
 use crate::sources;
 use crate::trainer::{Trainer, check_fit};
 
@@ -139,6 +139,9 @@ impl Start {
             frozen::check_preprocessing(&model, encoder)?;
         }
         let data = sources::open(config, &model)?;
+        if let Some(rows) = data.rows() {
+            check_media(&config.output, rows.train.iter().chain(rows.validation))?;
+        }
         check_fit(config, data.as_ref(), &model)?;
         let queries = if data.asks() { Some(Queries::find(source, &model, data.as_ref())?) } else { None };
         Ok(Found { model, frozen, source: data, queries })

@@ -12,7 +12,7 @@ use super::file::{ConfigFile, no_folder};
 use super::frozen::open_encoder;
 use crate::config::{at_line, located};
 use crate::error::{Result, TrainError};
-use crate::places::check_probe_places;
+use crate::places::{check_media, check_probe_places};
 use crate::probe::{Example, ProbeRun};
 
 /// A run's file and what it says, all that needs no device.
@@ -98,6 +98,7 @@ impl ProbeStart {
         let fault = |what: String| TrainError::setting("data.manifest", format!("`data.manifest`: {what}"));
         let manifest = Manifest::open(&run.data.manifest).map_err(|error| fault(error.to_string()))?;
         let (labels, parts) = classes(&manifest).map_err(fault)?;
+        check_media(&run.output, manifest.rows())?;
         let [train, validation, _] = &parts;
         let heads = run.probe.grid().len();
         if heads > 1 && validation.rows.is_empty() {
@@ -156,8 +157,8 @@ impl ProbeStart {
         train.examples.iter().for_each(|example| *counts.entry(example.class).or_default() += 1);
         if let (Some(least), Some(most)) = (counts.values().min(), counts.values().max()) {
             let clips = train.rows.len();
-            notes
-                .push(format!("{clips} clips of {} classes to train on, {least} to {most} a class", self.labels.len()));
+            let each = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            notes.push(format!("{clips} clips of {} classes to train on, {each} a class", self.labels.len()));
         }
         notes
     }

@@ -133,9 +133,7 @@ fn films_become_a_classifier_that_names_others() {
         let summary = summary.unwrap();
         assert_eq!(made, 34, "features of every clip");
         let said = notes.join("\n");
-        for word in
-            ["8 tokens × 24 × 2 B = 384 B a clip", "24 clips of 2 classes to train on, 12 to 12 a class", "heads"]
-        {
+        for word in ["8 tokens × 24 × 2 B = 384 B a clip", "24 clips of 2 classes to train on, 12 a class", "heads"] {
             assert!(said.contains(word), "{word} in {said}");
         }
         let report = summary.probe.unwrap();

@@ -62,9 +62,9 @@ impl From<PrecisionArg> for Precision {
 }
 
 /// Checks before any work that writing `out` replaces nothing that is read: neither `read` nor a file of the model folder.
-pub fn keep_apart(out: &Path, read: &[PathBuf], model: Option<&Path>) -> Result {
-    let model = model.map(model_files).unwrap_or_default();
-    Ok(check_apart(out, read.iter().chain(&model))?)
+pub fn keep_apart<P: AsRef<Path>>(out: &Path, read: impl IntoIterator<Item = P>, model: Option<&Path>) -> Result {
+    check_apart(out, read)?;
+    Ok(check_apart(out, model.map(model_files).unwrap_or_default())?)
 }
 
 /// Parses a whole number of at least 1.

@@ -65,7 +65,11 @@ pub fn run(args: &Args, _: &Common, out: &Output) -> Result {
     }
     match problem {
         Some(problem) => {
-            Err(Failure::message(format!("{}: {problem}; correct the rows or leave them out", args.file.display())))
+            let advice = match report.is_sound() && report.duplicate_count == 0 {
+                true => "mark rows of that split; for `eval manifest` alone none is needed",
+                false => "correct the rows or leave them out",
+            };
+            Err(Failure::message(format!("{}: {problem}; {advice}", args.file.display())))
         }
         None => Ok(()),
     }

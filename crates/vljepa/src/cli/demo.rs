@@ -31,7 +31,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let start = Instant::now();
     check_writable(&args.out)?;
-    keep_apart(&args.out, &model_files(&EmojiVendors::default_dir()), args.model.model.as_deref())?;
+    keep_apart(&args.out, model_files(&EmojiVendors::default_dir()), args.model.model.as_deref())?;
     let set = EmojiVendors::open(EmojiVendors::default_dir())?;
     let (folder, model) = load(&args.model, common, Purpose::Demo)?;
     let bar = out.progress("texts", 1);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use vljepa::embed::check_apart;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
 use vljepa::report::{self, Facts};
@@ -133,6 +134,7 @@ fn manifest(args: &ManifestArgs, common: &Common, out: &Output) -> Result {
     let manifest = Manifest::open(&args.file)?;
     if let Some(html) = &args.html {
         keep_apart(html, manifest.files(), args.model.model.as_deref())?;
+        check_apart(html, manifest.rows().iter().flat_map(|row| row.place.files()))?;
     }
     let (_, model) = load(&args.model, common, Purpose::Suite)?;
     let embedder = model.embedder();

@@ -88,6 +88,13 @@ fn build(args: &BuildArgs, common: &Common, out: &Output) -> Result {
         folder = folder.frame_folders()?;
     }
     keep_apart(&args.out, folder.files(), args.model.model.as_deref())?;
+    if let Some(old) = Index::read(&args.out).ok().filter(|old| old.root() != folder.root()) {
+        let (out_file, root) = (args.out.display(), old.root().display());
+        out.note(&format!(
+            "{out_file}: it is the index of {root}, and is replaced by that of {}",
+            folder.root().display()
+        ));
+    }
     let (_, model) = load(&args.model, common, Purpose::Index)?;
     note_query(&model.with_query(None)?, None, out);
     let bar = FilesBar::new(folder.files().len(), &reading);
@@ -155,8 +162,24 @@ fn report(path: &Path, model: &Model, index: &Indexed, out: &Output) -> Result {
         0 => String::new(),
         n => format!("; {n} dropped that are gone"),
     };
-    let rows = if index.rows == index.pictures { String::new() } else { format!(" as {} clips", index.rows) };
-    out.text(&format!("{} pictures{rows} in {path}{reused}{dropped}\n", index.pictures))
+    let rows = match index.rows {
+        n if n == index.pictures => String::new(),
+        n => format!(" as {}", plural(n, "clip")),
+    };
+    out.text(&format!("{}{rows} in {path}{reused}{dropped}\n", plural(index.pictures, "file")))
+}
+
+/// A count of things: "1 clip", "3 clips".
+fn plural(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The settings of rows as people read them: the precision, and the names of adapter and driver.
+fn settings(settings: &Value) -> String {
+    let Some(device) = settings["device"].as_array() else { return settings.to_string() };
+    // What follows the names are the device's properties, by which rows are told apart.
+    let names = device.iter().take(3).filter_map(Value::as_str).filter(|name| !name.is_empty());
+    settings[PRECISION].as_str().into_iter().chain(names).collect::<Vec<_>>().join(", ")
 }
 
 fn info(args: &InfoArgs, out: &Output) -> Result {
@@ -172,7 +195,6 @@ fn info(args: &InfoArgs, out: &Output) -> Result {
         };
         return out.document(&document);
     }
-    let plural = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
     let clips = match info.clips {
         0 => String::new(),
         n => format!("; {} over {:.1} s of video", plural(n, "clip"), info.seconds),
@@ -184,7 +206,7 @@ fn info(args: &InfoArgs, out: &Output) -> Result {
         Ok(state) if state.is_current() => "unchanged since".to_owned(),
         Ok(State { new, changed, gone, noted }) => {
             let noted = if noted == 0 { String::new() } else { format!(", {noted} with a note") };
-            format!("{new} new, {changed} changed, {gone} gone{noted}; `vljepa index update` embeds them")
+            format!("{new} new, {changed} changed, {gone} gone{noted}; `vljepa index update` brings it up to date")
         }
         Err(e) => e.to_string(),
     };
@@ -194,7 +216,7 @@ fn info(args: &InfoArgs, out: &Output) -> Result {
         ("holds", format!("{}, {} x {} f32{clips}", plural(info.files, "file"), info.rows, info.dim)),
         ("read", format!("{reading}{}", if info.frame_folders { ", folders of frames as clips" } else { "" })),
         ("model", info.model.clone()),
-        ("made by", format!("vljepa {}, {}{mixed}", info.program, info.settings)),
+        ("made by", format!("vljepa {}, {}{mixed}", info.program, settings(&info.settings))),
     ];
     out.text(&output::columns(&rows.map(|(key, value)| vec![key.to_owned(), value])))
 }

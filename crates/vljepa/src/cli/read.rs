@@ -117,7 +117,7 @@ impl ReadArgs {
             DamagedArg::Stop => Damaged::Stop,
             DamagedArg::Conceal => Damaged::Conceal,
         };
-        Ok(Reading { sampling, crops, damaged, raw: self.raw })
+        Ok(Reading { sampling, crops, damaged, rate: None, raw: self.raw })
     }
 
     /// The files that inputs name; what of their folders is passed over is told.

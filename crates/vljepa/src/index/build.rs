@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::file::Index;
 use super::folder::PictureFolder;
 use super::made::Made;
-use super::rows::{Rows, Values};
+use super::rows::{Place, Rows, Values};
 use super::write::write_index;
 use crate::error::{Error, Result};
 
@@ -40,7 +40,10 @@ struct Plan<'a> {
     model: &'a Model,
     folder: PictureFolder,
     out: &'a Path,
+    /// How the rows that are taken over were made; of what is read, how the new ones are too.
     made: Made,
+    /// How rows are made now.
+    now: Made,
     /// The index whose rows are taken over.
     old: Option<Index>,
 }
@@ -60,7 +63,7 @@ impl Index {
         // What is there is replaced, whatever it is: an index that is damaged or of another model is no fault here.
         let old = Self::read(out).ok().filter(|old| old.made == made && old.table.dim() == model.dim());
         let old = old.filter(|old| old.check_lengths().is_ok());
-        make(Plan { model, folder, out, made, old }, broken, &identity, on_event)
+        make(Plan { model, folder, out, now: made.clone(), made, old }, broken, &identity, on_event)
     }
 
     /// Embeds what is new or has changed in the folder of `old`, and drops what is gone; `folder` is that folder as [`Index::folder`]
@@ -74,9 +77,8 @@ impl Index {
         old.check_model(model.hash(), model.origin(), model.dim())?;
         old.check_lengths()?;
         let now = made(model, &folder, old.made.reading, &identity);
-        let mixed = old.made.mixed || (&now.program, &now.settings) != (&old.made.program, &old.made.settings);
-        let (made, out) = (Made { mixed, ..old.made.clone() }, old.path.clone());
-        make(Plan { model, folder, out: &out, made, old: Some(old) }, broken, &identity, on_event)
+        let (made, out) = (old.made.clone(), old.path.clone());
+        make(Plan { model, folder, out: &out, made, now, old: Some(old) }, broken, &identity, on_event)
     }
 }
 
@@ -98,7 +100,7 @@ fn make(
     identity: &Value,
     mut on_event: Box<dyn FnMut(RowEvent) + '_>,
 ) -> Result<Indexed> {
-    let Plan { model, folder: PictureFolder { root, mut files, .. }, out, made, old } = plan;
+    let Plan { model, folder: PictureFolder { root, mut files, .. }, out, made, now, old } = plan;
     let asked = model.with_query(None)?;
     made.reading.check(&asked)?;
     let mut skipped = check_names(&root, &mut files, broken)?;
@@ -133,6 +135,9 @@ fn make(
     // An index with no change to it stays as it is.
     if old.is_none() || partial.is_some() || entries != old_entries {
         let table = old.as_ref().map(|old| &old.table);
+        let kept = places.iter().any(|place| matches!(place, Place::Old(_)));
+        let added = places.iter().any(|place| matches!(place, Place::Next));
+        let made = made.after(now, kept, added);
         let mut values = Values::new(table, partial.as_ref().map(Partial::ordered), places, dim);
         write_index(out, &made, &entries, dim, &mut values)?;
     }

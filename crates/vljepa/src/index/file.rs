@@ -116,8 +116,18 @@ impl Index {
     /// The indexed folder as it is now.
     ///
     /// # Errors
-    /// As [`PictureFolder::open`]: the folder may be gone or empty.
+    /// As [`PictureFolder::open`]: the folder may be gone, or none of its files may be there any more.
     pub fn folder(&self) -> Result<PictureFolder> {
+        let root = &self.made.root;
+        let empty =
+            || vljepa_data::find_media_counting(root, &mut Default::default()).is_ok_and(|media| media.is_empty());
+        if root.is_dir() && empty() {
+            let gone = match self.len() {
+                1 => "its only file is gone".to_owned(),
+                count => format!("all {count} files are gone"),
+            };
+            return Err(Error::content(&self.path, format!("{gone} from {}; remove the index", root.display())));
+        }
         let folder = PictureFolder::open(&self.made.root)?;
         if self.made.frame_folders { folder.frame_folders() } else { Ok(folder) }
     }

@@ -47,6 +47,11 @@ impl PictureFolder {
         Ok(Self { files, frame_folders: true, ..self })
     }
 
+    /// The folder, without links and `..` in its path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The pictures and videos of the folder.
     pub fn files(&self) -> &[PathBuf] {
         &self.files

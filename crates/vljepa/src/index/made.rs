@@ -40,6 +40,15 @@ pub struct Made {
 }
 
 impl Made {
+    /// How the rows are made after an update in which rows of this kind were `kept` and rows were `added` as `now` says.
+    pub(super) fn after(self, now: Self, kept: bool, added: bool) -> Self {
+        if added && !kept {
+            return now;
+        }
+        let differ = (&now.program, &now.settings) != (&self.program, &self.settings);
+        Self { mixed: kept && (self.mixed || (added && differ)), ..self }
+    }
+
     /// From the metadata of the file.
     ///
     /// # Errors
@@ -75,5 +84,36 @@ impl Made {
             (MIXED, self.mixed.to_string()),
         ];
         pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_mixed_where_kept_ones_stand_beside_others() {
+        let of = |program: &str, mixed| Made {
+            model: "m".into(),
+            root: "films".into(),
+            program: program.into(),
+            reading: Reading::default(),
+            settings: Value::Null,
+            frame_folders: false,
+            mixed,
+        };
+        for (before, now, kept, added, want) in [
+            // Nothing but files that are gone: no row is of another version.
+            (of("1", false), "2", true, false, ("1", false)),
+            (of("1", true), "1", true, false, ("1", true)),
+            (of("1", false), "2", true, true, ("1", true)),
+            (of("1", false), "1", true, true, ("1", false)),
+            // Every row was made again.
+            (of("1", true), "2", false, true, ("2", false)),
+            (of("1", true), "1", false, true, ("1", false)),
+        ] {
+            let after = before.after(of(now, false), kept, added);
+            assert_eq!((after.program.as_str(), after.mixed), want);
+        }
     }
 }

@@ -24,7 +24,7 @@ pub use entry::Entry;
 pub use file::Index;
 pub use folder::PictureFolder;
 pub use made::{FORMAT_KEY, Made};
-pub use search::{Filter, Found, Wanted, search};
+pub use search::{Filter, Found, Wanted, search, search_each};
 pub use state::{IndexInfo, State};
 pub use write::write_index;
 

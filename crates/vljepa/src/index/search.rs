@@ -18,6 +18,8 @@ const QUERIES: usize = 16;
 const ROWS: usize = 4096;
 /// How far the square of a row's length may be from 1.
 const UNIT: f32 = 1e-3;
+/// Cosines that differ by no more are the same: two readings of one picture may differ so much by rounding.
+const SAME: f32 = 1e-4;
 /// Clips whose times are nearer than this touch, in seconds.
 const GAP: f64 = 1e-6;
 
@@ -44,7 +46,8 @@ pub struct Wanted {
     /// The most results of a query.
     pub top: usize,
     /// Whether neighbouring clips of a video are one moment: around its best clip those that follow each other without a gap and lie above
-    /// the middle between that clip's cosine and the mean of all rows that the filter lets pass.
+    /// the middle between that clip's cosine and the mean of the rows of its index that the filter lets pass, or within 0.0001 of the
+    /// former.
     pub merge: bool,
     /// Which rows are looked at.
     pub filter: Filter,
@@ -127,8 +130,23 @@ impl Filter {
 /// # Errors
 /// Queries of another length than the rows of an index, and rows that are not of unit length.
 pub fn search(indices: &[Index], queries: &Embeddings, wanted: &Wanted) -> Result<Vec<Vec<Found>>> {
-    let mut found: Vec<Vec<Found>> = vec![Vec::new(); queries.rows()];
-    for (number, index) in indices.iter().enumerate() {
+    search_each(indices, &vec![queries; indices.len()], wanted)
+}
+
+/// As [`search`], with queries of its own for each index: what is searched for may be read as the files of the index were.
+///
+/// # Errors
+/// As [`search`]; another number of queries for one index than for another, or none for some.
+pub fn search_each(indices: &[Index], queries: &[&Embeddings], wanted: &Wanted) -> Result<Vec<Vec<Found>>> {
+    let count = queries.first().map_or(0, |queries| queries.rows());
+    if queries.len() != indices.len() || queries.iter().any(|queries| queries.rows() != count) {
+        return Err(Error::argument(
+            "queries",
+            format!("each of {} indices needs the same number of them", indices.len()),
+        ));
+    }
+    let mut found: Vec<Vec<Found>> = vec![Vec::new(); count];
+    for (number, (index, queries)) in indices.iter().zip(queries).enumerate() {
         let passing = wanted.filter.passing(index);
         for first in (0..queries.rows()).step_by(QUERIES) {
             let range = first..queries.rows().min(first + QUERIES);
@@ -266,7 +284,8 @@ impl Index {
                     _ => false,
                 };
                 let of_one = self.table.file_of(from) == self.table.file_of(to);
-                touch && of_one && !taken[to] && column.passes(to) && column.at(to) > middle
+                let near = column.at(to) > middle || best.cosine - column.at(to) <= SAME;
+                touch && of_one && !taken[to] && column.passes(to) && near
             };
             let (mut first, mut last) = (best.index, best.index);
             while first > 0 && joins(first, first - 1) {

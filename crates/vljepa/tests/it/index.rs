@@ -230,6 +230,78 @@ fn a_moment_of_a_real_film_is_found_by_text_and_by_picture() {
 }
 
 #[test]
+fn a_part_of_a_clip_is_read_as_the_index_was() {
+    let bench = films();
+    let like = |flags: &[&str]| noted(bench.args(&[&["search"], flags].concat()));
+    let best = |document: &Value, of: &str| -> Value {
+        let found = results(document);
+        found.iter().find(|hit| of.is_empty() || hit["index"].as_str().unwrap().ends_with(of)).unwrap().clone()
+    };
+    let is_itself = |hit: &Value, file: &str, start: f64| {
+        assert_eq!(name(hit), file);
+        assert!((hit["score"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{hit}");
+        assert!((hit["start_s"].as_f64().unwrap() - start).abs() < 1e-6, "{hit}");
+    };
+    // Windows in frames, of which the model takes some.
+    json(bench.args(&["index", "build", "@films", "--out", "@f.idx", "--window", "10f"]));
+    let (found, notes) = like(&["@f.idx", "--like", "@films/a.y4m", "--start", "1", "--end", "2"]);
+    is_itself(&best(&found, ""), "a.y4m", 1.0);
+    assert_eq!(notes, "");
+    // A folder of frames states no rate: that of the index.
+    std::fs::create_dir_all(bench.path("clips/one")).unwrap();
+    (0..8).for_each(|i| {
+        bench.write(&format!("clips/one/{i}.png"), picture(10 * i));
+    });
+    let build = ["index", "build", "@clips", "--out", "@c.idx", "--frame-folders", "--fps", "2", "--window", "2"];
+    json(bench.args(&build));
+    let (found, _) = like(&["@c.idx", "--like", "@clips/one", "--start", "2", "--end", "4"]);
+    is_itself(&best(&found, ""), "one", 2.0);
+    // Two indices with other windows: each with its own.
+    let build = ["index", "build", "@films", "--out", "@w.idx", "--window", "1", "--fps", "8"];
+    json(bench.args(&build));
+    let part = ["--like", "@films/a.y4m", "--start", "1", "--end", "2", "--top", "99"];
+    let (found, notes) = like(&[&["@i.idx", "--also", "@w.idx"], &part[..]].concat());
+    is_itself(&best(&found, "i.idx"), "a.y4m", 1.0);
+    is_itself(&best(&found, "w.idx"), "a.y4m", 1.0);
+    assert!(notes.contains("read in different ways") && notes.lines().count() == 1, "{notes}");
+}
+
+#[test]
+fn clips_that_look_the_same_are_one_moment() {
+    let bench = films();
+    let mut still = b"YUV4MPEG2 W24 H16 F10:1 Cmono\n".to_vec();
+    (0..50).for_each(|_| {
+        still.extend(b"FRAME\n");
+        still.extend((0..384).map(|at| (at % 200) as u8 + 16));
+    });
+    bench.write("films/still.y4m", still);
+    json(bench.args(&["index", "update", "@i.idx"]));
+    let found = results(&json(bench.args(&["search", "@i.idx", "cat", "--path", "still.y4m", "--merge"])));
+    let seconds = |key: &str| found[0][key].as_f64().unwrap();
+    assert_eq!((found.len(), seconds("start_s"), seconds("end_s")), (1, 0.0, 5.0), "{found:?}");
+}
+
+#[test]
+fn an_index_of_another_folder_and_one_without_files_are_told_of() {
+    let bench = films();
+    let (_, notes) = noted(bench.args(&["index", "build", "@pictures", "--out", "@i.idx"]));
+    assert!(notes.contains("i.idx: it is the index of ") && notes.contains("films, and is replaced"), "{notes}");
+    assert_eq!(notes.lines().count(), 1);
+    let text = vljepa(bench.args(&["index", "build", "@pictures", "--out", "@i.idx"])).output().unwrap();
+    let (said, notes) = (String::from_utf8(text.stdout).unwrap(), String::from_utf8(text.stderr).unwrap());
+    assert!(said.starts_with("9 files in ") && !notes.contains("is replaced"), "{said}{notes}");
+    let shown = vljepa(["index", "info", &bench.text("i.idx")]).output().unwrap().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains(", f32, ") && !shown.contains("Capabilities"), "{shown}");
+    std::fs::remove_dir_all(bench.path("pictures")).unwrap();
+    std::fs::create_dir(bench.path("pictures")).unwrap();
+    let index = std::fs::read(bench.path("i.idx")).unwrap();
+    let words = ["i.idx: all 9 files are gone from ", "pictures; remove the index"];
+    fails(&mut vljepa(bench.args(&["index", "update", "@i.idx"])), &words);
+    assert_eq!(std::fs::read(bench.path("i.idx")).unwrap(), index);
+}
+
+#[test]
 fn nonsense_is_refused_in_one_line() {
     let bench = films();
     for (flags, words) in [
@@ -247,7 +319,8 @@ fn nonsense_is_refused_in_one_line() {
         (&["cat", "--path", "[a"], &["[a"]),
         (&["cat", "--also", "@gone.idx"], &["gone.idx", "no such file"]),
         (&["--like", "@gone.png"], &["gone.png", "no such file"]),
-        (&["--like", "@films/a.y4m", "--start", "9"], &["a.y4m"]),
+        (&["--like", "@films/a.y4m", "--start", "9"], &["a.y4m", "name a file that can be read with --like"]),
+        (&["--like", "@films/c.png", "--start", "1"], &["c.png: a picture has no parts; leave --start and --end out"]),
         (&["--like", "@films/a.y4m", "--start", "2", "--end", "1"], &["end"]),
     ] {
         fails(&mut vljepa(bench.args(&[&["search", "@i.idx"], flags].concat())), words);

@@ -115,7 +115,8 @@ fn a_check_fails_where_training_would_be_wrong() {
     assert_eq!(json(["data", "check", &clips])["beyond_count"], 1);
     // Nothing to train on.
     bench.write("clips.jsonl", good.replace("\"train\"", "\"test\""));
-    assert!(checked(&[&clips]).1.contains("no row has the split train"));
+    let said = checked(&[&clips]).1;
+    assert!(said.contains("no row has the split train, there is nothing to train on; mark rows"), "{said}");
 }
 
 #[test]
@@ -212,6 +213,24 @@ fn a_measurement_that_cannot_be_made_is_one_line() {
         misused(&mut eval(&[&format!("--resamples={resamples}")]), &["--resamples"]);
     }
     assert_eq!(std::fs::read_to_string(&clips).unwrap(), good);
+    // Nor is a page written over a picture, or over a frame of a folder.
+    std::fs::create_dir(bench.path("frames")).unwrap();
+    bench.write("frames/0.png", picture(7));
+    bench.write("clips.jsonl", format!("{good}{{\"visual\": \"frames\", \"target\": \"bar\"}}\n"));
+    for file in ["test0.png", "train1.y4m", "frames/0.png"] {
+        let before = std::fs::read(bench.path(file)).unwrap();
+        fails(&mut eval(&["--html", &bench.text(file)]), &[file, "is read and would be replaced"]);
+        assert_eq!(std::fs::read(bench.path(file)).unwrap(), before);
+    }
+    // A run removes old checkpoints, and replaces the files of its model.
+    std::fs::create_dir_all(bench.path("run/checkpoints/old")).unwrap();
+    std::fs::create_dir_all(bench.path("run/model")).unwrap();
+    for file in ["run/checkpoints/old/a.png", "run/model/README.md"] {
+        bench.write(file, picture(8));
+        bench.write("clips.jsonl", format!("{good}{{\"visual\": \"{file}\", \"target\": \"bar\"}}\n"));
+        fails(&mut vljepa(["train", &run(&bench, 2)]), &[file]);
+    }
+    std::fs::remove_dir_all(bench.path("run")).unwrap();
     // The tiny model takes no queries.
     bench.write("clips.jsonl", good.replace("\"target\": \"bar\"", "\"query\": \"what is it?\", \"target\": \"bar\""));
     let (report, notes) = noted(bench.args(&["eval", "manifest", &clips]));

@@ -22,7 +22,7 @@ use crate::random::{Purpose, Stream};
 pub const MAX_CLASSES: usize = 1 << 16;
 
 /// The rows of a manifest that are trained and validated on. Samples of a step are different rows, all pictures or all clips, for
-/// a picture is one frame to the model and a clip several; an epoch shows each row once. The classes are the texts of the training
+/// a picture is one frame to the model and a clip several; an epoch shows each row at most once: what fills no batch of its kind is left out. The classes are the texts of the training
 /// rows.
 #[derive(Debug)]
 pub struct Corpus {

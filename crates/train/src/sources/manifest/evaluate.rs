@@ -283,27 +283,38 @@ impl<'a> Ranked<'a> {
         ranked.questions = queries.len();
         let (all, mut done) = (distinct(&asked), plain.len());
         let of_all = embedder.texts(&all)?;
-        let (everywhere, mut held) = (most_frequent(&asked), Vec::new());
+        let everywhere = most_frequent(&asked);
+        // Each question's own answers; none where it has one, which stands among those of all.
+        let (mut own_answers, mut predicted) = (Vec::new(), Vec::new());
+        let mut of_question: Vec<(usize, &Row)> = Vec::with_capacity(asked.len());
         for (query, mut rows) in queries {
             let own = distinct(&rows);
-            let (answers, of_answers, frequent) = match own.len() {
-                1 => (&all, of_all.clone(), everywhere),
-                _ => (&own, rows_of(&of_all, &indices(&own, &all), dim), most_frequent(&rows)),
-            };
+            let question = (own.len() > 1).then(|| {
+                let of_own = rows_of(&of_all, &indices(&own, &all), dim);
+                (own, of_own, most_frequent(&rows))
+            });
             rows.sort_by_cached_key(|row| row.is_clip().unwrap_or_default());
-            let of_rows = embedder.rows(&rows, Some(query), preprocess, &mut |n| progress(done + n))?;
+            predicted.extend(embedder.rows(&rows, Some(query), preprocess, &mut |n| progress(done + n))?);
             done += rows.len();
-            for (row, predicted) in rows.iter().zip(of_rows.chunks_exact(dim)) {
-                let right = indices(&row.targets, answers);
-                scores(predicted, &of_answers, &mut held);
-                ranked.asked.push(Asked {
-                    place: Place::of(&held, |i| right.binary_search(&i).is_ok()),
-                    right: right.len(),
-                    candidates: answers.len(),
-                    majority: row.targets.iter().any(|text| Some(text.as_str()) == frequent),
-                });
-            }
+            of_question.extend(rows.into_iter().map(|row| (own_answers.len(), row)));
+            own_answers.push(question);
         }
+        let of_asked = |held: &mut Vec<f32>, (&(question, row), predicted): (&(usize, &Row), &[f32])| {
+            let (answers, of_answers, frequent) = match own_answers.get(question) {
+                Some(Some((own, of_own, frequent))) => (own, of_own, *frequent),
+                _ => (&all, &of_all, everywhere),
+            };
+            let right = indices(&row.targets, answers);
+            scores(predicted, of_answers, held);
+            Asked {
+                place: Place::of(held, |i| right.binary_search(&i).is_ok()),
+                right: right.len(),
+                candidates: answers.len(),
+                majority: row.targets.iter().any(|text| Some(text.as_str()) == frequent),
+            }
+        };
+        ranked.asked =
+            of_question.par_iter().zip(predicted.par_chunks_exact(dim)).map_init(Vec::new, of_asked).collect();
         Ok(ranked)
     }
 
