@@ -3,6 +3,7 @@
 pub mod atomic;
 mod augment;
 mod decode;
+mod dice;
 pub mod emoji;
 mod encode;
 mod error;
@@ -22,12 +23,14 @@ mod preprocess;
 mod processor;
 mod resample;
 mod riff;
+pub mod sprite_world;
 pub mod video;
 mod walk;
 
-pub use augment::{AugmentOptions, Augmenter, Sample, SampleKey};
+pub use augment::{AugmentOptions, Augmenter, Sample};
 pub use decode::{Limits, decode_bytes, decode_file};
-pub use encode::{encode_jpeg, encode_png};
+pub use dice::SampleKey;
+pub use encode::{encode_jpeg, encode_png, encode_webp_animation};
 pub use error::DataError;
 pub use file::{open_regular, read_limited, stamp};
 pub use instead::instead;

@@ -1,10 +1,10 @@
 //! What lies behind a drawing.
 
 use super::color::ColorMatrix;
-use super::dice::Dice;
 use super::options::AugmentOptions;
 use super::warp::{Source, Warp};
 use crate::Rgba8Image;
+use crate::dice::Dice;
 
 type Opaque = Vec<[f32; 3]>;
 
@@ -24,12 +24,23 @@ pub(super) fn draw(size: usize, other: Option<&Rgba8Image>, options: &AugmentOpt
     }
     limit += noise;
     if kind < limit {
-        return self::noise(size, base, dice);
+        return self::noise(size, base, [0.2, 1.0], dice);
     }
     limit += picture;
     match other {
         Some(other) if kind < limit => piece(size, other, base, options, dice),
         _ => vec![[1.0; 3]; area],
+    }
+}
+
+/// A background that things stand out from: of one colour, a gradient, or soft noise of little contrast.
+pub(crate) fn quiet(size: usize, dice: &mut Dice) -> Opaque {
+    let kind = dice.unit();
+    let base = dice.color().map(|v| 0.25 + 0.75 * v);
+    match kind {
+        k if k < 0.3 => vec![base; size * size],
+        k if k < 0.65 => gradient(size, base, dice),
+        _ => noise(size, base, [0.1, 0.45], dice),
     }
 }
 
@@ -45,10 +56,10 @@ fn gradient(size: usize, base: [f32; 3], dice: &mut Dice) -> Opaque {
     (0..size * size).map(|i| mix(base, end, t(i % size, i / size))).collect()
 }
 
-/// A coarse grid of random colours, interpolated.
-fn noise(size: usize, base: [f32; 3], dice: &mut Dice) -> Opaque {
+/// A coarse grid of random colours, interpolated; they differ from `base` by a share between `depths`.
+fn noise(size: usize, base: [f32; 3], depths: [f32; 2], dice: &mut Dice) -> Opaque {
     let cells = 2 + dice.pick(10) as usize;
-    let depth = dice.between(0.2, 1.0);
+    let depth = dice.between(depths[0], depths[1]);
     let knots: Opaque = (0..(cells + 1) * (cells + 1)).map(|_| mix(base, dice.color(), depth)).collect();
     let place = |k: usize| {
         let at = (k as f32 + 0.5) / size as f32 * cells as f32;

@@ -1,8 +1,8 @@
 //! Colour changes as one 3x4 matrix. In premultiplied colour `c * a` the offset is scaled by `a`, so the matrix can be
 //! applied after the warp without dividing.
 
-use super::dice::Dice;
 use super::options::AugmentOptions;
+use crate::dice::Dice;
 
 /// `out = matrix * color + offset * alpha`.
 #[derive(Clone, Copy, Debug, PartialEq)]

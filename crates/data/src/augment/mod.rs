@@ -1,21 +1,19 @@
 //! Augmentation that makes drawings of one thing by two designers look less alike to pixels, and keeps what they share:
 //! shape and parts. Every sample depends only on its [`SampleKey`], so any batch can be made again.
 
-mod backdrop;
+pub(crate) mod backdrop;
 mod color;
-mod dice;
 mod options;
 mod style;
 mod warp;
 
 use rayon::prelude::*;
 
-pub use dice::SampleKey;
 pub use options::AugmentOptions;
 
+use crate::dice::{Dice, SampleKey};
 use crate::{DataError, Preprocess, Rgb8Image, Rgba8Image};
 use color::ColorMatrix;
-use dice::Dice;
 use warp::{Source, Warp};
 
 /// One picture to augment.

@@ -1,8 +1,8 @@
 //! What sets one vendor's drawing of a thing apart from another's: shading, outlines, inner lines, shadows, holes.
 
-use super::dice::Dice;
 use super::options::AugmentOptions;
 use super::warp::Plane;
+use crate::dice::Dice;
 
 /// Light that falls off across the drawing, and a soft highlight: makes flat drawings look shaded.
 pub(super) fn shade(plane: &mut Plane, size: usize, options: &AugmentOptions, dice: &mut Dice) {

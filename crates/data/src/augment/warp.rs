@@ -1,8 +1,8 @@
 //! One inverse warp: affine, with a low wave on top, bilinear, in premultiplied colour.
 
-use super::dice::Dice;
 use super::options::AugmentOptions;
 use crate::Rgba8Image;
+use crate::dice::Dice;
 
 /// Premultiplied 0..1 pixels of a square, row-major.
 pub(super) type Plane = Vec<[f32; 4]>;

@@ -18,6 +18,7 @@ mod pictures;
 mod preprocess;
 mod processor;
 mod resample;
+mod sprite_world;
 mod video;
 mod video_ffmpeg;
 mod video_sources;

@@ -17,7 +17,8 @@ pub struct SampleKey {
 }
 
 /// One sample's stream.
-pub(super) struct Dice(ChaCha8Rng);
+#[derive(Clone)]
+pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
     pub fn new(key: SampleKey) -> Self {
