@@ -250,8 +250,8 @@ pub trait Source: Debug + Send + Sync {
     /// The largest batch, `None` where there is no limit.
     fn limit(&self) -> Option<Limit>;
 
-    /// Steps until everything has been seen once; a run tells it when it starts.
-    fn steps_per_epoch(&self, batch: usize) -> u64;
+    /// Steps until everything has been seen once; a run tells it when it starts. `None` where nothing comes twice.
+    fn steps_per_epoch(&self, batch: usize) -> Option<u64>;
 
     /// The classes, where samples are of a fixed list of things. Needed for candidates of a bank, whitening, the fit of the
     /// head and the memory.

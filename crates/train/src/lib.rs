@@ -10,6 +10,7 @@ pub mod data;
 mod ema;
 mod error;
 pub mod feed;
+mod interval;
 mod linalg;
 pub mod metrics;
 pub mod objective;

@@ -5,13 +5,13 @@ use vljepa_data::video::VideoOptions;
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_model::{CutTexts, Forward, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::autograd::Var;
-use vljepa_tensor::{Device, Tensor};
+use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::error::{Error, Result};
 use crate::features::{Features, RowFeatures};
 use crate::rows::normalize_rows;
 use crate::texts::{TextBatcher, TextRows, name_of};
-use crate::visuals::{Visual, VisualEncoder, embed_rows, embed_visuals};
+use crate::visuals::{Visual, VisualEncoder, batch_of, embed_rows, embed_visuals};
 
 /// The model's name in messages: a model in training has no folder.
 const ORIGIN: &str = "model";
@@ -148,6 +148,58 @@ impl Embedder<'_> {
             out.extend(mean);
             progress(i + 1);
         }
+        Ok(out)
+    }
+
+    /// Predicted embeddings of clips that are asked about, `[asked, embedding_dim]` row-major, L2-normalised; rows of zeros stay
+    /// zeros. `pixels` are the clips, `[clips, frames, 3, size, size]`, normalised; each of `asked` is the number of a clip and a
+    /// query, where an empty one asks nothing. The X-Encoder sees each clip once, however much it is asked.
+    ///
+    /// # Errors
+    /// Numbers of clips that are not there, a query for a model that takes none, a query that cannot be split into tokens, and
+    /// errors of the model.
+    pub fn asked(
+        &self,
+        pixels: &[f32],
+        [clips, frames, size]: [usize; 3],
+        asked: &[(usize, &str)],
+    ) -> Result<Vec<f32>> {
+        let (f, model, fault) = (Forward::inference(), self.model, Error::model);
+        let seen = Tensor::from_f32(self.device, &[clips, frames, 3, size, size], pixels)?;
+        let one_encoder = model.config.members <= 1;
+        let tokens = vision_tokens(model, size, frames);
+        let vision = if one_encoder {
+            let (mut parts, most) = (Vec::new(), batch_of(tokens));
+            for first in (0..clips).step_by(most) {
+                let part = ops::slice(&seen, 0, first, most.min(clips - first))?;
+                parts.push(model.encode_frames(&f, &part).map_err(fault(ORIGIN))?.value().clone());
+            }
+            ops::concat(&parts.iter().collect::<Vec<_>>(), 0)?
+        } else {
+            seen
+        };
+        let shape = vision.shape().to_vec();
+        let flat = vision.reshape(&[clips, shape.iter().skip(1).product()])?;
+        let mut out = Vec::with_capacity(asked.len() * model.config.embedding_dim);
+        for part in asked.chunks(batch_of(tokens + model.config.max_query_tokens)) {
+            let numbers: Vec<u32> = part.iter().map(|(clip, _)| *clip as u32).collect();
+            let numbers = ops::upload_ids(self.device, &[part.len()], &numbers, clips)?;
+            let own = [&[part.len()], shape.get(1..).unwrap_or_default()].concat();
+            let own = ops::gather_rows(&flat, &numbers)?.reshape(&own)?;
+            let ids = |(_, query): &(usize, &str)| Ok(self.query_ids(query)?.unwrap_or_default());
+            let ids = part.iter().map(ids).collect::<Result<Vec<_>>>()?;
+            let query = match ids.iter().all(Vec::is_empty) {
+                true => None,
+                false => Some(Tokens::new(self.device, &ids, model.config.predictor.query_pad_id)),
+            };
+            let query = query.transpose().map_err(fault(ORIGIN))?;
+            let predicted = match one_encoder {
+                true => model.predict_tokens(&f, &Var::constant(own), query.as_ref()),
+                false => model.predict(&f, &own, query.as_ref()),
+            };
+            out.extend(predicted.map_err(fault(ORIGIN))?.value().to_f32()?);
+        }
+        normalize_rows(&mut out, model.config.embedding_dim);
         Ok(out)
     }
 

@@ -22,8 +22,8 @@ pub enum Event {
         steps: u64,
         /// Trained parameters.
         parameters: usize,
-        /// Steps until every sample has been seen once.
-        steps_per_epoch: u64,
+        /// Steps until every sample has been seen once; absent where none comes twice.
+        steps_per_epoch: Option<u64>,
         /// Candidates of each prediction.
         candidates: usize,
         /// Folder of the run.
@@ -108,13 +108,16 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Note(text) => f.write_str(text),
-            Event::Started { step, steps, parameters, steps_per_epoch, candidates, output } => write!(
-                f,
-                "training {:.2} M parameters from step {step} to {steps}, {steps_per_epoch} an epoch, {candidates} candidates (ln {:.3}), in {}",
-                *parameters as f64 / 1e6,
-                (*candidates as f64).ln(),
-                output.display()
-            ),
+            Event::Started { step, steps, parameters, steps_per_epoch, candidates, output } => {
+                let epoch = steps_per_epoch.map(|steps| format!(", {steps} an epoch")).unwrap_or_default();
+                write!(
+                    f,
+                    "training {:.2} M parameters from step {step} to {steps}{epoch}, {candidates} candidates (ln {:.3}), in {}",
+                    *parameters as f64 / 1e6,
+                    (*candidates as f64).ln(),
+                    output.display()
+                )
+            }
             Event::Step { report: r, steps, rate, left } => write!(
                 f,
                 "step {}/{steps}  loss {:.4}  norm {:.2}  1/τ {:.1}  lr ×{:.3}  {rate:.0} pictures/s  {} left",

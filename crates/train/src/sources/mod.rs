@@ -3,6 +3,7 @@
 pub mod emoji_vendors;
 pub mod manifest;
 mod samples;
+pub mod sprite_world;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::error::{Result, TrainError};
 pub use samples::{Example, Samples};
 
 /// The kinds by name; the first one is the default.
-const KINDS: [Kind; 2] = [emoji_vendors::KIND, manifest::KIND];
+const KINDS: [Kind; 3] = [emoji_vendors::KIND, manifest::KIND, sprite_world::KIND];
 
 fn kind(config: &TrainConfig) -> Result<&'static Kind> {
     let [default, ..] = &KINDS;

@@ -135,8 +135,8 @@ impl Source for Samples {
         Some(Limit { most, why })
     }
 
-    fn steps_per_epoch(&self, batch: usize) -> u64 {
-        steps_per_epoch(batch, self.examples.len())
+    fn steps_per_epoch(&self, batch: usize) -> Option<u64> {
+        Some(steps_per_epoch(batch, self.examples.len()))
     }
 
     fn asks(&self) -> bool {

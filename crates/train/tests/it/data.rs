@@ -14,7 +14,7 @@ use crate::support::{config, corpus, model_config};
 fn an_epoch_holds_every_concept_once() {
     let config = config("steps = 10\nbatch = 7", "");
     let corpus = corpus(&config);
-    let per_epoch = corpus.steps_per_epoch(7);
+    let per_epoch = corpus.steps_per_epoch(7).unwrap();
     assert_eq!(per_epoch, corpus.drawable() as u64 / 7);
     let classes = |steps: std::ops::Range<u64>| -> Vec<u32> {
         steps.flat_map(|s| corpus.draws(config.seed, s, 7)).map(|d| d.class).collect()

@@ -16,6 +16,7 @@ mod probe_runs;
 mod reference;
 mod runs;
 mod samples;
+mod sprite_world;
 mod support;
 mod text_encoders;
 mod training;

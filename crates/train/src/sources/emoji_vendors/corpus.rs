@@ -48,7 +48,7 @@ pub struct Draw {
 ///
 /// # Errors
 /// [`TrainError::Setting`] for an unknown vendor or one of another role.
-fn vendor(set: &EmojiVendors, key: &str, name: &str, role: Role) -> Result<VendorId> {
+pub(crate) fn vendor(set: &EmojiVendors, key: &str, name: &str, role: Role) -> Result<VendorId> {
     let what = match (set.vendor(name), set.vendors().iter().find(|v| v.id == name)) {
         (Some(id), Some(v)) if v.role == role => return Ok(id),
         (_, Some(v)) => format!("vendor \"{name}\" has the role {:?}, it may not be used for {role:?}", v.role),
@@ -200,8 +200,8 @@ impl Source for Corpus {
         Some(Limit { most, why })
     }
 
-    fn steps_per_epoch(&self, batch: usize) -> u64 {
-        steps_per_epoch(batch, self.drawn.len())
+    fn steps_per_epoch(&self, batch: usize) -> Option<u64> {
+        Some(steps_per_epoch(batch, self.drawn.len()))
     }
 
     fn bank(&self) -> Option<&dyn Bank> {

@@ -13,6 +13,7 @@ use crate::config::TrainConfig;
 use crate::data::{Kind, Own, Source};
 use crate::error::{Result, TrainError};
 
+pub(crate) use corpus::vendor;
 pub use corpus::{Corpus, Draw};
 pub use settings::Settings;
 pub use suite::{Cells, EmojiVendorsOptions, EmojiVendorsReport, Vendors, evaluate, evaluate_with};

@@ -83,8 +83,8 @@ impl Corpus {
     /// The rows that a step sees, as indices into [`Self::rows`], and their number of frames. A function of seed and step alone.
     pub fn drawn(&self, seed: u64, step: u64, batch: usize) -> (Vec<u32>, usize) {
         let batches = self.kinds.each_ref().map(|rows| rows.len() / batch.max(1));
-        let epoch = step / self.steps_per_epoch(batch);
-        let turn = (step % self.steps_per_epoch(batch)) as usize;
+        let epoch = step / self.steps_of_epoch(batch);
+        let turn = (step % self.steps_of_epoch(batch)) as usize;
         // Batches of pictures and of clips take turns in a random order.
         let slot = match batches {
             [_, 0] | [0, _] => turn,
@@ -95,6 +95,11 @@ impl Corpus {
         let order = Stream::new(seed, Purpose::Order, epoch).permutation(rows.len());
         let drawn = order.into_iter().skip(first * batch).take(batch).map(|i| rows[i as usize]).collect();
         (drawn, if kind == 0 { 1 } else { self.frames() })
+    }
+
+    fn steps_of_epoch(&self, batch: usize) -> u64 {
+        let batches: usize = self.kinds.iter().map(|rows| rows.len() / batch.max(1)).sum();
+        batches.max(1) as u64
     }
 
     /// Frames of a clip.
@@ -222,9 +227,8 @@ impl Source for Corpus {
         Some(Limit { most, why })
     }
 
-    fn steps_per_epoch(&self, batch: usize) -> u64 {
-        let batches: usize = self.kinds.iter().map(|rows| rows.len() / batch.max(1)).sum();
-        batches.max(1) as u64
+    fn steps_per_epoch(&self, batch: usize) -> Option<u64> {
+        Some(self.steps_of_epoch(batch))
     }
 
     fn bank(&self) -> Option<&dyn Bank> {

@@ -9,8 +9,8 @@ use vljepa_data::Preprocess;
 use vljepa_data::manifest::{Manifest, Row, Split};
 use vljepa_embed::Embedder;
 
-use super::interval::{Measured, Sampled, intervals, median};
 use crate::error::{Result, TrainError};
+use crate::interval::{Measured, Sampled, intervals, median};
 use crate::metrics::{Cell, NamedCell, Place, Validation, chance_of, scores};
 
 /// Pairs of texts that are listed as taken for each other.

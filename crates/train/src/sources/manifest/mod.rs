@@ -3,7 +3,6 @@
 mod augment;
 mod corpus;
 mod evaluate;
-mod interval;
 mod kept;
 mod reader;
 mod settings;
@@ -17,12 +16,12 @@ use crate::config::TrainConfig;
 use crate::data::{Kind, Own, Source};
 use crate::error::{Result, TrainError};
 
+pub use crate::interval::Measured;
 pub use augment::Augment;
 pub use corpus::{Corpus, MAX_CLASSES};
 pub use evaluate::{
     Classification, Confusion, ManifestOptions, ManifestReport, OfText, Questions, Retrieval, evaluate,
 };
-pub use interval::Measured;
 pub use settings::Settings;
 
 pub(super) const KIND: Kind = Kind {

@@ -21,7 +21,7 @@ pub struct Measured {
 
 /// A figure over a list.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Sampled<'a> {
+pub(crate) enum Sampled<'a> {
     /// The mean of values.
     Mean(&'a [f64]),
     /// Their median.
@@ -48,7 +48,7 @@ impl Sampled<'_> {
 }
 
 /// The middle value, or the mean of the two in the middle; 0 of none. Orders the values anew.
-pub(super) fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     let middle = values.len() / 2;
     if values.is_empty() {
         return 0.0;
@@ -64,7 +64,7 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 
 /// The figures of lists of one length, with the interval that holds 95 % of them over `resamples` draws; each draw is the same for
 /// all lists, and a function of `seed`.
-pub(super) fn intervals(lists: &[Sampled<'_>], resamples: usize, seed: u64) -> Vec<Measured> {
+pub(crate) fn intervals(lists: &[Sampled<'_>], resamples: usize, seed: u64) -> Vec<Measured> {
     let count = lists.iter().map(|list| list.values().len()).min().unwrap_or_default();
     let of_draw = |held: &mut Vec<f64>, draw: usize| -> Vec<f64> {
         let mut dice = Stream::new(seed, Purpose::Resample, draw as u64);

@@ -1,0 +1,192 @@
+//! What is trained and validated on: clips by number, each with a caption, or with a question and its answer.
+
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+use vljepa_data::sprite_world::SpriteWorld;
+use vljepa_data::sprite_world::words::{Length, Wordings, caption, questions};
+use vljepa_data::{Preprocess, SampleKey};
+use vljepa_embed::Embedder;
+
+use super::measure::{Asked, answers, pixels};
+use super::settings::Settings;
+use crate::config::TextKind;
+use crate::data::{CardText, Identity, Limit, Sample, Source, Visual};
+use crate::error::{Result, TrainError};
+use crate::metrics::{Cell, NamedCell, Validation};
+use crate::random::{Purpose, Stream};
+
+/// Clips whose texts stand for all, where texts are looked at beforehand.
+const SAMPLED: u64 = 500;
+
+/// Clips to train and to validate on.
+#[derive(Debug)]
+pub struct Corpus {
+    train: SpriteWorld,
+    validation: SpriteWorld,
+    settings: Settings,
+    hash: String,
+}
+
+impl Corpus {
+    /// The clips of two worlds.
+    pub fn new(train: SpriteWorld, validation: SpriteWorld, settings: Settings) -> Self {
+        let hash = hash(&train);
+        Self { train, validation, settings, hash }
+    }
+
+    /// The world that is trained on.
+    pub fn world(&self) -> &SpriteWorld {
+        &self.train
+    }
+
+    /// The clip of a place in a step: `clips` different ones in an order drawn anew for each epoch, else a new one each time.
+    fn key(&self, seed: u64, step: u64, batch: usize, at: usize) -> SampleKey {
+        let place = step * batch as u64 + at as u64;
+        let index = match self.settings.clips {
+            None => place,
+            Some(clips) => {
+                // Steps through all numbers below `clips` by one that has no divisor in common with it.
+                let mut dice = Stream::new(seed, Purpose::Order, place / clips);
+                let coprime = (0..64).map(|_| 1 + dice.below(clips as usize) as u64).find(|&n| gcd(n, clips) == 1);
+                (place % clips * coprime.unwrap_or(1) + dice.below(clips as usize) as u64) % clips
+            }
+        };
+        SampleKey { seed, epoch: 0, index, stream: 0 }
+    }
+
+    /// Query and target of a clip: a question and its answer, or no query and a caption. Another epoch's may be another one.
+    fn text(&self, key: SampleKey, step: u64, dice: &mut Stream) -> (Option<String>, String) {
+        let scene = self.train.scene(key);
+        let key = SampleKey { stream: key.stream + (step << 8), ..key };
+        let asks = dice.below(1 << 24) as f64 / f64::from(1 << 24) < self.settings.questions;
+        if asks {
+            let mut fit = questions(&self.train, &scene, Wordings::Train, key);
+            fit.retain(|question| self.settings.kinds.contains(&question.kind));
+            if !fit.is_empty() {
+                let question = fit.swap_remove(dice.below(fit.len()));
+                return (Some(question.text), question.answer);
+            }
+        }
+        let length = Length::ALL[dice.below(Length::ALL.len())];
+        (None, caption(&self.train, &scene, length, Wordings::Train, key))
+    }
+
+    fn sampled(&self) -> impl Iterator<Item = (Option<String>, String)> + '_ {
+        let mut dice = Stream::new(0, Purpose::Text, 0);
+        (0..SAMPLED).map(move |index| {
+            let key = SampleKey { seed: 0, epoch: 0, index, stream: 0 };
+            self.text(key, index, &mut dice)
+        })
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// What makes clips: the things and their drawings.
+fn hash(world: &SpriteWorld) -> String {
+    let mut hash = Sha256::new();
+    for thing in world.cast().things() {
+        hash.update((thing.label.len() as u64).to_le_bytes());
+        hash.update(thing.label.as_bytes());
+        hash.update(thing.key.as_bytes());
+        thing.drawings.iter().for_each(|drawing| hash.update(drawing.digest()));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Source for Corpus {
+    fn samples(&self, seed: u64, step: u64, batch: usize, to: &Preprocess) -> Result<Vec<Sample>> {
+        let sample = |at: usize| -> Result<Sample> {
+            let key = self.key(seed, step, batch, at);
+            let mut dice = Stream::new(seed, Purpose::Text, step * batch as u64 + at as u64);
+            let (query, target) = self.text(key, step, &mut dice);
+            let scene = self.train.scene(key);
+            let pixels = pixels(&self.train.render(&scene, to.size as usize), to)?;
+            Ok(Sample {
+                visual: Visual { frames: scene.poses.len(), pixels },
+                query,
+                targets: vec![target],
+                class: None,
+                weight: 1.0,
+                origin: format!("clip {} of seed {seed}", key.index),
+            })
+        };
+        (0..batch).into_par_iter().map(sample).collect()
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        let most = usize::try_from(self.settings.clips?).unwrap_or(usize::MAX);
+        let why = format!("there are {most} clips: samples of a step are different ones, so take at most {most}");
+        Some(Limit { most, why })
+    }
+
+    fn steps_per_epoch(&self, batch: usize) -> Option<u64> {
+        self.settings.clips.map(|clips| (clips / batch.max(1) as u64).max(1))
+    }
+
+    fn asks(&self) -> bool {
+        self.settings.questions > 0.0
+    }
+
+    fn queries(&self) -> Vec<String> {
+        self.sampled().filter_map(|(query, _)| query).collect()
+    }
+
+    fn texts(&self, _: &[TextKind]) -> Vec<String> {
+        self.sampled().map(|(_, target)| target).collect()
+    }
+
+    /// Clips of the validation vendor: questions by kind, and captions.
+    fn validate(&self, embedder: &Embedder<'_>, preprocess: &Preprocess) -> Result<Validation> {
+        let asked = Asked {
+            world: &self.validation,
+            wordings: Wordings::Train,
+            seed: 0,
+            clips: self.settings.validation_clips,
+            questions: self.settings.questions > 0.0,
+        };
+        let found = answers(embedder, preprocess, &asked, &mut |_| ())?;
+        let mut cells = Vec::new();
+        for (kind, answered) in &found.kinds {
+            let n = answered.hits.len();
+            let cell = Cell {
+                n,
+                candidates: answered.candidates,
+                r1: (n > 0).then(|| answered.accuracy()),
+                chance_r1: answered.chance(),
+                ..Cell::default()
+            };
+            cells.push(NamedCell { key: kind.key().to_owned(), title: format!("questions: {}", kind.key()), cell });
+        }
+        let cell = found.retrieval();
+        cells.push(NamedCell { key: "captions".into(), title: "captions".into(), cell });
+        Ok(Validation(cells))
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        let settings = serde_json::to_value(&self.settings);
+        let settings = settings.map_err(|e| TrainError::Invalid(format!("the settings cannot be written: {e}")))?;
+        let serde_json::Value::Object(settings) = settings else {
+            return Err(TrainError::Invalid("the settings are no table".into()));
+        };
+        Ok(Identity { settings, parts: [("sprites".to_owned(), self.hash.clone())].into() })
+    }
+
+    fn card(&self) -> CardText {
+        let drawings: usize = self.train.cast().things().iter().map(|thing| thing.drawings.len()).sum();
+        let things = self.train.cast().things().len();
+        let from = match &self.settings.sprites {
+            Some(_) => "one's own; their owner knows the licences".to_owned(),
+            None => format!("emoji-vendors by {}", self.settings.vendors.join(", ")),
+        };
+        CardText {
+            data: format!("Sprite World: clips of {drawings} drawings of {things} things ({from})"),
+            figures:
+                "Clips of the validation vendor's drawings, in wordings that were trained on. The suite `sprite-world` \
+                      measures what was held out."
+                    .into(),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The `sprite-world` suite: questions about clips of unseen designs in unseen wordings, searches, which clip leads from one picture
+//! to another, and captions that are nearly right.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use vljepa_data::Preprocess;
+use vljepa_data::SampleKey;
+use vljepa_data::sprite_world::words::{Change, HardNegative, Kind, Wordings, hard_negative};
+use vljepa_data::sprite_world::{Pairs, Scene, SpriteOptions, SpriteWorld};
+use vljepa_embed::Embedder;
+
+use super::measure::{Asked, Found, OfKind, PART, answers, clips};
+use super::text_only::TextOnly;
+use crate::error::{Result, TrainError};
+use crate::interval::{Measured, Sampled, intervals};
+use crate::metrics::{Place, hit_at, scores};
+
+/// Seed of the clips that the floor without clips learns from; those of the suite have other seeds.
+const FLOOR_SEED: u64 = 0x666c_6f6f_7200;
+
+/// Questions of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Answered {
+    /// Questions.
+    pub n: usize,
+    /// Those whose answer is ranked first.
+    pub accuracy: f64,
+    /// Where 95 % of the accuracies over resampled questions lie; null without resamples.
+    pub interval: Option<[f64; 2]>,
+    /// The accuracy of a guess.
+    pub chance: f64,
+    /// The accuracy of a baseline that reads question and candidates, and sees no clip.
+    pub text_only: f64,
+}
+
+/// The kinds of questions, by [`Kind::key`]; `unseen_pairs` asks what things do that were never seen doing it.
+pub type Cells = BTreeMap<&'static str, Answered>;
+
+/// Searches among clips and their long captions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct VideoRetrieval {
+    /// Clips, and captions.
+    pub n: usize,
+    /// Captions whose clip is ranked first.
+    pub t2v_r1: f64,
+    /// Where 95 % of `t2v_r1` over resampled captions lie.
+    pub t2v_interval: Option<[f64; 2]>,
+    /// Clips whose caption is ranked first.
+    pub v2t_r1: f64,
+    /// The middle of the ranks of the clips of captions.
+    pub median_rank: f64,
+    /// `t2v_r1` of a random order.
+    pub chance: f64,
+}
+
+/// A choice among a few.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Chosen {
+    /// Choices.
+    pub n: usize,
+    /// Right ones.
+    pub accuracy: f64,
+    /// Where 95 % of the accuracies over resampled choices lie.
+    pub interval: Option<[f64; 2]>,
+    /// The accuracy of a guess.
+    pub chance: f64,
+}
+
+/// Captions that differ from the truth by one word: right where both true captions are nearer to the clip than the false one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HardNegatives {
+    /// All of them.
+    #[serde(flatten)]
+    pub all: Chosen,
+    /// By what was changed.
+    pub by_change: BTreeMap<Change, Chosen>,
+}
+
+/// The figures of the suite.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpriteWorldReport {
+    /// `sprite-world`.
+    pub suite: &'static str,
+    /// Seed of the clips.
+    pub seed: u64,
+    /// Questions by kind; empty for a model that takes none.
+    pub cells: Cells,
+    /// Searches by text and by clip.
+    pub retrieval: VideoRetrieval,
+    /// Given the pictures before and after, which of four clips lies between them?
+    pub world_prediction: Chosen,
+    /// Nearly right captions.
+    pub hard_negatives: HardNegatives,
+}
+
+/// How the suite is run.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SpriteWorldOptions {
+    /// Clips.
+    pub clips: usize,
+    /// Seed of the clips.
+    pub seed: u64,
+    /// How often figures are drawn anew for the intervals; 0: no intervals.
+    pub resamples: usize,
+    /// Which wordings.
+    pub wordings: Wordings,
+}
+
+impl Default for SpriteWorldOptions {
+    fn default() -> Self {
+        Self { clips: 500, seed: 0, resamples: 1000, wordings: Wordings::HeldOut }
+    }
+}
+
+/// Runs the suite over clips of a world's drawings. `progress` receives the number of clips that are done, of three times
+/// [`SpriteWorldOptions::clips`].
+///
+/// # Errors
+/// [`TrainError::Invalid`] for a model whose clips have fewer than 8 or more than 32 frames; what the model reports.
+pub fn evaluate(
+    embedder: &Embedder<'_>,
+    to: &Preprocess,
+    world: &SpriteWorld,
+    options: &SpriteWorldOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<SpriteWorldReport> {
+    let of = |pairs: Pairs, events: usize| {
+        world.with(SpriteOptions { pairs, events, ..*world.options() }).map_err(TrainError::from)
+    };
+    let mut asked = Asked {
+        world,
+        wordings: options.wordings,
+        seed: options.seed,
+        clips: options.clips,
+        questions: embedder.queries.is_some(),
+    };
+    let found = answers(embedder, to, &asked, progress)?;
+    let learned = TextOnly::learn(world, options.wordings, FLOOR_SEED ^ options.seed);
+    let mut cells: Cells = found.kinds.iter().map(|(kind, of)| (kind.key(), answered(of, &learned, options))).collect();
+    let hard_negatives = hard_negatives(embedder, &asked, &found, options)?;
+    let held_out = of(Pairs::HeldOut, 1)?;
+    asked.world = &held_out;
+    let unseen = answers(embedder, to, &asked, &mut |done| progress(options.clips + done))?;
+    if let Some(of) = unseen.kinds.get(&Kind::Action) {
+        cells.insert("unseen_pairs", answered(of, &learned, options));
+    }
+    let single = of(Pairs::Seen, 1)?;
+    asked.world = &single;
+    let world_prediction =
+        world_prediction(embedder, to, &asked, options, &mut |done| progress(2 * options.clips + done))?;
+    let retrieval = retrieval(&found, options);
+    Ok(SpriteWorldReport {
+        suite: "sprite-world",
+        seed: options.seed,
+        cells,
+        retrieval,
+        world_prediction,
+        hard_negatives,
+    })
+}
+
+fn over(values: &[f64], options: &SpriteWorldOptions) -> Measured {
+    let measured = intervals(&[Sampled::Mean(values)], options.resamples, options.seed);
+    measured.first().copied().unwrap_or_default()
+}
+
+fn answered(of: &OfKind, learned: &TextOnly, options: &SpriteWorldOptions) -> Answered {
+    let Measured { value, interval, .. } = over(&of.hits, options);
+    let blind: Vec<f64> = of.questions.iter().map(|question| hit_at(&learned.scores(question), 0, 1)).collect();
+    Answered {
+        n: of.hits.len(),
+        accuracy: value,
+        interval,
+        chance: of.chance(),
+        text_only: blind.iter().sum::<f64>() / blind.len().max(1) as f64,
+    }
+}
+
+fn chosen(hits: &[f64], chance: f64, options: &SpriteWorldOptions) -> Chosen {
+    let Measured { value, interval, .. } = over(hits, options);
+    Chosen { n: hits.len(), accuracy: value, interval, chance }
+}
+
+fn retrieval(found: &Found, options: &SpriteWorldOptions) -> VideoRetrieval {
+    let dim = found.dim.max(1);
+    let ranks = |queries: &[f32], candidates: &[f32]| -> Vec<(f64, f64)> {
+        let mut held = Vec::new();
+        let of = |(truth, query): (usize, &[f32])| {
+            scores(query, candidates, &mut held);
+            // A prediction that is not finite is never found.
+            let place = Place::of(&held, |i| i == truth);
+            place.map_or((0.0, held.len() as f64), |place| (place.hit(1), place.rank()))
+        };
+        queries.chunks_exact(dim).enumerate().map(of).collect()
+    };
+    let (forth, back) = (ranks(&found.captions, &found.clips), ranks(&found.clips, &found.captions));
+    let hits = |ranks: &[(f64, f64)]| ranks.iter().map(|(hit, _)| *hit).collect::<Vec<f64>>();
+    let places: Vec<f64> = forth.iter().map(|(_, rank)| *rank).collect();
+    let first = over(&hits(&forth), options);
+    let median = intervals(&[Sampled::Median(&places)], 0, 0).first().map_or(0.0, |measured| measured.value);
+    VideoRetrieval {
+        n: forth.len(),
+        t2v_r1: first.value,
+        t2v_interval: first.interval,
+        v2t_r1: over(&hits(&back), options).value,
+        median_rank: median,
+        chance: 1.0 / forth.len().max(1) as f64,
+    }
+}
+
+fn hard_negatives(
+    embedder: &Embedder<'_>,
+    asked: &Asked<'_>,
+    found: &Found,
+    options: &SpriteWorldOptions,
+) -> Result<HardNegatives> {
+    const CHANGES: [Change; 5] = [Change::Subject, Change::Action, Change::Direction, Change::Order, Change::Count];
+    let mut triples: Vec<(usize, HardNegative)> = Vec::new();
+    for index in 0..asked.clips {
+        let (key, scene) = (asked.key(index), asked.world.scene(asked.key(index)));
+        let of = |change| hard_negative(asked.world, &scene, change, asked.wordings, key);
+        triples.extend(CHANGES.into_iter().filter_map(of).map(|triple| (index, triple)));
+    }
+    let texts: Vec<&str> =
+        triples.iter().flat_map(|(_, triple)| triple.right.iter().chain([&triple.wrong]).map(String::as_str)).collect();
+    let rows = embedder.texts(&texts)?;
+    let (dim, mut held) = (found.dim, Vec::new());
+    let mut by_change: BTreeMap<Change, Vec<f64>> = BTreeMap::new();
+    for ((index, triple), rows) in triples.iter().zip(rows.chunks_exact((3 * dim).max(1))) {
+        scores(&found.clips[index * dim..(index + 1) * dim], rows, &mut held);
+        let hit = held[0].min(held[1]) > held[2];
+        by_change.entry(triple.change).or_default().push(f64::from(u8::from(hit)));
+    }
+    // Three in a random order: the false one is last in one of three.
+    const CHANCE: f64 = 1.0 / 3.0;
+    let all: Vec<f64> = by_change.values().flatten().copied().collect();
+    Ok(HardNegatives {
+        all: chosen(&all, CHANCE, options),
+        by_change: by_change.into_iter().map(|(change, hits)| (change, chosen(&hits, CHANCE, options))).collect(),
+    })
+}
+
+/// Clips that a choice is among.
+const CANDIDATES: usize = 4;
+
+/// The protocol of WorldPrediction: the pictures before and after are shown as the halves of one clip; the nearest of four clips, which
+/// all begin with the picture before, is chosen.
+fn world_prediction(
+    embedder: &Embedder<'_>,
+    to: &Preprocess,
+    asked: &Asked<'_>,
+    options: &SpriteWorldOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Chosen> {
+    let (dim, mut held, mut hits) = (embedder.model.config.embedding_dim, Vec::new(), Vec::new());
+    let all: Vec<usize> = (0..asked.clips).collect();
+    for part in all.chunks(PART) {
+        let mut shown: Vec<Scene> = Vec::new();
+        for &index in part {
+            let key = SampleKey { epoch: 1, ..asked.key(index) };
+            let scene = asked.world.scene(key);
+            let others = asked.world.alternatives(&scene, key, CANDIDATES - 1);
+            if scene.events.iter().all(|event| event.action.leaves_a_trace()) && others.len() + 1 == CANDIDATES {
+                shown.extend([scene.ends(), scene]);
+                shown.extend(others);
+            }
+        }
+        let frames = asked.world.options().frames;
+        let pairs: Vec<(usize, &str)> = (0..shown.len()).map(|clip| (clip, "")).collect();
+        if !shown.is_empty() {
+            let seen = clips(asked.world, &shown, to)?;
+            let rows = embedder.asked(&seen, [shown.len(), frames, to.size as usize], &pairs)?;
+            for choice in rows.chunks_exact((dim * (1 + CANDIDATES)).max(1)) {
+                scores(&choice[..dim], &choice[dim..], &mut held);
+                hits.push(hit_at(&held, 0, 1));
+            }
+        }
+        progress(part.last().map_or(0, |last| last + 1));
+    }
+    Ok(chosen(&hits, 1.0 / CANDIDATES as f64, options))
+}
