@@ -7,14 +7,17 @@ use vljepa::embed::check_apart;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
 use vljepa::report::{self, Facts};
+use vljepa::sprites::{self, Drawings};
 use vljepa_data::atomic::write_atomically;
-use vljepa_data::emoji::EmojiVendors;
-use vljepa_data::manifest::{Manifest, Split};
+use vljepa_data::emoji::{EmojiVendors, Role, Split};
+use vljepa_data::manifest::{self, Manifest};
+use vljepa_data::sprite_world::SpriteOptions;
 use vljepa_train::sources::emoji_vendors::{self, EmojiVendorsOptions};
-use vljepa_train::sources::manifest::{self, ManifestOptions, ManifestReport, Measured};
+use vljepa_train::sources::manifest::{self as rows, ManifestOptions, ManifestReport, Measured};
+use vljepa_train::sources::sprite_world::{self, SpriteWorldOptions, SpriteWorldReport};
 
 use super::common::{Common, ModelArgs, keep_apart, load, note_cut};
-use super::failure::Result;
+use super::failure::{Failure, Result};
 use super::output::{self, Output};
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +30,8 @@ pub struct Args {
 pub enum Suite {
     /// Drawings by unseen designers and of unseen things
     EmojiVendors(EmojiArgs),
+    /// Clips of drawings in motion: questions, searches, what lies between two pictures, captions that are nearly right
+    SpriteWorld(SpriteArgs),
     /// Your own pictures and clips: which text they show, searches both ways, answers to questions
     Manifest(ManifestArgs),
 }
@@ -36,6 +41,24 @@ pub struct EmojiArgs {
     /// Folder of the suite's data; absent: the folder in VLJEPA_EMOJI_VENDORS, else the data in the repository
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SpriteArgs {
+    /// Number of clips; `--seed` draws others
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub clips: u32,
+    /// Your own drawings: a folder with PNG or WebP files and labels.jsonl, a line {"file": "dog.png", "label": "dog"} for each
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    pub sprites: Option<PathBuf>,
+    /// Folder of the emoji-vendors set; absent: the folder in VLJEPA_EMOJI_VENDORS, else the one in the repository
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// How often the questions are drawn anew for the intervals; 0: no intervals
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub resamples: u32,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -66,12 +89,12 @@ pub enum SplitArg {
     Test,
 }
 
-impl From<SplitArg> for Split {
+impl From<SplitArg> for manifest::Split {
     fn from(arg: SplitArg) -> Self {
         match arg {
-            SplitArg::Train => Split::Train,
-            SplitArg::Validation => Split::Validation,
-            SplitArg::Test => Split::Test,
+            SplitArg::Train => Self::Train,
+            SplitArg::Validation => Self::Validation,
+            SplitArg::Test => Self::Test,
         }
     }
 }
@@ -79,8 +102,75 @@ impl From<SplitArg> for Split {
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     match &args.suite {
         Suite::EmojiVendors(args) => emoji_vendors(args, common, out),
+        Suite::SpriteWorld(args) => sprite_world(args, common, out),
         Suite::Manifest(args) => manifest(args, common, out),
     }
+}
+
+fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
+    let (_, model) = load(&args.model, common, Purpose::Suite)?;
+    let frames = model.config().frames();
+    let options = SpriteOptions { frames, ..SpriteOptions::default() };
+    if let Some((_, what)) = options.problem() {
+        return Err(Failure::message(format!("{}: a clip of it has {what}; take another --model", model.origin())));
+    }
+    let drawings = match &args.sprites {
+        Some(dir) => Drawings::Folder(dir.clone()),
+        None => Drawings::Emoji {
+            dir: args.data.clone().unwrap_or_else(EmojiVendors::default_dir),
+            role: Role::Test,
+            split: Split::Train,
+        },
+    };
+    let world = sprites::open(&drawings, options)?;
+    let mut options = SpriteWorldOptions::default();
+    (options.clips, options.seed, options.resamples) = (args.clips as usize, common.seed, args.resamples as usize);
+    let bar = out.progress("clips", 3 * options.clips);
+    let report = sprite_world::evaluate(&model.embedder(), model.preprocess(), &world, &options, &mut |done| {
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    if report.cells.is_empty() {
+        out.note(&format!("{}: the model takes no questions: none are asked", model.origin()));
+    }
+    match out.json {
+        true => out.document(&report),
+        false => {
+            let adapter = vljepa::info::adapter_name(model.device());
+            out.text(&format!("{adapter}\n{}", sprite_table(&report)))
+        }
+    }
+}
+
+fn sprite_table(report: &SpriteWorldReport) -> String {
+    let mut rows = vec![["", "of", "right", "95 %", "chance", "text only"].map(String::from).to_vec()];
+    let share = |value: f64| format!("{:.1} %", 100.0 * value);
+    let mut row = |name: String, n: usize, value: f64, interval: Option<[f64; 2]>, floors: [Option<f64>; 2]| {
+        let interval = interval.map(|[low, high]| format!("{} to {}", share(low), share(high)));
+        let [chance, text] = floors.map(|floor| floor.map_or_else(|| "–".into(), share));
+        rows.push(vec![name, n.to_string(), share(value), interval.unwrap_or_else(|| "–".into()), chance, text]);
+    };
+    for (kind, cell) in &report.cells {
+        let floors = [Some(cell.chance), Some(cell.text_only)];
+        row(kind.replace('_', " "), cell.n, cell.accuracy, cell.interval, floors);
+    }
+    let found = &report.retrieval;
+    row("text to clip: R@1".into(), found.n, found.t2v_r1, found.t2v_interval, [Some(found.chance), None]);
+    row("clip to text: R@1".into(), found.n, found.v2t_r1, None, [Some(found.chance), None]);
+    let between = &report.world_prediction;
+    row(
+        "clip between two pictures".into(),
+        between.n,
+        between.accuracy,
+        between.interval,
+        [Some(between.chance), None],
+    );
+    let all = &report.hard_negatives.all;
+    row("nearly right captions".into(), all.n, all.accuracy, all.interval, [Some(all.chance), None]);
+    for (change, chosen) in &report.hard_negatives.by_change {
+        row(format!("  {}", change.key()), chosen.n, chosen.accuracy, chosen.interval, [Some(chosen.chance), None]);
+    }
+    format!("{}median rank of a caption's clip: {:.1}\n", output::columns(&rows), found.median_rank)
 }
 
 fn emoji_vendors(args: &EmojiArgs, common: &Common, out: &Output) -> Result {
@@ -141,7 +231,7 @@ fn manifest(args: &ManifestArgs, common: &Common, out: &Output) -> Result {
     let texts: Vec<&String> = manifest.of(options.split).flat_map(|row| &row.targets).collect();
     note_cut(embedder.cut(&texts)?.as_ref(), |_| format!("{}: targets", args.file.display()), out);
     let bar = out.progress("rows", manifest.of(options.split).count());
-    let report = manifest::evaluate(&embedder, model.preprocess(), &manifest, &options, &mut |done| {
+    let report = rows::evaluate(&embedder, model.preprocess(), &manifest, &options, &mut |done| {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();

@@ -20,6 +20,7 @@ mod pull;
 mod read;
 mod rows;
 mod search;
+mod sprites;
 mod train;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -78,6 +79,8 @@ verbs! {
     Search => search,
     /// Check a manifest of your own pictures and clips before training on it
     Data => data,
+    /// Write clips of drawings in motion with captions, questions and answers
+    Sprites => sprites,
     /// Train a model with the configuration in a TOML file
     Train => train,
     /// Measure a model on a suite

@@ -26,6 +26,7 @@ mod models;
 mod own_data;
 mod probe;
 mod resume;
+mod sprites;
 mod stopped;
 mod support;
 #[path = "../../../model/tests/it/synthetic.rs"]

@@ -1,0 +1,139 @@
+//! Clips of Sprite World from the command: written, trained on, measured.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+use vljepa_data::emoji::{EmojiVendors, Split};
+use vljepa_data::encode_png;
+
+use crate::support::{fails, json, misused, noted, vljepa};
+
+fn text(path: impl AsRef<Path>) -> String {
+    path.as_ref().display().to_string()
+}
+
+/// Everything in a folder of clips.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for folder in [dir.to_path_buf(), dir.join("clips")] {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_file() {
+                found.insert(text(entry.strip_prefix(dir).unwrap()), std::fs::read(&entry).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_seed_writes_the_same_clips_and_a_manifest_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, seed: &str| {
+        let out = dir.path().join(name);
+        let said = json(["sprites", "--n", "12", "--seed", seed, "--out", &text(&out), "--side", "32"]);
+        assert_eq!(said["clips"], 12);
+        (files(&out), said["rows"].as_u64().unwrap())
+    };
+    let ((one, rows), (again, _), (other, _)) = (write("a", "3"), write("b", "3"), write("c", "4"));
+    assert_eq!(one.len(), 12 + 3);
+    assert_eq!(one, again);
+    assert_ne!(one["clips.jsonl"], other["clips.jsonl"]);
+    // The manifest is as `data check` wants it: clips of eight frames in one second.
+    let report = json(["data", "check", &text(dir.path().join("a/clips.jsonl"))]);
+    assert_eq!(report["splits"]["train"]["rows"].as_u64(), Some(rows), "{report}");
+    assert_eq!((report["missing_count"].as_u64(), report["broken_count"].as_u64()), (Some(0), Some(0)), "{report}");
+    for line in String::from_utf8(one["scenes.jsonl"].clone()).unwrap().lines() {
+        let scene: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(scene["poses"].as_array().unwrap().len(), 8);
+        assert_eq!(scene["captions"].as_array().unwrap().len(), 3);
+        assert!(!scene["events"].as_array().unwrap().is_empty() && !scene["questions"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn nonsense_is_answered_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = text(dir.path().join("out"));
+    let tried = |flags: &[&str]| {
+        let mut args = vec!["sprites", "--out", &out];
+        args.extend(flags);
+        vljepa(args)
+    };
+    misused(&mut tried(&["--n", "0"]), &["--n"]);
+    misused(&mut tried(&["--n", "5", "--frames", "7"]), &["--frames", "expected 8 to 32"]);
+    misused(&mut tried(&["--n", "5", "--side", "31"]), &["--side"]);
+    misused(&mut tried(&["--n", "5", "--min-things", "3", "--max-things", "2"]), &["--min-things", "3 to 2"]);
+    misused(&mut tried(&["--n", "5", "--max-things", "5"]), &["--max-things"]);
+    misused(&mut tried(&["--n", "5", "--events", "3"]), &["--events", "1 to 2 in 8 frames"]);
+    misused(&mut tried(&["--n", "5", "--sprites", "x", "--part", "test"]), &["--part"]);
+    fails(&mut tried(&["--n", "5", "--sprites", &text(dir.path())]), &["labels.jsonl"]);
+    fails(&mut tried(&["--n", "5", "--data", &text(dir.path())]), &["concepts.json"]);
+    std::fs::create_dir(dir.path().join("out")).unwrap();
+    std::fs::write(dir.path().join("out/mine.txt"), "kept").unwrap();
+    fails(&mut tried(&["--n", "5"]), &["not empty"]);
+    assert_eq!(std::fs::read_to_string(dir.path().join("out/mine.txt")).unwrap(), "kept");
+    // The model that the command carries was made for pictures: two frames.
+    fails(&mut vljepa(["eval", "sprite-world", "--clips", "5"]), &["2 frames", "expected 8 to 32", "--model"]);
+}
+
+#[test]
+fn motion_is_trained_on_and_measured_with_anyones_drawings() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = EmojiVendors::open(EmojiVendors::default_dir()).unwrap();
+    let (vendor, mut lines) = (set.vendor("noto").unwrap(), String::new());
+    for (i, id) in set.of_split(Split::Train).filter(|id| set.has_picture(vendor, *id)).step_by(90).take(9).enumerate()
+    {
+        let picture = encode_png(&set.picture(vendor, id).unwrap().unwrap()).unwrap();
+        std::fs::write(dir.path().join(format!("{i}.png")), picture).unwrap();
+        let label = serde_json::to_string(&set.concept(id).unwrap().label).unwrap();
+        lines += &format!("{{\"file\": \"{i}.png\", \"label\": {label}}}\n");
+    }
+    std::fs::write(dir.path().join("labels.jsonl"), lines).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = |steps: u64| {
+        format!(
+            "steps = {steps}\nbatch = 4\noutput = \"run\"\n[model]\nconfig = '{}'\ny_encoder = '{}'\n[data]\nkind = \
+             \"sprite-world\"\nsprites = \".\"\n[objective]\nkind = \"batch\"\ny_head = {{ train = true, whiten = false }}\n\
+             [optimizer]\nkind = \"muon\"\n[evaluate]\nclips = 3\nevery = 2\n",
+            text(root.join("../train/examples/clips.json")),
+            text(root.join("assets/compact"))
+        )
+    };
+    let path = text(dir.path().join("sprites.toml"));
+    std::fs::write(&path, config(2)).unwrap();
+    let (trained, notes) = noted(["train", &path]);
+    assert_eq!(trained["complete"], true, "{notes}");
+    let metrics = std::fs::read_to_string(dir.path().join("run/metrics.jsonl")).unwrap();
+    assert!(metrics.contains("\"captions\"") && metrics.contains("\"yes_no\""), "{metrics}");
+
+    let model = text(dir.path().join("run/model"));
+    let measure = |clips: &str, seed: &str| {
+        let drawings = text(dir.path());
+        json(["eval", "sprite-world", "--sprites", &drawings, "--clips", clips, "--seed", seed, "--model", &model])
+    };
+    let report = measure("12", "1");
+    assert_eq!((&report["suite"], &report["retrieval"]["n"]), (&"sprite-world".into(), &12.into()));
+    for kind in ["action", "count", "yes_no", "what", "where", "unseen_pairs"] {
+        let cell = &report["cells"][kind];
+        assert!(cell["n"].as_u64().unwrap() > 4, "{kind}: {report}");
+        for name in ["accuracy", "chance", "text_only"] {
+            assert!((0.0..=1.0).contains(&cell[name].as_f64().unwrap()), "{kind}: {cell}");
+        }
+    }
+    assert_eq!(report["cells"]["action"]["chance"], 1.0 / 16.0);
+    assert_eq!(report["world_prediction"]["chance"], 0.25);
+    assert!(report["world_prediction"]["n"].as_u64().unwrap() > 2, "{report}");
+    assert!(report["hard_negatives"]["by_change"]["subject"]["n"].as_u64().unwrap() > 0, "{report}");
+    let few = measure("2", "1");
+    assert_eq!(measure("2", "1"), few);
+    assert_ne!(measure("2", "2"), few);
+
+    // Settings that do not fit are told of by line and key.
+    std::fs::write(&path, config(2).replace("sprites = \".\"", "frames = 9\nsprites = \".\"")).unwrap();
+    fails(&mut vljepa(["train", &path, "--output", &text(dir.path().join("b"))]), &["data.frames", "take 10"]);
+    std::fs::write(&path, config(2).replace("sprites = \".\"", "questions = 2.0\nsprites = \".\"")).unwrap();
+    fails(&mut vljepa(["train", &path]), &["line 10", "data.questions", "0..=1"]);
+    std::fs::write(&path, config(2).replace("sprites = \".\"", "kinds = [\"why\"]\nsprites = \".\"")).unwrap();
+    fails(&mut vljepa(["train", &path]), &["line 10", "why"]);
+}
