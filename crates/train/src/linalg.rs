@@ -141,6 +141,12 @@ pub(crate) struct Affine {
 }
 
 impl Affine {
+    /// What it makes of a vector of `dim` numbers.
+    pub fn of(&self, row: &[f32], dim: usize) -> Vec<f32> {
+        let lines = self.weight.chunks_exact(dim.max(1)).zip(&self.bias);
+        lines.map(|(w, b)| b + w.iter().zip(row).map(|(w, v)| w * v).sum::<f32>()).collect()
+    }
+
     /// Root of the mean square length of what it makes of `rows` `[count, dim]`.
     pub fn length_over(&self, rows: &[f32], dim: usize) -> f64 {
         let out = |row: &[f32]| -> f64 {

@@ -81,49 +81,65 @@ pub struct SpriteFiles {
 /// A folder with content, and errors of writing.
 pub fn write(world: &SpriteWorld, files: &SpriteFiles, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<usize> {
     let out = OutFolder::new(dir)?;
-    let (mut rows, mut scenes, mut count) = (String::new(), String::new(), 0);
     for first in (0..files.clips).step_by(PART as usize) {
         let last = (first + PART).min(files.clips);
-        let made: Vec<Made> =
-            (first..last).into_par_iter().map(|index| make(world, files, index)).collect::<Result<_>>()?;
-        for clip in made {
-            out.write(&clip.name, &clip.bytes)?;
-            count += clip.rows.len();
-            for row in clip.rows {
-                rows += &format!("{row}\n");
-            }
-            scenes += &format!("{}\n", clip.scene);
+        let clips: Vec<Vec<u8>> =
+            (first..last).into_par_iter().map(|index| clip(world, files, index)).collect::<Result<_>>()?;
+        for (index, bytes) in (first..last).zip(clips) {
+            out.write(&name(index), &bytes)?;
         }
         progress(last);
     }
-    out.write(CLIPS, rows.as_bytes())?;
-    out.write(SCENES, scenes.as_bytes())?;
+    // Texts are made anew for each list: they are quick, and a list of all would take memory.
+    let mut count = 0;
+    let mut lines = |list: &str, of: &dyn Fn(u64) -> Vec<Value>| {
+        let path = dir.join(list);
+        out.stream(list, |file| {
+            for line in (0..files.clips).flat_map(of) {
+                writeln!(file, "{line}").map_err(|error| vljepa_embed::Error::content(&path, error.to_string()))?;
+                count += usize::from(list == CLIPS);
+            }
+            Ok(())
+        })
+    };
+    lines(CLIPS, &|index| rows(world, files, index))?;
+    lines(SCENES, &|index| vec![facts(world, files, index)])?;
     out.write(SHEET, &encode_png(&sheet(world, files.seed, files.side)?.opaque())?)?;
     out.persist()?;
     Ok(count)
 }
 
-struct Made {
-    name: String,
-    bytes: Vec<u8>,
-    rows: Vec<Value>,
-    scene: Value,
+fn name(index: u64) -> String {
+    format!("clips/{index:06}.webp")
 }
 
-fn make(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Result<Made> {
-    let key = SampleKey { seed: files.seed, epoch: 0, index, stream: 0 };
-    let (scene, side) = (world.scene(key), files.side);
-    let name = format!("clips/{index:06}.webp");
+fn key(files: &SpriteFiles, index: u64) -> SampleKey {
+    // Far from the numbers of the trainer and of the suite: these clips are others.
+    SampleKey { seed: files.seed, epoch: 1000 + files.split as u64, index, stream: 0 }
+}
+
+/// The animation of a clip.
+fn clip(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Result<Vec<u8>> {
+    let (scene, side) = (world.scene(key(files, index)), files.side);
     let frame = |data: &[u8]| Rgb8Image::new(side as u32, side as u32, data.to_vec()).map_err(Error::from);
     let frames = world.render(&scene, side).chunks_exact(side * side * 3).map(frame).collect::<Result<Vec<_>>>()?;
-    let bytes = encode_webp_animation(&frames, (MILLIS / frames.len().max(1)) as u32)?;
-    let captions = Length::ALL.map(|length| caption(world, &scene, length, files.wordings, key));
-    let questions = questions(world, &scene, files.wordings, key);
-    let split = files.split.name();
-    let mut rows = vec![json!({"visual": name, "targets": distinct(&captions), "split": split})];
-    rows.extend(questions.iter().map(|q| json!({"visual": name, "query": q.text, "target": q.answer, "split": split})));
-    let scene = facts(world, &scene, &name, &captions, &questions);
-    Ok(Made { name, bytes, rows, scene })
+    Ok(encode_webp_animation(&frames, (MILLIS / frames.len().max(1)) as u32)?)
+}
+
+/// What is said of a clip: captions at all lengths, and questions.
+fn said(world: &SpriteWorld, files: &SpriteFiles, scene: &Scene, index: u64) -> ([String; 3], Vec<Question>) {
+    let key = key(files, index);
+    let captions = Length::ALL.map(|length| caption(world, scene, length, files.wordings, key));
+    (captions, questions(world, scene, files.wordings, key))
+}
+
+/// Its rows in the manifest.
+fn rows(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Vec<Value> {
+    let (captions, questions) = said(world, files, &world.scene(key(files, index)), index);
+    let (name, split) = (name(index), files.split.name());
+    let first = json!({"visual": name, "targets": distinct(&captions), "split": split});
+    let asked = |q: &Question| json!({"visual": name, "query": q.text, "target": q.answer, "split": split});
+    std::iter::once(first).chain(questions.iter().map(asked)).collect()
 }
 
 fn distinct(texts: &[String]) -> Vec<&String> {
@@ -137,7 +153,9 @@ fn distinct(texts: &[String]) -> Vec<&String> {
 }
 
 /// Everything that is true of a clip, as one object.
-fn facts(world: &SpriteWorld, scene: &Scene, name: &str, captions: &[String], questions: &[Question]) -> Value {
+fn facts(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Value {
+    let scene = world.scene(key(files, index));
+    let (captions, questions) = said(world, files, &scene, index);
     let things: Vec<Value> = scene
         .actors
         .iter()
@@ -148,7 +166,7 @@ fn facts(world: &SpriteWorld, scene: &Scene, name: &str, captions: &[String], qu
         })
         .collect();
     json!({
-        "visual": name,
+        "visual": name(index),
         "script": scene.script,
         "things": things,
         "events": scene.events,

@@ -81,7 +81,7 @@ impl Action {
         !matches!(self, Self::Spin | Self::Shake | Self::Jump)
     }
 
-    /// What follows it in a routine, and always does: shaking ends in a jump, shrinking in vanishing.
+    /// What a thing does next that has done this, if it does anything more: whatever shakes jumps, whatever shrinks vanishes.
     pub fn consequence(self) -> Option<Self> {
         Some(match self {
             Self::Shake => Self::Jump,

@@ -61,9 +61,12 @@ pub struct Cast {
 /// what it is.
 pub fn plays(concept: &Concept) -> bool {
     const GROUPS: [&str; 5] = ["Animals & Nature", "Food & Drink", "Objects", "Travel & Places", "Activities"];
+    // Mirrored, these are something else.
+    const SIDED: [&str; 7] = ["crescent", "quarter", "gibbous", "globe", "increasing", "decreasing", "airplane "];
     let clock = concept.label.contains("o\u{2019}clock") || concept.label.ends_with("-thirty");
     GROUPS.contains(&concept.group.as_str())
         && !clock
+        && !SIDED.iter().any(|word| concept.label.contains(word))
         && concept.mirror_safe()
         && concept.label.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\u{2019}'))
 }

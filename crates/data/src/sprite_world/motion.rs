@@ -7,9 +7,9 @@ use super::scene::{Event, Pose};
 
 /// Share of an event in which an actor goes to its partner, before it takes it along.
 const MEETING: f32 = 0.45;
-/// How far things go in one event.
-const SLOW: f32 = 0.2;
-const QUICK: f32 = 0.4;
+/// How far things go that move during a whole clip.
+const SLOW: f32 = 0.25;
+const QUICK: f32 = 0.6;
 /// How far something is carried or pushed.
 const TAKEN: f32 = 0.28;
 /// How near things come that touch: a share of the sum of their radii.
@@ -57,8 +57,8 @@ pub(super) fn outside(home: &Pose, direction: Direction) -> [f32; 2] {
     beyond(home, back)
 }
 
-/// Poses `step` frames into an event, from those at its start. `home` is where a thing that comes in goes.
-pub(super) fn poses_in(event: &Event, from: &[Pose], home: [f32; 2], step: usize) -> Vec<Pose> {
+/// Poses `step` frames into an event of a clip of `frames`, from those at its start. `home` is where a thing that comes in goes.
+pub(super) fn poses_in(event: &Event, from: &[Pose], home: [f32; 2], step: usize, frames: usize) -> Vec<Pose> {
     let steps = event.last.saturating_sub(event.first).max(1);
     let step = step.min(steps);
     let u = step as f32 / steps as f32;
@@ -72,8 +72,9 @@ pub(super) fn poses_in(event: &Event, from: &[Pose], home: [f32; 2], step: usize
     };
     match event.action {
         Action::Move => {
-            let far = if event.speed == Some(Speed::Slow) { SLOW } else { QUICK };
-            actor(&mut poses, &|pose| put(pose, add(at(&a), direction, far * u)));
+            let rate = if event.speed == Some(Speed::Slow) { SLOW } else { QUICK };
+            let far = rate * step as f32 / frames.saturating_sub(1).max(1) as f32;
+            actor(&mut poses, &|pose| put(pose, add(at(&a), direction, far)));
         }
         Action::Grow => actor(&mut poses, &|pose| pose.size = a.size * (1.0 + 0.9 * u)),
         Action::Shrink => actor(&mut poses, &|pose| pose.size = a.size * (1.0 - 0.5 * u)),
@@ -99,20 +100,24 @@ pub(super) fn poses_in(event: &Event, from: &[Pose], home: [f32; 2], step: usize
             let out = event.direction.map_or(at(&a), |direction| beyond(&a, direction));
             actor(&mut poses, &|pose| put(pose, mix(at(&a), out, u)));
         }
-        _ => with_partner(event, from, &mut poses, direction, u),
+        _ => with_partner(event, from, &mut poses, direction, [step, steps]),
     }
     poses
 }
 
 /// The actions of two.
-fn with_partner(event: &Event, from: &[Pose], poses: &mut [Pose], direction: [f32; 2], u: f32) {
+fn with_partner(event: &Event, from: &[Pose], poses: &mut [Pose], direction: [f32; 2], [step, steps]: [usize; 2]) {
     let pair = event.partner.and_then(|partner| Some((partner, *from.get(event.actor)?, *from.get(partner)?)));
     let Some((partner, a, b)) = pair else { return };
     let (start, goal) = (at(&a), at(&b));
     let way = toward(start, goal);
     let reach = (a.radius() + b.radius()) * TOUCH;
     let contact = add(goal, way, -reach);
-    let (first, then) = ((u / MEETING).min(1.0), ((u - MEETING) / (1.0 - MEETING)).max(0.0));
+    let u = step as f32 / steps as f32;
+    // They meet in a whole step, so that some frame shows it.
+    let meet = ((steps as f32 * MEETING).round() as usize).clamp(1, steps.saturating_sub(1).max(1));
+    let first = (step as f32 / meet as f32).min(1.0);
+    let then = step.saturating_sub(meet) as f32 / (steps - meet).max(1) as f32;
     let (mut own, mut other) = (start, goal);
     match event.action {
         Action::Approach => own = mix(start, add(goal, way, -reach - 0.05), u),

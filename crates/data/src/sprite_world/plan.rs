@@ -45,9 +45,19 @@ pub(super) fn plan(wanted: &Wanted, dice: &mut Dice) -> Plan {
     last_resort(count, wanted.frames, dice)
 }
 
-/// Another event of the same things from the same layout: what else could have happened. `None` where nothing was found.
-pub(super) fn alternative(plan: &Plan, taken: &[Event], frames: usize, dice: &mut Dice) -> Option<Plan> {
-    let start = plan.poses.first()?;
+/// What is seen of things in a frame, coarsely: two ends that are alike cannot be told apart.
+fn alike(one: &[Pose], two: &[Pose]) -> bool {
+    let near = |a: f32, b: f32| (a - b).abs() < 0.03;
+    one.iter().zip(two).all(|(a, b)| match (a.is_seen(), b.is_seen()) {
+        (true, true) => near(a.x, b.x) && near(a.y, b.y) && near(a.size, b.size),
+        (false, false) => true,
+        _ => false,
+    })
+}
+
+/// Another event of the same things from the same layout, with an end that is unlike all of `ends`: what else could have happened.
+/// `None` where nothing was found.
+pub(super) fn alternative(start: &[Pose], ends: &[&[Pose]], frames: usize, dice: &mut Dice) -> Option<Plan> {
     let count = start.len();
     let present: Vec<usize> = (0..count).filter(|&i| start[i].is_seen()).collect();
     for _ in 0..LISTS * 4 {
@@ -63,17 +73,23 @@ pub(super) fn alternative(plan: &Plan, taken: &[Event], frames: usize, dice: &mu
         let partner = action.has_partner().then(|| others[dice.pick(others.len() as u32) as usize]);
         let [first, last] = span(0, 1, frames, dice);
         let event = event(action, actor, partner, [first, last], dice);
-        let same = |e: &Event| (e.action, e.actor, e.partner) == (event.action, actor, partner);
-        if taken.iter().any(|e| same(e) && e.direction == event.direction) {
-            continue;
-        }
         let homes: Vec<[f32; 2]> = start.iter().map(|pose| [pose.x, pose.y]).collect();
-        let layout = Layout { poses: start.clone(), homes };
-        if let Some(poses) = run(&[event], &layout, frames) {
+        let layout = Layout { poses: start.to_vec(), homes };
+        let poses = run(&[event], &layout, frames);
+        let differs =
+            |poses: &Vec<Vec<Pose>>| poses.last().is_some_and(|end| !ends.iter().any(|other| alike(end, other)));
+        if let Some(poses) = poses.filter(differs) {
             return Some(Plan { script: Script::Single, events: vec![event], poses });
         }
     }
     None
+}
+
+/// The same events of the same things from another layout. `None` where none was found.
+pub(super) fn replay(events: &[Event], count: usize, frames: usize, dice: &mut Dice) -> Option<Plan> {
+    let mut layouts = (0..LAYOUTS * 4).filter_map(|_| layout(events, count, dice));
+    let poses = layouts.find_map(|start| run(events, &start, frames))?;
+    Some(Plan { script: Script::Single, events: events.to_vec(), poses })
 }
 
 /// Which actions, in order, and how they belong together.
@@ -84,12 +100,11 @@ fn actions(wanted: &Wanted, count: usize, dice: &mut Dice) -> (Script, Vec<Actio
         all.iter().copied().filter(|a| a.consequence().is_some_and(|next| fits(&next))).collect();
     let kind = dice.unit();
     let long = wanted.events >= 2;
-    if kind < 0.15 || (kind < 0.25 && long) {
+    if kind < 0.15 && long {
         let trigger = triggers[dice.pick(triggers.len() as u32) as usize];
-        return match trigger.consequence() {
-            Some(next) if kind >= 0.15 => (Script::Routine, vec![trigger, next]),
-            _ => (Script::Unfinished, vec![trigger]),
-        };
+        if let Some(next) = trigger.consequence() {
+            return (Script::Routine, vec![trigger, next]);
+        }
     }
     let any = |dice: &mut Dice| all[dice.pick(all.len() as u32) as usize];
     if kind < 0.6 || !long {
@@ -131,15 +146,16 @@ fn cast_events(actions: &[Action], script: Script, count: usize, frames: usize, 
     let mut gone = vec![false; count];
     for (index, &action) in actions.iter().enumerate() {
         let earlier = |i: usize| events.iter().any(|e| e.actor == i || e.partner == Some(i));
-        let came_later = |i: usize| {
-            // Whoever comes in a later event is not there yet; such lists are tried with other actors.
-            comes(action) && earlier(i)
-        };
         let actor = match script {
             Script::Routine if index > 0 => events[0].actor,
             _ => dice.pick(count as u32) as usize,
         };
-        if gone[actor] || came_later(actor) {
+        // Whoever comes was not there before.
+        if gone[actor] || (comes(action) && earlier(actor)) {
+            return None;
+        }
+        let last = events.iter().rev().find(|e: &&Event| e.actor == actor);
+        if last.and_then(|e| e.action.consequence()).is_some_and(|next| next != action) {
             return None;
         }
         let partner = match (action.has_partner(), events.first().and_then(|e| e.partner)) {
@@ -224,7 +240,7 @@ fn run(events: &[Event], layout: &Layout, frames: usize) -> Option<Vec<Vec<Pose>
         let home = layout.homes[event.actor];
         let from = now.clone();
         for step in 1..=event.last - event.first {
-            now = poses_in(event, &from, home, step);
+            now = poses_in(event, &from, home, step, frames);
             if !is_free(event, &now) {
                 return None;
             }
@@ -263,7 +279,8 @@ fn is_clear(event: &Event, poses: &[Pose]) -> bool {
         Action::Bump => gap > 0.15,
         Action::PassBehind => gap > 0.03 && between < 0.5,
         Action::Swap => between > 0.35,
-        Action::Carry => gap > 0.05,
+        // Not through the partner.
+        Action::Carry => gap > 0.05 && actor.y > partner.y,
         Action::Push => gap > 0.05 && cosine(partner, way) > 0.85,
         _ => true,
     }
@@ -302,6 +319,6 @@ fn last_resort(count: usize, frames: usize, dice: &mut Dice) -> Plan {
     let actor = dice.pick(count as u32) as usize;
     let event = event(Action::Spin, actor, None, [0, frames - 1], dice);
     let home = [poses[actor].x, poses[actor].y];
-    let poses = (0..frames).map(|step| poses_in(&event, &poses, home, step)).collect();
+    let poses = (0..frames).map(|step| poses_in(&event, &poses, home, step, frames)).collect();
     Plan { script: Script::Single, events: vec![event], poses }
 }

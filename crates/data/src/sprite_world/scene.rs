@@ -86,8 +86,6 @@ pub enum Script {
     Free,
     /// An event that has a [consequence](Action::consequence), and the consequence.
     Routine,
-    /// An event that has a consequence, which the clip ends before.
-    Unfinished,
 }
 
 /// What a clip shows.

@@ -1,8 +1,10 @@
 //! Clips by number.
 
+use std::sync::Arc;
+
 use super::action::Action;
 use super::cast::{Cast, Thing};
-use super::plan::{Plan, Wanted, alternative, plan};
+use super::plan::{Wanted, alternative, plan, replay};
 use super::render::draw;
 use super::scene::{Actor, Event, Pose, Scene};
 use crate::augment::backdrop;
@@ -15,6 +17,7 @@ const CASTINGS: usize = 200;
 const SCENE: u64 = 11;
 const BACKDROP: u64 = 12;
 const OTHERS: u64 = 13;
+const ELSEWHERE: u64 = 14;
 
 /// Which pairs of thing and action take part. A tenth of all pairs, by a hash of both, is never trained on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +80,7 @@ pub fn is_held_out(thing: &str, action: Action) -> bool {
 /// Drawings in motion, and everything that is true of them: a clip for every number, always the same one.
 #[derive(Clone, Debug)]
 pub struct SpriteWorld {
-    cast: Cast,
+    cast: Arc<Cast>,
     options: SpriteOptions,
     /// Whether drawings may be mirrored: where left and right are the same to every thing of the cast.
     mirror: bool,
@@ -87,12 +90,23 @@ impl SpriteWorld {
     /// A world of these things. `mirror` allows mirrored drawings.
     ///
     /// # Errors
-    /// Options that break a rule.
-    pub fn new(cast: Cast, mirror: bool, options: SpriteOptions) -> Result<Self, DataError> {
-        match options.problem() {
-            Some((_, reason)) => Err(DataError::Shape { what: "Sprite World", reason }),
-            None => Ok(Self { cast, options, mirror }),
+    /// Options that break a rule, and so few things that none has a pair that is asked for.
+    pub fn new(cast: impl Into<Arc<Cast>>, mirror: bool, options: SpriteOptions) -> Result<Self, DataError> {
+        let cast = cast.into();
+        let fault = |reason: String| Err(DataError::Shape { what: "Sprite World", reason });
+        if let Some((_, reason)) = options.problem() {
+            return fault(reason);
         }
+        // Of few things, none may have a pair that is held out; then no clip could be drawn.
+        let is_wanted = |action: &Action| {
+            let held_out = options.pairs == Pairs::HeldOut;
+            cast.things().iter().filter(|thing| is_held_out(&thing.key, *action) == held_out).count() > 0
+        };
+        let alone = |action: &Action| !action.has_partner();
+        if !Action::ALL.iter().filter(|action| alone(action)).any(is_wanted) {
+            return fault("no thing does what is held out; take more drawings".to_owned());
+        }
+        Ok(Self { cast, options, mirror })
     }
 
     /// The same things in clips that look otherwise.
@@ -100,7 +114,7 @@ impl SpriteWorld {
     /// # Errors
     /// Options that break a rule.
     pub fn with(&self, options: SpriteOptions) -> Result<Self, DataError> {
-        Self::new(self.cast.clone(), self.mirror, options)
+        Self::new(Arc::clone(&self.cast), self.mirror, options)
     }
 
     /// The things.
@@ -152,18 +166,32 @@ impl SpriteWorld {
         Some(actors)
     }
 
-    /// The same things in the same places, and something else that happens to them: up to `count` scenes, all different.
+    /// The same things in the same places, and something else that happens to them: up to `count` scenes whose ends are all to be told
+    /// apart.
     pub fn alternatives(&self, scene: &Scene, key: SampleKey, count: usize) -> Vec<Scene> {
         let mut dice = Dice::new(SampleKey { stream: OTHERS, ..key });
-        let mut taken = scene.events.clone();
-        let plan = Plan { script: scene.script, events: scene.events.clone(), poses: scene.poses.clone() };
-        let mut found = Vec::with_capacity(count);
+        let mut found: Vec<Scene> = Vec::with_capacity(count);
         while found.len() < count {
-            let Some(other) = alternative(&plan, &taken, scene.poses.len(), &mut dice) else { break };
-            taken.extend(&other.events);
+            let ends: Vec<&[Pose]> = std::iter::once(scene).chain(&found).map(Scene::after).collect();
+            let other = alternative(scene.before(), &ends, scene.poses.len(), &mut dice);
+            let Some(other) = other else { break };
             found.push(Scene { script: other.script, events: other.events, poses: other.poses, ..scene.clone() });
         }
         found
+    }
+
+    /// The same things and events in other places, in other drawings where there are some, on another background. `None` where no
+    /// layout was found.
+    pub fn elsewhere(&self, scene: &Scene, key: SampleKey) -> Option<Scene> {
+        let mut dice = Dice::new(SampleKey { stream: ELSEWHERE, ..key });
+        let plan = replay(&scene.events, scene.actors.len(), scene.poses.len(), &mut dice)?;
+        let other = |actor: &Actor, dice: &mut Dice| {
+            let count = self.thing(actor).drawings.len() as u32;
+            Actor { drawing: dice.pick(count) as usize, mirrored: dice.chance(0.5) && self.mirror, ..actor.clone() }
+        };
+        let actors = scene.actors.iter().map(|actor| other(actor, &mut dice)).collect();
+        let backdrop = u64::from(dice.bits());
+        Some(Scene { script: scene.script, actors, events: plan.events, poses: plan.poses, backdrop })
     }
 
     /// The frames of a scene at `side` pixels, RGB, `[frames, side, side, 3]`. What is seen does not depend on the side.

@@ -74,7 +74,8 @@ fn holds(scene: &Scene, at: usize) -> Result<(), String> {
     let ok = match (event.action, event.direction, partner) {
         (Action::Move, Some(way), None) => {
             let far = (dx * dx + dy * dy).sqrt();
-            let wanted = if event.speed == Some(Speed::Slow) { 0.2 } else { 0.4 };
+            let share = (event.last - event.first) as f32 / (scene.poses.len() - 1) as f32;
+            let wanted = share * if event.speed == Some(Speed::Slow) { 0.25 } else { 0.6 };
             along(way, dx, dy) > 0.999 && (far - wanted).abs() < 1e-3
         }
         (Action::Grow, None, None) => (b.size / a.size - 1.9).abs() < 1e-3 && dx.abs() + dy.abs() < 1e-6,
@@ -138,22 +139,42 @@ fn poses_do_what_events_say_at_every_length() {
 }
 
 #[test]
-fn routines_keep_their_law() {
-    let world = world(SpriteOptions::default());
-    let mut scripts: BTreeMap<String, usize> = BTreeMap::new();
-    for scene in scenes(&world, 2000) {
-        *scripts.entry(format!("{:?}", scene.script)).or_default() += 1;
-        match scene.script {
-            Script::Routine => {
-                assert_eq!(scene.events[0].action.consequence(), Some(scene.events[1].action));
-                assert_eq!(scene.events[0].actor, scene.events[1].actor);
+fn what_a_thing_does_after_an_event_that_has_a_consequence_is_the_consequence() {
+    let mut followed = 0;
+    for (frames, events) in [(8, 2), (16, 3)] {
+        let world = world(SpriteOptions { frames, events, ..SpriteOptions::default() });
+        let mut scripts: BTreeMap<String, usize> = BTreeMap::new();
+        for scene in scenes(&world, 2000) {
+            *scripts.entry(format!("{:?}", scene.script)).or_default() += 1;
+            for (at, event) in scene.events.iter().enumerate() {
+                let next = scene.events[at + 1..].iter().find(|later| later.actor == event.actor);
+                if let (Some(law), Some(next)) = (event.action.consequence(), next) {
+                    assert_eq!(law, next.action, "{:?}", scene.events);
+                    followed += 1;
+                }
             }
-            Script::Unfinished => assert!(scene.events[0].action.consequence().is_some()),
-            Script::Single => assert_eq!(scene.events.len(), 1),
-            Script::Free => assert!(scene.events.len() > 1),
+            assert!(scene.script != Script::Single || scene.events.len() == 1);
+        }
+        assert!(scripts.len() == 3 && scripts.values().all(|count| *count > 150), "{scripts:?}");
+    }
+    assert!(followed > 500, "{followed}");
+}
+
+#[test]
+fn things_that_bump_touch_in_some_frame() {
+    for (frames, events) in [(8, 2), (9, 2), (12, 3), (32, 1)] {
+        let world = world(SpriteOptions { frames, events, ..SpriteOptions::default() });
+        for scene in scenes(&world, 800) {
+            for event in scene.events.iter().filter(|e| e.action == Action::Bump) {
+                let gap = |poses: &Vec<Pose>| {
+                    let (a, b) = (poses[event.actor], poses[event.partner.unwrap()]);
+                    ((a.x - b.x).powi(2) + (a.y - b.y).powi(2)).sqrt() / (0.45 * (a.size + b.size))
+                };
+                let least = scene.poses[event.first..=event.last].iter().map(gap).fold(f32::MAX, f32::min);
+                assert!((0.9..1.02).contains(&least), "{frames} frames: {least}");
+            }
         }
     }
-    assert!(scripts.len() == 4 && scripts.values().all(|count| *count > 150), "{scripts:?}");
 }
 
 #[test]
@@ -214,7 +235,13 @@ fn answers_are_true_of_the_poses() {
                         assert_eq!(&action_name(event.action), answer);
                         assert_eq!(others.len(), 15);
                     }
-                    Kind::Direction => assert_eq!(others.len(), 7),
+                    Kind::Direction => {
+                        let (a, b) = (scene.before()[who.unwrap()], scene.after()[who.unwrap()]);
+                        let way = Direction::ALL.into_iter().find(|way| way.name() == answer).unwrap().vector();
+                        let (dx, dy) = (b.x - a.x, b.y - a.y);
+                        let cosine = (dx * way[0] + dy * way[1]) / (dx * dx + dy * dy).sqrt();
+                        assert!(cosine > 0.99 && others.len() == 7, "{question:?}: {:?}", scene.events);
+                    }
                     Kind::Which => {
                         assert!(text.contains(answer.as_str()) && text.contains(&others[0]), "{question:?}");
                     }
@@ -223,7 +250,7 @@ fn answers_are_true_of_the_poses() {
                         assert!(names.contains(&answer.as_str()) && others.len() == 3);
                     }
                     Kind::Next => {
-                        let next = scene.events[0].action.consequence().unwrap();
+                        let next = scene.events.last().unwrap().action.consequence().unwrap();
                         assert_eq!((&action_name(next), others.len()), (answer, 7));
                     }
                     Kind::Order | Kind::YesNo | Kind::Color => {}
@@ -235,21 +262,26 @@ fn answers_are_true_of_the_poses() {
 }
 
 #[test]
-fn half_of_the_answers_to_yes_and_no_are_yes_for_every_action() {
+fn half_of_the_answers_to_yes_and_no_are_yes_whatever_is_told() {
     let world = world(SpriteOptions::default());
-    let mut counts: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
-    for (index, scene) in (0..).zip(scenes(&world, 6000)) {
+    let mut counts: BTreeMap<(&str, bool), [f64; 2]> = BTreeMap::new();
+    for (index, scene) in (0..).zip(scenes(&world, 8000)) {
         for question in asked(&world, &scene, index, Wordings::Train).into_iter().filter(|q| q.kind == Kind::YesNo) {
-            let words =
-                ["grow", "shrink", "spin", "jump", "vanish", "approach", "bump", "swap", "push", "passes behind"];
-            let word = words.into_iter().find(|word| question.text.contains(word)).unwrap_or("other");
-            counts.entry(word).or_default()[usize::from(question.answer == "yes")] += 1.0;
+            let names = (0..scene.actors.len()).map(|i| label(&world, &scene, i).to_owned());
+            let said = names.fold(question.text.clone(), |text, name| text.replace(&name, "#"));
+            let verbs = [
+                "grow", "shrink", "spin", "jump", "vanish", "approach", "bump", "swap", "push", "carr", "move", "leave",
+            ];
+            let verb = verbs.into_iter().find(|verb| said.contains(verb)).unwrap_or("other");
+            let ways = ["left", "right", " up", "down", "top", "bottom", "above", "below", "slowly", "quickly"];
+            let told = ways.into_iter().any(|way| said.contains(way));
+            counts.entry((verb, told)).or_default()[usize::from(question.answer == "yes")] += 1.0;
         }
     }
-    for (word, [no, yes]) in counts {
-        // Three and a half standard deviations of a fair coin, and two points of what casting favours.
+    for (cell, [no, yes]) in counts.into_iter().filter(|(_, [no, yes])| no + yes > 60.0) {
+        // Three and a half standard deviations of a fair coin, and what casting and layouts favour.
         let (share, all) = (yes / (yes + no), yes + no);
-        assert!((share - 0.5).abs() < 3.5 * 0.5 / all.sqrt() + 0.02, "{word}: {share} of {all}");
+        assert!((share - 0.5).abs() < 3.5 * 0.5 / all.sqrt() + 0.08, "{cell:?}: {share} of {all}");
     }
 }
 
@@ -304,11 +336,17 @@ fn alternatives_begin_alike_and_end_otherwise() {
             holds(other, 0).unwrap();
             assert_eq!(other.before(), scene.before());
             assert_eq!(world.picture(other, 0, 32), first);
-            assert_ne!(other.after(), scene.after());
-            assert!(!others[..i].iter().any(|earlier| earlier.events == other.events));
+            let last = |scene: &Scene| world.picture(scene, 7, 32);
+            assert_ne!(last(other), last(&scene));
+            assert!(!others[..i].iter().any(|earlier| last(earlier) == last(other)));
+            let Some(elsewhere) = world.elsewhere(other, key(index)) else { continue };
+            assert_eq!(elsewhere.events, other.events);
+            assert_ne!(elsewhere.poses, other.poses);
+            assert!(elsewhere.actors.iter().zip(&other.actors).all(|(a, b)| a.thing == b.thing));
+            holds(&elsewhere, 0).unwrap();
         }
     }
-    assert!(enough > 240, "{enough} of 300");
+    assert!(enough > 200, "{enough} of 300");
 }
 
 #[test]

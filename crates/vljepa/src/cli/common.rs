@@ -24,7 +24,8 @@ pub struct Common {
     /// Adapter: auto, cpu (software), an index as listed by `vljepa info`, or part of a name
     #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
     pub device: String,
-    /// Seed of the random operands of `bench` and of the draws of `eval manifest` (a training run has its seed in its file)
+    /// Seed of the random operands of `bench`, of the draws of `eval manifest`, and of the clips of `sprites` and `eval sprite-world`
+    /// (a training run has its seed in its file)
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }

@@ -143,32 +143,35 @@ fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
 }
 
 fn sprite_table(report: &SpriteWorldReport) -> String {
-    let mut rows = vec![["", "of", "right", "95 %", "chance", "text only"].map(String::from).to_vec()];
+    let heads = ["", "of", "right", "95 %", "chance", "text only", "pixels", "differences"];
+    let mut rows = vec![heads.map(String::from).to_vec()];
     let share = |value: f64| format!("{:.1} %", 100.0 * value);
-    let mut row = |name: String, n: usize, value: f64, interval: Option<[f64; 2]>, floors: [Option<f64>; 2]| {
+    let mut row = |name: String, n: usize, value: f64, interval: Option<[f64; 2]>, floors: [Option<f64>; 4]| {
         let interval = interval.map(|[low, high]| format!("{} to {}", share(low), share(high)));
-        let [chance, text] = floors.map(|floor| floor.map_or_else(|| "–".into(), share));
-        rows.push(vec![name, n.to_string(), share(value), interval.unwrap_or_else(|| "–".into()), chance, text]);
+        let mut cells = vec![name, n.to_string(), share(value), interval.unwrap_or_else(|| "–".into())];
+        cells.extend(floors.map(|floor| floor.map_or_else(|| "–".into(), share)));
+        rows.push(cells);
     };
+    let only = |chance: f64| [Some(chance), None, None, None];
     for (kind, cell) in &report.cells {
-        let floors = [Some(cell.chance), Some(cell.text_only)];
+        let floors = [cell.chance, cell.text_only, cell.pixels, cell.differences].map(Some);
         row(kind.replace('_', " "), cell.n, cell.accuracy, cell.interval, floors);
     }
     let found = &report.retrieval;
-    row("text to clip: R@1".into(), found.n, found.t2v_r1, found.t2v_interval, [Some(found.chance), None]);
-    row("clip to text: R@1".into(), found.n, found.v2t_r1, None, [Some(found.chance), None]);
+    row("text to clip: R@1".into(), found.n, found.t2v_r1, found.t2v_interval, only(found.chance));
+    row("clip to text: R@1".into(), found.n, found.v2t_r1, None, only(found.chance));
     let between = &report.world_prediction;
     row(
         "clip between two pictures".into(),
         between.n,
         between.accuracy,
         between.interval,
-        [Some(between.chance), None],
+        [Some(between.chance), None, between.pixels, None],
     );
     let all = &report.hard_negatives.all;
-    row("nearly right captions".into(), all.n, all.accuracy, all.interval, [Some(all.chance), None]);
+    row("nearly right captions".into(), all.n, all.accuracy, all.interval, only(all.chance));
     for (change, chosen) in &report.hard_negatives.by_change {
-        row(format!("  {}", change.key()), chosen.n, chosen.accuracy, chosen.interval, [Some(chosen.chance), None]);
+        row(format!("  {}", change.key()), chosen.n, chosen.accuracy, chosen.interval, only(chosen.chance));
     }
     format!("{}median rank of a caption's clip: {:.1}\n", output::columns(&rows), found.median_rank)
 }

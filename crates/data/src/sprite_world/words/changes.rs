@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::action::{Action, Direction};
+use super::super::action::{Action, Direction, Speed};
 use super::super::scene::{Event, Scene};
 use super::super::world::{Pairs, SpriteWorld, is_held_out};
 use super::captions::{Length, say};
 use super::facts::{Facts, pick};
-use super::wordings::Wordings;
+use super::wordings::{COUNTED, NUMBERS, Wordings};
 use crate::dice::{Dice, SampleKey};
 
 /// What a wrong text has changed.
@@ -28,10 +28,15 @@ pub enum Change {
 
 /// Whether one who sees the clip could say that an event happens: it does, or something does that holds it, as leaving the picture
 /// holds moving.
-fn seems_to(facts: &Facts, said: &Event) -> bool {
+pub(super) fn seems_to(facts: &Facts, said: &Event) -> bool {
     let holds = |happened: Action| match said.action {
-        Action::Move => matches!(happened, Action::Enter | Action::Leave),
-        Action::Approach => matches!(happened, Action::Bump | Action::Push | Action::Carry | Action::Swap),
+        Action::Move => matches!(happened, Action::Enter | Action::Leave) || happened.has_partner(),
+        Action::Appear => happened == Action::Enter,
+        Action::Enter => happened == Action::Appear,
+        Action::Vanish => happened == Action::Leave,
+        Action::Leave => happened == Action::Vanish,
+        Action::Approach => happened.has_partner(),
+        Action::Bump => matches!(happened, Action::Push | Action::Carry),
         Action::Push => happened == Action::Bump,
         _ => false,
     };
@@ -57,7 +62,14 @@ impl Change {
 }
 
 /// An event that does not happen and differs from one that does by its subject, action or direction.
-pub(super) fn changed(world: &SpriteWorld, facts: &Facts, event: &Event, dice: &mut Dice) -> Option<(Event, Change)> {
+/// `told` says whether directions will be told; without them none is changed.
+pub(super) fn changed(
+    world: &SpriteWorld,
+    facts: &Facts,
+    event: &Event,
+    told: bool,
+    dice: &mut Dice,
+) -> Option<(Event, Change)> {
     let allowed = |actor: usize, action: Action| {
         world.options().pairs == Pairs::HeldOut || !is_held_out(&facts.things[actor].key, action)
     };
@@ -77,12 +89,16 @@ pub(super) fn changed(world: &SpriteWorld, facts: &Facts, event: &Event, dice: &
                 let action = *pick(&actions, dice)?;
                 let way = Direction::ALL[dice.pick(if action.is_straight() { 4 } else { 8 }) as usize];
                 let direction = action.has_direction().then_some(way);
-                (Event { action, direction, speed: None, ..*event }, Change::Action)
+                let speed = if dice.chance(0.5) { Speed::Slow } else { Speed::Quick };
+                let speed = (action == Action::Move).then_some(speed);
+                (Event { action, direction, speed, ..*event }, Change::Action)
             }
             _ => {
-                let Some(right) = event.direction else { continue };
+                let Some(right) = event.direction.filter(|_| told) else { continue };
                 let way = Direction::ALL[dice.pick(if event.action.is_straight() { 4 } else { 8 }) as usize];
-                if way == right {
+                let ([a, b], [c, d]) = (way.vector(), right.vector());
+                // Up is no clear opposite of up and left.
+                if a * c + b * d > 0.5 {
                     continue;
                 }
                 return Some((Event { direction: Some(way), ..*event }, Change::Direction));
@@ -117,7 +133,7 @@ pub fn hard_negative(
     let mut dice = Dice::new(SampleKey { stream: key.stream ^ 0x6e65_6700 ^ change as u64, ..key });
     let facts = Facts::of(world, scene);
     let mut wrong = facts.clone();
-    let mut length = Length::Medium;
+    let length = Length::Medium;
     match change {
         Change::Order => {
             if facts.events.len() < 2 || facts.events[0].actor == facts.events[1].actor {
@@ -126,16 +142,19 @@ pub fn hard_negative(
             wrong.events.reverse();
         }
         Change::Count => {
-            length = Length::Long;
-            let seen = |i: &usize| facts.things[*i].seen[0];
-            let idle = |i: &usize| !facts.events.iter().any(|e| e.actor == *i || e.partner == Some(*i));
-            let left_out: Vec<usize> = (0..facts.things.len()).filter(seen).filter(idle).collect();
-            // Something that is there is left out.
-            wrong.things[*pick(&left_out, &mut dice)?].seen[0] = false;
+            let count = facts.things.iter().filter(|fact| fact.seen[0]).count();
+            let right = NUMBERS.get(count.checked_sub(1)?)?;
+            let others: Vec<&&str> = NUMBERS.iter().filter(|number| *number != right).collect();
+            let wrong = pick(&others, &mut dice)?;
+            let first = say(&facts, length, wordings, &mut dice);
+            let second = other_words(&facts, length, wordings, &first, &mut dice);
+            let of = |number: &str, text: &str| text_of(wordings, number, text);
+            let (wrong, right) = (of(wrong, &first), [of(right, &first), of(right, &second)]);
+            return Some(HardNegative { right, wrong, change });
         }
         Change::Subject | Change::Action | Change::Direction => {
             let at = dice.pick(facts.events.len() as u32) as usize;
-            let mut tries = (0..40).filter_map(|_| changed(world, &facts, &facts.events[at], &mut dice));
+            let mut tries = (0..40).filter_map(|_| changed(world, &facts, &facts.events[at], true, &mut dice));
             let (event, _) = tries.find(|(_, found)| *found == change)?;
             wrong.events[at] = event;
         }
@@ -143,8 +162,19 @@ pub fn hard_negative(
     // The false one shares the wording of the first true one.
     let mut same = dice.clone();
     let first = say(&facts, length, wordings, &mut dice);
-    // In other words, where there are any.
-    let other = (0..8).map(|_| say(&facts, length, wordings, &mut dice)).find(|other| *other != first);
-    let second = other.unwrap_or_else(|| first.clone());
+    let second = other_words(&facts, length, wordings, &first, &mut dice);
     Some(HardNegative { right: [first, second], wrong: say(&wrong, length, wordings, &mut same), change })
+}
+
+/// A caption in other words than `first`, where there are any.
+fn other_words(facts: &Facts, length: Length, wordings: Wordings, first: &str, dice: &mut Dice) -> String {
+    let other = (0..8).map(|_| say(facts, length, wordings, dice)).find(|other| other != first);
+    other.unwrap_or_else(|| first.to_owned())
+}
+
+/// A caption with how many things there are at first.
+fn text_of(wordings: Wordings, number: &str, caption: &str) -> String {
+    let frame = COUNTED.of(wordings).first().copied().unwrap_or("{n}: {}");
+    let things = if number == NUMBERS[0] { "one thing".to_owned() } else { format!("{number} things") };
+    frame.replace("{n}", &things).replace("{}", caption)
 }

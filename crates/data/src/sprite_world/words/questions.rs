@@ -6,9 +6,9 @@ use super::super::action::{Action, Direction, Place};
 use super::super::color::Color;
 use super::super::scene::{Event, Scene, Script};
 use super::super::world::SpriteWorld;
-use super::changes::changed;
+use super::changes::{changed, seems_to};
 use super::facts::{Facts, action_name, pick, text, the};
-use super::wordings::{Wordings, asked};
+use super::wordings::{NUMBERS, Wordings, asked};
 use crate::dice::{Dice, SampleKey};
 
 /// What a question asks for.
@@ -82,8 +82,6 @@ pub struct Question {
     pub others: Vec<String>,
 }
 
-/// Names of numbers, from one.
-const NUMBERS: [&str; 4] = ["one", "two", "three", "four"];
 /// Candidates of a question for things or events.
 const CANDIDATES: usize = 4;
 
@@ -145,8 +143,14 @@ impl Asking<'_> {
 
     fn direction(&self, dice: &mut Dice) -> Option<Question> {
         let moves = |e: &Event| matches!(e.action, Action::Move | Action::Carry | Action::Push);
-        let event = self.lone_event(moves, dice)?;
-        let question = text(asked::DIRECTION.of(self.wordings), dice).replace("{x}", &self.label(event.actor));
+        let events: Vec<Event> = self.facts.events.iter().filter(|e| moves(e)).copied().collect();
+        let event = *pick(&events, dice)?;
+        // Who carries or pushes goes to its partner first; the partner goes one way.
+        let who = event.partner.unwrap_or(event.actor);
+        if !self.facts.acts_once(who) {
+            return None;
+        }
+        let question = text(asked::DIRECTION.of(self.wordings), dice).replace("{x}", &self.label(who));
         let all = Direction::ALL.map(|direction| direction.name().to_owned());
         Some(among(Kind::Direction, question, event.direction?.name(), all))
     }
@@ -164,8 +168,8 @@ impl Asking<'_> {
         let event = *pick(&self.facts.events, dice)?;
         let frame = text(asked::YES_NO.of(self.wordings), dice);
         let truth = dice.chance(0.5);
-        let said = if truth { event } else { changed(self.world, self.facts, &event, dice)?.0 };
-        let told = dice.chance(0.7) || said.direction != event.direction;
+        let told = dice.chance(0.7);
+        let said = if truth { event } else { changed(self.world, self.facts, &event, told, dice)?.0 };
         let [third, base] = self.facts.verb(&said, told, self.wordings, dice);
         let question = frame.replace("{x}", &self.label(said.actor)).replace("{v}", &third).replace("{b}", &base);
         let answers = ["yes", "no"].map(str::to_owned);
@@ -189,7 +193,7 @@ impl Asking<'_> {
                 break;
             }
             let Some(event) = pick(events, dice) else { break };
-            let Some((event, _)) = changed(self.world, self.facts, event, dice) else { continue };
+            let Some((event, _)) = changed(self.world, self.facts, event, false, dice) else { continue };
             let name = self.facts.named(&event);
             let happens = events.iter().any(|e| self.facts.named(e) == name);
             if !happens && !others.contains(&name) {
@@ -206,9 +210,12 @@ impl Asking<'_> {
         })
     }
 
-    /// An event that only its actor does.
+    /// An event that nothing else in the clip seems to do.
     fn own_event(&self, dice: &mut Dice) -> Option<Event> {
-        let alone = |e: &&Event| !self.facts.events.iter().any(|other| other.action == e.action && other != *e);
+        let alone = |e: &&Event| {
+            let others = (0..self.facts.things.len()).filter(|&i| i != e.actor);
+            others.into_iter().all(|actor| !seems_to(self.facts, &Event { actor, ..**e }))
+        };
         let events: Vec<Event> = self.facts.events.iter().filter(alone).copied().collect();
         pick(&events, dice).copied()
     }
@@ -265,9 +272,6 @@ impl Asking<'_> {
     }
 
     fn next(&self, dice: &mut Dice) -> Option<Question> {
-        if self.facts.script != Script::Unfinished {
-            return None;
-        }
         let event = self.facts.events.last()?;
         let answer = action_name(event.action.consequence()?);
         let question = text(asked::NEXT.of(self.wordings), dice).replace("{x}", &self.label(event.actor));

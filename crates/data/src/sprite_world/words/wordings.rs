@@ -204,6 +204,12 @@ pub(super) const LONG: Choice<&str> = Choice {
     held_out: &["one can see {0}; {1}", "with {0} in the picture, {1}"],
 };
 
+/// How many things there are, `{n}`, and a caption, `{}`.
+pub(super) const COUNTED: Choice<&str> = Choice { train: &["{n}: {}"], held_out: &["of {n}: {}"] };
+
+/// Names of numbers, from one.
+pub(super) const NUMBERS: [&str; 4] = ["one", "two", "three", "four"];
+
 /// Nobody is there at first.
 pub(super) const EMPTY: &str = "an empty place";
 

@@ -2,18 +2,18 @@
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
-use vljepa_data::sprite_world::SpriteWorld;
 use vljepa_data::sprite_world::words::{Length, Wordings, caption, questions};
+use vljepa_data::sprite_world::{Scene, SpriteWorld};
 use vljepa_data::{Preprocess, SampleKey};
 use vljepa_embed::Embedder;
 
-use super::measure::{Asked, answers, pixels};
+use super::measure::{Asked, Purpose, answers, pixels};
 use super::settings::Settings;
 use crate::config::TextKind;
 use crate::data::{CardText, Identity, Limit, Sample, Source, Visual};
 use crate::error::{Result, TrainError};
 use crate::metrics::{Cell, NamedCell, Validation};
-use crate::random::{Purpose, Stream};
+use crate::random::{self, Stream};
 
 /// Clips whose texts stand for all, where texts are looked at beforehand.
 const SAMPLED: u64 = 500;
@@ -41,26 +41,26 @@ impl Corpus {
 
     /// The clip of a place in a step: `clips` different ones in an order drawn anew for each epoch, else a new one each time.
     fn key(&self, seed: u64, step: u64, batch: usize, at: usize) -> SampleKey {
-        let place = step * batch as u64 + at as u64;
-        let index = match self.settings.clips {
-            None => place,
-            Some(clips) => {
+        let index = match (self.settings.clips, self.steps_per_epoch(batch)) {
+            (Some(clips), Some(steps)) => {
                 // Steps through all numbers below `clips` by one that has no divisor in common with it.
-                let mut dice = Stream::new(seed, Purpose::Order, place / clips);
+                let place = step % steps * batch as u64 + at as u64;
+                let mut dice = Stream::new(seed, random::Purpose::Order, step / steps);
                 let coprime = (0..64).map(|_| 1 + dice.below(clips as usize) as u64).find(|&n| gcd(n, clips) == 1);
-                (place % clips * coprime.unwrap_or(1) + dice.below(clips as usize) as u64) % clips
+                let (place, by, from) = (u128::from(place), coprime.unwrap_or(1), dice.below(clips as usize) as u64);
+                ((place * u128::from(by) + u128::from(from)) % u128::from(clips)) as u64
             }
+            _ => step * batch as u64 + at as u64,
         };
-        SampleKey { seed, epoch: 0, index, stream: 0 }
+        Purpose::Train.key(seed, index)
     }
 
     /// Query and target of a clip: a question and its answer, or no query and a caption. Another epoch's may be another one.
-    fn text(&self, key: SampleKey, step: u64, dice: &mut Stream) -> (Option<String>, String) {
-        let scene = self.train.scene(key);
+    fn text(&self, scene: &Scene, key: SampleKey, step: u64, dice: &mut Stream) -> (Option<String>, String) {
         let key = SampleKey { stream: key.stream + (step << 8), ..key };
         let asks = dice.below(1 << 24) as f64 / f64::from(1 << 24) < self.settings.questions;
         if asks {
-            let mut fit = questions(&self.train, &scene, Wordings::Train, key);
+            let mut fit = questions(&self.train, scene, Wordings::Train, key);
             fit.retain(|question| self.settings.kinds.contains(&question.kind));
             if !fit.is_empty() {
                 let question = fit.swap_remove(dice.below(fit.len()));
@@ -68,14 +68,14 @@ impl Corpus {
             }
         }
         let length = Length::ALL[dice.below(Length::ALL.len())];
-        (None, caption(&self.train, &scene, length, Wordings::Train, key))
+        (None, caption(&self.train, scene, length, Wordings::Train, key))
     }
 
     fn sampled(&self) -> impl Iterator<Item = (Option<String>, String)> + '_ {
-        let mut dice = Stream::new(0, Purpose::Text, 0);
+        let mut dice = Stream::new(0, random::Purpose::Text, 0);
         (0..SAMPLED).map(move |index| {
-            let key = SampleKey { seed: 0, epoch: 0, index, stream: 0 };
-            self.text(key, index, &mut dice)
+            let key = Purpose::Floors.key(0, index);
+            self.text(&self.train.scene(key), key, index, &mut dice)
         })
     }
 }
@@ -100,9 +100,9 @@ impl Source for Corpus {
     fn samples(&self, seed: u64, step: u64, batch: usize, to: &Preprocess) -> Result<Vec<Sample>> {
         let sample = |at: usize| -> Result<Sample> {
             let key = self.key(seed, step, batch, at);
-            let mut dice = Stream::new(seed, Purpose::Text, step * batch as u64 + at as u64);
-            let (query, target) = self.text(key, step, &mut dice);
+            let mut dice = Stream::new(seed, random::Purpose::Text, step * batch as u64 + at as u64);
             let scene = self.train.scene(key);
+            let (query, target) = self.text(&scene, key, step, &mut dice);
             let pixels = pixels(&self.train.render(&scene, to.size as usize), to)?;
             Ok(Sample {
                 visual: Visual { frames: scene.poses.len(), pixels },
@@ -144,6 +144,7 @@ impl Source for Corpus {
             world: &self.validation,
             wordings: Wordings::Train,
             seed: 0,
+            purpose: Purpose::Validate,
             clips: self.settings.validation_clips,
             questions: self.settings.questions > 0.0,
         };

@@ -20,14 +20,42 @@ pub(super) struct Asked<'a> {
     pub world: &'a SpriteWorld,
     pub wordings: Wordings,
     pub seed: u64,
+    pub purpose: Purpose,
     pub clips: usize,
     /// Whether questions are asked.
     pub questions: bool,
 }
 
+/// What clips are for: those of one purpose are never those of another, whatever the seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Train,
+    Validate,
+    Suite,
+    Floors,
+    WorldPrediction,
+    /// The candidate `.0` of a choice.
+    Elsewhere(u64),
+}
+
+impl Purpose {
+    /// The key of a clip.
+    pub fn key(self, seed: u64, index: u64) -> SampleKey {
+        let epoch = match self {
+            Self::Train => 0,
+            Self::Validate => 1,
+            Self::Suite => 2,
+            Self::Floors => 3,
+            Self::WorldPrediction => 4,
+            Self::Elsewhere(candidate) => 16 + candidate,
+        };
+        SampleKey { seed, epoch, index, stream: 0 }
+    }
+}
+
 impl Asked<'_> {
     pub fn key(&self, index: usize) -> SampleKey {
-        SampleKey { seed: self.seed, epoch: 0, index: index as u64, stream: 0 }
+        self.purpose.key(self.seed, index as u64)
     }
 }
 
@@ -183,4 +211,25 @@ pub(super) fn answers(
     }
     found.captions = embedder.texts(&captions)?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clips_of_one_purpose_are_none_of_another_whatever_the_seed() {
+        let purposes = [
+            Purpose::Train,
+            Purpose::Validate,
+            Purpose::Suite,
+            Purpose::Floors,
+            Purpose::WorldPrediction,
+            Purpose::Elsewhere(0),
+            Purpose::Elsewhere(3),
+        ];
+        for (i, one) in purposes.iter().enumerate() {
+            assert!(purposes[..i].iter().all(|other| other.key(7, 1) != one.key(7, 1)));
+        }
+    }
 }

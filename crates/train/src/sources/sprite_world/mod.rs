@@ -3,6 +3,7 @@
 //! the test vendor in wordings that were held out.
 
 mod corpus;
+mod floors;
 mod measure;
 mod settings;
 mod suite;

@@ -5,19 +5,16 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use vljepa_data::Preprocess;
-use vljepa_data::SampleKey;
 use vljepa_data::sprite_world::words::{Change, HardNegative, Kind, Wordings, hard_negative};
-use vljepa_data::sprite_world::{Pairs, Scene, SpriteOptions, SpriteWorld};
+use vljepa_data::sprite_world::{Action, Pairs, Scene, SpriteOptions, SpriteWorld};
 use vljepa_embed::Embedder;
 
-use super::measure::{Asked, Found, OfKind, PART, answers, clips};
+use super::floors::{self, Accuracies, Floors, changes_alike};
+use super::measure::{Asked, Found, OfKind, PART, Purpose, Texts, answers, clips};
 use super::text_only::TextOnly;
 use crate::error::{Result, TrainError};
 use crate::interval::{Measured, Sampled, intervals};
 use crate::metrics::{Place, hit_at, scores};
-
-/// Seed of the clips that the floor without clips learns from; those of the suite have other seeds.
-const FLOOR_SEED: u64 = 0x666c_6f6f_7200;
 
 /// Questions of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -30,8 +27,13 @@ pub struct Answered {
     pub interval: Option<[f64; 2]>,
     /// The accuracy of a guess.
     pub chance: f64,
-    /// The accuracy of a baseline that reads question and candidates, and sees no clip.
+    /// The accuracy of a baseline that reads question and candidates, and sees no clip. It learns from clips like those that are
+    /// trained on: of pairs that are held out it knows nothing.
     pub text_only: f64,
+    /// The accuracy of a ridge regression on coarse pictures of three frames, which reads no question.
+    pub pixels: f64,
+    /// The accuracy of a ridge regression on histograms of the differences between frames.
+    pub differences: f64,
 }
 
 /// The kinds of questions, by [`Kind::key`]; `unseen_pairs` asks what things do that were never seen doing it.
@@ -65,6 +67,9 @@ pub struct Chosen {
     pub interval: Option<[f64; 2]>,
     /// The accuracy of a guess.
     pub chance: f64,
+    /// The accuracy of the choice by coarse pixels alone, where there is such a floor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<f64>,
 }
 
 /// Captions that differ from the truth by one word: right where both true captions are nearer to the clip than the false one.
@@ -133,21 +138,40 @@ pub fn evaluate(
         world,
         wordings: options.wordings,
         seed: options.seed,
+        purpose: Purpose::Suite,
         clips: options.clips,
         questions: embedder.queries.is_some(),
     };
     let found = answers(embedder, to, &asked, progress)?;
-    let learned = TextOnly::learn(world, options.wordings, FLOOR_SEED ^ options.seed);
-    let mut cells: Cells = found.kinds.iter().map(|(kind, of)| (kind.key(), answered(of, &learned, options))).collect();
+    let learned = match asked.questions {
+        true => TextOnly::learn(world, options.wordings, options.seed),
+        false => TextOnly::default(),
+    };
+    let mut texts = Texts::default();
+    let floors = match asked.questions {
+        true => {
+            let from = Asked { purpose: Purpose::Floors, clips: floors::CLIPS, ..asked };
+            Some(Floors::learn(embedder, &mut texts, &from)?)
+        }
+        false => None,
+    };
+    let mut below = |asked: &Asked<'_>| match &floors {
+        Some(floors) => floors.accuracies(embedder, &mut texts, asked),
+        None => Ok(Accuracies::new()),
+    };
+    let lower = below(&asked)?;
+    let cell = |(kind, of): (&Kind, &OfKind)| (kind.key(), answered(of, &learned, lower.get(kind), options));
+    let mut cells: Cells = found.kinds.iter().map(cell).collect();
     let hard_negatives = hard_negatives(embedder, &asked, &found, options)?;
     let held_out = of(Pairs::HeldOut, 1)?;
     asked.world = &held_out;
     let unseen = answers(embedder, to, &asked, &mut |done| progress(options.clips + done))?;
     if let Some(of) = unseen.kinds.get(&Kind::Action) {
-        cells.insert("unseen_pairs", answered(of, &learned, options));
+        let lower = below(&asked)?;
+        cells.insert("unseen_pairs", answered(of, &learned, lower.get(&Kind::Action), options));
     }
     let single = of(Pairs::Seen, 1)?;
-    asked.world = &single;
+    (asked.world, asked.purpose) = (&single, Purpose::WorldPrediction);
     let world_prediction =
         world_prediction(embedder, to, &asked, options, &mut |done| progress(2 * options.clips + done))?;
     let retrieval = retrieval(&found, options);
@@ -166,7 +190,8 @@ fn over(values: &[f64], options: &SpriteWorldOptions) -> Measured {
     measured.first().copied().unwrap_or_default()
 }
 
-fn answered(of: &OfKind, learned: &TextOnly, options: &SpriteWorldOptions) -> Answered {
+fn answered(of: &OfKind, learned: &TextOnly, lower: Option<&[f64; 2]>, options: &SpriteWorldOptions) -> Answered {
+    let [pixels, differences] = lower.copied().unwrap_or_default();
     let Measured { value, interval, .. } = over(&of.hits, options);
     let blind: Vec<f64> = of.questions.iter().map(|question| hit_at(&learned.scores(question), 0, 1)).collect();
     Answered {
@@ -175,12 +200,14 @@ fn answered(of: &OfKind, learned: &TextOnly, options: &SpriteWorldOptions) -> An
         interval,
         chance: of.chance(),
         text_only: blind.iter().sum::<f64>() / blind.len().max(1) as f64,
+        pixels,
+        differences,
     }
 }
 
 fn chosen(hits: &[f64], chance: f64, options: &SpriteWorldOptions) -> Chosen {
     let Measured { value, interval, .. } = over(hits, options);
-    Chosen { n: hits.len(), accuracy: value, interval, chance }
+    Chosen { n: hits.len(), accuracy: value, interval, chance, pixels: None }
 }
 
 fn retrieval(found: &Found, options: &SpriteWorldOptions) -> VideoRetrieval {
@@ -228,16 +255,25 @@ fn hard_negatives(
     let rows = embedder.texts(&texts)?;
     let (dim, mut held) = (found.dim, Vec::new());
     let mut by_change: BTreeMap<Change, Vec<f64>> = BTreeMap::new();
+    let mut by_clip: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for ((index, triple), rows) in triples.iter().zip(rows.chunks_exact((3 * dim).max(1))) {
         scores(&found.clips[index * dim..(index + 1) * dim], rows, &mut held);
-        let hit = held[0].min(held[1]) > held[2];
-        by_change.entry(triple.change).or_default().push(f64::from(u8::from(hit)));
+        // The wrong one must be last; where it is tied with the last right ones, as often as in a random order.
+        let (wrong, finite) = (held[2], held.iter().all(|score| score.is_finite()));
+        let tied = held[..2].iter().filter(|right| **right == wrong).count();
+        let is_last = finite && held[..2].iter().all(|right| *right >= wrong);
+        let hit = if is_last { 1.0 / (1 + tied) as f64 } else { 0.0 };
+        by_change.entry(triple.change).or_default().push(hit);
+        by_clip.entry(*index).or_default().push(hit);
     }
     // Three in a random order: the false one is last in one of three.
     const CHANCE: f64 = 1.0 / 3.0;
     let all: Vec<f64> = by_change.values().flatten().copied().collect();
+    // The triples of a clip are drawn together.
+    let clips: Vec<f64> = by_clip.values().map(|hits| hits.iter().sum::<f64>() / hits.len() as f64).collect();
+    let interval = over(&clips, options).interval;
     Ok(HardNegatives {
-        all: chosen(&all, CHANCE, options),
+        all: Chosen { interval, ..chosen(&all, CHANCE, options) },
         by_change: by_change.into_iter().map(|(change, hits)| (change, chosen(&hits, CHANCE, options))).collect(),
     })
 }
@@ -245,8 +281,9 @@ fn hard_negatives(
 /// Clips that a choice is among.
 const CANDIDATES: usize = 4;
 
-/// The protocol of WorldPrediction: the pictures before and after are shown as the halves of one clip; the nearest of four clips, which
-/// all begin with the picture before, is chosen.
+/// The protocol of WorldPrediction: the pictures before and after are shown as the halves of one clip; the nearest of four clips is
+/// chosen. What happens in the four could all happen from the picture before; each is shown in other places, drawings and on another
+/// background, so that pixels tell little.
 fn world_prediction(
     embedder: &Embedder<'_>,
     to: &Preprocess,
@@ -255,16 +292,32 @@ fn world_prediction(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Chosen> {
     let (dim, mut held, mut hits) = (embedder.model.config.embedding_dim, Vec::new(), Vec::new());
+    let mut floor: Vec<f64> = Vec::new();
     let all: Vec<usize> = (0..asked.clips).collect();
     for part in all.chunks(PART) {
         let mut shown: Vec<Scene> = Vec::new();
         for &index in part {
-            let key = SampleKey { epoch: 1, ..asked.key(index) };
+            let key = asked.key(index);
             let scene = asked.world.scene(key);
             let others = asked.world.alternatives(&scene, key, CANDIDATES - 1);
-            if scene.events.iter().all(|event| event.action.leaves_a_trace()) && others.len() + 1 == CANDIDATES {
-                shown.extend([scene.ends(), scene]);
-                shown.extend(others);
+            // Whoever comes could be told by that alone: nothing comes in the others.
+            let comes = |action: Action| matches!(action, Action::Appear | Action::Enter);
+            if !scene.events.iter().all(|e| e.action.leaves_a_trace() && !comes(e.action)) {
+                continue;
+            }
+            let place = |(i, scene): (u64, &Scene)| {
+                asked.world.elsewhere(scene, Purpose::Elsewhere(i).key(key.seed, key.index))
+            };
+            let choices: Vec<Scene> = (0..).zip(std::iter::once(&scene).chain(&others)).filter_map(place).collect();
+            if choices.len() == CANDIDATES {
+                let ends = |scene: &Scene| {
+                    [0, scene.poses.len()].map(|frame| asked.world.picture(scene, frame, floors::SIDE).data)
+                };
+                let (wanted, own): (_, Vec<_>) = (ends(&scene), choices.iter().map(ends).collect());
+                let own: Vec<[&[u8]; 2]> = own.iter().map(|[a, b]| [&a[..], &b[..]]).collect();
+                floor.push(hit_at(&changes_alike([&wanted[0], &wanted[1]], &own), 0, 1));
+                shown.push(scene.ends());
+                shown.extend(choices);
             }
         }
         let frames = asked.world.options().frames;
@@ -279,5 +332,6 @@ fn world_prediction(
         }
         progress(part.last().map_or(0, |last| last + 1));
     }
-    Ok(chosen(&hits, 1.0 / CANDIDATES as f64, options))
+    let pixels = Some(floor.iter().sum::<f64>() / floor.len().max(1) as f64);
+    Ok(Chosen { pixels, ..chosen(&hits, 1.0 / CANDIDATES as f64, options) })
 }

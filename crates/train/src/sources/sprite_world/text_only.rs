@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use vljepa_data::SampleKey;
 use vljepa_data::sprite_world::SpriteWorld;
 use vljepa_data::sprite_world::words::{Kind, Question, Wordings, questions};
+
+use super::measure::Purpose;
 
 /// Clips whose questions it learns from.
 pub(super) const CLIPS: u64 = 6000;
@@ -54,7 +55,7 @@ impl TextOnly {
     pub fn learn(world: &SpriteWorld, wordings: Wordings, seed: u64) -> Self {
         let mut learned = Self::default();
         for index in 0..CLIPS {
-            let key = SampleKey { seed, epoch: 0, index, stream: 0 };
+            let key = Purpose::Floors.key(seed, index);
             for question in questions(world, &world.scene(key), wordings, key) {
                 learned.add(&question);
             }
@@ -99,6 +100,7 @@ impl TextOnly {
 
 #[cfg(test)]
 mod tests {
+    use vljepa_data::SampleKey;
     use vljepa_data::emoji::{EmojiVendors, Split};
     use vljepa_data::sprite_world::SpriteOptions;
 
