@@ -1,4 +1,4 @@
-//! What did not happen, and nearly did: one word of the truth changed.
+//! What did not happen, and nearly did: one fact of the truth changed.
 
 use serde::{Deserialize, Serialize};
 

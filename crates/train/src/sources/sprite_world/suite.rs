@@ -72,7 +72,7 @@ pub struct Chosen {
     pub pixels: Option<f64>,
 }
 
-/// Captions that differ from the truth by one word: right where both true captions are nearer to the clip than the false one.
+/// Captions that are nearly right: a hit where both true captions are nearer to the clip than the false one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct HardNegatives {
     /// All of them.
@@ -123,7 +123,7 @@ impl Default for SpriteWorldOptions {
 /// [`SpriteWorldOptions::clips`].
 ///
 /// # Errors
-/// [`TrainError::Invalid`] for a model whose clips have fewer than 8 or more than 32 frames; what the model reports.
+/// A world of so few things that none does what is held out; what the model reports, which must take clips as long as the world's.
 pub fn evaluate(
     embedder: &Embedder<'_>,
     to: &Preprocess,
