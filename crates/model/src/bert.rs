@@ -332,22 +332,27 @@ impl TextEncoder for Bert {
     fn forward(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
         self.check(tokens)?;
         let c = &self.config;
-        let (batch, len) = tokens.shape();
+        let (_, len) = tokens.shape();
         let device = tokens.ids().device();
-        let words = autograd::gather_rows(&f.var(&self.word_embeddings), tokens.ids())?;
         let places: Vec<u32> = (0..len as u32).collect();
         let places = Tensor::from_u32(device, &[len], &places)?;
         let positions = autograd::gather_rows(&f.var(&self.position_embeddings), &places)?;
         let first = Tensor::from_u32(device, &[1], &[0])?;
         let kinds = autograd::gather_rows(&f.var(&self.token_type_embeddings), &first)?.reshape(&[c.hidden_size])?;
-        let words = words.reshape(&[batch, len, c.hidden_size])?;
-        let x = autograd::add(&autograd::add(&words, &positions)?, &kinds)?;
+        let x = autograd::add(&autograd::add(&self.words(f, tokens)?, &positions)?, &kinds)?;
         let mut x = self.embeddings_norm.forward(f, &x)?;
         let attention = Attention::new(c.num_attention_heads).key_mask(Some(tokens.mask()));
         for layer in &self.layer {
             x = layer.forward(f, &x, &attention, self.activation)?;
         }
         Ok(x)
+    }
+
+    fn words(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
+        self.check_ids(tokens)?;
+        let (batch, len) = tokens.shape();
+        let words = autograd::gather_rows(&f.var(&self.word_embeddings), tokens.ids())?;
+        Ok(words.reshape(&[batch, len, self.config.hidden_size])?)
     }
 
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {

@@ -45,9 +45,7 @@ impl DecoderEncoder {
 
     fn run(&self, f: &Forward, tokens: &Tokens, mut each: impl FnMut(&Var)) -> Result<Var> {
         self.check(tokens)?;
-        let (batch, len) = tokens.shape();
-        let words = self.embed_tokens.forward(f, tokens.ids())?;
-        let mut x = words.reshape(&[batch, len, self.hidden_size])?;
+        let mut x = self.words(f, tokens)?;
         if self.sizes.embedding_scale != 1.0 {
             x = autograd::scale(&x, self.sizes.embedding_scale)?;
         }
@@ -82,6 +80,12 @@ impl TextEncoder for DecoderEncoder {
 
     fn forward(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
         self.run(f, tokens, |_| ())
+    }
+
+    fn words(&self, f: &Forward, tokens: &Tokens) -> Result<Var> {
+        self.check_ids(tokens)?;
+        let (batch, len) = tokens.shape();
+        Ok(self.embed_tokens.forward(f, tokens.ids())?.reshape(&[batch, len, self.hidden_size])?)
     }
 
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {

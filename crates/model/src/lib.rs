@@ -41,7 +41,7 @@ pub mod config {
     pub use crate::vjepa2::{ConvStemConfig, PositionGrid, StemNorm, Vjepa2Config};
     pub use crate::vljepa::{
         CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, Recall, TemperatureConfig,
-        VlJepaConfig,
+        VlJepaConfig, Words,
     };
     pub use crate::y_encoder::{DenseConfig, YEncoderConfig};
 }

@@ -35,6 +35,12 @@ pub trait TextEncoder: Debug + Send + Sync {
     /// When a text is too long, or an id lies outside the vocabulary.
     fn forward(&self, f: &Forward, tokens: &Tokens) -> Result<Var>;
 
+    /// Rows of the token embedding, `[B, N]` ids → `[B, N, D]`.
+    ///
+    /// # Errors
+    /// When an id lies outside the vocabulary.
+    fn words(&self, f: &Forward, tokens: &Tokens) -> Result<Var>;
+
     /// Every parameter, appended to `out`.
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>);
 
@@ -66,9 +72,18 @@ pub trait TextEncoder: Debug + Send + Sync {
         if len > self.max_tokens() {
             return Err(bad(format!("{len} tokens, the model has {} positions", self.max_tokens())));
         }
-        if tokens.largest_id() as usize >= self.vocab_size() {
-            let (id, rows) = (tokens.largest_id(), self.vocab_size());
-            return Err(bad(format!("token id {id} outside the vocabulary of {rows}")));
+        self.check_ids(tokens)
+    }
+
+    /// Checks that ids are within the vocabulary.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::words`].
+    fn check_ids(&self, tokens: &Tokens) -> Result<()> {
+        let (id, rows) = (tokens.largest_id(), self.vocab_size());
+        if id as usize >= rows {
+            let what = format!("token id {id} outside the vocabulary of {rows}");
+            return Err(ModelError::Tensor(Error::Shape { op: "text encoder", what }));
         }
         Ok(())
     }

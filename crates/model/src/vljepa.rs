@@ -6,7 +6,7 @@ mod save;
 
 pub use config::{
     CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, Recall, TemperatureConfig,
-    VlJepaConfig,
+    VlJepaConfig, Words,
 };
 
 use vljepa_tensor::autograd::{self, Var};
@@ -55,7 +55,7 @@ pub enum Part {
     XEncoder,
     /// `vision_projection`: from the X-Encoder's width to the Predictor's.
     VisionProjection,
-    /// `predictor.embed_tokens`: the embedding of queries. Without parameters where the table lies on the device in
+    /// `predictor.embed_tokens`, or `predictor.embed_projection`: the embedding of queries. Without parameters where the table lies on the device in
     /// parts.
     EmbedTokens,
     /// `predictor`: its layers and the norm behind them.
@@ -83,9 +83,60 @@ fn of_part<'a>(out: &mut Vec<(Part, &'a Param)>, part: Part, collect: impl FnOnc
 struct Member {
     x_encoder: Vjepa2Encoder,
     vision_projection: Linear,
-    embed_tokens: EmbeddingTable,
+    words: QueryWords,
     predictor: LlamaLayers,
     predictor_head: Linear,
+}
+
+/// From the ids of a query to the Predictor's tokens.
+#[derive(Clone, Debug)]
+enum QueryWords {
+    Own(EmbeddingTable),
+    /// A map of the Y-Encoder's token embedding.
+    YEncoder(Linear),
+}
+
+impl QueryWords {
+    fn new(b: &mut Builder<'_>, predictor: &str, c: &VlJepaConfig) -> Result<Self> {
+        let p = &c.predictor;
+        let width = p.config.hidden_size;
+        Ok(match p.words {
+            Words::Own => {
+                let name = format!("{predictor}.embed_tokens.weight");
+                QueryWords::Own(EmbeddingTable::new(b, name, p.config.vocab_size, width)?)
+            }
+            Words::YEncoder => {
+                let name = format!("{predictor}.embed_projection");
+                QueryWords::YEncoder(Linear::new(b, &name, c.y_encoder.config.hidden_size(), width, false)?)
+            }
+        })
+    }
+
+    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+        match self {
+            QueryWords::Own(table) => table.collect(out),
+            QueryWords::YEncoder(map) => map.collect(out),
+        }
+    }
+
+    /// The name of a table that lies in parts.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn in_parts(&self) -> Option<&str> {
+        match self {
+            QueryWords::Own(table) => table.in_parts(),
+            QueryWords::YEncoder(_) => None,
+        }
+    }
+
+    /// `[B, N]` ids → `[B, N, width of the Predictor]`.
+    fn forward(&self, f: &Forward, query: &Tokens, model: &VlJepa) -> Result<Var> {
+        let (batch, len) = query.shape();
+        let words = match self {
+            QueryWords::Own(table) => table.forward(f, query.ids())?,
+            QueryWords::YEncoder(map) => map.forward(f, &model.y_encoder.text_encoder().words(f, query)?)?,
+        };
+        Ok(words.reshape(&[batch, len, model.config.predictor.config.hidden_size])?)
+    }
 }
 
 impl Member {
@@ -97,12 +148,7 @@ impl Member {
         Ok(Member {
             x_encoder: Vjepa2Encoder::new(b, &name("x_encoder"), &c.x_encoder)?,
             vision_projection: Linear::new(b, &name("vision_projection"), seen, width, projection)?,
-            embed_tokens: EmbeddingTable::new(
-                b,
-                format!("{predictor}.embed_tokens.weight"),
-                p.config.vocab_size,
-                width,
-            )?,
+            words: QueryWords::new(b, &predictor, c)?,
             predictor: LlamaLayers::new(b, &predictor, &p.config, 0..p.num_layers, p.causal, p.final_norm)?,
             predictor_head: Linear::new(b, &name("predictor_head"), width, c.embedding_dim, head)?,
         })
@@ -111,13 +157,14 @@ impl Member {
     fn collect<'a>(&'a self, out: &mut Vec<(Part, &'a Param)>) {
         of_part(out, Part::XEncoder, |params| self.x_encoder.collect(params));
         of_part(out, Part::VisionProjection, |params| self.vision_projection.collect(params));
-        of_part(out, Part::EmbedTokens, |params| self.embed_tokens.collect(params));
+        of_part(out, Part::EmbedTokens, |params| self.words.collect(params));
         of_part(out, Part::Predictor, |params| self.predictor.collect(params));
         of_part(out, Part::PredictorHead, |params| self.predictor_head.collect(params));
     }
 
     /// The Predictor's pooled output for patch tokens `[B, N, D]` and a query, before its head: `[B, its width]`.
-    fn pool(&self, f: &Forward, vision: &Var, query: Option<&Tokens>, config: &VlJepaConfig) -> Result<Var> {
+    fn pool(&self, f: &Forward, vision: &Var, query: Option<&Tokens>, model: &VlJepa) -> Result<Var> {
+        let config = &model.config;
         let vision = self.vision_projection.forward(f, vision)?;
         let (batch, seen) = (vision.shape()[0], vision.shape()[1]);
         let query = query.filter(|q| q.shape().1 > 0);
@@ -136,8 +183,7 @@ impl Member {
                         ),
                     }));
                 }
-                let words = self.embed_tokens.forward(f, query.ids())?;
-                let words = words.reshape(&[batch, len, vision.shape()[2]])?;
+                let words = self.words.forward(f, query, model)?;
                 let ones = Tensor::from_u32(query.ids().device(), &[batch, seen], &vec![1; batch * seen])?;
                 let mask = ops::concat(&[&ones, query.mask()], 1)?;
                 (autograd::concat(&[&vision, &words], 1)?, Some(mask))
@@ -318,7 +364,7 @@ impl VlJepa {
             if !f.is_training() && memory.in_use > LARGE && memory.free > MUCH_IDLE {
                 frames.device().trim()?;
             }
-            m.predictor_head.forward(f, &m.pool(f, &vision, query, &self.config)?)
+            m.predictor_head.forward(f, &m.pool(f, &vision, query, self)?)
         };
         let mut prediction = predict(&self.member)?;
         if !self.others.is_empty() {
@@ -341,7 +387,7 @@ impl VlJepa {
             return Err(ModelError::Tensor(Error::Invalid(what)));
         }
         let member = &self.member;
-        let prediction = member.predictor_head.forward(f, &member.pool(f, vision, query, &self.config)?)?;
+        let prediction = member.predictor_head.forward(f, &member.pool(f, vision, query, self)?)?;
         self.recalled(f, prediction)
     }
 
@@ -369,7 +415,7 @@ impl VlJepa {
     /// # Errors
     /// When tokens and query do not fit.
     pub fn pool_tokens(&self, f: &Forward, vision: &Var, query: Option<&Tokens>) -> Result<Var> {
-        self.member.pool(f, vision, query, &self.config)
+        self.member.pool(f, vision, query, self)
     }
 
     /// Gives the model a memory of `config.rows` text embeddings `rows`, row-major and of unit length, in place of the

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 use vljepa_data::manifest::Row;
@@ -33,21 +34,43 @@ impl Visual {
     }
 }
 
-/// What one sample of a step consists of.
+/// A query and what is right about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// What is asked; `None` or an empty text asks nothing.
+    pub query: Option<String>,
+    /// Texts that are right, of which a step draws one. With a `class` the bank's texts stand in their place.
+    pub targets: Vec<String>,
+    /// Texts that are wrong and could be taken for right ones ([`crate::config::ObjectiveConfig::wrong`]).
+    pub wrong: Vec<String>,
+    /// The row of the targets in the source's [`Bank`].
+    pub class: Option<u32>,
+    /// Weight of its loss; 1 is usual.
+    pub weight: f32,
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Self { query: None, targets: Vec::new(), wrong: Vec::new(), class: None, weight: 1.0 }
+    }
+}
+
+/// What one sample of a step consists of. The X-Encoder sees it once, however much is asked about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// What is seen.
     pub visual: Visual,
-    /// What is asked about it; `None` or an empty text asks nothing.
-    pub query: Option<String>,
-    /// Texts that are right, of which a step draws one. With a `class` the bank's texts stand in their place.
-    pub targets: Vec<String>,
-    /// The sample's row in the source's [`Bank`].
-    pub class: Option<u32>,
-    /// Weight of its loss; 1 is usual.
-    pub weight: f32,
+    /// What is asked about it and what is right, at least one pair.
+    pub pairs: Vec<Pair>,
     /// Where it comes from, for error messages: a file, a drawing.
     pub origin: String,
+}
+
+impl Sample {
+    /// A sample of one pair.
+    pub fn new(visual: Visual, pair: Pair, origin: impl Into<String>) -> Self {
+        Self { visual, pairs: vec![pair], origin: origin.into() }
+    }
 }
 
 /// The tokens of samples that a frozen X-Encoder has encoded.
@@ -87,16 +110,12 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     /// Whether `pixels` are what a frozen X-Encoder made of them.
     pub encoded: Option<Encoded>,
-    /// Query of each sample.
-    pub queries: Vec<Option<String>>,
-    /// Right texts of each sample.
-    pub targets: Vec<Vec<String>>,
-    /// Class of each sample.
-    pub classes: Vec<Option<u32>>,
-    /// Weight of each sample.
-    pub weights: Vec<f32>,
     /// Where each sample comes from.
     pub origins: Vec<String>,
+    /// What is asked about the samples and what is right, those of the first sample first.
+    pub pairs: Vec<Pair>,
+    /// The sample that each pair is about, ascending.
+    pub about: Vec<u32>,
 }
 
 impl Batch {
@@ -104,7 +123,7 @@ impl Batch {
     ///
     /// # Errors
     /// [`TrainError::Invalid`], naming the sample, when they do not all have the same number of frames, pixels do not fill
-    /// `size`, a weight is not positive and finite, or a sample has neither a class nor a text.
+    /// `size`, a sample has no pair, a weight is not positive and finite, or a pair has neither a class nor a text.
     pub fn new(step: u64, size: u32, samples: Vec<Sample>) -> Result<Self> {
         Self::of(step, size, samples, None)
     }
@@ -141,13 +160,11 @@ impl Batch {
             frames,
             pixels: Vec::with_capacity(samples.len() * values),
             encoded,
-            queries: Vec::with_capacity(samples.len()),
-            targets: Vec::with_capacity(samples.len()),
-            classes: Vec::with_capacity(samples.len()),
-            weights: Vec::with_capacity(samples.len()),
             origins: Vec::with_capacity(samples.len()),
+            pairs: Vec::with_capacity(samples.len()),
+            about: Vec::with_capacity(samples.len()),
         };
-        for Sample { visual, query, targets, class, weight, origin } in samples {
+        for (number, Sample { visual, pairs, origin }) in (0u32..).zip(samples) {
             let fault = |what: String| Err(TrainError::Invalid(format!("{origin}: {what}")));
             if visual.frames != frames {
                 let first = batch.origins.first().map_or("the first sample", String::as_str);
@@ -160,17 +177,21 @@ impl Batch {
                 let got = visual.pixels.len();
                 return fault(format!("{got} values, {frames} frames of {size} × {size} pixels have {values}"));
             }
-            if !(weight.is_finite() && weight > 0.0) {
-                return fault(format!("its weight is {weight}, must be a positive number"));
+            if pairs.is_empty() {
+                return fault("nothing is said about it".into());
             }
-            if class.is_none() && targets.is_empty() {
-                return fault("it has neither a class nor a text".into());
+            for Pair { query, targets, wrong, class, weight } in pairs {
+                if !(weight.is_finite() && weight > 0.0) {
+                    return fault(format!("its weight is {weight}, must be a positive number"));
+                }
+                if class.is_none() && targets.is_empty() {
+                    return fault("it has neither a class nor a text".into());
+                }
+                let query = query.filter(|text| !text.is_empty());
+                batch.pairs.push(Pair { query, targets, wrong, class, weight });
+                batch.about.push(number);
             }
             batch.pixels.extend_from_slice(&visual.pixels);
-            batch.queries.push(query.filter(|text| !text.is_empty()));
-            batch.targets.push(targets);
-            batch.classes.push(class);
-            batch.weights.push(weight);
             batch.origins.push(origin);
         }
         Ok(batch)
@@ -178,12 +199,18 @@ impl Batch {
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        self.classes.len()
+        self.origins.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.classes.is_empty()
+        self.origins.is_empty()
+    }
+
+    /// The pairs about some of the samples.
+    pub fn pairs_about(&self, samples: Range<usize>) -> Range<usize> {
+        let first = |sample: usize| self.about.partition_point(|&about| (about as usize) < sample);
+        first(samples.start)..first(samples.end)
     }
 }
 
@@ -287,8 +314,8 @@ pub trait Source: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Texts that samples are trained towards, to report which are longer than the Y-Encoder takes; a source without a bank
-    /// gives its own, or none is reported.
+    /// Texts that samples are trained towards, as often as they come: to whiten the head of the Y-Encoder by, and to report which
+    /// are longer than it takes. A source without a bank gives its own, or some that stand for all.
     fn texts(&self, kinds: &[TextKind]) -> Vec<String> {
         self.bank().map_or_else(Vec::new, |bank| kinds.iter().flat_map(|&kind| bank.texts(kind)).collect())
     }

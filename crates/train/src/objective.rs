@@ -76,7 +76,6 @@ impl TextBank {
     /// model reports.
     pub fn whiten_head(&self, embedder: &Embedder<'_>, bank: &dyn Bank, config: &YHeadConfig) -> Result<()> {
         let model = embedder.model;
-        let dim = model.config.embedding_dim;
         let mut labels = Vec::with_capacity(self.classes * self.hidden);
         for part in self.kinds.iter().take(1).flatten() {
             labels.extend(part.to_f32()?);
@@ -86,25 +85,40 @@ impl TextBank {
             false => None,
         };
         let hint = hints.as_ref().map(|rows| Hint { rows, share: config.tags, ridge: config.ridge });
-        let Some(map) = whiten(&labels, self.hidden, dim, config.strength, hint.as_ref()) else {
-            let what = format!(
-                "`objective.y_head`: {} texts of {} dimensions cannot be whitened to {dim}: take a smaller `embedding_dim` or \
-                 `whiten = false`",
-                self.classes, self.hidden
-            );
-            return Err(TrainError::setting("objective.y_head", what));
-        };
-        let head = model.y_head();
-        let Some(bias) = head.bias() else {
-            return Err(TrainError::setting(
-                "objective.y_head",
-                "`objective.y_head`: whitening needs a head with a bias; take `whiten = false` or a model with one",
-            ));
-        };
-        head.weight().tensor().write_f32(&map.weight)?;
-        bias.tensor().write_f32(&map.bias)?;
-        Ok(())
+        whiten_head(model, &labels, config, hint.as_ref())
     }
+}
+
+/// Puts the map that centres and whitens features of texts, `[texts, output size of the Y-Encoder]`, into the Y-Encoder's head, as
+/// `config` says.
+///
+/// # Errors
+/// As [`TextBank::whiten_head`].
+pub(crate) fn whiten_head(
+    model: &VlJepa,
+    features: &[f32],
+    config: &YHeadConfig,
+    hint: Option<&Hint<'_>>,
+) -> Result<()> {
+    let (hidden, dim) = (model.config.y_encoder.output_size(), model.config.embedding_dim);
+    let Some(map) = whiten(features, hidden, dim, config.strength, hint) else {
+        let what = format!(
+            "`objective.y_head`: {} texts of {hidden} dimensions cannot be whitened to {dim}: take a smaller `embedding_dim` or \
+             `whiten = false`",
+            features.len() / hidden.max(1)
+        );
+        return Err(TrainError::setting("objective.y_head", what));
+    };
+    let head = model.y_head();
+    let Some(bias) = head.bias() else {
+        return Err(TrainError::setting(
+            "objective.y_head",
+            "`objective.y_head`: whitening needs a head with a bias; take `whiten = false` or a model with one",
+        ));
+    };
+    head.weight().tensor().write_f32(&map.weight)?;
+    bias.tensor().write_f32(&map.bias)?;
+    Ok(())
 }
 
 /// Uploads rows of `width` numbers, at most `most` of them in a tensor.
@@ -140,6 +154,8 @@ pub struct Objective {
     candidates: Candidates,
     bank: Option<TextBank>,
     soft: Option<Soft>,
+    /// Share of the loss that knows wrong texts.
+    wrong: f32,
     max_scale: f32,
 }
 
@@ -157,13 +173,15 @@ pub struct StepTexts {
 pub struct MicroBatch<'a> {
     /// What is seen.
     pub seen: Seen<'a>,
-    /// A query for each sample.
+    /// For each of P pairs the sample that it is about.
+    pub about: &'a [u32],
+    /// A query for each pair.
     pub query: Option<&'a Tokens>,
-    /// What each sample should be near.
+    /// What the prediction of each pair should be near.
     pub targets: Targets<'a>,
-    /// Weight of each sample's loss; absent: all are equal.
+    /// Weight of each pair's loss; absent: all are equal.
     pub weights: Option<&'a [f32]>,
-    /// A number for each sample, equal ones for equal texts, which are then no negatives of each other; absent: all differ.
+    /// A number for each target, equal ones for equal texts, which are then no negatives of each other; absent: all differ.
     /// Read when the candidates are those of the batch.
     pub keys: Option<&'a [u32]>,
 }
@@ -182,7 +200,7 @@ pub enum Seen<'a> {
 pub enum Targets<'a> {
     /// Classes, whose texts the bank has.
     Classes(&'a [u32]),
-    /// Target embeddings, `[B, embedding_dim]`, not normalised.
+    /// Target embeddings, `[P + W, embedding_dim]`, not normalised: one for each pair, then W that are wrong.
     Embeddings(Var),
 }
 
@@ -198,7 +216,7 @@ impl Objective {
             (ObjectiveKind::Bank, Some(_)) => Candidates::Bank { fixed: None },
             (ObjectiveKind::Bank, None) => return Err(needs_classes("objective.kind", "`kind = \"batch\"`")),
         };
-        let mut objective = Self { candidates, bank, soft: None, max_scale };
+        let mut objective = Self { candidates, bank, soft: None, wrong: config.wrong, max_scale };
         let (Candidates::Bank { fixed }, Some(bank)) = (&mut objective.candidates, &objective.bank) else {
             return Ok(objective);
         };
@@ -264,57 +282,103 @@ impl Objective {
             let what = format!("a sample has the class {class}, and there are {} classes", bank.classes);
             return Err(TrainError::Invalid(what));
         }
-        let prediction = match samples.seen {
-            Seen::Frames(frames) => model.predict(f, frames, samples.query)?,
-            Seen::Tokens(tokens) => model.predict_tokens(f, &Var::constant(tokens.clone()), samples.query)?,
-        };
+        let prediction = predict(model, f, samples)?;
         let log_scale = model.logit_scale(f);
+        let weights = samples.weights.map(|weights| Tensor::from_f32(device, &[weights.len()], weights)).transpose()?;
         let features = |rows: Tensor| model.project_text(f, &Var::constant(rows));
-        let (targets, own) = match (&self.candidates, &samples.targets, &self.bank) {
-            (Candidates::Batch, Targets::Embeddings(targets), _) => (targets.clone(), None),
+        match (&self.candidates, &samples.targets, &self.bank) {
+            (Candidates::Batch, Targets::Embeddings(targets), _) => {
+                self.loss_in_batch(&prediction, targets, &log_scale, samples, weights.as_ref())
+            }
             (Candidates::Batch, Targets::Classes(classes), Some(bank)) => {
                 let ids: Vec<u32> = classes.iter().map(|&class| bank.row(class, &texts.choice)).collect();
-                (features(bank.rows(device, &ids)?)?, None)
+                let targets = features(bank.rows(device, &ids)?)?;
+                self.loss_in_batch(&prediction, &targets, &log_scale, samples, weights.as_ref())
             }
             (Candidates::Bank { fixed }, Targets::Classes(classes), _) => {
-                let own = Some(Tensor::from_u32(device, &[classes.len()], classes)?);
-                match (fixed, &texts.features) {
-                    (Some(fixed), _) => (Var::constant(fixed.clone()), own),
-                    (None, Some(rows)) => (features(rows.clone())?, own),
+                let own = Tensor::from_u32(device, &[classes.len()], classes)?;
+                let candidates = match (fixed, &texts.features) {
+                    (Some(fixed), _) => Var::constant(fixed.clone()),
+                    (None, Some(rows)) => features(rows.clone())?,
                     (None, None) => return Err(TrainError::Invalid("the step has no texts of the bank".into())),
+                };
+                let mut options = InfoNce::to_bank(&own).max_scale(self.max_scale);
+                if fixed.is_some() {
+                    options = options.targets_normalised();
                 }
+                if let Some(weights) = &weights {
+                    options = options.weights(weights);
+                }
+                let out = info_nce(&prediction, &candidates, &log_scale, &options)?;
+                let Some(soft) = &self.soft else { return Ok(out.loss) };
+                // 1/τ = min(exp(s), max_scale)
+                let scale = autograd::exp(&autograd::clamp(&log_scale, f32::MIN, self.max_scale.ln())?)?;
+                let softened = soft.term(&out.prediction, &out.target, &scale, &own, samples.weights)?;
+                Ok(autograd::add(&out.loss, &softened)?)
             }
-            _ => return Err(TrainError::Invalid("the samples' classes or a bank of texts are missing".into())),
-        };
-        let weights = match samples.weights {
-            Some(weights) => Some(Tensor::from_f32(device, &[weights.len()], weights)?),
-            None => None,
-        };
-        let keys = match (samples.keys, &own) {
-            (Some(keys), None) => Some(Tensor::from_u32(device, &[keys.len()], keys)?),
-            _ => None,
-        };
-        let mut options = match &own {
-            Some(own) => InfoNce::to_bank(own),
-            None => InfoNce::bidirectional(),
-        };
-        options = options.max_scale(self.max_scale);
-        if matches!(self.candidates, Candidates::Bank { fixed: Some(_) }) {
-            options = options.targets_normalised();
+            _ => Err(TrainError::Invalid("the samples' classes or a bank of texts are missing".into())),
         }
-        if let Some(weights) = &weights {
-            options = options.weights(weights);
-        }
-        if let Some(keys) = &keys {
-            options = options.duplicates(Duplicates::LeftOut, keys);
-        }
-        let out = info_nce(&prediction, &targets, &log_scale, &options)?;
-        let (Some(soft), Some(own)) = (&self.soft, &own) else { return Ok(out.loss) };
-        // 1/τ = min(exp(s), max_scale)
-        let scale = autograd::exp(&autograd::clamp(&log_scale, f32::MIN, self.max_scale.ln())?)?;
-        let softened = soft.term(&out.prediction, &out.target, &scale, own, samples.weights)?;
-        Ok(autograd::add(&out.loss, &softened)?)
     }
+
+    /// Both ways among the right texts; and, for a share of the loss, among right and wrong ones.
+    fn loss_in_batch(
+        &self,
+        prediction: &Var,
+        targets: &Var,
+        log_scale: &Var,
+        samples: &MicroBatch<'_>,
+        weights: Option<&Tensor>,
+    ) -> Result<Var> {
+        let device = prediction.value().device();
+        let upload = |numbers: &[u32]| Tensor::from_u32(device, &[numbers.len()], numbers);
+        let among = |targets: &Var, own: Option<&Tensor>| -> Result<Var> {
+            let mut options = own.map_or_else(InfoNce::bidirectional, InfoNce::to_bank).max_scale(self.max_scale);
+            let keys = samples.keys.map(|keys| upload(&keys[..targets.value().shape()[0]])).transpose()?;
+            if let Some(keys) = &keys {
+                options = options.duplicates(Duplicates::LeftOut, keys);
+            }
+            if let Some(weights) = weights {
+                options = options.weights(weights);
+            }
+            Ok(info_nce(prediction, targets, log_scale, &options)?.loss)
+        };
+        let pairs = samples.about.len();
+        if targets.value().shape()[0] == pairs {
+            return among(targets, None);
+        }
+        let right = among(&autograd::slice(targets, 0, 0, pairs)?, None)?;
+        let own: Vec<u32> = (0..pairs as u32).collect();
+        let all = among(targets, Some(&upload(&own)?))?;
+        Ok(autograd::add(&autograd::scale(&right, 1.0 - self.wrong)?, &autograd::scale(&all, self.wrong)?)?)
+    }
+}
+
+/// Predictions of pairs, `[P, embedding_dim]`, not normalised. The X-Encoder sees each sample once.
+fn predict(model: &VlJepa, f: &Forward, samples: &MicroBatch<'_>) -> Result<Var> {
+    let tokens = match samples.seen {
+        Seen::Frames(frames) if is_counting(samples.about, frames.shape()[0]) => {
+            return Ok(model.predict(f, frames, samples.query)?);
+        }
+        Seen::Frames(frames) => model.encode_frames(f, frames)?,
+        Seen::Tokens(tokens) => Var::constant(tokens.clone()),
+    };
+    Ok(model.predict_tokens(f, &of_samples(&tokens, samples.about)?, samples.query)?)
+}
+
+/// Whether they are all numbers below `count`, in order.
+fn is_counting(numbers: &[u32], count: usize) -> bool {
+    numbers.iter().copied().eq(0..count as u32)
+}
+
+/// The tokens of the sample that each pair is about, `[samples, N, D]` → `[P, N, D]`.
+fn of_samples(tokens: &Var, about: &[u32]) -> Result<Var> {
+    let shape = tokens.value().shape().to_vec();
+    if is_counting(about, shape[0]) {
+        return Ok(tokens.clone());
+    }
+    let ids = ops::upload_ids(tokens.value().device(), &[about.len()], about, shape[0])?;
+    let flat = tokens.reshape(&[shape[0], shape[1] * shape[2]])?;
+    Ok(autograd::gather_rows(&flat, &ids)?.reshape(&[about.len(), shape[1], shape[2]])?)
 }
 
 impl Soft {

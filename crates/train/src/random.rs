@@ -19,6 +19,8 @@ pub enum Purpose {
     Resample = 5,
     /// Which view of a clip.
     View = 6,
+    /// Which tokens of a query are left out.
+    Query = 7,
 }
 
 /// Which of `count` things a step of `batch` samples sees: each once in an epoch, in another order in every epoch

@@ -230,6 +230,19 @@ fn answers_are_true_of_the_poses() {
                         let name = if name.trim().is_empty() { "middle" } else { name.trim() };
                         assert_eq!(name, answer);
                     }
+                    Kind::There => {
+                        let last = text.contains("at the end") || text.contains("at last") || text.contains("is over");
+                        let poses = if last { scene.after() } else { scene.before() };
+                        let here = |i: &usize| {
+                            let place = poses[*i].place().map(|place| place.name());
+                            let said = |name| text.contains(&format!(" {name} ")) || text.ends_with(name);
+                            poses[*i].is_seen() && place.is_some_and(said)
+                        };
+                        let things: Vec<usize> = (0..scene.actors.len()).filter(here).collect();
+                        // "at the top left" says "top" and "left" too.
+                        assert!(things.iter().any(|&i| label(&world, &scene, i) == answer), "{question:?}");
+                        assert_eq!(others.len(), 3);
+                    }
                     Kind::Action => {
                         let event = scene.events.iter().find(|e| e.actor == who.unwrap()).unwrap();
                         assert_eq!(&action_name(event.action), answer);

@@ -148,6 +148,10 @@ pub struct ConvStemConfig {
     /// Residual units after each convolution, first to last; none where the list ends.
     #[serde(default)]
     pub residual: Vec<usize>,
+    /// Whether convolutions see the frames of a tubelet together, as further channels, instead of one frame at a time. They cost
+    /// `tubelet_size` times less then, and see motion from the first one on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over_time: bool,
 }
 
 /// Norm of the convolutional stem.
@@ -167,6 +171,11 @@ impl ConvStemConfig {
 
     fn default_stride() -> usize {
         2
+    }
+
+    /// Frames that the first convolution sees at once.
+    pub(super) fn frames_together(&self, tubelet_size: usize) -> usize {
+        if self.over_time { tubelet_size } else { 1 }
     }
 
     /// How many times smaller the last feature map is than the frame, per axis. Saturates.

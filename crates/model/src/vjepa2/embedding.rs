@@ -66,7 +66,7 @@ impl StemLayer {
 enum Pixels {
     /// One linear map of flattened tubelets (spec: Conv3d with kernel = stride).
     Patches { weight: Param, bias: Param },
-    /// Ours: convolutions on every frame, then one linear map per frame of a tubelet.
+    /// Ours: convolutions on every frame, then one linear map per frame of a tubelet; or both on all frames of a tubelet at once.
     Stem { layers: Vec<StemLayer>, taps: Vec<Param>, bias: Param },
 }
 
@@ -83,7 +83,8 @@ impl Pixels {
         };
         let ConvStemConfig { channels, kernel, stride, residual, .. } = stem;
         let mut layers = Vec::new();
-        let mut input = c.in_chans;
+        let together = stem.frames_together(c.tubelet_size);
+        let mut input = c.in_chans * together;
         for (i, &output) in channels.iter().enumerate() {
             let name = format!("{name}.stem.{i}");
             let unit = |b: &mut Builder<'_>, j: usize| -> Result<_> {
@@ -98,8 +99,9 @@ impl Pixels {
             });
             input = output;
         }
-        let taps =
-            (0..c.tubelet_size).map(|t| b.matrix(format!("{proj}.{t}.weight"), &[d, input])).collect::<Result<_>>()?;
+        let taps = (0..c.tubelet_size / together)
+            .map(|t| b.matrix(format!("{proj}.{t}.weight"), &[d, input]))
+            .collect::<Result<_>>()?;
         Ok(Pixels::Stem { layers, taps, bias: b.param(format!("{proj}.bias"), &[d])? })
     }
 
@@ -120,10 +122,16 @@ impl Pixels {
                 patches(f, &video, c.tubelet_size, c, weight, bias)
             }
             Pixels::Stem { layers, taps, bias } => {
+                let mut video = Var::constant(frames.clone());
+                // One tap: the stem has seen all frames of a tubelet.
+                let together = c.tubelet_size / taps.len().max(1);
+                if time == 1 && together > 1 {
+                    video = autograd::concat(&vec![&video; together], 1)?;
+                }
+                let (pictures, channels) = (batch * time.div_ceil(together), channels * together);
                 // Frames as channels-last pictures: patches of one pixel are exactly that transposition.
-                let pictures = Var::constant(frames.reshape(&[batch * time, 1, channels, height, width])?);
-                let mut x = autograd::tubelet_patches(&pictures, 1, 1)?;
-                x = x.reshape(&[batch * time, height, width, channels])?;
+                let mut x = autograd::tubelet_patches(&video.reshape(&[pictures, 1, channels, height, width])?, 1, 1)?;
+                x = x.reshape(&[pictures, height, width, channels])?;
                 for layer in layers {
                     x = layer.forward(f, &x)?;
                 }
@@ -134,8 +142,8 @@ impl Pixels {
                     let part = if time == 1 {
                         x.reshape(&[batch, cells, features])?
                     } else {
-                        let clips = x.reshape(&[batch * tubelets, c.tubelet_size * cells, features])?;
-                        autograd::slice(&clips, 1, t * cells, cells)?
+                        let clips = x.reshape(&[batch * tubelets, taps.len() * cells, features])?;
+                        if taps.len() == 1 { clips } else { autograd::slice(&clips, 1, t * cells, cells)? }
                     };
                     let bias = (t == 0).then(|| f.var(bias));
                     let part = autograd::linear(&part, &f.var(tap), bias.as_ref())?;

@@ -11,7 +11,8 @@ impl Vjepa2Config {
         let mut s = Specs::default();
         let d = self.hidden_size;
         if let Some(stem) = &self.conv_stem {
-            let mut input = self.in_chans;
+            let together = stem.frames_together(self.tubelet_size);
+            let mut input = self.in_chans * together;
             let k = stem.kernel;
             for (i, &output) in stem.channels.iter().enumerate() {
                 let name = format!("encoder.embeddings.stem.{i}");
@@ -25,7 +26,7 @@ impl Vjepa2Config {
                 s.layer_norm(&format!("{name}.norm"), output);
                 input = output;
             }
-            for t in 0..self.tubelet_size {
+            for t in 0..self.tubelet_size / together {
                 s.add(format!("encoder.embeddings.patch_embeddings.proj.{t}.weight"), &[d, input]);
             }
         } else {

@@ -129,6 +129,9 @@ pub struct PredictorConfig {
     /// Whether Llama's final RMSNorm follows the last layer. Not stated: kept.
     #[serde(default = "yes")]
     pub final_norm: bool,
+    /// Where the token embedding of queries comes from. Paper: the Llama.
+    #[serde(default, skip_serializing_if = "Words::is_own")]
+    pub words: Words,
     /// Rotary positions of the concatenation. Not stated: contiguous.
     #[serde(default)]
     pub positions: Positions,
@@ -142,6 +145,25 @@ pub struct PredictorConfig {
     /// all.
     #[serde(default)]
     pub default_query: String,
+}
+
+/// Where the token embedding of queries comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Words {
+    /// A table of the Predictor's own, `predictor.embed_tokens.weight`.
+    #[default]
+    Own,
+    /// The token embedding of the Y-Encoder, through a linear map, `predictor.embed_projection.weight`. Both have the same tokens.
+    /// It needs no table, and words that no training query held stand beside those that mean nearly the same.
+    YEncoder,
+}
+
+impl Words {
+    fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
 }
 
 /// Rotary positions of vision and query tokens.
@@ -350,6 +372,12 @@ impl VlJepaConfig {
             let (id, n) = (p.query_pad_id, p.config.vocab_size);
             return c.fail(format!("`predictor.query_pad_id` is {id}, outside the vocabulary of {n}"));
         }
+        let (own, other) = (p.config.vocab_size, self.y_encoder.config.vocab_size());
+        if p.words == Words::YEncoder && own != other {
+            return c.fail(format!(
+                "`predictor.words` are the Y-Encoder's, which has {other} tokens; `predictor.config.vocab_size` is {own}"
+            ));
+        }
         c.size("max_query_tokens", self.max_query_tokens, p.config.max_position_embeddings)?;
 
         let t = &self.temperature;
@@ -406,7 +434,12 @@ impl VlJepaConfig {
         let p = &self.predictor.config;
         s.0 = renamed(self.x_encoder.tensors(), "encoder.", "x_encoder.");
         s.linear("vision_projection", self.x_encoder.hidden_size, p.hidden_size, self.vision_projection.bias);
-        s.add("predictor.embed_tokens.weight", &[p.vocab_size, p.hidden_size]);
+        match self.predictor.words {
+            Words::Own => s.add("predictor.embed_tokens.weight", &[p.vocab_size, p.hidden_size]),
+            Words::YEncoder => {
+                s.linear("predictor.embed_projection", self.y_encoder.config.hidden_size(), p.hidden_size, false);
+            }
+        }
         s.0.extend(renamed(p.layer_tensors(0..self.predictor.num_layers), "model.", "predictor."));
         if self.predictor.final_norm {
             s.add("predictor.norm.weight", &[p.hidden_size]);

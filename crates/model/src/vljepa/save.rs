@@ -12,7 +12,7 @@ impl VlJepa {
     /// # Errors
     /// What reading the parameters back reports, and values that the storage cannot hold.
     pub fn save(&self, storage: Storage) -> Result<Vec<u8>> {
-        let in_parts = self.members().find_map(|m| m.embed_tokens.in_parts());
+        let in_parts = self.members().find_map(|m| m.words.in_parts());
         if let Some(name) = in_parts.or(self.y_encoder.table_in_parts()) {
             return Err(ModelError::Tensor(Error::Invalid(format!(
                 "{name} is larger than this device's bindings and lies there in parts, so the model cannot be saved from it"

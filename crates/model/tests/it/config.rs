@@ -116,6 +116,7 @@ fn a_convolutional_stem_keeps_the_token_grid() {
             stride: 2,
             norm: StemNorm::Layer,
             residual: vec![0, 1],
+            over_time: false,
         }),
         ..Vjepa2Config::default()
     };
@@ -127,6 +128,12 @@ fn a_convolutional_stem_keeps_the_token_grid() {
     assert_eq!(shape("encoder.embeddings.stem.1.residual.0.conv.weight"), [32, 3, 3, 32]);
     assert_eq!(shape("encoder.embeddings.stem.1.norm.bias"), [32]);
     assert_eq!(shape("encoder.embeddings.patch_embeddings.proj.1.weight"), [1024, 32]);
+    let mut over_time = config.clone();
+    over_time.conv_stem.as_mut().unwrap().over_time = true;
+    let shape = |name: &str| over_time.tensors().into_iter().find(|t| t.name == name).map(|t| t.shape);
+    assert_eq!(shape("encoder.embeddings.stem.0.conv.weight"), Some(vec![16, 3, 3, 6]));
+    assert_eq!(shape("encoder.embeddings.patch_embeddings.proj.0.weight"), Some(vec![1024, 32]));
+    assert_eq!(shape("encoder.embeddings.patch_embeddings.proj.1.weight"), None);
     let coarse = Vjepa2Config { patch_size: 8, ..config.clone() };
     assert!(coarse.validate().unwrap_err().to_string().contains("must be equal"));
     let json = serde_json::to_string(&config).unwrap();

@@ -20,6 +20,7 @@ mod precision;
 mod pt;
 mod send;
 mod sentence;
+mod stem;
 mod synthetic;
 mod tables;
 mod text_config;

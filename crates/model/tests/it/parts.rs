@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use vljepa_model::config::{MemoryConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig, YEncoderConfig};
+use vljepa_model::config::{MemoryConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig, Words, YEncoderConfig};
 use vljepa_model::{Part, VlJepa};
 
 use crate::fixtures::text;
 use crate::parity::device;
 
-const PARTS: [(Part, &str); 9] = [
+const PARTS: [(Part, &str); 10] = [
     (Part::XEncoder, "x_encoder."),
     (Part::VisionProjection, "vision_projection."),
     (Part::EmbedTokens, "predictor.embed_tokens."),
+    (Part::EmbedTokens, "predictor.embed_projection."),
     (Part::Predictor, "predictor."),
     (Part::PredictorHead, "predictor_head."),
     (Part::YEncoder, "y_encoder."),
@@ -31,9 +32,11 @@ fn models() -> Vec<VlJepa> {
     let two = VlJepaConfig { members: 2, memory: Some(memory), ..config("vljepa") };
     let qwen = TextEncoderConfig::from_json(&text("qwen3/config.json")).unwrap();
     let mut stem = VlJepaConfig { y_encoder: YEncoderConfig::new(qwen), ..config("vljepa") };
-    let channels = serde_json::json!({"channels": [4, 6], "residual": [1]});
+    let channels = serde_json::json!({"channels": [4, 6], "residual": [1], "over_time": true});
     stem.x_encoder.conv_stem = Some(serde_json::from_value(channels).unwrap());
     stem.x_encoder.patch_size = 4;
+    stem.predictor.words = Words::YEncoder;
+    stem.predictor.config.vocab_size = stem.y_encoder.config.vocab_size();
     let v2_1 =
         VlJepaConfig { x_encoder: Vjepa2Config { crop_size: 8, ..crate::v2_1::config("video") }, ..config("vljepa") };
     [two, config("vljepa_gemma3"), stem, v2_1].map(|config| VlJepa::init(&device(), config, 1).unwrap()).into()

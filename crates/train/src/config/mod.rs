@@ -148,6 +148,9 @@ pub struct DataConfig {
     pub phases: Vec<Phase>,
     /// Batches made ahead while the GPU works.
     pub prefetch: usize,
+    /// Probability that a token of a query is left out: words that were never asked with then matter less.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub query_dropout: f64,
     /// The source's own keys.
     #[serde(flatten)]
     pub own: toml::Table,
@@ -156,12 +159,13 @@ pub struct DataConfig {
     pub base: PathBuf,
 }
 
-shared_table!(DataConfig, "kind" => kind, "image_size" => image_size, "phases" => phases, "prefetch" => prefetch);
+shared_table!(DataConfig, "kind" => kind, "image_size" => image_size, "phases" => phases, "prefetch" => prefetch,
+    "query_dropout" => query_dropout);
 
 impl Default for DataConfig {
     fn default() -> Self {
         let (own, base) = (toml::Table::new(), PathBuf::new());
-        Self { kind: None, image_size: None, phases: Vec::new(), prefetch: 2, own, base }
+        Self { kind: None, image_size: None, phases: Vec::new(), prefetch: 2, query_dropout: 0.0, own, base }
     }
 }
 
@@ -230,6 +234,10 @@ pub struct ObjectiveConfig {
     pub soft_labels: f32,
     /// See `soft_labels`.
     pub soft_scale: f32,
+    /// Share of the loss in which predictions are told apart from the wrong texts of all pairs too; the rest of it knows right
+    /// texts only. Batch only.
+    #[serde(skip_serializing_if = "is_none")]
+    pub wrong: f32,
     /// Whether the Y-Encoder is trained (at the rate of its group) or frozen, its pooled features computed once.
     pub train_y_encoder: bool,
     /// The linear head of the Y-Encoder.
@@ -243,6 +251,7 @@ impl Default for ObjectiveConfig {
             texts: vec![TextKind::Label],
             soft_labels: 0.0,
             soft_scale: 12.0,
+            wrong: 0.0,
             train_y_encoder: false,
             y_head: YHeadConfig::default(),
         }
@@ -253,8 +262,8 @@ impl Default for ObjectiveConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct YHeadConfig {
-    /// Start as the map that centres and whitens the training labels' features (their principal components, each over
-    /// its standard deviation); otherwise as the model has it.
+    /// Start as the map that centres and whitens the features of the training labels, or of the source's texts where it has no
+    /// classes (their principal components, each over its standard deviation); otherwise as the model has it.
     pub whiten: bool,
     /// Power of the standard deviation that components are divided by: 1 whitens, 0 only centres and rotates.
     pub strength: f64,
@@ -274,6 +283,10 @@ const DEFAULT_RIDGE: f64 = 0.1;
 
 // Checkpoints of runs without these keys stay what they are.
 fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+fn is_none(value: &f32) -> bool {
     *value == 0.0
 }
 

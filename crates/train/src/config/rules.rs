@@ -41,6 +41,7 @@ impl TrainConfig {
         rules.need("data.phases", d.phases.windows(2).all(|w| w[0].from < w[1].from), || {
             "`data.phases` are not in the order of `from`".into()
         });
+        rules.range("data.query_dropout", d.query_dropout, 0.0, 0.9);
         rules.range("data.prefetch", d.prefetch as f64, 0.0, 64.0);
         let o = &self.objective;
         rules.need("objective.texts", !o.texts.is_empty(), || "`objective.texts` is empty".into());
@@ -52,6 +53,10 @@ impl TrainConfig {
             "`objective.soft_labels` needs `kind = \"bank\"`".into()
         });
         rules.range("objective.soft_scale", f64::from(o.soft_scale), 0.0, 1e3);
+        rules.range("objective.wrong", f64::from(o.wrong), 0.0, 1.0);
+        rules.need("objective.wrong", o.wrong == 0.0 || o.kind == ObjectiveKind::Batch, || {
+            "`objective.wrong` needs `kind = \"batch\"`".into()
+        });
         rules.range("objective.y_head.strength", o.y_head.strength, 0.0, 2.0);
         rules.range("objective.y_head.tags", o.y_head.tags, 0.0, 1.0);
         rules.range("objective.y_head.ridge", o.y_head.ridge, 1e-6, 1e6);

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use vljepa_data::{Preprocess, Rgb8Image, Rgba8Image};
 
 use crate::config::TextKind;
-use crate::data::{CardText, Identity, Limit, Sample, Source, Visual};
+use crate::data::{CardText, Identity, Limit, Pair, Sample, Source, Visual};
 use crate::error::{Result, TrainError};
 use crate::random::{seen_at, steps_per_epoch};
 
@@ -117,14 +117,9 @@ impl Source for Samples {
                 [still] => to.run(still)?,
                 frames => to.clip(&frames.iter().map(|frame| frame.over(to.background)).collect::<Vec<Rgb8Image>>())?,
             };
-            Ok(Sample {
-                visual: Visual { frames: example.frames.len(), pixels },
-                query: example.query.clone(),
-                targets: example.targets.clone(),
-                class: None,
-                weight: example.weight,
-                origin: name(i as usize, example),
-            })
+            let visual = Visual { frames: example.frames.len(), pixels };
+            let (query, targets, weight) = (example.query.clone(), example.targets.clone(), example.weight);
+            Ok(Sample::new(visual, Pair { query, targets, weight, ..Pair::default() }, name(i as usize, example)))
         };
         seen_at(seed, step, batch, self.examples.len()).into_iter().map(of).collect()
     }

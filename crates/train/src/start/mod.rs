@@ -14,7 +14,7 @@ use vljepa_embed::features::RowFeatures;
 use vljepa_embed::folder::{SentenceFiles, VisionFolder};
 use vljepa_embed::models::VisionTokens;
 use vljepa_embed::{names, preprocess};
-use vljepa_model::config::{TextEncoderConfig, VlJepaConfig};
+use vljepa_model::config::{TextEncoderConfig, VlJepaConfig, Words};
 use vljepa_model::weights::{WeightSource, bare_vjepa2, read_f32};
 use vljepa_model::{Part, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
@@ -180,6 +180,9 @@ impl Start {
         };
         if let Some(folder) = &source.y_encoder {
             read_y_encoder(&model, folder)?;
+        }
+        if source.config.is_some() && self.model.predictor.words == Words::YEncoder {
+            queries::components_of_words(&model)?;
         }
         let (key, tokenizer) = queries::of_targets(source)?;
         let tokenizer_json = read_tokenizer(key, &tokenizer)?;

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use vljepa_embed::names;
 use vljepa_model::config::VlJepaConfig;
-use vljepa_model::{CutTexts, TextTokenizer};
+use vljepa_model::{CutTexts, Param, Part, TextTokenizer, VlJepa};
 
 use super::read::{fault, read_tokenizer};
 use crate::config::ModelSource;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
+use crate::linalg::whiten;
 
 /// The tokenizer of the queries, and what it does to them.
 #[derive(Debug)]
@@ -46,6 +47,40 @@ impl Queries {
         let encoded = tokenizer.encode_all("", &data.queries()).map_err(fault(key, &path, hint))?;
         Ok(Self { tokenizer, json, cut: encoded.1 })
     }
+}
+
+/// Root mean square of the embeddings of words, near that of the vision tokens beside them.
+const WORD_SIZE: f64 = 0.5;
+
+/// Makes the map from the Y-Encoder's words to the Predictor's tokens that of their principal components.
+///
+/// # Errors
+/// [`TrainError::Setting`] for words of fewer dimensions than the Predictor is wide; what the device reports.
+pub(super) fn components_of_words(model: &VlJepa) -> Result<()> {
+    let find = |part: Part, table: bool| {
+        let fits = |(of, param): &(Part, &Param)| *of == part && param.is_table() == table;
+        model.params_by_part().into_iter().find(fits).map(|(_, param)| param.tensor().clone())
+    };
+    let rows = model.config.predictor.config.vocab_size;
+    let (Some(map), Some(words)) = (find(Part::EmbedTokens, false), find(Part::YEncoder, true)) else {
+        return Ok(());
+    };
+    let (width, from) = (map.shape()[0], map.shape()[1]);
+    if words.shape() != [rows, from] {
+        return Ok(());
+    }
+    let words = words.to_f32()?;
+    let Some(components) = whiten(&words, from, width, 0.0, None) else {
+        let what = format!(
+            "`model.config`: the words of the Y-Encoder have fewer dimensions than the {width} of the Predictor; make \
+             `predictor.config.hidden_size` smaller or leave `predictor.words` out"
+        );
+        return Err(TrainError::setting("model.config", what));
+    };
+    let of_word = |row: &[f32]| components.of(row, from).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+    let square = words.chunks_exact(from).map(of_word).sum::<f64>() / (rows * width) as f64;
+    let factor = (WORD_SIZE / square.sqrt().max(f64::MIN_POSITIVE)) as f32;
+    Ok(map.write_f32(&components.weight.iter().map(|v| v * factor).collect::<Vec<_>>())?)
 }
 
 /// The file of the queries' tokenizer, and the setting that leads to it.

@@ -4,6 +4,7 @@ mod finish;
 mod report;
 mod state;
 mod step;
+mod texts;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,10 +22,11 @@ use crate::config::{ObjectiveKind, TrainConfig};
 use crate::data::Source;
 use crate::ema::Ema;
 use crate::error::{Result, TrainError};
-use crate::objective::{Objective, TextBank, needs_classes};
+use crate::objective::{Objective, TextBank, needs_classes, whiten_head};
 use crate::optim::{Optimizer, matches};
 
 pub use report::{NamedFile, StepReport, Trained};
+use texts::FrozenTexts;
 
 /// A model being trained.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub struct Trainer {
     ema: Option<Ema>,
     /// Names of the trained parameters.
     trained: Arc<BTreeSet<String>>,
+    /// What the frozen Y-Encoder made of texts.
+    frozen_texts: FrozenTexts,
     step: u64,
 }
 
@@ -72,7 +76,7 @@ pub(crate) fn check_fit(config: &TrainConfig, source: &dyn Source, model: &VlJep
     let o = &config.objective;
     let needed = [
         (o.kind == ObjectiveKind::Bank, "objective.kind", "`kind = \"batch\"`"),
-        (o.y_head.whiten, "objective.y_head.whiten", "`whiten = false`"),
+        (o.y_head.whiten && o.y_head.tags > 0.0, "objective.y_head.tags", "`tags = 0`"),
         (config.head_fit.is_some(), "head_fit", "a run without it"),
         (config.memory.is_some(), "memory", "a run without it"),
     ];
@@ -118,7 +122,14 @@ impl Trainer {
                 }
                 Some(bank)
             }
-            None => None,
+            None => {
+                // Texts count as often as they come.
+                if o.y_head.whiten {
+                    let features = embedder.text_features(&source.texts(&o.texts))?;
+                    whiten_head(&model, &features, &o.y_head, None)?;
+                }
+                None
+            }
         };
         model.forget();
         if let (Some(memory), Some(bank)) = (config.memory, &bank) {
@@ -152,6 +163,7 @@ impl Trainer {
             optimizer,
             ema,
             trained,
+            frozen_texts: FrozenTexts::default(),
             step: 0,
         })
     }

@@ -1,15 +1,16 @@
 //! One step: loss and gradients of a batch, and what they do to the weights.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use vljepa_model::{Forward, ModelError, TextTokenizer, Tokens};
+use vljepa_model::{Forward, Tokens};
 use vljepa_tensor::autograd::{Tape, Var};
 use vljepa_tensor::{Tensor, ops};
 
 use super::Trainer;
 use super::report::StepReport;
-use crate::data::{Batch, Encoded};
+use super::texts::of_file;
+use crate::data::{Batch, Encoded, Pair};
 use crate::error::{Result, TrainError};
 use crate::objective::{MicroBatch, Seen, StepTexts, Targets};
 use crate::optim::Method;
@@ -26,15 +27,6 @@ impl Accumulated {
     /// The mean loss of the batch from the values of its parts.
     fn mean(&self, values: &[f32]) -> f32 {
         self.losses.iter().enumerate().map(|(i, (_, over))| values.get(i).copied().unwrap_or(f32::NAN) / over).sum()
-    }
-}
-
-/// For `map_err`: the fault of a tokenizer, with the name of its file.
-fn of_file(tokenizer: &TextTokenizer) -> impl FnOnce(ModelError) -> TrainError {
-    let file = tokenizer.file().map(str::to_owned);
-    move |error| match file {
-        Some(file) => TrainError::Invalid(format!("{file}: {error}")),
-        None => error.into(),
     }
 }
 
@@ -62,35 +54,40 @@ impl Trainer {
             None => vec![count, batch.frames, 3, side, side],
         };
         let values = shape.iter().skip(1).product::<usize>();
-        let even = batch.weights.iter().all(|weight| *weight == 1.0);
-        let total: f32 = batch.weights.iter().sum();
+        let even = batch.pairs.iter().all(|pair| pair.weight == 1.0);
+        let total: f32 = batch.pairs.iter().map(|pair| pair.weight).sum();
         let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
         let chosen = self.chosen_texts(batch, &texts);
         let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new() };
-        for rows in (0..parts).map(|i| i * count..(i + 1) * count) {
-            let pixels = &batch.pixels[rows.start * values..rows.end * values];
+        for samples in (0..parts).map(|i| i * count..(i + 1) * count) {
+            let pixels = &batch.pixels[samples.start * values..samples.end * values];
             let seen = Tensor::from_f32(&self.device, &shape, pixels)?;
+            let rows = batch.pairs_about(samples.clone());
+            let pairs = &batch.pairs[rows.clone()];
+            let about: Vec<u32> = batch.about[rows.clone()].iter().map(|&about| about - samples.start as u32).collect();
             let (tape, trained) = (Tape::new(), self.trained.clone());
             let f = Forward::training(tape.clone(), move |name| trained.contains(name));
-            let classes: Vec<u32> = batch.classes[rows.clone()].iter().filter_map(|class| *class).collect();
+            let classes: Vec<u32> = pairs.iter().filter_map(|pair| pair.class).collect();
+            let wrong = self.wrong_texts(pairs);
             let (targets, keys) = match &chosen {
                 Some(chosen) => {
-                    let chosen = &chosen[rows.clone()];
-                    (Targets::Embeddings(self.embed(&f, chosen)?), duplicate_keys(chosen))
+                    let all: Vec<&str> = chosen[rows.clone()].iter().map(String::as_str).chain(wrong).collect();
+                    (Targets::Embeddings(self.embed(&f, &all)?), duplicate_keys(&all))
                 }
                 None => (Targets::Classes(&classes), duplicate_keys(&classes)),
             };
-            let query = self.queries_of(batch, rows.clone())?;
-            let weights = &batch.weights[rows];
-            let over = if even { parts as f32 } else { total / weights.iter().sum::<f32>() };
+            let query = self.queries_of(batch, rows)?;
+            let weights: Vec<f32> = pairs.iter().map(|pair| pair.weight).collect();
+            let over = total / weights.iter().sum::<f32>();
             let samples = MicroBatch {
                 seen: match batch.encoded {
                     Some(_) => Seen::Tokens(&seen),
                     None => Seen::Frames(&seen),
                 },
+                about: &about,
                 query: query.as_ref(),
                 targets,
-                weights: (!even).then_some(weights),
+                weights: (!even).then_some(&weights),
                 keys: keys.as_deref(),
             };
             let loss = self.objective.loss(&self.model, &f, &samples, &texts)?;
@@ -112,46 +109,74 @@ impl Trainer {
     fn chosen_texts(&self, batch: &Batch, texts: &StepTexts) -> Option<Vec<String>> {
         let o = &self.config.objective;
         let bank = self.source.bank();
-        if bank.is_some() && !o.train_y_encoder && batch.classes.iter().all(Option::is_some) {
+        if bank.is_some() && !o.train_y_encoder && batch.pairs.iter().all(|pair| pair.class.is_some()) {
             return None;
         }
         let mut dice = Stream::new(self.config.seed, Purpose::Text, batch.step);
         let mut any = |texts: &[String]| texts.get(dice.below(texts.len())).cloned().unwrap_or_default();
-        let text = |(class, targets): (&Option<u32>, &Vec<String>)| match (bank, *class) {
+        let text = |pair: &Pair| match (bank, pair.class) {
             (Some(bank), Some(class)) => {
                 let kind = texts.choice.get(class as usize).and_then(|&kind| o.texts.get(kind as usize));
                 kind.map_or_else(String::new, |&kind| bank.text(class as usize, kind))
             }
-            _ => any(targets),
+            _ => any(&pair.targets),
         };
-        Some(batch.classes.iter().zip(&batch.targets).map(text).collect())
+        Some(batch.pairs.iter().map(text).collect())
     }
 
-    /// Target embeddings of texts, `[B, embedding_dim]`, not normalised.
-    fn embed(&self, f: &Forward, texts: &[String]) -> Result<Var> {
+    /// The wrong texts of some pairs, each once, where the objective reads them.
+    fn wrong_texts<'a>(&self, pairs: &'a [Pair]) -> impl Iterator<Item = &'a str> + use<'a> {
+        let mut seen = HashSet::new();
+        let read = self.config.objective.wrong > 0.0;
+        let wrong = pairs.iter().filter(move |_| read).flat_map(|pair| pair.wrong.iter().map(String::as_str));
+        wrong.filter(move |text| seen.insert(*text))
+    }
+
+    /// Target embeddings of texts, `[texts, embedding_dim]`, not normalised.
+    fn embed(&self, f: &Forward, texts: &[&str]) -> Result<Var> {
         let y = &self.model.config.y_encoder;
-        let (ids, _) = self.tokenizer.encode_all(&y.prompt, texts).map_err(of_file(&self.tokenizer))?;
-        let tokens = Tokens::new(&self.device, &ids, y.config.pad_token_id())?;
         if self.config.objective.train_y_encoder {
-            return Ok(self.model.encode_text(f, &tokens)?);
+            let (ids, _) = self.tokenizer.encode_all(&y.prompt, texts).map_err(of_file(&self.tokenizer))?;
+            return Ok(self.model.encode_text(f, &Tokens::new(&self.device, &ids, y.config.pad_token_id())?)?);
         }
-        let pooled = self.model.pool_text(&Forward::inference(), &tokens)?;
-        Ok(self.model.project_text(f, &pooled)?)
+        let (mut different, mut number) = (Vec::new(), HashMap::new());
+        let mut rows: Vec<u32> = Vec::with_capacity(texts.len());
+        for &text in texts {
+            rows.push(*number.entry(text).or_insert_with(|| {
+                different.push(text);
+                different.len() as u32 - 1
+            }));
+        }
+        let features = self.frozen_texts.features(&self.device, &self.model, &self.tokenizer, &different)?;
+        let features = Tensor::from_f32(&self.device, &[different.len(), y.output_size()], &features)?;
+        let rows = ops::upload_ids(&self.device, &[texts.len()], &rows, different.len())?;
+        Ok(self.model.project_text(f, &Var::constant(ops::gather_rows(&features, &rows)?))?)
     }
 
-    /// The queries of some samples of a batch; `None` where none of them has one.
+    /// The queries of some pairs of a batch; `None` where none of them has one.
     fn queries_of(&self, batch: &Batch, rows: Range<usize>) -> Result<Option<Tokens>> {
-        let queries = &batch.queries[rows.clone()];
-        let Some(first) = queries.iter().position(Option::is_some) else { return Ok(None) };
+        let pairs = &batch.pairs[rows.clone()];
+        let Some(first) = pairs.iter().position(|pair| pair.query.is_some()) else { return Ok(None) };
         let Some(tokenizer) = &self.queries else {
-            let origin = &batch.origins[rows.start + first];
+            let origin = &batch.origins[batch.about[rows.start + first] as usize];
             return Err(TrainError::Invalid(format!("{origin} has a query, and the run has no tokenizer for queries")));
         };
-        let ids = |query: &Option<String>| match query {
-            Some(text) => Ok(tokenizer.encode(text).map_err(of_file(tokenizer))?.ids),
-            None => Ok(Vec::new()),
+        let dropout = self.config.data.query_dropout;
+        let mut dice = Stream::new(self.config.seed, Purpose::Query, (batch.step << 24) + rows.start as u64);
+        let ids = |pair: &Pair| {
+            let Some(text) = &pair.query else { return Ok(Vec::new()) };
+            let mut ids = tokenizer.encode(text).map_err(of_file(tokenizer))?.ids;
+            if dropout > 0.0 {
+                // One stays: a query without tokens asks nothing.
+                let kept = ids.get(dice.below(ids.len())).copied();
+                ids.retain(|_| dice.below(1 << 24) as f64 >= dropout * f64::from(1 << 24));
+                if ids.is_empty() {
+                    ids.extend(kept);
+                }
+            }
+            Ok(ids)
         };
-        let ids = queries.iter().map(ids).collect::<Result<Vec<_>>>()?;
+        let ids = pairs.iter().map(ids).collect::<Result<Vec<_>>>()?;
         Ok(Some(Tokens::new(&self.device, &ids, self.model.config.predictor.query_pad_id)?))
     }
 

@@ -34,7 +34,7 @@ fn batches_made_ahead_are_those_made_on_the_spot() {
     let mut ahead = Feed::start(maker.clone(), 1, 4, 2).unwrap();
     for step in 1..4 {
         let (batch, alone) = (ahead.next_batch().unwrap(), maker.make(step).unwrap());
-        assert_eq!((batch.step, &batch.classes), (step, &alone.classes));
+        assert_eq!((batch.step, &batch.pairs), (step, &alone.pairs));
         assert_eq!(batch.pixels, alone.pixels);
         assert_eq!(batch.pixels.len(), 6 * 3 * 16 * 16);
         assert!(batch.pixels.iter().all(|v| (-1.001..=1.001).contains(v)));

@@ -136,7 +136,7 @@ fn what_was_kept_gives_what_the_encoder_gives() {
         param.tensor().write_f32(&own.unwrap()).unwrap();
     }
     let seen = pixels.make(0).unwrap();
-    assert_eq!((seen.encoded, &seen.origins, &seen.targets), (None, &batch.origins, &batch.targets));
+    assert_eq!((seen.encoded, &seen.origins, &seen.pairs), (None, &batch.origins, &batch.pairs));
     let (want, wanted) = plain.gradients(&seen).unwrap();
     // Tokens are kept in eleven bits.
     assert!((loss - want).abs() < 2e-3 * want.abs(), "{loss} for {want}");

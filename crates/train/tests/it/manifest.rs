@@ -103,7 +103,7 @@ fn an_epoch_shows_every_row_once_pictures_and_clips_apart() {
             assert_eq!(samples, source.samples(7, step, 1, &to).unwrap());
             let batch = Batch::new(step, 16, samples).unwrap();
             let pictures = ["red", "green", "dark", "gold", "blue"];
-            assert_eq!(batch.frames, if pictures.contains(&batch.targets[0][0].as_str()) { 1 } else { 2 });
+            assert_eq!(batch.frames, if pictures.contains(&batch.pairs[0].targets[0].as_str()) { 1 } else { 2 });
             seen.extend(batch.origins);
         }
         orders.insert(seen.clone());
@@ -134,12 +134,13 @@ fn a_row_is_what_it_says() {
     let source = manifest::open(&config, &model(true)).unwrap();
     let to = vljepa_embed::preprocess(&model(true));
     let samples: Vec<_> = (0..64).flat_map(|step| source.samples(1, step, 1, &to).unwrap()).collect();
-    let asked: Vec<_> = samples.iter().filter(|sample| sample.query.is_some()).collect();
+    assert!(samples.iter().all(|sample| sample.pairs.len() == 1));
+    let asked: Vec<_> = samples.iter().map(|sample| &sample.pairs[0]).filter(|pair| pair.query.is_some()).collect();
     assert_eq!(asked.len(), 32);
-    let drawn: BTreeSet<&str> = asked.iter().map(|sample| sample.targets[0].as_str()).collect();
+    let drawn: BTreeSet<&str> = asked.iter().map(|pair| pair.targets[0].as_str()).collect();
     assert_eq!(drawn.into_iter().collect::<Vec<_>>(), ["red", "rot"]);
-    assert!(asked.iter().all(|sample| sample.weight == 2.0 && sample.query.as_deref() == Some("what is it?")));
-    let clip = samples.iter().find(|sample| sample.query.is_none()).unwrap();
+    assert!(asked.iter().all(|pair| pair.weight == 2.0 && pair.query.as_deref() == Some("what is it?")));
+    let clip = samples.iter().find(|sample| sample.pairs[0].query.is_none()).unwrap();
     assert!(clip.origin.ends_with("clips.csv: line 3") && clip.visual.frames == 2, "{}", clip.origin);
     let row = Manifest::open(dir.path().join("clips.csv")).unwrap().rows()[1].clone();
     assert_eq!(clip.visual.pixels, row.numbers(2, &to, &Default::default()).unwrap());
@@ -149,7 +150,8 @@ fn a_row_is_what_it_says() {
     assert!(
         samples
             .iter()
-            .all(|s| bank.text(s.class.unwrap() as usize, vljepa_train::config::TextKind::Label) == s.targets[0])
+            .map(|sample| &sample.pairs[0])
+            .all(|p| bank.text(p.class.unwrap() as usize, vljepa_train::config::TextKind::Label) == p.targets[0])
     );
 }
 

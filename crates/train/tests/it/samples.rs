@@ -1,12 +1,15 @@
 //! Training on samples of one's own: clips with questions, weights, several right texts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vljepa_data::Rgba8Image;
+use vljepa_embed::Embedder;
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::{Storage, TextTokenizer, VlJepa};
+use vljepa_tensor::Tensor;
 use vljepa_train::checkpoint::Checkpoints;
-use vljepa_train::data::{Batch, Sample, Source, Visual};
+use vljepa_train::data::{Batch, Pair, Sample, Source, Visual};
 use vljepa_train::feed::{Feed, Maker};
 use vljepa_train::sources::{Example, Samples};
 use vljepa_train::{TrainConfig, TrainError, Trainer};
@@ -70,7 +73,10 @@ fn clips_with_questions_of_any_length_are_overfitted() {
     assert!(first > 1.0 && last < 0.1 * first, "from {first} to {last}");
     // What was asked matters.
     let mut other = batch.clone();
-    other.queries.rotate_left(1);
+    let queries: Vec<_> = batch.pairs.iter().map(|pair| pair.query.clone()).collect();
+    for (pair, query) in other.pairs.iter_mut().zip(queries.iter().cycle().skip(1)) {
+        pair.query = query.clone();
+    }
     let asked = trainer.gradients(&batch).unwrap().0;
     assert_ne!(trainer.gradients(&other).unwrap().0, asked);
     assert!(trainer.gradients(&batch).unwrap().1.contains_key("predictor.embed_tokens.weight"));
@@ -168,19 +174,18 @@ fn equal_texts_are_no_negatives_of_each_other() {
 
 #[test]
 fn what_does_not_fit_is_named() {
-    let sample = |frames: usize, weight: f32, origin: &str| Sample {
-        visual: Visual { frames, pixels: vec![0.0; frames * 3 * 8 * 8] },
-        query: None,
-        targets: vec!["a".into()],
-        class: None,
-        weight,
-        origin: origin.into(),
+    let sample = |frames: usize, weight: f32, origin: &str| {
+        let pair = Pair { targets: vec!["a".into()], weight, ..Pair::default() };
+        Sample::new(Visual { frames, pixels: vec![0.0; frames * 3 * 8 * 8] }, pair, origin)
     };
     let fails = |samples: Vec<Sample>| Batch::new(0, 8, samples).unwrap_err().to_string();
     let mixed = fails(vec![sample(2, 1.0, "one.mp4"), sample(4, 1.0, "two.mp4")]);
     assert_eq!(mixed, "two.mp4: 4 frames, and one.mp4 has 2: all samples of a batch need the same number of frames");
     assert!(fails(vec![sample(1, f32::NAN, "x")]).contains("x: its weight is NaN"));
-    assert!(fails(vec![Sample { targets: Vec::new(), ..sample(1, 1.0, "x") }]).contains("neither a class nor a text"));
+    let untold = Sample { pairs: vec![Pair::default()], ..sample(1, 1.0, "x") };
+    assert!(fails(vec![untold]).contains("neither a class nor a text"));
+    let silent = Sample { pairs: Vec::new(), ..sample(1, 1.0, "x") };
+    assert!(fails(vec![silent]).contains("x: nothing is said about it"));
     let small = Sample { visual: Visual::still(vec![0.0; 5]), ..sample(1, 1.0, "x") };
     assert!(fails(vec![small]).contains("x: 5 values, 1 frames of 8 × 8 pixels have 192"));
     assert!(Samples::new(Vec::new()).unwrap_err().to_string().contains("no examples"));
@@ -195,7 +200,7 @@ fn what_does_not_fit_is_named() {
     };
     for (tables, key) in [
         ("", "objective.kind"),
-        ("[objective]\nkind = \"batch\"\n", "objective.y_head.whiten"),
+        ("[objective]\nkind = \"batch\"\ny_head = { tags = 0.5 }\n", "objective.y_head.tags"),
         (&format!("{TABLES}[memory]\nscale = 20.0\nshare = 0.5\n") as &str, "memory"),
         (&format!("{TABLES}[head_fit]\nshare = 0.5\nridge = 0.1\n") as &str, "head_fit"),
     ] {
@@ -203,6 +208,8 @@ fn what_does_not_fit_is_named() {
         let TrainError::Setting { key: found, what } = &error else { panic!("{error}") };
         assert!(found == key && what.contains("needs a source whose samples have classes"), "{error}");
     }
+    let error = new("[objective]\nkind = \"batch\"\n", 2).unwrap_err().to_string();
+    assert!(error.contains("`objective.y_head`: 6 texts of ") && error.contains("`whiten = false`"), "{error}");
     assert!(new(TABLES, 7).unwrap_err().to_string().contains("`batch` is 7, and there are 6 examples"));
     // A question without a tokenizer for questions.
     let trainer = new(TABLES, 2).unwrap();
@@ -224,4 +231,129 @@ fn what_a_program_would_move_to_a_thread_can_be_moved() {
     shared::<Arc<dyn Source>>();
     shared::<Batch>();
     shared::<TrainError>();
+}
+
+/// A sample of several pairs, as a source of one's own gives it.
+fn asked(kind: usize, pairs: Vec<Pair>) -> Sample {
+    let pixels = vljepa_embed::preprocess(&model_config());
+    let frames: Vec<_> = clip(kind, 4).iter().map(|frame| frame.over(pixels.background)).collect();
+    Sample {
+        visual: Visual { frames: 4, pixels: pixels.clip(&frames).unwrap() },
+        pairs,
+        origin: format!("clip {kind}"),
+    }
+}
+
+fn pair(query: &str, target: &str, wrong: &[&str]) -> Pair {
+    let wrong = wrong.iter().map(|text| (*text).to_owned()).collect();
+    Pair { query: Some(query.into()), targets: vec![target.into()], wrong, ..Pair::default() }
+}
+
+fn close(got: &(f32, BTreeMap<String, Tensor>), want: &(f32, BTreeMap<String, Tensor>)) {
+    assert!((got.0 - want.0).abs() < 1e-5 * want.0.abs().max(1.0), "{} for {}", got.0, want.0);
+    assert_eq!(got.1.keys().collect::<Vec<_>>(), want.1.keys().collect::<Vec<_>>());
+    for (name, grad) in &got.1 {
+        let (a, b) = (grad.to_f32().unwrap(), want.1[name].to_f32().unwrap());
+        let largest = b.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let off = a.iter().zip(&b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        assert!(off <= 1e-4 * largest + 1e-7, "{name}: {off} of {largest}");
+    }
+}
+
+#[test]
+fn a_clip_that_is_asked_several_things_is_as_many_clips_that_are_asked_one() {
+    let config = config("steps = 1\nbatch = 2", &TABLES.replace("[objective]", "[objective]\nwrong = 0.5"));
+    let (trainer, _) = trainer(&config, Samples::new(examples(4)).unwrap());
+    let pairs = [
+        [pair("what is it", "red", &["left", "green"]), pair("where", "left", &["right", "red"])],
+        [pair("and then what", "it moves", &["nothing at all"]), pair("where", "red", &[])],
+    ];
+    let together: Vec<Sample> = (0..).zip(pairs.clone()).map(|(kind, pairs)| asked(kind, pairs.into())).collect();
+    let apart: Vec<Sample> =
+        (0..).zip(pairs).flat_map(|(kind, pairs)| pairs.map(|pair| asked(kind, vec![pair]))).collect();
+    let gradients = |samples: Vec<Sample>| trainer.gradients(&Batch::new(0, 16, samples).unwrap()).unwrap();
+    let (together, apart) = (gradients(together), gradients(apart));
+    close(&together, &apart);
+}
+
+#[test]
+fn wrong_texts_are_candidates_like_the_targets_of_others() {
+    let with = |share: &str| {
+        let tables = TABLES.replace("[objective]", &format!("[objective]\nwrong = {share}"));
+        trainer(&config("steps = 1\nbatch = 2", &tables), Samples::new(examples(4)).unwrap()).0
+    };
+    let samples = |wrong: &[&str]| {
+        let samples =
+            vec![asked(0, vec![pair("what is it", "red", wrong)]), asked(1, vec![pair("where", "left", &[])])];
+        Batch::new(0, 16, samples).unwrap()
+    };
+    let loss = |share: &str, wrong: &[&str]| with(share).gradients(&samples(wrong)).unwrap().0;
+    // Without a share they are not read; texts that are targets already are none more.
+    assert_eq!(loss("0.0", &["green"]), loss("0.0", &[]));
+    let (few, more) = (loss("1.0", &["left"]), loss("1.0", &["left", "green", "it moves"]));
+    assert!(more > few + 0.1, "{few}, {more}");
+    // One direction of four candidates, by hand.
+    let trainer = with("1.0");
+    let batch = samples(&["green", "it moves"]);
+    let texts = ["red", "left", "green", "it moves"];
+    let (device, tokenizer) = (device(), tokenizer());
+    let queries = TextTokenizer::from_json(tokenizer_json().as_bytes(), 16).unwrap();
+    let (model, queries) = (trainer.model(), Some(&queries));
+    let embedder = Embedder { device: &device, model, tokenizer: &tokenizer, queries, stored: None, batch: 8 };
+    let targets = embedder.texts(&texts).unwrap();
+    let pixels: Vec<f32> = batch.pixels.clone();
+    let asked = [(0, "what is it"), (1, "where")];
+    let predicted = embedder.asked(&pixels, [2, 4, 16], &asked).unwrap();
+    let scale = trainer.model().logit_scale_param().tensor().to_f32().unwrap()[0].exp().min(100.0);
+    let dim = targets.len() / 4;
+    let own = |i: usize| {
+        let logits: Vec<f32> = targets
+            .chunks_exact(dim)
+            .map(|t| scale * t.iter().zip(&predicted[i * dim..]).map(|(a, b)| a * b).sum::<f32>())
+            .collect();
+        logits.iter().map(|l| l.exp()).sum::<f32>().ln() - logits[i]
+    };
+    let want = (own(0) + own(1)) / 2.0;
+    let got = trainer.gradients(&batch).unwrap().0;
+    assert!((got - want).abs() < 1e-3, "{got} for {want}");
+}
+
+#[test]
+fn texts_that_are_kept_change_no_bit() {
+    let config = config("steps = 1\nbatch = 2", TABLES);
+    let (fresh, _) = trainer(&config, Samples::new(examples(4)).unwrap());
+    let (warm, _) = trainer(&config, Samples::new(examples(4)).unwrap());
+    let batch = |first: &str, second: &str| {
+        let of = |kind: usize, text: &str| asked(kind, vec![pair("what is it", text, &[])]);
+        Batch::new(0, 16, vec![of(0, first), of(1, second)]).unwrap()
+    };
+    // Other texts beside them, and of other lengths, before.
+    for (first, second) in [("red", "nothing at all"), ("it moves and then it is a bar", "left")] {
+        warm.gradients(&batch(first, second)).unwrap();
+    }
+    let wanted = batch("left", "nothing at all");
+    let bits = |trainer: &Trainer| -> (u32, Vec<Vec<f32>>) {
+        let (loss, grads) = trainer.gradients(&wanted).unwrap();
+        (loss.to_bits(), grads.values().map(|grad| grad.to_f32().unwrap()).collect())
+    };
+    assert_eq!(bits(&warm), bits(&fresh));
+    assert_eq!(bits(&fresh), bits(&fresh));
+}
+
+#[test]
+fn tokens_of_queries_are_left_out_but_never_all() {
+    let with = |more: &str| {
+        let (trainer, maker) = trainer(
+            &config("steps = 1\nbatch = 6", &format!("{TABLES}[data]\n{more}")),
+            Samples::new(examples(4)).unwrap(),
+        );
+        let batch = maker.make(0).unwrap();
+        let loss = trainer.gradients(&batch).unwrap().0;
+        assert_eq!(loss, trainer.gradients(&batch).unwrap().0);
+        loss
+    };
+    let whole = with("query_dropout = 0.0");
+    assert_eq!(whole, with(""));
+    assert_ne!(whole, with("query_dropout = 0.5"));
+    assert!(with("query_dropout = 0.9").is_finite());
 }

@@ -111,6 +111,7 @@ pub fn vl_jepa_base() -> VlJepaConfig {
         num_layers: 8,
         causal: false,
         final_norm: true,
+        words: Default::default(),
         positions: Default::default(),
         query_bos: true,
         query_pad_id: 128_004,

@@ -131,8 +131,8 @@ fn motion_is_trained_on_and_measured_with_anyones_drawings() {
     // Settings that do not fit are told of by line and key.
     std::fs::write(&path, config(2).replace("sprites = \".\"", "frames = 9\nsprites = \".\"")).unwrap();
     fails(&mut vljepa(["train", &path, "--out", &text(dir.path().join("b"))]), &["data.frames", "take 10"]);
-    std::fs::write(&path, config(2).replace("sprites = \".\"", "questions = 2.0\nsprites = \".\"")).unwrap();
-    fails(&mut vljepa(["train", &path]), &["line 9", "data.questions", "0..=1"]);
+    std::fs::write(&path, config(2).replace("sprites = \".\"", "captions = 2.0\nsprites = \".\"")).unwrap();
+    fails(&mut vljepa(["train", &path]), &["line 9", "data.captions", "0..=1"]);
     std::fs::write(&path, config(2).replace("sprites = \".\"", "kinds = [\"why\"]\nsprites = \".\"")).unwrap();
     fails(&mut vljepa(["train", &path]), &["line 9", "why"]);
 }

@@ -111,6 +111,7 @@ pub fn config() -> VlJepaConfig {
         num_layers: 1,
         causal: false,
         final_norm: true,
+        words: Default::default(),
         positions: Default::default(),
         query_bos: false,
         query_pad_id: 0,

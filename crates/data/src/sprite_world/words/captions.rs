@@ -2,7 +2,7 @@
 
 use super::super::scene::{Event, Scene};
 use super::super::world::SpriteWorld;
-use super::facts::{Facts, a, text, the};
+use super::facts::{Facts, a, at_place, text, the};
 use super::wordings::{EMPTY, LONG, SHORT, THEN, THEN_THEN, Wordings};
 use crate::dice::{Dice, SampleKey};
 
@@ -69,11 +69,7 @@ fn list(facts: &Facts, met: &mut [bool]) -> String {
     let mut items = Vec::new();
     for (i, fact) in facts.things.iter().enumerate().filter(|(_, fact)| fact.seen[0]) {
         met[i] = true;
-        let place = fact.place[0].map_or(String::new(), |place| match place.name() {
-            "middle" => " in the middle".to_owned(),
-            side @ ("left" | "right") => format!(" on the {side}"),
-            name => format!(" at the {name}"),
-        });
+        let place = fact.place[0].map_or(String::new(), |place| format!(" {}", at_place(place)));
         items.push(format!("{}{place}", a(&fact.label)));
     }
     match items.split_last() {

@@ -52,6 +52,15 @@ pub(super) fn the(label: &str) -> String {
     format!("the {label}")
 }
 
+/// "at the top left", "in the middle".
+pub(super) fn at_place(place: Place) -> String {
+    match place {
+        Place::Middle => "in the middle".to_owned(),
+        Place::Left | Place::Right => format!("on the {}", place.name()),
+        _ => format!("at the {}", place.name()),
+    }
+}
+
 impl Facts {
     pub fn of(world: &SpriteWorld, scene: &Scene) -> Self {
         let (before, after) = (scene.before(), scene.after());

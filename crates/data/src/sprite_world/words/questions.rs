@@ -7,7 +7,7 @@ use super::super::color::Color;
 use super::super::scene::{Event, Scene, Script};
 use super::super::world::SpriteWorld;
 use super::changes::{changed, seems_to};
-use super::facts::{Facts, action_name, pick, text, the};
+use super::facts::{Facts, action_name, at_place, pick, text, the};
 use super::wordings::{NUMBERS, Wordings, asked};
 use crate::dice::{Dice, SampleKey};
 
@@ -31,6 +31,8 @@ pub enum Kind {
     Which,
     /// Where a thing is at the start or at the end: one of nine places.
     Where,
+    /// Which thing is at a place at the start or at the end, of four: those in the clip, then others.
+    There,
     /// Which colour a thing has.
     Color,
     /// What follows: one of the eight consequences.
@@ -39,7 +41,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Action,
         Self::Direction,
         Self::Count,
@@ -48,6 +50,7 @@ impl Kind {
         Self::What,
         Self::Which,
         Self::Where,
+        Self::There,
         Self::Color,
         Self::Next,
     ];
@@ -63,6 +66,7 @@ impl Kind {
             Self::What => "what",
             Self::Which => "which",
             Self::Where => "where",
+            Self::There => "there",
             Self::Color => "color",
             Self::Next => "next",
         }
@@ -119,6 +123,7 @@ impl Asking<'_> {
             Kind::What => self.what(dice),
             Kind::Which => self.which(dice),
             Kind::Where => self.place(dice),
+            Kind::There => self.there(dice),
             Kind::Color => self.color(dice),
             Kind::Next => self.next(dice),
         }
@@ -226,17 +231,39 @@ impl Asking<'_> {
         let [third, _] = self.facts.verb(&event, told, self.wordings, dice);
         let question = text(asked::WHAT.of(self.wordings), dice).replace("{v}", &third);
         let answer = self.facts.things.get(event.actor)?.label.clone();
-        let partner = event.partner;
-        let in_clip = |(i, _): &(usize, _)| *i != event.actor && Some(*i) != partner;
-        let mut others: Vec<String> =
-            self.facts.things.iter().enumerate().filter(in_clip).map(|(_, fact)| fact.label.clone()).collect();
+        let others = self.other_things(|i| i != event.actor && Some(i) != event.partner, dice)?;
+        Some(Question { kind: Kind::What, text: question, answer, others })
+    }
+
+    /// Labels of three things: those of the clip that may stand there, then others.
+    fn other_things(&self, may: impl Fn(usize) -> bool, dice: &mut Dice) -> Option<Vec<String>> {
+        let things = self.facts.things.iter().enumerate();
+        let mut others: Vec<String> = things.filter(|(i, _)| may(*i)).map(|(_, fact)| fact.label.clone()).collect();
         while others.len() + 1 < CANDIDATES {
             let label = &pick(self.world.cast().things(), dice)?.label;
             if !others.contains(label) && !self.facts.things.iter().any(|fact| fact.label == *label) {
                 others.push(label.clone());
             }
         }
-        Some(Question { kind: Kind::What, text: question, answer, others })
+        Some(others)
+    }
+
+    fn there(&self, dice: &mut Dice) -> Option<Question> {
+        let end = usize::from(dice.chance(0.5));
+        let place = |i: usize| self.facts.things.get(i).and_then(|fact| fact.place[end]);
+        // Whatever else is seen must stand clearly elsewhere.
+        let alone = |i: &usize| {
+            let here =
+                |j: usize| j == *i || !self.facts.things[j].seen[end] || place(j).is_some_and(|p| Some(p) != place(*i));
+            place(*i).is_some() && (0..self.facts.things.len()).all(here)
+        };
+        let things: Vec<usize> = (0..self.facts.things.len()).filter(alone).collect();
+        let thing = *pick(&things, dice)?;
+        let asked = if end == 0 { asked::THERE_BEFORE } else { asked::THERE_AFTER };
+        let question = text(asked.of(self.wordings), dice).replace("{p}", &at_place(place(thing)?));
+        let others = self.other_things(|i| i != thing, dice)?;
+        let answer = self.facts.things.get(thing)?.label.clone();
+        Some(Question { kind: Kind::There, text: question, answer, others })
     }
 
     fn which(&self, dice: &mut Dice) -> Option<Question> {

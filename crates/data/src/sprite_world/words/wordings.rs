@@ -213,7 +213,7 @@ pub(super) const NUMBERS: [&str; 4] = ["one", "two", "three", "four"];
 /// Nobody is there at first.
 pub(super) const EMPTY: &str = "an empty place";
 
-/// Questions. `{x}` is a thing, `{y}` another one, `{v}` "jumps", `{b}` "jump".
+/// Questions. `{x}` is a thing, `{y}` another one, `{v}` "jumps", `{b}` "jump", `{p}` "at the top".
 pub(super) mod asked {
     use super::Choice;
 
@@ -260,6 +260,14 @@ pub(super) mod asked {
     pub const WHERE_AFTER: Choice<&str> = Choice {
         train: &["where is {x} at the end?", "where do you see {x} at last?"],
         held_out: &["in which part of the picture does {x} end up?"],
+    };
+    pub const THERE_BEFORE: Choice<&str> = Choice {
+        train: &["what is {p} at the start?", "what do you see {p} at first?"],
+        held_out: &["name the thing {p} in the beginning"],
+    };
+    pub const THERE_AFTER: Choice<&str> = Choice {
+        train: &["what is {p} at the end?", "what do you see {p} at last?"],
+        held_out: &["name the thing {p} when it is over"],
     };
     pub const COLOR: Choice<&str> =
         Choice { train: &["what color is {x}?", "which color does {x} have?"], held_out: &["name the color of {x}"] };

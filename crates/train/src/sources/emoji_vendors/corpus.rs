@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::suite::Suite;
 use crate::checkpoint::hash;
 use crate::config::TextKind;
-use crate::data::{Bank, CardText, Identity, Limit, Sample, Source, Stills, Visual};
+use crate::data::{Bank, CardText, Identity, Limit, Pair, Sample, Source, Stills, Visual};
 use crate::error::{Result, TrainError};
 use crate::metrics::{Cell, NamedCell, Validation};
 use crate::random::{Purpose, Stream, seen_at, steps_per_epoch};
@@ -181,13 +181,9 @@ impl Source for Corpus {
             })
             .collect();
         let pixels = Augmenter::new(to.size, self.settings.augment.clone())?.batch(&to_augment, to)?;
-        let sample = |((draw, (_, concept)), pixels): ((&Draw, &(_, &vljepa_data::emoji::Concept)), &[f32])| Sample {
-            visual: Visual::still(pixels.to_vec()),
-            query: None,
-            targets: vec![concept.label.clone()],
-            class: Some(draw.class),
-            weight: 1.0,
-            origin: self.origin(draw),
+        let sample = |((draw, (_, concept)), pixels): ((&Draw, &(_, &vljepa_data::emoji::Concept)), &[f32])| {
+            let pair = Pair { targets: vec![concept.label.clone()], class: Some(draw.class), ..Pair::default() };
+            Sample::new(Visual::still(pixels.to_vec()), pair, self.origin(draw))
         };
         Ok(draws.iter().zip(&pictures).zip(pixels.chunks_exact(to.values().max(1))).map(sample).collect())
     }

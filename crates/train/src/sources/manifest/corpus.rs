@@ -13,7 +13,7 @@ use super::evaluate::validate;
 use super::reader::{Reader, Wanted};
 use super::settings::Settings;
 use crate::config::{ObjectiveKind, TextKind, TrainConfig};
-use crate::data::{Bank, CardText, Identity, Limit, RowSample, Sample, Source, SourceRows, Stills, Visual};
+use crate::data::{Bank, CardText, Identity, Limit, Pair, RowSample, Sample, Source, SourceRows, Stills, Visual};
 use crate::error::{Result, TrainError};
 use crate::metrics::Validation;
 use crate::random::{Purpose, Stream};
@@ -199,14 +199,9 @@ impl Source for Corpus {
         let mut dice = Stream::new(seed, Purpose::Text, step);
         let mut sample = |row: &Row| {
             let target = row.targets.get(dice.below(row.targets.len())).cloned().unwrap_or_default();
-            Sample {
-                visual: Visual { frames, pixels: Vec::new() },
-                query: row.query.clone(),
-                class: self.class(&target),
-                targets: vec![target],
-                weight: row.weight,
-                origin: row.origin(),
-            }
+            let (query, class, weight) = (row.query.clone(), self.class(&target), row.weight);
+            let pair = Pair { query, class, targets: vec![target], weight, ..Pair::default() };
+            Sample::new(Visual { frames, pixels: Vec::new() }, pair, row.origin())
         };
         let rows = drawn.into_iter().filter_map(|i| self.rows.get(i as usize));
         rows.map(|row| (sample(row), row)).collect()

@@ -2,26 +2,28 @@
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
-use vljepa_data::sprite_world::words::{Length, Wordings, caption, questions};
-use vljepa_data::sprite_world::{Scene, SpriteWorld};
+use vljepa_data::sprite_world::words::{Length, Question, Wordings, caption, questions};
+use vljepa_data::sprite_world::{Scene, SpriteOptions, SpriteWorld};
 use vljepa_data::{Preprocess, SampleKey};
 use vljepa_embed::Embedder;
 
 use super::measure::{Asked, Purpose, answers, pixels};
 use super::settings::Settings;
 use crate::config::TextKind;
-use crate::data::{CardText, Identity, Limit, Sample, Source, Visual};
+use crate::data::{CardText, Identity, Limit, Pair, Sample, Source, Visual};
 use crate::error::{Result, TrainError};
 use crate::metrics::{Cell, NamedCell, Validation};
 use crate::random::{self, Stream};
 
 /// Clips whose texts stand for all, where texts are looked at beforehand.
-const SAMPLED: u64 = 500;
+const SAMPLED: u64 = 1000;
 
 /// Clips to train and to validate on.
 #[derive(Debug)]
 pub struct Corpus {
     train: SpriteWorld,
+    /// Few things and one event, for the first steps.
+    easy: SpriteWorld,
     validation: SpriteWorld,
     settings: Settings,
     hash: String,
@@ -29,9 +31,14 @@ pub struct Corpus {
 
 impl Corpus {
     /// The clips of two worlds.
-    pub fn new(train: SpriteWorld, validation: SpriteWorld, settings: Settings) -> Self {
-        let hash = hash(&train);
-        Self { train, validation, settings, hash }
+    ///
+    /// # Errors
+    /// As [`SpriteWorld::with`].
+    pub fn new(train: SpriteWorld, validation: SpriteWorld, settings: Settings) -> Result<Self> {
+        let (hash, options) = (hash(&train), train.options());
+        let [least, most] = options.things;
+        let easy = train.with(SpriteOptions { things: [least, most.min(2).max(least)], events: 1, ..*options })?;
+        Ok(Self { train, easy, validation, settings, hash })
     }
 
     /// The world that is trained on.
@@ -55,27 +62,33 @@ impl Corpus {
         Purpose::Train.key(seed, index)
     }
 
-    /// Query and target of a clip: a question and its answer, or no query and a caption. Another epoch's may be another one.
-    fn text(&self, scene: &Scene, key: SampleKey, step: u64, dice: &mut Stream) -> (Option<String>, String) {
+    /// What is asked about a clip and what is right: as many different questions as the settings say, and a caption without a
+    /// query. Another epoch's may be others.
+    fn pairs(&self, scene: &Scene, key: SampleKey, step: u64, dice: &mut Stream) -> Vec<Pair> {
         let key = SampleKey { stream: key.stream + (step << 8), ..key };
-        let asks = dice.below(1 << 24) as f64 / f64::from(1 << 24) < self.settings.questions;
-        if asks {
+        let mut pairs = Vec::new();
+        if self.settings.questions > 0 {
             let mut fit = questions(&self.train, scene, Wordings::Train, key);
             fit.retain(|question| self.settings.kinds.contains(&question.kind));
-            if !fit.is_empty() {
-                let question = fit.swap_remove(dice.below(fit.len()));
-                return (Some(question.text), question.answer);
+            while pairs.len() < self.settings.questions && !fit.is_empty() {
+                let Question { text, answer, others, .. } = fit.swap_remove(dice.below(fit.len()));
+                pairs.push(Pair { query: Some(text), targets: vec![answer], wrong: others, ..Pair::default() });
             }
         }
-        let length = Length::ALL[dice.below(Length::ALL.len())];
-        (None, caption(&self.train, scene, length, Wordings::Train, key))
+        let tells = (dice.below(1 << 24) as f64) < self.settings.captions * f64::from(1 << 24);
+        if tells || pairs.is_empty() {
+            let length = Length::ALL[dice.below(Length::ALL.len())];
+            let caption = caption(&self.train, scene, length, Wordings::Train, key);
+            pairs.push(Pair { targets: vec![caption], ..Pair::default() });
+        }
+        pairs
     }
 
-    fn sampled(&self) -> impl Iterator<Item = (Option<String>, String)> + '_ {
+    fn sampled(&self) -> impl Iterator<Item = Pair> + '_ {
         let mut dice = Stream::new(0, random::Purpose::Text, 0);
-        (0..SAMPLED).map(move |index| {
+        (0..SAMPLED).flat_map(move |index| {
             let key = Purpose::Floors.key(0, index);
-            self.text(&self.train.scene(key), key, index, &mut dice)
+            self.pairs(&self.train.scene(key), key, index, &mut dice)
         })
     }
 }
@@ -101,17 +114,12 @@ impl Source for Corpus {
         let sample = |at: usize| -> Result<Sample> {
             let key = self.key(seed, step, batch, at);
             let mut dice = Stream::new(seed, random::Purpose::Text, step * batch as u64 + at as u64);
-            let scene = self.train.scene(key);
-            let (query, target) = self.text(&scene, key, step, &mut dice);
+            let world = if step < self.settings.easy_steps { &self.easy } else { &self.train };
+            let scene = world.scene(key);
+            let pairs = self.pairs(&scene, key, step, &mut dice);
             let pixels = pixels(&self.train.render(&scene, to.size as usize), to)?;
-            Ok(Sample {
-                visual: Visual { frames: scene.poses.len(), pixels },
-                query,
-                targets: vec![target],
-                class: None,
-                weight: 1.0,
-                origin: format!("clip {} of seed {seed}", key.index),
-            })
+            let visual = Visual { frames: scene.poses.len(), pixels };
+            Ok(Sample { visual, pairs, origin: format!("clip {} of seed {seed}", key.index) })
         };
         (0..batch).into_par_iter().map(sample).collect()
     }
@@ -127,15 +135,15 @@ impl Source for Corpus {
     }
 
     fn asks(&self) -> bool {
-        self.settings.questions > 0.0
+        self.settings.questions > 0
     }
 
     fn queries(&self) -> Vec<String> {
-        self.sampled().filter_map(|(query, _)| query).collect()
+        self.sampled().filter_map(|pair| pair.query).collect()
     }
 
     fn texts(&self, _: &[TextKind]) -> Vec<String> {
-        self.sampled().map(|(_, target)| target).collect()
+        self.sampled().flat_map(|pair| pair.targets).collect()
     }
 
     /// Clips of the validation vendor: questions by kind, and captions.
@@ -146,7 +154,7 @@ impl Source for Corpus {
             seed: 0,
             purpose: Purpose::Validate,
             clips: self.settings.validation_clips,
-            questions: self.settings.questions > 0.0,
+            questions: self.settings.questions > 0,
         };
         let found = answers(embedder, preprocess, &asked, &mut |_| ())?;
         let mut cells = Vec::new();

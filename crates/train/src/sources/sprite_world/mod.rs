@@ -59,7 +59,7 @@ pub fn open(config: &TrainConfig, model: &VlJepaConfig) -> Result<Corpus> {
         let dir = config.data.base.join(dir);
         let world = world(Players::Folder(&dir), options)
             .map_err(|error| TrainError::setting("data.sprites", format!("`data.sprites`: {error}")))?;
-        return Ok(Corpus::new(world.clone(), world, settings));
+        return Corpus::new(world.clone(), world, settings);
     }
     let dir = settings.dir.as_ref().map_or_else(EmojiVendors::default_dir, |dir| config.data.base.join(dir));
     let set = EmojiVendors::open(dir).map_err(|error| {
@@ -71,5 +71,5 @@ pub fn open(config: &TrainConfig, model: &VlJepaConfig) -> Result<Corpus> {
     let other = [vendor(&set, "evaluate.vendor", &settings.validate_on, Role::Val)?];
     let train = world(Players::Emoji { set: &set, vendors: &vendors, split: Split::Train }, options)?;
     let validation = world(Players::Emoji { set: &set, vendors: &other, split: Split::Train }, options)?;
-    Ok(Corpus::new(train, validation, settings))
+    Corpus::new(train, validation, settings)
 }

@@ -28,10 +28,14 @@ pub struct Settings {
     pub things: [usize; 2],
     /// Most events in a clip.
     pub events: usize,
-    /// The share of samples that are asked a question; the others have a caption for a target and no query.
-    pub questions: f64,
+    /// Questions about a clip, each of another kind; fewer where a clip has fewer.
+    pub questions: usize,
+    /// The share of clips that have a caption as a target without a query; a clip without a question always has.
+    pub captions: f64,
     /// What is asked, each kind as often as clips allow it.
     pub kinds: Vec<Kind>,
+    /// Steps at the start in which clips have one or two things and one event.
+    pub easy_steps: u64,
     /// How many different clips there are; absent: none is seen twice.
     pub clips: Option<u64>,
     /// `evaluate.vendor`: whose drawings are validated on; must have the role `val`.
@@ -52,8 +56,10 @@ impl Default for Settings {
             frames: None,
             things,
             events,
-            questions: 0.6,
+            questions: 3,
+            captions: 0.5,
             kinds: Kind::ALL.to_vec(),
+            easy_steps: 0,
             clips: None,
             validate_on: "noto-v1".into(),
             validation_clips: 200,
@@ -102,13 +108,13 @@ impl Settings {
         let rules = [
             ("data.vendors", !self.vendors.is_empty(), "`data.vendors` is empty".to_owned()),
             (
-                "data.questions",
-                (0.0..=1.0).contains(&self.questions),
-                format!("`data.questions` is {}, must be in 0..=1", self.questions),
+                "data.captions",
+                (0.0..=1.0).contains(&self.captions),
+                format!("`data.captions` is {}, must be in 0..=1", self.captions),
             ),
             (
                 "data.kinds",
-                self.questions == 0.0 || !self.kinds.is_empty(),
+                self.questions == 0 || !self.kinds.is_empty(),
                 "`data.kinds` is empty; name kinds of questions, or take `questions = 0`".to_owned(),
             ),
             ("data.clips", self.clips != Some(0), "`data.clips` is 0, there is nothing to train on".to_owned()),
