@@ -2,8 +2,8 @@
 //   z = alpha * x[i] + beta
 //   y[i] = f(z)                          without GRAD
 //   y[i] = dy[i] * alpha * f'(z)         with GRAD
-// f by override: 0 z, 1 exp, 2 log, 3 square root, 4 clamp to [low, high]
-// x, dy, y: [len]; the gradient of the clamp is 1 on its bounds
+// f by override: 0 z, 1 exp, 2 log, 3 square root, 4 clamp to [low, high], 5 absolute value
+// x, dy, y: [len]; the gradient of the clamp is 1 on its bounds, that of the absolute value 0 at 0
 // One invocation per element; grid folded (shared/index.wgsl).
 //#include "shared/exp.wgsl"
 //#include "shared/index.wgsl"
@@ -37,6 +37,9 @@ fn value(z: f32) -> f32 {
     if OP == 4u {
         return clamp(z, params.low, params.high);
     }
+    if OP == 5u {
+        return abs(z);
+    }
     return z;
 }
 
@@ -52,6 +55,9 @@ fn slope(z: f32) -> f32 {
     }
     if OP == 4u {
         return select(0.0, 1.0, z >= params.low && z <= params.high);
+    }
+    if OP == 5u {
+        return select(select(0.0, -1.0, z < 0.0), 1.0, z > 0.0);
     }
     return 1.0;
 }

@@ -21,6 +21,7 @@ pub mod random;
 pub mod run;
 mod schedule;
 pub mod sources;
+pub mod spread;
 mod start;
 pub mod trainer;
 

@@ -1,14 +1,14 @@
-//! The loss: InfoNCE of predictions against the texts of the batch or of all classes.
+//! The loss: InfoNCE of predictions against the texts of the batch or of all classes, or a distance to their own.
 
 use vljepa_embed::Embedder;
 use vljepa_embed::rows::normalize_rows;
 use vljepa_model::{Forward, Tokens, VlJepa};
 use vljepa_tensor::autograd::{self, Var};
-use vljepa_tensor::autograd::{InfoNce, info_nce};
+use vljepa_tensor::autograd::{InfoNce, InfoNceLoss, info_nce};
 use vljepa_tensor::ops::{Duplicates, Layout, Matmul};
 use vljepa_tensor::{Device, Tensor, ops};
 
-use crate::config::{ObjectiveConfig, ObjectiveKind, TextKind, YHeadConfig};
+use crate::config::{LossKind, ObjectiveConfig, ObjectiveKind, TextKind, YHeadConfig};
 use crate::data::Bank;
 use crate::error::{Result, TrainError};
 use crate::linalg::{Hint, whiten};
@@ -154,6 +154,8 @@ pub struct Objective {
     candidates: Candidates,
     bank: Option<TextBank>,
     soft: Option<Soft>,
+    /// How far a prediction is from its target.
+    kind: LossKind,
     /// Share of the loss that knows wrong texts.
     wrong: f32,
     max_scale: f32,
@@ -195,6 +197,26 @@ pub enum Seen<'a> {
     Tokens(&'a Tensor),
 }
 
+/// The loss of samples.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// The mean loss, one element.
+    pub value: Var,
+    /// Predictions, `[P, embedding_dim]`, L2-normalised.
+    pub predictions: Tensor,
+    /// Targets, `[M, embedding_dim]`, L2-normalised.
+    pub targets: Tensor,
+    /// The target of each prediction.
+    pub own: Vec<u32>,
+}
+
+impl Loss {
+    fn of(out: &InfoNceLoss, own: Vec<u32>) -> Self {
+        let (predictions, targets) = (out.prediction.value().clone(), out.target.value().clone());
+        Self { value: out.loss.clone(), predictions, targets, own }
+    }
+}
+
 /// Targets of samples.
 #[derive(Clone, Debug)]
 pub enum Targets<'a> {
@@ -216,7 +238,7 @@ impl Objective {
             (ObjectiveKind::Bank, Some(_)) => Candidates::Bank { fixed: None },
             (ObjectiveKind::Bank, None) => return Err(needs_classes("objective.kind", "`kind = \"batch\"`")),
         };
-        let mut objective = Self { candidates, bank, soft: None, wrong: config.wrong, max_scale };
+        let mut objective = Self { candidates, bank, soft: None, kind: config.loss, wrong: config.wrong, max_scale };
         let (Candidates::Bank { fixed }, Some(bank)) = (&mut objective.candidates, &objective.bank) else {
             return Ok(objective);
         };
@@ -268,12 +290,12 @@ impl Objective {
         Ok(StepTexts { choice, features })
     }
 
-    /// The mean loss of samples, one element. `texts` are those of the step ([`Objective::texts_at`]).
+    /// The mean loss of samples, and what it is made of. `texts` are those of the step ([`Objective::texts_at`]).
     ///
     /// # Errors
     /// [`TrainError::Invalid`] when candidates of a bank meet samples without classes; what the model and the operators
     /// report.
-    pub fn loss(&self, model: &VlJepa, f: &Forward, samples: &MicroBatch<'_>, texts: &StepTexts) -> Result<Var> {
+    pub fn loss(&self, model: &VlJepa, f: &Forward, samples: &MicroBatch<'_>, texts: &StepTexts) -> Result<Loss> {
         let (Seen::Frames(seen) | Seen::Tokens(seen)) = samples.seen;
         let device = seen.device();
         if let (Targets::Classes(classes), Some(bank)) = (&samples.targets, &self.bank)
@@ -310,11 +332,12 @@ impl Objective {
                     options = options.weights(weights);
                 }
                 let out = info_nce(&prediction, &candidates, &log_scale, &options)?;
-                let Some(soft) = &self.soft else { return Ok(out.loss) };
+                let loss = Loss::of(&out, classes.to_vec());
+                let Some(soft) = &self.soft else { return Ok(loss) };
                 // 1/τ = min(exp(s), max_scale)
                 let scale = autograd::exp(&autograd::clamp(&log_scale, f32::MIN, self.max_scale.ln())?)?;
                 let softened = soft.term(&out.prediction, &out.target, &scale, &own, samples.weights)?;
-                Ok(autograd::add(&out.loss, &softened)?)
+                Ok(Loss { value: autograd::add(&out.loss, &softened)?, ..loss })
             }
             _ => Err(TrainError::Invalid("the samples' classes or a bank of texts are missing".into())),
         }
@@ -328,10 +351,13 @@ impl Objective {
         log_scale: &Var,
         samples: &MicroBatch<'_>,
         weights: Option<&Tensor>,
-    ) -> Result<Var> {
+    ) -> Result<Loss> {
+        if self.kind != LossKind::Infonce {
+            return self.distance(prediction, targets, samples.weights);
+        }
         let device = prediction.value().device();
         let upload = |numbers: &[u32]| Tensor::from_u32(device, &[numbers.len()], numbers);
-        let among = |targets: &Var, own: Option<&Tensor>| -> Result<Var> {
+        let among = |targets: &Var, own: Option<&Tensor>| -> Result<InfoNceLoss> {
             let mut options = own.map_or_else(InfoNce::bidirectional, InfoNce::to_bank).max_scale(self.max_scale);
             let keys = samples.keys.map(|keys| upload(&keys[..targets.value().shape()[0]])).transpose()?;
             if let Some(keys) = &keys {
@@ -340,16 +366,50 @@ impl Objective {
             if let Some(weights) = weights {
                 options = options.weights(weights);
             }
-            Ok(info_nce(prediction, targets, log_scale, &options)?.loss)
+            Ok(info_nce(prediction, targets, log_scale, &options)?)
         };
         let pairs = samples.about.len();
+        let own: Vec<u32> = (0..pairs as u32).collect();
         if targets.value().shape()[0] == pairs {
-            return among(targets, None);
+            return Ok(Loss::of(&among(targets, None)?, own));
         }
         let right = among(&autograd::slice(targets, 0, 0, pairs)?, None)?;
-        let own: Vec<u32> = (0..pairs as u32).collect();
-        let all = among(targets, Some(&upload(&own)?))?;
-        Ok(autograd::add(&autograd::scale(&right, 1.0 - self.wrong)?, &autograd::scale(&all, self.wrong)?)?)
+        let all = among(targets, Some(&upload(&own)?))?.loss;
+        let parts = [(&right.loss, 1.0 - self.wrong), (&all, self.wrong)];
+        let [right_part, all_part] = parts.map(|(loss, share)| autograd::scale(loss, share));
+        Ok(Loss { value: autograd::add(&right_part?, &all_part?)?, ..Loss::of(&right, own) })
+    }
+}
+
+impl Objective {
+    /// The weighted mean distance of each prediction and its own target.
+    fn distance(&self, prediction: &Var, targets: &Var, weights: Option<&[f32]>) -> Result<Loss> {
+        let unit = |x: &Var| autograd::l2_normalize(x, InfoNce::bidirectional().eps);
+        let (predicted, target) = (unit(prediction)?, unit(targets)?);
+        let (rows, dim) = (prediction.value().shape()[0], prediction.value().shape()[1]);
+        let terms = match self.kind {
+            // 1 − cos: half of the squared distance of unit vectors.
+            LossKind::Cosine => {
+                let off = autograd::sub(&predicted, &target)?;
+                autograd::scale(&autograd::mul(&off, &off)?, 0.5)?
+            }
+            LossKind::L1 => autograd::abs(&autograd::sub(prediction, &target)?)?,
+            LossKind::L2 | LossKind::Infonce => {
+                let off = autograd::sub(prediction, &target)?;
+                autograd::mul(&off, &off)?
+            }
+        };
+        let value = match weights {
+            Some(weights) => {
+                let total: f32 = weights.iter().sum();
+                let spread: Vec<f32> = weights.iter().flat_map(|&w| std::iter::repeat_n(w / total, dim)).collect();
+                let spread = Tensor::from_f32(prediction.value().device(), &[rows, dim], &spread)?;
+                autograd::sum(&autograd::mul(&terms, &Var::constant(spread))?)?
+            }
+            None => autograd::scale(&autograd::sum(&terms)?, 1.0 / rows as f32)?,
+        };
+        let (predictions, targets) = (predicted.value().clone(), target.value().clone());
+        Ok(Loss { value, predictions, targets, own: (0..rows as u32).collect() })
     }
 }
 

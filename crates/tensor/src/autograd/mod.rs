@@ -35,4 +35,4 @@ pub use reduce::{masked_mean, mean, mean_cols, sum, sum_cols};
 pub use rope::{rope_3d, rope_half};
 pub use softmax::softmax;
 pub use tape::{Gradients, Tape, Var, checkpoint};
-pub use unary::{clamp, exp, scale, unary};
+pub use unary::{abs, clamp, exp, scale, unary};

@@ -44,3 +44,11 @@ pub fn exp(x: &Var) -> Result<Var> {
 pub fn clamp(x: &Var, low: f32, high: f32) -> Result<Var> {
     unary(UnaryOp::Clamp { low, high }, x, 1.0, 0.0)
 }
+
+/// The absolute value of `x`; its gradient at 0 is 0.
+///
+/// # Errors
+/// As [`ops::unary`].
+pub fn abs(x: &Var) -> Result<Var> {
+    unary(UnaryOp::Abs, x, 1.0, 0.0)
+}

@@ -54,4 +54,4 @@ pub use rope::{
 };
 pub use rows::choose_lanes;
 pub use softmax::{softmax, softmax_backward};
-pub use unary::{UnaryOp, clamp, exp, log, scale, sqrt, unary, unary_backward};
+pub use unary::{UnaryOp, abs, clamp, exp, log, scale, sqrt, unary, unary_backward};

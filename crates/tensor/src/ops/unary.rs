@@ -17,6 +17,7 @@ fn code(op: UnaryOp) -> u32 {
         UnaryOp::Log => 2,
         UnaryOp::Sqrt => 3,
         UnaryOp::Clamp { .. } => 4,
+        UnaryOp::Abs => 5,
     }
 }
 
@@ -95,4 +96,12 @@ pub fn sqrt(x: &Tensor) -> Result<Tensor> {
 /// As [`unary`].
 pub fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
     unary(UnaryOp::Clamp { low, high }, x, 1.0, 0.0)
+}
+
+/// The absolute value of `x`.
+///
+/// # Errors
+/// As [`unary`].
+pub fn abs(x: &Tensor) -> Result<Tensor> {
+    unary(UnaryOp::Abs, x, 1.0, 0.0)
 }

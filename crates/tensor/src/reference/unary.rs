@@ -19,6 +19,8 @@ pub enum UnaryOp {
         /// Upper bound.
         high: f32,
     },
+    /// Absolute value; its gradient at 0 is 0.
+    Abs,
 }
 
 /// `op(z)` and its derivative, in f64.
@@ -32,6 +34,7 @@ pub fn unary_at(op: UnaryOp, z: f64) -> (f64, f64) {
             let (low, high) = (f64::from(low), f64::from(high));
             (z.clamp(low, high), if (low..=high).contains(&z) { 1.0 } else { 0.0 })
         }
+        UnaryOp::Abs => (z.abs(), f64::from(i8::from(z > 0.0) - i8::from(z < 0.0))),
     }
 }
 

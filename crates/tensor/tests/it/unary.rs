@@ -47,6 +47,26 @@ fn unary_functions_equal_the_twin_and_differentiate() {
 }
 
 #[test]
+fn absolute_values_on_both_sides_of_zero() {
+    let device = device();
+    let x: Vec<f32> = noise(9, 131).into_iter().filter(|x| x.abs() > 0.02).chain([0.0, -0.0]).collect();
+    let dy = noise(10, x.len());
+    let (xt, dt) = (upload(&device, &[x.len()], &x), upload(&device, &[x.len()], &dy));
+    assert_eq!(ops::abs(&xt).unwrap().to_f32().unwrap(), reference::unary(UnaryOp::Abs, &x, 1.0, 0.0));
+    let dx = ops::unary_backward(UnaryOp::Abs, &xt, &dt, -0.5, 0.0).unwrap().to_f32().unwrap();
+    assert_eq!(dx, reference::unary_backward(UnaryOp::Abs, &x, &dy, -0.5, 0.0));
+    let x: Vec<f32> = x.into_iter().filter(|x| *x != 0.0).collect();
+    check_gradients(
+        "abs in a graph",
+        &device,
+        &[(&[x.len()], x.clone())],
+        |v| autograd::abs(&v[0]).unwrap(),
+        |v| reference::unary(UnaryOp::Abs, &v[0], 1.0, 0.0),
+        1e-3,
+    );
+}
+
+#[test]
 fn more_elements_than_one_dimension_of_workgroups_holds() {
     let device = device();
     let len = 64 * 65_535 + 17;

@@ -207,6 +207,28 @@ pub enum ObjectiveKind {
     Bank,
 }
 
+/// How far a prediction is from its target. The paper trains with InfoNCE and compares the others in its table 7 (c).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LossKind {
+    /// Cross-entropy among candidates.
+    #[default]
+    Infonce,
+    /// 1 − cosine.
+    Cosine,
+    /// Absolute differences of the prediction and the target of unit length, summed over components.
+    L1,
+    /// Squared differences of them, summed over components.
+    L2,
+}
+
+impl LossKind {
+    fn is_infonce(&self) -> bool {
+        *self == Self::Infonce
+    }
+}
+
 /// Which text stands for a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -228,6 +250,10 @@ pub enum TextKind {
 pub struct ObjectiveConfig {
     /// Where the negatives come from. Loss at the start: ln of their number + 1.
     pub kind: ObjectiveKind,
+    /// How far a prediction is from its target. All but `infonce` know no negatives: they need `kind = "batch"` and targets that
+    /// are not trained, which would all become one.
+    #[serde(skip_serializing_if = "LossKind::is_infonce")]
+    pub loss: LossKind,
     /// Kinds of texts to draw from, evenly, for every class and step.
     pub texts: Vec<TextKind>,
     /// Share of the target that goes to all classes by softmax(`soft_scale` · cosine of labels); bank only.
@@ -248,6 +274,7 @@ impl Default for ObjectiveConfig {
     fn default() -> Self {
         Self {
             kind: ObjectiveKind::Bank,
+            loss: LossKind::Infonce,
             texts: vec![TextKind::Label],
             soft_labels: 0.0,
             soft_scale: 12.0,

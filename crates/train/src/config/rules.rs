@@ -1,7 +1,7 @@
 //! What the values of a configuration must be, whatever the source of samples.
 
 use super::check::Rules;
-use super::{ObjectiveKind, TrainConfig};
+use super::{LossKind, ObjectiveKind, TrainConfig};
 
 impl TrainConfig {
     /// The first rule that the values break: the key and the sentence.
@@ -53,6 +53,18 @@ impl TrainConfig {
             "`objective.soft_labels` needs `kind = \"bank\"`".into()
         });
         rules.range("objective.soft_scale", f64::from(o.soft_scale), 0.0, 1e3);
+        let regresses = o.loss != LossKind::Infonce;
+        rules.need("objective.loss", !regresses || o.kind == ObjectiveKind::Batch, || {
+            "`objective.loss` without negatives needs `kind = \"batch\"`".into()
+        });
+        rules.need("objective.loss", !regresses || !(o.train_y_encoder || o.y_head.train), || {
+            "`objective.loss` without negatives needs targets that are not trained, which would all become one: set \
+             `train_y_encoder = false` and `y_head.train = false`, or take `loss = \"infonce\"`"
+                .into()
+        });
+        rules.need("objective.wrong", !regresses || o.wrong == 0.0, || {
+            "`objective.wrong` needs `loss = \"infonce\"`, the others know no negatives".into()
+        });
         rules.range("objective.wrong", f64::from(o.wrong), 0.0, 1.0);
         rules.need("objective.wrong", o.wrong == 0.0 || o.kind == ObjectiveKind::Batch, || {
             "`objective.wrong` needs `kind = \"batch\"`".into()

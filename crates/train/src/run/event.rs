@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::metrics::{NamedCell, Validation};
 use crate::probe::ProbeStep;
 use crate::schedule::duration;
+use crate::spread::Spreads;
 use crate::trainer::StepReport;
 
 /// What happens in a run. `Display` gives the line for people.
@@ -46,6 +47,8 @@ pub enum Event {
         step: u64,
         /// The figures.
         validation: Box<Validation>,
+        /// How the embeddings of the last step lie, where one was taken.
+        embeddings: Option<Spreads>,
     },
     /// The features of a clip were made.
     Features {
@@ -128,12 +131,16 @@ impl fmt::Display for Event {
                 r.factor,
                 duration(*left)
             ),
-            Event::Evaluated { step, validation: v } => {
+            Event::Evaluated { step, validation: v, embeddings } => {
                 let percent = |v: Option<f64>| v.map_or_else(|| "–".into(), |v| format!("{:.1}", 100.0 * v));
                 write!(f, "after step {step}: R@1/R@5 %")?;
                 for (i, NamedCell { title, cell, .. }) in v.0.iter().enumerate() {
                     let (r1, r5) = (percent(cell.r1), percent(cell.r5));
                     write!(f, "{} {title} {r1}/{r5} of {}", if i == 0 { "" } else { ";" }, cell.candidates)?;
+                }
+                if let Some(Spreads { prediction, target, .. }) = embeddings {
+                    let (own, other) = (prediction.effective_rank, target.effective_rank);
+                    write!(f, "; directions in use: predictions {own:.1}, targets {other:.1}")?;
                 }
                 Ok(())
             }

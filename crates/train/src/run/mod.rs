@@ -95,7 +95,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         observer(&Event::Step { report, steps: config.steps, rate, left });
         let last = step == config.steps;
         if !last && config.evaluate.every > 0 && step.is_multiple_of(config.evaluate.every) {
-            validation = Some(evaluated(step, trainer.validate()?, &mut log, &mut observer)?);
+            validation = Some(evaluated(&trainer, trainer.validate()?, &mut log, &mut observer)?);
             pace.skip();
         }
         let stopped = stop();
@@ -113,7 +113,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     }
     let made = trainer.finish_with(Storage::F32, &mut |what| observer(&Event::Note(what.into())));
     let Trained { weights, validation } = made.map_err(|error| start.file.locate(error))?;
-    let validation = evaluated(config.steps, validation, &mut log, &mut observer)?;
+    let validation = evaluated(&trainer, validation, &mut log, &mut observer)?;
     let model = output.join(MODEL);
     let (device, usage) = (last_device.as_deref(), usage.as_deref());
     let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device, usage };
@@ -139,10 +139,16 @@ fn features_of(start: &Start, device: &Device, observer: &mut dyn FnMut(&Event))
     Ok(Some(Arc::new(stored)))
 }
 
-/// Writes an evaluation after `step` steps into the log and reports it.
-fn evaluated(step: u64, found: Validation, log: &mut Log, observer: &mut dyn FnMut(&Event)) -> Result<Validation> {
-    log.write(&json!({"step": step - 1, "validation": &found}))?;
-    observer(&Event::Evaluated { step, validation: Box::new(found.clone()) });
+/// Writes an evaluation of a trainer's weights into the log and reports it.
+fn evaluated(
+    trainer: &Trainer,
+    found: Validation,
+    log: &mut Log,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Validation> {
+    let (step, embeddings) = (trainer.step_count(), trainer.spreads()?);
+    log.write(&json!({"step": step.saturating_sub(1), "validation": &found, "embeddings": embeddings}))?;
+    observer(&Event::Evaluated { step, validation: Box::new(found.clone()), embeddings });
     Ok(found)
 }
 

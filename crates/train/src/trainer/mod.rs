@@ -24,7 +24,9 @@ use crate::ema::Ema;
 use crate::error::{Result, TrainError};
 use crate::objective::{Objective, TextBank, needs_classes, whiten_head};
 use crate::optim::{Optimizer, matches};
+use crate::spread::Spreads;
 
+use report::LastStep;
 pub use report::{NamedFile, StepReport, Trained};
 use texts::FrozenTexts;
 
@@ -47,6 +49,8 @@ pub struct Trainer {
     trained: Arc<BTreeSet<String>>,
     /// What the frozen Y-Encoder made of texts.
     frozen_texts: FrozenTexts,
+    /// What the last step predicted.
+    last: Option<LastStep>,
     step: u64,
 }
 
@@ -164,6 +168,7 @@ impl Trainer {
             ema,
             trained,
             frozen_texts: FrozenTexts::default(),
+            last: None,
             step: 0,
         })
     }
@@ -216,6 +221,16 @@ impl Trainer {
         let mut seen = BTreeSet::new();
         texts.retain(|text| seen.insert(text.clone()));
         Ok(self.embedder().cut(&texts)?)
+    }
+
+    /// How the predictions and targets of the last step lie; `None` before the first one.
+    ///
+    /// # Errors
+    /// What reading them from the device reports.
+    pub fn spreads(&self) -> Result<Option<Spreads>> {
+        let Some(last) = &self.last else { return Ok(None) };
+        let (predictions, targets) = (last.predictions.to_f32()?, last.targets.to_f32()?);
+        Ok(Some(Spreads::of(&predictions, &targets, &last.own, self.model.config.embedding_dim)))
     }
 
     /// Number of trained parameters.

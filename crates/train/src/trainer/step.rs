@@ -8,11 +8,11 @@ use vljepa_tensor::autograd::{Tape, Var};
 use vljepa_tensor::{Tensor, ops};
 
 use super::Trainer;
-use super::report::StepReport;
+use super::report::{LastStep, StepReport};
 use super::texts::of_file;
 use crate::data::{Batch, Encoded, Pair};
 use crate::error::{Result, TrainError};
-use crate::objective::{MicroBatch, Seen, StepTexts, Targets};
+use crate::objective::{Loss, MicroBatch, Seen, StepTexts, Targets};
 use crate::optim::Method;
 use crate::random::{Purpose, Stream};
 
@@ -21,6 +21,8 @@ struct Accumulated {
     /// Of each part: its mean loss, and what that is divided by in the mean over the batch.
     losses: Vec<(Tensor, f32)>,
     grads: BTreeMap<String, Tensor>,
+    /// The first part's, for its embeddings.
+    first: Option<Loss>,
 }
 
 impl Accumulated {
@@ -58,7 +60,7 @@ impl Trainer {
         let total: f32 = batch.pairs.iter().map(|pair| pair.weight).sum();
         let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
         let chosen = self.chosen_texts(batch, &texts);
-        let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new() };
+        let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new(), first: None };
         for samples in (0..parts).map(|i| i * count..(i + 1) * count) {
             let pixels = &batch.pixels[samples.start * values..samples.end * values];
             let seen = Tensor::from_f32(&self.device, &shape, pixels)?;
@@ -91,15 +93,16 @@ impl Trainer {
                 keys: keys.as_deref(),
             };
             let loss = self.objective.loss(&self.model, &f, &samples, &texts)?;
-            let seed = ops::full(&self.device, loss.shape(), 1.0 / over)?;
-            for (name, grad) in f.gradients(tape.backward(&loss, Some(seed))?) {
+            let seed = ops::full(&self.device, loss.value.shape(), 1.0 / over)?;
+            for (name, grad) in f.gradients(tape.backward(&loss.value, Some(seed))?) {
                 let sum = match sums.grads.get(&name) {
                     Some(earlier) => ops::add(earlier, &grad)?,
                     None => grad,
                 };
                 sums.grads.insert(name, sum);
             }
-            sums.losses.push((loss.value().clone(), over));
+            sums.losses.push((loss.value.value().clone(), over));
+            sums.first.get_or_insert(loss);
         }
         Ok(sums)
     }
@@ -224,6 +227,8 @@ impl Trainer {
         let scale = values.get(parts).map_or(f32::NAN, |s| s.exp().min(max));
         let report = StepReport { step: self.step, loss, grad_norm, factor, scale };
         self.step += 1;
+        self.last =
+            sums.first.map(|loss| LastStep { predictions: loss.predictions, targets: loss.targets, own: loss.own });
         Ok(report)
     }
 

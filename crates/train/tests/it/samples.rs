@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vljepa_data::Rgba8Image;
 use vljepa_embed::Embedder;
 use vljepa_model::config::VlJepaConfig;
-use vljepa_model::{Storage, TextTokenizer, VlJepa};
+use vljepa_model::{Forward, Storage, TextTokenizer, Tokens, VlJepa};
 use vljepa_tensor::Tensor;
 use vljepa_train::checkpoint::Checkpoints;
 use vljepa_train::data::{Batch, Pair, Sample, Source, Visual};
@@ -356,4 +356,59 @@ fn tokens_of_queries_are_left_out_but_never_all() {
     assert_eq!(whole, with(""));
     assert_ne!(whole, with("query_dropout = 0.5"));
     assert!(with("query_dropout = 0.9").is_finite());
+}
+
+#[test]
+fn distances_are_those_of_predictions_to_their_own_targets() {
+    let (queries, device) = (TextTokenizer::from_json(tokenizer_json().as_bytes(), 16).unwrap(), device());
+    for (kind, distance) in [
+        (
+            "cosine",
+            (|p: &[f32], u: &[f32], y: &[f32]| {
+                let _ = p;
+                1.0 - u.iter().zip(y).map(|(a, b)| a * b).sum::<f32>()
+            }) as fn(&[f32], &[f32], &[f32]) -> f32,
+        ),
+        ("l1", |p, _, y| p.iter().zip(y).map(|(a, b)| (a - b).abs()).sum()),
+        ("l2", |p, _, y| p.iter().zip(y).map(|(a, b)| (a - b).powi(2)).sum()),
+    ] {
+        let tables = TABLES.replace("[objective]", &format!("[objective]\nloss = \"{kind}\""));
+        let (mut trainer, _) = trainer(&config("steps = 60\nbatch = 2", &tables), Samples::new(examples(4)).unwrap());
+        let samples = |weight: f32| {
+            let second = Pair { weight, ..pair("where", "left", &[]) };
+            vec![asked(0, vec![pair("what is it", "red", &[])]), asked(1, vec![second])]
+        };
+        let (model, tokenizer) = (trainer.model(), tokenizer());
+        let embedder =
+            Embedder { device: &device, model, tokenizer: &tokenizer, queries: Some(&queries), stored: None, batch: 8 };
+        let batch = Batch::new(0, 16, samples(3.0)).unwrap();
+        let targets = embedder.texts(&["red", "left"]).unwrap();
+        let unit = embedder.asked(&batch.pixels, [2, 4, 16], &[(0, "what is it"), (1, "where")]).unwrap();
+        let ids: Vec<Vec<u32>> = ["what is it", "where"].map(|text| queries.encode(text).unwrap().ids).into();
+        let asked = Tokens::new(&device, &ids, model.config.predictor.query_pad_id).unwrap();
+        let frames = Tensor::from_f32(&device, &[2, 4, 3, 16, 16], &batch.pixels).unwrap();
+        let raw = model.predict(&Forward::inference(), &frames, Some(&asked)).unwrap().value().to_f32().unwrap();
+        let dim = targets.len() / 2;
+        let of = |rows: &[f32], i: usize| rows[i * dim..(i + 1) * dim].to_vec();
+        let own = |i: usize| distance(&of(&raw, i), &of(&unit, i), &of(&targets, i));
+        let got = trainer.gradients(&batch).unwrap().0;
+        let want = (own(0) + 3.0 * own(1)) / 4.0;
+        assert!((got - want).abs() < 1e-4 * want.max(1.0), "{kind}: {got} for {want}");
+        // It is learnt.
+        let batch = Batch::new(0, 16, samples(1.0)).unwrap();
+        let first = trainer.step(&batch).unwrap().loss;
+        let last = (1..60).map(|_| trainer.step(&batch).unwrap().loss).last().unwrap();
+        assert!(last < 0.3 * first, "{kind}: from {first} to {last}");
+        let spreads = trainer.spreads().unwrap().unwrap();
+        assert!(spreads.alignment < 0.6 && spreads.target.n == 2 && spreads.prediction.n == 2, "{kind}: {spreads:?}");
+    }
+    for (more, what) in [
+        ("loss = \"l2\"\ny_head = { train = true, whiten = false }", "not trained"),
+        ("loss = \"l2\"\nwrong = 0.5\ny_head = { whiten = false }", "objective.wrong"),
+    ] {
+        let text = format!("steps = 1\nbatch = 1\n[model]\nfolder = \"m\"\n[objective]\nkind = \"batch\"\n{more}\n");
+        assert!(TrainConfig::parse(&text).unwrap_err().to_string().contains(what), "{more}");
+    }
+    let text = "steps = 1\nbatch = 1\n[model]\nfolder = \"m\"\n[objective]\nloss = \"l1\"\n";
+    assert!(TrainConfig::parse(text).unwrap_err().to_string().contains("kind = \"batch\""));
 }
