@@ -173,12 +173,8 @@ pub struct StepTexts {
 /// The samples that one forward pass sees: a batch, or one of the parts that it is split into.
 #[derive(Clone, Debug)]
 pub struct MicroBatch<'a> {
-    /// What is seen.
-    pub seen: Seen<'a>,
-    /// For each of P pairs the sample that it is about.
-    pub about: &'a [u32],
-    /// A query for each pair.
-    pub query: Option<&'a Tokens>,
+    /// What is seen and asked.
+    pub shown: Shown<'a>,
     /// What the prediction of each pair should be near.
     pub targets: Targets<'a>,
     /// Weight of each pair's loss; absent: all are equal.
@@ -186,6 +182,17 @@ pub struct MicroBatch<'a> {
     /// A number for each target, equal ones for equal texts, which are then no negatives of each other; absent: all differ.
     /// Read when the candidates are those of the batch.
     pub keys: Option<&'a [u32]>,
+}
+
+/// What is seen and asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// What is seen.
+    pub seen: Seen<'a>,
+    /// For each of P pairs the sample that it is about.
+    pub about: &'a [u32],
+    /// A query for each pair.
+    pub query: Option<&'a Tokens>,
 }
 
 /// What samples show.
@@ -296,7 +303,7 @@ impl Objective {
     /// [`TrainError::Invalid`] when candidates of a bank meet samples without classes; what the model and the operators
     /// report.
     pub fn loss(&self, model: &VlJepa, f: &Forward, samples: &MicroBatch<'_>, texts: &StepTexts) -> Result<Loss> {
-        let (Seen::Frames(seen) | Seen::Tokens(seen)) = samples.seen;
+        let (Seen::Frames(seen) | Seen::Tokens(seen)) = samples.shown.seen;
         let device = seen.device();
         if let (Targets::Classes(classes), Some(bank)) = (&samples.targets, &self.bank)
             && let Some(class) = classes.iter().find(|class| **class as usize >= bank.classes)
@@ -304,18 +311,17 @@ impl Objective {
             let what = format!("a sample has the class {class}, and there are {} classes", bank.classes);
             return Err(TrainError::Invalid(what));
         }
-        let prediction = predict(model, f, samples)?;
+        let prediction = predict(model, f, &samples.shown)?;
         let log_scale = model.logit_scale(f);
-        let weights = samples.weights.map(|weights| Tensor::from_f32(device, &[weights.len()], weights)).transpose()?;
         let features = |rows: Tensor| model.project_text(f, &Var::constant(rows));
         match (&self.candidates, &samples.targets, &self.bank) {
             (Candidates::Batch, Targets::Embeddings(targets), _) => {
-                self.loss_in_batch(&prediction, targets, &log_scale, samples, weights.as_ref())
+                self.in_batch(&prediction, targets, &log_scale, samples.keys, samples.weights)
             }
             (Candidates::Batch, Targets::Classes(classes), Some(bank)) => {
                 let ids: Vec<u32> = classes.iter().map(|&class| bank.row(class, &texts.choice)).collect();
                 let targets = features(bank.rows(device, &ids)?)?;
-                self.loss_in_batch(&prediction, &targets, &log_scale, samples, weights.as_ref())
+                self.in_batch(&prediction, &targets, &log_scale, samples.keys, samples.weights)
             }
             (Candidates::Bank { fixed }, Targets::Classes(classes), _) => {
                 let own = Tensor::from_u32(device, &[classes.len()], classes)?;
@@ -328,6 +334,7 @@ impl Objective {
                 if fixed.is_some() {
                     options = options.targets_normalised();
                 }
+                let weights = uploaded(device, samples.weights)?;
                 if let Some(weights) = &weights {
                     options = options.weights(weights);
                 }
@@ -343,32 +350,34 @@ impl Objective {
         }
     }
 
+    /// The loss of P predictions and P + W targets of a batch, none of them normalised; see [`MicroBatch`] for keys and weights.
     /// Both ways among the right texts; and, for a share of the loss, among right and wrong ones.
-    fn loss_in_batch(
+    pub(crate) fn in_batch(
         &self,
         prediction: &Var,
         targets: &Var,
         log_scale: &Var,
-        samples: &MicroBatch<'_>,
-        weights: Option<&Tensor>,
+        keys: Option<&[u32]>,
+        weights: Option<&[f32]>,
     ) -> Result<Loss> {
         if self.kind != LossKind::Infonce {
-            return self.distance(prediction, targets, samples.weights);
+            return self.distance(prediction, targets, weights);
         }
         let device = prediction.value().device();
+        let weights = uploaded(device, weights)?;
         let upload = |numbers: &[u32]| Tensor::from_u32(device, &[numbers.len()], numbers);
         let among = |targets: &Var, own: Option<&Tensor>| -> Result<InfoNceLoss> {
             let mut options = own.map_or_else(InfoNce::bidirectional, InfoNce::to_bank).max_scale(self.max_scale);
-            let keys = samples.keys.map(|keys| upload(&keys[..targets.value().shape()[0]])).transpose()?;
+            let keys = keys.map(|keys| upload(&keys[..targets.value().shape()[0]])).transpose()?;
             if let Some(keys) = &keys {
                 options = options.duplicates(Duplicates::LeftOut, keys);
             }
-            if let Some(weights) = weights {
+            if let Some(weights) = &weights {
                 options = options.weights(weights);
             }
             Ok(info_nce(prediction, targets, log_scale, &options)?)
         };
-        let pairs = samples.about.len();
+        let pairs = prediction.value().shape()[0];
         let own: Vec<u32> = (0..pairs as u32).collect();
         if targets.value().shape()[0] == pairs {
             return Ok(Loss::of(&among(targets, None)?, own));
@@ -414,15 +423,20 @@ impl Objective {
 }
 
 /// Predictions of pairs, `[P, embedding_dim]`, not normalised. The X-Encoder sees each sample once.
-fn predict(model: &VlJepa, f: &Forward, samples: &MicroBatch<'_>) -> Result<Var> {
-    let tokens = match samples.seen {
-        Seen::Frames(frames) if is_counting(samples.about, frames.shape()[0]) => {
-            return Ok(model.predict(f, frames, samples.query)?);
+pub(crate) fn predict(model: &VlJepa, f: &Forward, shown: &Shown<'_>) -> Result<Var> {
+    let tokens = match shown.seen {
+        Seen::Frames(frames) if is_counting(shown.about, frames.shape()[0]) => {
+            return Ok(model.predict(f, frames, shown.query)?);
         }
         Seen::Frames(frames) => model.encode_frames(f, frames)?,
         Seen::Tokens(tokens) => Var::constant(tokens.clone()),
     };
-    Ok(model.predict_tokens(f, &of_samples(&tokens, samples.about)?, samples.query)?)
+    Ok(model.predict_tokens(f, &of_samples(&tokens, shown.about)?, shown.query)?)
+}
+
+/// Weights on the device.
+fn uploaded(device: &Device, weights: Option<&[f32]>) -> Result<Option<Tensor>> {
+    Ok(weights.map(|weights| Tensor::from_f32(device, &[weights.len()], weights)).transpose()?)
 }
 
 /// Whether they are all numbers below `count`, in order.

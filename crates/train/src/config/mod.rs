@@ -29,7 +29,8 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Samples of a step; the source says how many there can be.
     pub batch: usize,
-    /// Parts a step's batch is split into, to save memory. With [`ObjectiveKind::Batch`] the negatives are those of a part.
+    /// Parts a step's batch is split into, to save memory. With [`ObjectiveKind::Batch`] the negatives are those of a part, or with
+    /// `objective.cached` those of the batch.
     #[serde(default = "one")]
     pub accumulate: usize,
     /// Folder of the run: checkpoints, `metrics.jsonl`, the trained `model`.
@@ -264,6 +265,10 @@ pub struct ObjectiveConfig {
     /// texts only. Batch only.
     #[serde(skip_serializing_if = "is_none")]
     pub wrong: f32,
+    /// With `accumulate` above 1, whether the negatives are those of the whole batch instead of those of a part: parts are then passed
+    /// twice, for their embeddings and for the gradients. Batch only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// Whether the Y-Encoder is trained (at the rate of its group) or frozen, its pooled features computed once.
     pub train_y_encoder: bool,
     /// The linear head of the Y-Encoder.
@@ -279,6 +284,7 @@ impl Default for ObjectiveConfig {
             soft_labels: 0.0,
             soft_scale: 12.0,
             wrong: 0.0,
+            cached: false,
             train_y_encoder: false,
             y_head: YHeadConfig::default(),
         }

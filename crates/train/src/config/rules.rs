@@ -65,6 +65,9 @@ impl TrainConfig {
         rules.need("objective.wrong", !regresses || o.wrong == 0.0, || {
             "`objective.wrong` needs `loss = \"infonce\"`, the others know no negatives".into()
         });
+        rules.need("objective.cached", !o.cached || o.kind == ObjectiveKind::Batch, || {
+            "`objective.cached` needs `kind = \"batch\"`; a bank's candidates are always all".into()
+        });
         rules.range("objective.wrong", f64::from(o.wrong), 0.0, 1.0);
         rules.need("objective.wrong", o.wrong == 0.0 || o.kind == ObjectiveKind::Batch, || {
             "`objective.wrong` needs `kind = \"batch\"`".into()

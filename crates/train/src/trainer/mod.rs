@@ -1,5 +1,6 @@
 //! A model being trained: one step, evaluation, state in and out.
 
+mod cached;
 mod finish;
 mod report;
 mod state;

@@ -12,17 +12,46 @@ use super::report::{LastStep, StepReport};
 use super::texts::of_file;
 use crate::data::{Batch, Encoded, Pair};
 use crate::error::{Result, TrainError};
-use crate::objective::{Loss, MicroBatch, Seen, StepTexts, Targets};
+use crate::objective::{Loss, MicroBatch, Seen, Shown, StepTexts, Targets};
 use crate::optim::Method;
 use crate::random::{Purpose, Stream};
 
 /// Loss and gradients of a batch, still on the device.
-struct Accumulated {
+pub(super) struct Accumulated {
     /// Of each part: its mean loss, and what that is divided by in the mean over the batch.
-    losses: Vec<(Tensor, f32)>,
-    grads: BTreeMap<String, Tensor>,
+    pub losses: Vec<(Tensor, f32)>,
+    pub grads: BTreeMap<String, Tensor>,
     /// The first part's, for its embeddings.
-    first: Option<Loss>,
+    pub first: Option<Loss>,
+}
+
+/// Some samples of a batch on the device.
+pub(super) struct Part {
+    seen: Tensor,
+    encoded: bool,
+    about: Vec<u32>,
+    query: Option<Tokens>,
+    /// Which pairs of the batch they have.
+    pairs: Range<usize>,
+}
+
+impl Part {
+    pub fn shown(&self) -> Shown<'_> {
+        let seen = if self.encoded { Seen::Tokens(&self.seen) } else { Seen::Frames(&self.seen) };
+        Shown { seen, about: &self.about, query: self.query.as_ref() }
+    }
+}
+
+/// Adds gradients to those that are there.
+pub(super) fn add_to(sums: &mut BTreeMap<String, Tensor>, grads: Vec<(String, Tensor)>) -> Result<()> {
+    for (name, grad) in grads {
+        let sum = match sums.get(&name) {
+            Some(earlier) => ops::add(earlier, &grad)?,
+            None => grad,
+        };
+        sums.insert(name, sum);
+    }
+    Ok(())
 }
 
 impl Accumulated {
@@ -50,69 +79,73 @@ impl Trainer {
         if batch.is_empty() || parts == 0 || !batch.len().is_multiple_of(parts) {
             return Err(TrainError::Invalid(format!("{} samples cannot be split into {parts} parts", batch.len())));
         }
-        let (count, side) = (batch.len() / parts, batch.size as usize);
-        let shape = match batch.encoded {
-            Some(Encoded { tokens, width }) => vec![count, tokens, width],
-            None => vec![count, batch.frames, 3, side, side],
-        };
-        let values = shape.iter().skip(1).product::<usize>();
+        let count = batch.len() / parts;
         let even = batch.pairs.iter().all(|pair| pair.weight == 1.0);
         let total: f32 = batch.pairs.iter().map(|pair| pair.weight).sum();
         let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
         let chosen = self.chosen_texts(batch, &texts);
+        if let Some(chosen) = chosen.as_ref().filter(|_| self.config.objective.cached && parts > 1) {
+            return self.in_two_passes(batch, parts, chosen);
+        }
         let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new(), first: None };
         for samples in (0..parts).map(|i| i * count..(i + 1) * count) {
-            let pixels = &batch.pixels[samples.start * values..samples.end * values];
-            let seen = Tensor::from_f32(&self.device, &shape, pixels)?;
-            let rows = batch.pairs_about(samples.clone());
-            let pairs = &batch.pairs[rows.clone()];
-            let about: Vec<u32> = batch.about[rows.clone()].iter().map(|&about| about - samples.start as u32).collect();
+            let part = self.part(batch, samples)?;
+            let pairs = &batch.pairs[part.pairs.clone()];
             let (tape, trained) = (Tape::new(), self.trained.clone());
             let f = Forward::training(tape.clone(), move |name| trained.contains(name));
             let classes: Vec<u32> = pairs.iter().filter_map(|pair| pair.class).collect();
             let wrong = self.wrong_texts(pairs);
             let (targets, keys) = match &chosen {
                 Some(chosen) => {
-                    let all: Vec<&str> = chosen[rows.clone()].iter().map(String::as_str).chain(wrong).collect();
+                    let all: Vec<&str> = chosen[part.pairs.clone()].iter().map(String::as_str).chain(wrong).collect();
                     (Targets::Embeddings(self.embed(&f, &all)?), duplicate_keys(&all))
                 }
                 None => (Targets::Classes(&classes), duplicate_keys(&classes)),
             };
-            let query = self.queries_of(batch, rows)?;
             let weights: Vec<f32> = pairs.iter().map(|pair| pair.weight).collect();
             let over = total / weights.iter().sum::<f32>();
             let samples = MicroBatch {
-                seen: match batch.encoded {
-                    Some(_) => Seen::Tokens(&seen),
-                    None => Seen::Frames(&seen),
-                },
-                about: &about,
-                query: query.as_ref(),
+                shown: part.shown(),
                 targets,
                 weights: (!even).then_some(&weights),
                 keys: keys.as_deref(),
             };
             let loss = self.objective.loss(&self.model, &f, &samples, &texts)?;
             let seed = ops::full(&self.device, loss.value.shape(), 1.0 / over)?;
-            for (name, grad) in f.gradients(tape.backward(&loss.value, Some(seed))?) {
-                let sum = match sums.grads.get(&name) {
-                    Some(earlier) => ops::add(earlier, &grad)?,
-                    None => grad,
-                };
-                sums.grads.insert(name, sum);
-            }
+            add_to(&mut sums.grads, f.gradients(tape.backward(&loss.value, Some(seed))?))?;
             sums.losses.push((loss.value.value().clone(), over));
             sums.first.get_or_insert(loss);
         }
         Ok(sums)
     }
 
-    /// A right text of each sample, where the step embeds texts: where the Y-Encoder is trained, or samples have no classes.
+    /// Uploads some samples of a batch, with what is asked about them.
+    pub(super) fn part(&self, batch: &Batch, samples: Range<usize>) -> Result<Part> {
+        let (count, side) = (samples.len(), batch.size as usize);
+        let shape = match batch.encoded {
+            Some(Encoded { tokens, width }) => vec![count, tokens, width],
+            None => vec![count, batch.frames, 3, side, side],
+        };
+        let values = shape.iter().skip(1).product::<usize>();
+        let pixels = &batch.pixels[samples.start * values..samples.end * values];
+        let pairs = batch.pairs_about(samples.clone());
+        Ok(Part {
+            seen: Tensor::from_f32(&self.device, &shape, pixels)?,
+            encoded: batch.encoded.is_some(),
+            about: batch.about[pairs.clone()].iter().map(|&about| about - samples.start as u32).collect(),
+            query: self.queries_of(batch, pairs.clone())?,
+            pairs,
+        })
+    }
+
+    /// A right text of each sample, where the step embeds texts: where the Y-Encoder is trained, samples have no classes, or embeddings
+    /// are cached.
     /// A function of seed and step alone.
     fn chosen_texts(&self, batch: &Batch, texts: &StepTexts) -> Option<Vec<String>> {
         let o = &self.config.objective;
         let bank = self.source.bank();
-        if bank.is_some() && !o.train_y_encoder && batch.pairs.iter().all(|pair| pair.class.is_some()) {
+        let cached = o.cached && self.config.accumulate > 1;
+        if bank.is_some() && !o.train_y_encoder && !cached && batch.pairs.iter().all(|pair| pair.class.is_some()) {
             return None;
         }
         let mut dice = Stream::new(self.config.seed, Purpose::Text, batch.step);
@@ -128,7 +161,7 @@ impl Trainer {
     }
 
     /// The wrong texts of some pairs, each once, where the objective reads them.
-    fn wrong_texts<'a>(&self, pairs: &'a [Pair]) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub(super) fn wrong_texts<'a>(&self, pairs: &'a [Pair]) -> impl Iterator<Item = &'a str> + use<'a> {
         let mut seen = HashSet::new();
         let read = self.config.objective.wrong > 0.0;
         let wrong = pairs.iter().filter(move |_| read).flat_map(|pair| pair.wrong.iter().map(String::as_str));
@@ -136,7 +169,7 @@ impl Trainer {
     }
 
     /// Target embeddings of texts, `[texts, embedding_dim]`, not normalised.
-    fn embed(&self, f: &Forward, texts: &[&str]) -> Result<Var> {
+    pub(super) fn embed(&self, f: &Forward, texts: &[&str]) -> Result<Var> {
         let y = &self.model.config.y_encoder;
         if self.config.objective.train_y_encoder {
             let (ids, _) = self.tokenizer.encode_all(&y.prompt, texts).map_err(of_file(&self.tokenizer))?;
@@ -245,7 +278,7 @@ impl Trainer {
 }
 
 /// A number for each of `items`, equal ones for equal items; `None` where all differ.
-fn duplicate_keys<T: Eq + std::hash::Hash>(items: &[T]) -> Option<Vec<u32>> {
+pub(super) fn duplicate_keys<T: Eq + std::hash::Hash>(items: &[T]) -> Option<Vec<u32>> {
     let mut first = HashMap::new();
     let keys: Vec<u32> = (0u32..).zip(items).map(|(i, item)| *first.entry(item).or_insert(i)).collect();
     (first.len() < items.len()).then_some(keys)

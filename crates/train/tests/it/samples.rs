@@ -412,3 +412,34 @@ fn distances_are_those_of_predictions_to_their_own_targets() {
     let text = "steps = 1\nbatch = 1\n[model]\nfolder = \"m\"\n[objective]\nloss = \"l1\"\n";
     assert!(TrainConfig::parse(text).unwrap_err().to_string().contains("kind = \"batch\""));
 }
+
+#[test]
+fn cached_embeddings_give_the_gradients_of_the_whole_batch() {
+    let pairs = |kind: usize| {
+        let texts = ["red", "a bar", "it moves", "left", "right", "nothing at all"];
+        let mut own = vec![pair("what is it", texts[kind], &[texts[(kind + 2) % 6], "green"])];
+        if kind.is_multiple_of(2) {
+            own.push(Pair { weight: 2.5, ..pair("where", "left", &["right"]) });
+        }
+        own
+    };
+    let samples: Vec<Sample> = (0..6).map(|kind| asked(kind, pairs(kind))).collect();
+    let batch = Batch::new(0, 16, samples).unwrap();
+    for more in ["wrong = 0.5", "train_y_encoder = true\nwrong = 0.3", "loss = \"cosine\""] {
+        let gradients = |accumulate: usize, cached: bool| {
+            let tables = TABLES.replace("[objective]", &format!("[objective]\ncached = {cached}\n{more}"));
+            let text = format!("steps = 1\nbatch = 6\naccumulate = {accumulate}");
+            trainer(&config(&text, &tables), Samples::new(examples(4)).unwrap()).0.gradients(&batch).unwrap()
+        };
+        let whole = gradients(1, false);
+        for parts in [2, 3, 6] {
+            close(&gradients(parts, true), &whole);
+        }
+        // Without the cache a part's negatives are its own.
+        if !more.contains("cosine") {
+            assert!((gradients(3, false).0 - whole.0).abs() > 0.01, "{more}");
+        }
+    }
+    let text = "steps = 1\nbatch = 1\n[model]\nfolder = \"m\"\n[objective]\ncached = true\n";
+    assert!(TrainConfig::parse(text).unwrap_err().to_string().contains("objective.cached"));
+}
