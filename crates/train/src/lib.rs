@@ -23,10 +23,11 @@ mod schedule;
 pub mod sources;
 pub mod spread;
 mod start;
+mod text_bank;
 pub mod trainer;
 
 pub use config::TrainConfig;
 pub use error::{Result, TrainError};
-pub use run::{Event, RunOptions, Summary, prepare, run};
+pub use run::{Estimate, Event, RunOptions, Summary, prepare, run};
 pub use start::check;
 pub use trainer::{StepReport, Trainer};

@@ -47,8 +47,13 @@ pub enum Event {
         step: u64,
         /// The figures.
         validation: Box<Validation>,
-        /// How the embeddings of the last step lie, where one was taken.
-        embeddings: Option<Spreads>,
+    },
+    /// How the embeddings of a step lie.
+    Embeddings {
+        /// Steps taken.
+        step: u64,
+        /// The figures.
+        spreads: Spreads,
     },
     /// The features of a clip were made.
     Features {
@@ -131,19 +136,20 @@ impl fmt::Display for Event {
                 r.factor,
                 duration(*left)
             ),
-            Event::Evaluated { step, validation: v, embeddings } => {
+            Event::Evaluated { step, validation: v } => {
                 let percent = |v: Option<f64>| v.map_or_else(|| "–".into(), |v| format!("{:.1}", 100.0 * v));
                 write!(f, "after step {step}: R@1/R@5 %")?;
                 for (i, NamedCell { title, cell, .. }) in v.0.iter().enumerate() {
                     let (r1, r5) = (percent(cell.r1), percent(cell.r5));
                     write!(f, "{} {title} {r1}/{r5} of {}", if i == 0 { "" } else { ";" }, cell.candidates)?;
                 }
-                if let Some(Spreads { prediction, target, .. }) = embeddings {
-                    let (own, other) = (prediction.effective_rank, target.effective_rank);
-                    write!(f, "; directions in use: predictions {own:.1}, targets {other:.1}")?;
-                }
                 Ok(())
             }
+            Event::Embeddings { step, spreads: Spreads { prediction, target, alignment } } => write!(
+                f,
+                "after step {step}: effective rank of predictions {:.1} and targets {:.1}, squared distance {alignment:.2}",
+                prediction.effective_rank, target.effective_rank
+            ),
             Event::Features { done, of, bytes, left } => {
                 write!(f, "features of {done}/{of} clips  {:.1} MB  {} left", *bytes as f64 / 1e6, duration(*left))
             }

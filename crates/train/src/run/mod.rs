@@ -1,9 +1,11 @@
 //! A whole training run from a configuration file.
 
+mod estimate;
 mod event;
 mod features;
 mod log;
 mod options;
+mod prepare;
 mod probe;
 mod probe_card;
 
@@ -12,25 +14,26 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use vljepa_embed::features::RowFeatures;
 use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::ModelFiles;
 use vljepa_model::Storage;
-use vljepa_tensor::Device;
 
 use self::log::{Log, Pace, round};
 use self::options::{check_resume, restored};
 use crate::card::{CARD, Card};
 use crate::checkpoint::Checkpoints;
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::feed::{Feed, Maker};
 use crate::metrics::Validation;
 use crate::places::{CHECKPOINTS, LOCK, METRICS, MODEL};
 use crate::start::{Prepared, Start, is_probe};
-use crate::trainer::{Trained, Trainer};
+use crate::trainer::Trained;
 
+pub use estimate::Estimate;
 pub use event::Event;
 pub use options::{RunOptions, Summary};
+use prepare::features_of;
+pub use prepare::prepare;
 
 /// Trains as `path` says, a VL-JEPA or, where the file has `[probe]`, a classifier. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/` and
 /// `cards.sha256`, by which it knows the model cards that it wrote.
@@ -94,8 +97,13 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         }))?;
         observer(&Event::Step { report, steps: config.steps, rate, left });
         let last = step == config.steps;
-        if !last && config.evaluate.every > 0 && step.is_multiple_of(config.evaluate.every) {
-            validation = Some(evaluated(&trainer, trainer.validate()?, &mut log, &mut observer)?);
+        let due = config.evaluate.every > 0 && step.is_multiple_of(config.evaluate.every);
+        if let Some(spreads) = if last || due { trainer.spreads()? } else { None } {
+            log.write(&json!({"step": report.step, "embeddings": &spreads}))?;
+            observer(&Event::Embeddings { step, spreads });
+        }
+        if !last && due {
+            validation = Some(evaluated(step, trainer.validate()?, &mut log, &mut observer)?);
             pace.skip();
         }
         let stopped = stop();
@@ -113,7 +121,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     }
     let made = trainer.finish_with(Storage::F32, &mut |what| observer(&Event::Note(what.into())));
     let Trained { weights, validation } = made.map_err(|error| start.file.locate(error))?;
-    let validation = evaluated(&trainer, validation, &mut log, &mut observer)?;
+    let validation = evaluated(config.steps, validation, &mut log, &mut observer)?;
     let model = output.join(MODEL);
     let (device, usage) = (last_device.as_deref(), usage.as_deref());
     let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device, usage };
@@ -131,42 +139,9 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     Ok(Summary { step, complete: true, model: Some(model), validation: Some(validation), probe: None })
 }
 
-/// What a frozen X-Encoder makes of the source's rows, made where it is not there; `None` where the X-Encoder is trained.
-fn features_of(start: &Start, device: &Device, observer: &mut dyn FnMut(&Event)) -> Result<Option<Arc<RowFeatures>>> {
-    let (Some((stored, encoder)), Some(rows)) = (start.stored(device)?, start.source.rows()) else { return Ok(None) };
-    let all: Vec<_> = rows.train.iter().chain(rows.validation).collect();
-    features::make(&stored, &all, encoder, device, observer)?;
-    Ok(Some(Arc::new(stored)))
-}
-
-/// Writes an evaluation of a trainer's weights into the log and reports it.
-fn evaluated(
-    trainer: &Trainer,
-    found: Validation,
-    log: &mut Log,
-    observer: &mut dyn FnMut(&Event),
-) -> Result<Validation> {
-    let (step, embeddings) = (trainer.step_count(), trainer.spreads()?);
-    log.write(&json!({"step": step.saturating_sub(1), "validation": &found, "embeddings": embeddings}))?;
-    observer(&Event::Evaluated { step, validation: Box::new(found.clone()), embeddings });
+/// Writes an evaluation after `step` steps into the log and reports it.
+fn evaluated(step: u64, found: Validation, log: &mut Log, observer: &mut dyn FnMut(&Event)) -> Result<Validation> {
+    log.write(&json!({"step": step.saturating_sub(1), "validation": &found}))?;
+    observer(&Event::Evaluated { step, validation: Box::new(found.clone()) });
     Ok(found)
-}
-
-/// A trainer at step 0 and the maker of its batches, as `path` says, for measuring and for loops of one's own.
-///
-/// # Errors
-/// As [`run`].
-pub fn prepare(device: &Device, path: &Path) -> Result<(Trainer, Maker)> {
-    if is_probe(path)? {
-        let what = "a run with `[probe]` is prepared by its own parts, a `ProbeTrainer` and its data";
-        return Err(TrainError::Invalid(format!("{}: {what}", path.display())));
-    }
-    let start = Start::read(path, None)?;
-    let stored = features_of(&start, device, &mut |_| ())?;
-    let Prepared { trainer, .. } = start.assemble(device)?;
-    let maker = Maker::new(start.source, start.config, trainer.preprocess());
-    Ok(match stored {
-        Some(stored) => (trainer.with_features(stored.clone()), maker.with_features(stored)),
-        None => (trainer, maker),
-    })
 }

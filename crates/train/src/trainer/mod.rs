@@ -23,9 +23,10 @@ use crate::config::{ObjectiveKind, TrainConfig};
 use crate::data::Source;
 use crate::ema::Ema;
 use crate::error::{Result, TrainError};
-use crate::objective::{Objective, TextBank, needs_classes, whiten_head};
+use crate::objective::{Objective, needs_classes};
 use crate::optim::{Optimizer, matches};
 use crate::spread::Spreads;
+use crate::text_bank::{TextBank, whiten_head};
 
 use report::LastStep;
 pub use report::{NamedFile, StepReport, Trained};

@@ -308,6 +308,10 @@ fn the_model_is_finished_once_and_its_card_says_what_it_is() {
     assert_eq!(again.unwrap(), summary);
     assert!(fs::read(output.join("model/model.safetensors")).unwrap() == weights);
     assert_eq!(fs::read_to_string(output.join("metrics.jsonl")).unwrap(), log);
+    let spread = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["embeddings"].clone();
+    let spreads: Vec<_> = log.lines().map(spread).filter(|spread| !spread.is_null()).collect();
+    assert_eq!((spreads.len(), &spreads[0]["prediction"]["n"]), (1, &6.into()), "{log}");
+    assert!(spreads[0]["target"]["effective_rank"].as_f64().unwrap() > 2.0, "{log}");
     let cells =
         log.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap().get("validation").cloned());
     let [cells] = &cells.collect::<Vec<_>>()[..] else { panic!("one evaluation in: {log}") };

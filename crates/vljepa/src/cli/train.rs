@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use vljepa_tensor::Device;
 use vljepa_train::probe::{Figures, ProbeReport};
-use vljepa_train::{Event, RunOptions};
+use vljepa_train::{Estimate, Event, RunOptions};
 
 use super::common::Common;
 use super::failure::Result;
@@ -32,6 +33,9 @@ pub struct Args {
     /// Folder of the run; replaces `output` of the file
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Take a few steps, write nothing, and say what the run would take: parameters, memory, seconds a step, hours
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
 }
 
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
@@ -39,6 +43,9 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     vljepa_train::check(&args.config, args.out.as_deref())?;
     let device = vljepa::open_device(&common.device)?;
     out.note(&format!("adapter: {}", vljepa::info::adapter_name(&device)));
+    if args.dry_run {
+        return estimate(args, &device, out);
+    }
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
         bar.set_style(style);
@@ -90,6 +97,27 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         Some(model) => out.text(&format!("{} steps; the model is in {model}\n", summary.step)),
         None => out.text(&format!("stopped after {} steps; go on with --resume\n", summary.step)),
     }
+}
+
+/// What the run would take.
+fn estimate(args: &Args, device: &Device, out: &Output) -> Result {
+    let estimate = Estimate::of(&args.config, device)?;
+    if out.json {
+        return out.document(&estimate);
+    }
+    let Estimate { steps, batch, pairs, parameters, trained, candidates, device_bytes, .. } = estimate;
+    let Estimate { seconds_per_step, seconds_per_batch, seconds, .. } = estimate;
+    out.text(&format!(
+        "{steps} steps of {batch} samples, {pairs} pairs in the first, each among {candidates} candidates\n\
+         {:.2} M parameters, {:.2} M of them trained\n\
+         {:.2} GB on the device at most\n\
+         {seconds_per_step:.3} s a step, {seconds_per_batch:.3} s for its batch beside it\n\
+         {:.2} hours, without evaluations and checkpoints\n",
+        parameters as f64 / 1e6,
+        trained as f64 / 1e6,
+        device_bytes as f64 / 1e9,
+        seconds / 3600.0
+    ))
 }
 
 /// What a run with `[probe]` prints in the end.

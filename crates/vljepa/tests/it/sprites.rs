@@ -102,6 +102,17 @@ fn motion_is_trained_on_and_measured_with_anyones_drawings() {
     };
     let path = text(dir.path().join("sprites.toml"));
     std::fs::write(&path, config(2)).unwrap();
+    let (estimate, notes) = noted(["train", &path, "--dry-run"]);
+    assert!(notes.starts_with("adapter: ") && notes.lines().count() == 1, "{notes}");
+    assert!(!dir.path().join("run").exists());
+    assert_eq!((&estimate["steps"], &estimate["batch"]), (&2.into(), &4.into()));
+    assert!(
+        estimate["pairs"].as_u64().unwrap() > 4 && estimate["device_bytes"].as_u64().unwrap() > 1 << 20,
+        "{estimate}"
+    );
+    assert!(estimate["trained"].as_u64().unwrap() < estimate["parameters"].as_u64().unwrap(), "{estimate}");
+    let [step, all] = ["seconds_per_step", "seconds"].map(|key| estimate[key].as_f64().unwrap());
+    assert!(step > 0.0 && all >= 2.0 * step - 1e-9, "{estimate}");
     let (trained, notes) = noted(["train", &path]);
     assert_eq!(trained["complete"], true, "{notes}");
     let metrics = std::fs::read_to_string(dir.path().join("run/metrics.jsonl")).unwrap();
