@@ -39,7 +39,7 @@ pub use prepare::prepare;
 /// `cards.sha256`, by which it knows the model cards that it wrote.
 ///
 /// # Errors
-/// Everything of [`TrainError`]; what was saved before stays.
+/// Everything of [`TrainError`](crate::TrainError); what was saved before stays.
 pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     if is_probe(path)? {
         return probe::run(path, options);

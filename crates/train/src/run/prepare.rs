@@ -28,7 +28,7 @@ pub(super) fn features_of(
 /// A trainer at step 0 and the maker of its batches, as `path` says, for measuring and for loops of one's own.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`](super::run).
 pub fn prepare(device: &Device, path: &Path) -> Result<(Trainer, Maker)> {
     if is_probe(path)? {
         let what = "a run with `[probe]` is prepared by its own parts, a `ProbeTrainer` and its data";

@@ -63,6 +63,7 @@ pub(super) fn components_of_words(model: &VlJepa) -> Result<()> {
     };
     let rows = model.config.predictor.config.vocab_size;
     let (Some(map), Some(words)) = (find(Part::EmbedTokens, false), find(Part::YEncoder, true)) else {
+        // A table that lies in parts cannot be read back: the map stays random.
         return Ok(());
     };
     let (width, from) = (map.shape()[0], map.shape()[1]);

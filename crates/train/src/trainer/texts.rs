@@ -8,9 +8,9 @@ use vljepa_tensor::Device;
 
 use crate::error::{Result, TrainError};
 
-/// Rows of a forward pass. All passes have this many, so that a text's bits do not depend on the texts beside it, and a run that
-/// goes on without what was kept computes the same.
-const ROWS: usize = 16;
+/// Texts of a forward pass, at most. All passes have one row more than this, so that a text's bits do not depend on the texts beside
+/// it, and a run that goes on without what was kept computes the same.
+const TEXTS: usize = 15;
 /// Lengths of a pass are multiples of this.
 const LENGTH: usize = 8;
 /// Texts with more tokens seldom come again.
@@ -50,10 +50,10 @@ impl FrozenTexts {
         let (f, pad, width) = (Forward::inference(), y.config.pad_token_id(), y.output_size());
         let mut out = vec![0.0; texts.len() * width];
         for (length, all) in by_length {
-            for part in all.chunks(ROWS) {
+            for part in all.chunks(TEXTS) {
                 let mut rows: Vec<Vec<u32>> = part.iter().map(|&at| ids[at].clone()).collect();
                 // The last row, which nobody reads, is of full length.
-                rows.resize(ROWS + 1, vec![pad; length.max(1)]);
+                rows.resize(TEXTS + 1, vec![pad; length.max(1)]);
                 let pooled = model.pool_text(&f, &Tokens::new(device, &rows, pad)?)?.value().to_f32()?;
                 for (&at, row) in part.iter().zip(pooled.chunks_exact(width.max(1))) {
                     out[new[at] * width..(new[at] + 1) * width].copy_from_slice(row);

@@ -30,7 +30,7 @@ pub struct Settings {
     pub events: usize,
     /// Questions about a clip, each of another kind; fewer where a clip has fewer.
     pub questions: usize,
-    /// The share of clips that have a caption as a target without a query; a clip without a question always has.
+    /// The share of clips that have a caption as a target without a query; clips without a question all have one.
     pub captions: f64,
     /// What is asked, each kind as often as clips allow it.
     pub kinds: Vec<Kind>,
