@@ -180,15 +180,15 @@ impl Batch {
             if pairs.is_empty() {
                 return fault("nothing is said about it".into());
             }
-            for Pair { query, targets, wrong, class, weight } in pairs {
-                if !(weight.is_finite() && weight > 0.0) {
-                    return fault(format!("its weight is {weight}, must be a positive number"));
+            for mut pair in pairs {
+                if !(pair.weight.is_finite() && pair.weight > 0.0) {
+                    return fault(format!("its weight is {}, must be a positive number", pair.weight));
                 }
-                if class.is_none() && targets.is_empty() {
+                if pair.class.is_none() && pair.targets.is_empty() {
                     return fault("it has neither a class nor a text".into());
                 }
-                let query = query.filter(|text| !text.is_empty());
-                batch.pairs.push(Pair { query, targets, wrong, class, weight });
+                pair.query = pair.query.filter(|text| !text.is_empty());
+                batch.pairs.push(pair);
                 batch.about.push(number);
             }
             batch.pixels.extend_from_slice(&visual.pixels);

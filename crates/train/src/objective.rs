@@ -93,6 +93,13 @@ pub enum Seen<'a> {
 pub struct Loss {
     /// The mean loss, one element.
     pub value: Var,
+    /// What it was taken of.
+    pub embeddings: Embeddings,
+}
+
+/// Predictions and targets, on the device.
+#[derive(Clone, Debug)]
+pub struct Embeddings {
     /// Predictions, `[P, embedding_dim]`, L2-normalised.
     pub predictions: Tensor,
     /// Targets, `[M, embedding_dim]`, L2-normalised.
@@ -104,7 +111,7 @@ pub struct Loss {
 impl Loss {
     fn of(out: &InfoNceLoss, own: Vec<u32>) -> Self {
         let (predictions, targets) = (out.prediction.value().clone(), out.target.value().clone());
-        Self { value: out.loss.clone(), predictions, targets, own }
+        Self { value: out.loss.clone(), embeddings: Embeddings { predictions, targets, own } }
     }
 }
 
@@ -272,14 +279,12 @@ impl Objective {
         let [right_part, all_part] = parts.map(|(loss, share)| autograd::scale(loss, share));
         Ok(Loss { value: autograd::add(&right_part?, &all_part?)?, ..Loss::of(&right, own) })
     }
-}
 
-impl Objective {
     /// The weighted mean distance of each prediction and its own target.
     fn distance(&self, prediction: &Var, targets: &Var, weights: Option<&[f32]>) -> Result<Loss> {
         let unit = |x: &Var| autograd::l2_normalize(x, InfoNce::bidirectional().eps);
         let (predicted, target) = (unit(prediction)?, unit(targets)?);
-        let (rows, dim) = (prediction.value().shape()[0], prediction.value().shape()[1]);
+        let rows = prediction.value().shape()[0];
         let terms = match self.kind {
             // 1 − cos: half of the squared distance of unit vectors.
             LossKind::Cosine => {
@@ -292,17 +297,11 @@ impl Objective {
                 autograd::mul(&off, &off)?
             }
         };
-        let value = match weights {
-            Some(weights) => {
-                let total: f32 = weights.iter().sum();
-                let spread: Vec<f32> = weights.iter().flat_map(|&w| std::iter::repeat_n(w / total, dim)).collect();
-                let spread = Tensor::from_f32(prediction.value().device(), &[rows, dim], &spread)?;
-                autograd::sum(&autograd::mul(&terms, &Var::constant(spread))?)?
-            }
-            None => autograd::scale(&autograd::sum(&terms)?, 1.0 / rows as f32)?,
-        };
+        let (terms, total) = weighted(&terms, weights)?;
+        let value = autograd::scale(&autograd::sum(&terms)?, 1.0 / total)?;
         let (predictions, targets) = (predicted.value().clone(), target.value().clone());
-        Ok(Loss { value, predictions, targets, own: (0..rows as u32).collect() })
+        let own = (0..rows as u32).collect();
+        Ok(Loss { value, embeddings: Embeddings { predictions, targets, own } })
     }
 }
 
@@ -316,6 +315,15 @@ pub(crate) fn predict(model: &VlJepa, f: &Forward, shown: &Shown<'_>) -> Result<
         Seen::Tokens(tokens) => Var::constant(tokens.clone()),
     };
     Ok(model.predict_tokens(f, &of_samples(&tokens, shown.about)?, shown.query)?)
+}
+
+/// Rows times their weights, and the sum of these; without any each counts 1.
+fn weighted(rows: &Var, weights: Option<&[f32]>) -> Result<(Var, f32)> {
+    let (count, len) = (rows.shape()[0], rows.value().len());
+    let Some(weights) = weights else { return Ok((rows.clone(), count as f32)) };
+    let spread: Vec<f32> = weights.iter().flat_map(|&w| std::iter::repeat_n(w, len / count)).collect();
+    let spread = Var::constant(Tensor::from_f32(rows.value().device(), rows.shape(), &spread)?);
+    Ok((autograd::mul(rows, &spread)?, weights.iter().sum()))
 }
 
 /// Weights on the device.
@@ -348,15 +356,8 @@ impl Soft {
         let soft = Var::constant(ops::softmax(&similarity)?);
         let difference =
             autograd::sub(&autograd::gather_rows(bank, own)?, &autograd::matmul(&soft, bank, Layout::Nn)?)?;
-        let (count, len) = (own.len(), difference.value().len());
-        let (difference, total) = match weights {
-            Some(weights) => {
-                let spread: Vec<f32> = weights.iter().flat_map(|&w| std::iter::repeat_n(w, len / count)).collect();
-                let spread = Var::constant(Tensor::from_f32(own.device(), difference.shape(), &spread)?);
-                (autograd::mul(&difference, &spread)?, weights.iter().sum())
-            }
-            None => (difference, count as f32),
-        };
+        let len = difference.value().len();
+        let (difference, total) = weighted(&difference, weights)?;
         let dot = autograd::matmul(&prediction.reshape(&[1, len])?, &difference.reshape(&[1, len])?, Layout::Nt)?;
         let dot = autograd::mul(&dot.reshape(&[1])?, scale)?;
         Ok(autograd::scale(&dot, self.share / total)?)

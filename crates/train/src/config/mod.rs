@@ -19,7 +19,7 @@ pub use objective::{LossKind, ObjectiveConfig, ObjectiveKind, TextKind, YHeadCon
 pub use optimizer::{GroupConfig, MuonConfig, OptimizerConfig, OptimizerKind};
 pub(crate) use text::{at_line, cut_paths, located};
 
-use objective::is_zero;
+use objective::is_default;
 
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;
@@ -156,7 +156,7 @@ pub struct DataConfig {
     /// Batches made ahead while the GPU works.
     pub prefetch: usize,
     /// Probability that a token of a query is left out: words that were never asked with then matter less.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub query_dropout: f64,
     /// The source's own keys.
     #[serde(flatten)]

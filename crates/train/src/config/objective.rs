@@ -30,12 +30,6 @@ pub enum LossKind {
     L2,
 }
 
-impl LossKind {
-    fn is_infonce(&self) -> bool {
-        *self == Self::Infonce
-    }
-}
-
 /// Which text stands for a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,7 +53,7 @@ pub struct ObjectiveConfig {
     pub kind: ObjectiveKind,
     /// How far a prediction is from its target. All but `infonce` know no negatives: they need `kind = "batch"` and targets that
     /// are not trained, which would all become one.
-    #[serde(skip_serializing_if = "LossKind::is_infonce")]
+    #[serde(skip_serializing_if = "is_default")]
     pub loss: LossKind,
     /// Kinds of texts to draw from, evenly, for every class and step.
     pub texts: Vec<TextKind>,
@@ -69,11 +63,11 @@ pub struct ObjectiveConfig {
     pub soft_scale: f32,
     /// Share of the loss in which predictions are told apart from the wrong texts of all pairs too; the rest of it knows right
     /// texts only. Batch only.
-    #[serde(skip_serializing_if = "is_no_share")]
+    #[serde(skip_serializing_if = "is_default")]
     pub wrong: f32,
     /// With `accumulate` above 1, whether the negatives are those of the whole batch instead of those of a part: parts are then passed
     /// twice, for their embeddings and for the gradients. Batch only.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "is_default")]
     pub cached: bool,
     /// Whether the Y-Encoder is trained (at the rate of its group) or frozen, its pooled features computed once.
     pub train_y_encoder: bool,
@@ -109,7 +103,7 @@ pub struct YHeadConfig {
     /// Share of the head's space that is what labels tell of their classes' tags: before whitening, the labels' centred
     /// features x become (1 − `tags`) x + `tags` x R, both parts of one mean square, R the ridge regression of the features
     /// of "label, tags" on those of labels.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub tags: f64,
     /// Ridge of that regression, in mean variances of a component.
     #[serde(skip_serializing_if = "is_default_ridge")]
@@ -121,12 +115,8 @@ pub struct YHeadConfig {
 const DEFAULT_RIDGE: f64 = 0.1;
 
 // Checkpoints of runs without these keys stay what they are.
-pub(super) fn is_zero(value: &f64) -> bool {
-    *value == 0.0
-}
-
-fn is_no_share(value: &f32) -> bool {
-    *value == 0.0
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn is_default_ridge(value: &f64) -> bool {

@@ -6,9 +6,9 @@ use std::time::Instant;
 use serde::Serialize;
 use vljepa_tensor::Device;
 
-use super::prepare::prepare;
 use crate::error::{Result, TrainError};
-use crate::start::{Start, is_probe};
+use crate::feed::Maker;
+use crate::start::{Prepared, Start, is_probe};
 
 /// Steps that are timed, after one in which pipelines are compiled.
 const TIMED: usize = 3;
@@ -48,13 +48,15 @@ impl Estimate {
         if is_probe(path)? {
             return no("is not there for `[probe]`");
         }
-        if Start::read(path, None)?.config.model.x_encoder.is_some() {
+        let start = Start::read(path, None)?;
+        if start.config.model.x_encoder.is_some() {
             return no(
                 "cannot tell how long `model.x_encoder` takes, which is run once for each row; start the run and stop it",
             );
         }
-        let (mut trainer, maker) = prepare(device, path)?;
-        let config = trainer.config().clone();
+        let Prepared { mut trainer, .. } = start.assemble(device)?;
+        let config = start.config;
+        let maker = Maker::new(start.source, config.clone(), trainer.preprocess());
         let starts = config.data.phases.iter().map(|phase| (phase.from * config.steps as f64).ceil() as u64);
         let starts: Vec<u64> = std::iter::once(0).chain(starts).filter(|first| *first < config.steps).collect();
         let (mut pairs, mut making, mut stepping) = (0, 0.0, 0.0);

@@ -47,8 +47,7 @@ impl Trainer {
         let (predictions, targets) = made.split_at(parts);
         let [predictions, targets] =
             [predictions, targets].map(|rows| ops::concat(&rows.iter().collect::<Vec<_>>(), 0));
-        let (tape, trained) = (Tape::new(), self.trained.clone());
-        let f = Forward::training(tape.clone(), move |name| trained.contains(name));
+        let (tape, f) = self.pass();
         let (predictions, targets) = (tape.leaf(predictions?), tape.leaf(targets?));
         let weights: Vec<f32> = batch.pairs.iter().map(|pair| pair.weight).collect();
         let weights = weights.iter().any(|weight| *weight != 1.0).then_some(&weights[..]);
@@ -65,15 +64,14 @@ impl Trainer {
             let (first, count) = (next[side], made.shape()[0]);
             next[side] += count;
             let Some(of_rows) = &of_rows[side] else { continue };
-            let (tape, trained) = (Tape::new(), self.trained.clone());
-            let f = Forward::training(tape.clone(), move |name| trained.contains(name));
+            let (tape, f) = self.pass();
             let rows = rows(job, &f)?;
             if rows.needs_grad() {
                 let seed = ops::slice(of_rows, 0, first, count)?;
                 add_to(&mut grads, f.gradients(tape.backward(&rows, Some(seed))?))?;
             }
         }
-        Ok(Accumulated { losses: vec![(loss.value.value().clone(), 1.0)], grads, first: Some(loss) })
+        Ok(Accumulated { losses: vec![(loss.value.value().clone(), 1.0)], grads, embeddings: Some(loss.embeddings) })
     }
 }
 

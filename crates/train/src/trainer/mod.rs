@@ -16,19 +16,19 @@ use vljepa_embed::texts::TEXT_BATCH;
 use vljepa_embed::{Embedder, preprocess};
 use vljepa_model::Part;
 use vljepa_model::config::{MemoryConfig, VlJepaConfig};
-use vljepa_model::{CutTexts, TextTokenizer, VlJepa};
+use vljepa_model::{CutTexts, Forward, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
+use vljepa_tensor::autograd::Tape;
 
 use crate::config::{ObjectiveKind, TrainConfig};
 use crate::data::Source;
 use crate::ema::Ema;
 use crate::error::{Result, TrainError};
-use crate::objective::{Objective, needs_classes};
+use crate::objective::{Embeddings, Objective, needs_classes};
 use crate::optim::{Optimizer, matches};
 use crate::spread::Spreads;
 use crate::text_bank::{TextBank, whiten_head};
 
-use report::LastStep;
 pub use report::{NamedFile, StepReport, Trained};
 use texts::FrozenTexts;
 
@@ -51,8 +51,8 @@ pub struct Trainer {
     trained: Arc<BTreeSet<String>>,
     /// What the frozen Y-Encoder made of texts.
     frozen_texts: FrozenTexts,
-    /// What the last step predicted.
-    last: Option<LastStep>,
+    /// Those of the last step, or of its first part.
+    embeddings: Option<Embeddings>,
     step: u64,
 }
 
@@ -170,7 +170,7 @@ impl Trainer {
             ema,
             trained,
             frozen_texts: FrozenTexts::default(),
-            last: None,
+            embeddings: None,
             step: 0,
         })
     }
@@ -230,9 +230,15 @@ impl Trainer {
     /// # Errors
     /// What reading them from the device reports.
     pub fn spreads(&self) -> Result<Option<Spreads>> {
-        let Some(last) = &self.last else { return Ok(None) };
-        let (predictions, targets) = (last.predictions.to_f32()?, last.targets.to_f32()?);
-        Ok(Some(Spreads::of(&predictions, &targets, &last.own, self.model.config.embedding_dim)))
+        let Some(Embeddings { predictions, targets, own }) = &self.embeddings else { return Ok(None) };
+        let (predictions, targets) = (predictions.to_f32()?, targets.to_f32()?);
+        Ok(Some(Spreads::of(&predictions, &targets, own, self.model.config.embedding_dim)))
+    }
+
+    /// A pass with gradients of what is trained, and its tape.
+    fn pass(&self) -> (Tape, Forward) {
+        let (tape, trained) = (Tape::new(), self.trained.clone());
+        (tape.clone(), Forward::training(tape, move |name| trained.contains(name)))
     }
 
     /// Number of trained parameters.

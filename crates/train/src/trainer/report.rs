@@ -1,16 +1,6 @@
 //! What a trainer gives: the report of a step, the files of a checkpoint, the trained model.
 
-use vljepa_tensor::Tensor;
-
 use crate::metrics::Validation;
-
-/// The embeddings of the last step's first part, on the device.
-#[derive(Clone, Debug)]
-pub(super) struct LastStep {
-    pub predictions: Tensor,
-    pub targets: Tensor,
-    pub own: Vec<u32>,
-}
 
 /// What a step reports.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use vljepa_model::{Forward, Tokens};
-use vljepa_tensor::autograd::{Tape, Var};
+use vljepa_tensor::autograd::Var;
 use vljepa_tensor::{Tensor, ops};
 
 use super::Trainer;
-use super::report::{LastStep, StepReport};
+use super::report::StepReport;
 use super::texts::of_file;
 use crate::data::{Batch, Encoded, Pair};
 use crate::error::{Result, TrainError};
-use crate::objective::{Loss, MicroBatch, Seen, Shown, StepTexts, Targets};
+use crate::objective::{Embeddings, MicroBatch, Seen, Shown, StepTexts, Targets};
 use crate::optim::Method;
 use crate::random::{Purpose, Stream};
 
@@ -21,8 +21,8 @@ pub(super) struct Accumulated {
     /// Of each part: its mean loss, and what that is divided by in the mean over the batch.
     pub losses: Vec<(Tensor, f32)>,
     pub grads: BTreeMap<String, Tensor>,
-    /// The first part's, for its embeddings.
-    pub first: Option<Loss>,
+    /// Those of the first part.
+    pub embeddings: Option<Embeddings>,
 }
 
 /// Some samples of a batch on the device.
@@ -87,12 +87,11 @@ impl Trainer {
         if let Some(chosen) = chosen.as_ref().filter(|_| self.config.objective.cached && parts > 1) {
             return self.in_two_passes(batch, parts, chosen);
         }
-        let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new(), first: None };
+        let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new(), embeddings: None };
         for samples in (0..parts).map(|i| i * count..(i + 1) * count) {
             let part = self.part(batch, samples)?;
             let pairs = &batch.pairs[part.pairs.clone()];
-            let (tape, trained) = (Tape::new(), self.trained.clone());
-            let f = Forward::training(tape.clone(), move |name| trained.contains(name));
+            let (tape, f) = self.pass();
             let classes: Vec<u32> = pairs.iter().filter_map(|pair| pair.class).collect();
             let wrong = self.wrong_texts(pairs);
             let (targets, keys) = match &chosen {
@@ -114,7 +113,7 @@ impl Trainer {
             let seed = ops::full(&self.device, loss.value.shape(), 1.0 / over)?;
             add_to(&mut sums.grads, f.gradients(tape.backward(&loss.value, Some(seed))?))?;
             sums.losses.push((loss.value.value().clone(), over));
-            sums.first.get_or_insert(loss);
+            sums.embeddings.get_or_insert(loss.embeddings);
         }
         Ok(sums)
     }
@@ -260,8 +259,7 @@ impl Trainer {
         let scale = values.get(parts).map_or(f32::NAN, |s| s.exp().min(max));
         let report = StepReport { step: self.step, loss, grad_norm, factor, scale };
         self.step += 1;
-        self.last =
-            sums.first.map(|loss| LastStep { predictions: loss.predictions, targets: loss.targets, own: loss.own });
+        self.embeddings = sums.embeddings;
         Ok(report)
     }
 

@@ -253,9 +253,9 @@ impl Asking<'_> {
         let place = |i: usize| self.facts.things.get(i).and_then(|fact| fact.place[end]);
         // Whatever else is seen must stand clearly elsewhere.
         let alone = |i: &usize| {
-            let here =
+            let apart =
                 |j: usize| j == *i || !self.facts.things[j].seen[end] || place(j).is_some_and(|p| Some(p) != place(*i));
-            place(*i).is_some() && (0..self.facts.things.len()).all(here)
+            place(*i).is_some() && (0..self.facts.things.len()).all(apart)
         };
         let things: Vec<usize> = (0..self.facts.things.len()).filter(alone).collect();
         let thing = *pick(&things, dice)?;
