@@ -18,7 +18,7 @@ struct Files {
 
 impl Files {
     fn new(device: &Device, count: usize, side: u32) -> Result<Self> {
-        let model = Model::load(device, &vljepa::compact()?).map_err(vljepa::Error::from)?;
+        let model = Model::load(device, &vljepa::Builtin::Compact.open()?).map_err(vljepa::Error::from)?;
         let folder = tempfile::tempdir().map_err(written)?;
         let files = (0..count).map(|number| {
             let path = folder.path().join(format!("{number}.{}", ["png", "jpg"][number % 2]));

@@ -3,13 +3,16 @@
 use vljepa_model::{Forward, Tokens, VlJepa};
 use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::autograd::{InfoNce, InfoNceLoss, info_nce};
-use vljepa_tensor::ops::{Duplicates, Layout, Matmul};
+use vljepa_tensor::ops::{Contrast, Duplicates, Layout, Matmul};
 use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::config::{LossKind, ObjectiveConfig, ObjectiveKind};
 use crate::error::{Result, TrainError};
 use crate::random::{Purpose, Stream};
 pub use crate::text_bank::TextBank;
+
+/// What is added to the cosine of a text that is no answer: at 1/τ = 1 already e^-200 of the right one.
+const OUT_OF_REACH: f32 = -200.0;
 
 /// What each prediction is told apart from.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Objective {
     kind: LossKind,
     /// Share of the loss that knows wrong texts.
     wrong: f32,
+    /// Weight of the loss among the answers of one question.
+    own: f32,
     max_scale: f32,
 }
 
@@ -61,11 +66,20 @@ pub struct MicroBatch<'a> {
     pub shown: Shown<'a>,
     /// What the prediction of each pair should be near.
     pub targets: Targets<'a>,
+    /// What is known about them.
+    pub known: Known<'a>,
+}
+
+/// What is known about pairs and their targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
     /// Weight of each pair's loss; absent: all are equal.
     pub weights: Option<&'a [f32]>,
     /// A number for each target, equal ones for equal texts, which are then no negatives of each other; absent: all differ.
     /// Read when the candidates are those of the batch.
     pub keys: Option<&'a [u32]>,
+    /// For each pair the targets that are wrong answers to its own question. Read by [`ObjectiveConfig::own`].
+    pub rivals: Option<&'a [Vec<u32>]>,
 }
 
 /// What is seen and asked.
@@ -136,7 +150,8 @@ impl Objective {
             (ObjectiveKind::Bank, Some(_)) => Candidates::Bank { fixed: None },
             (ObjectiveKind::Bank, None) => return Err(needs_classes("objective.kind", "`kind = \"batch\"`")),
         };
-        let mut objective = Self { candidates, bank, soft: None, kind: config.loss, wrong: config.wrong, max_scale };
+        let ObjectiveConfig { loss: kind, wrong, own, .. } = *config;
+        let mut objective = Self { candidates, bank, soft: None, kind, wrong, own, max_scale };
         let (Candidates::Bank { fixed }, Some(bank)) = (&mut objective.candidates, &objective.bank) else {
             return Ok(objective);
         };
@@ -207,12 +222,12 @@ impl Objective {
         let features = |rows: Tensor| model.project_text(f, &Var::constant(rows));
         match (&self.candidates, &samples.targets, &self.bank) {
             (Candidates::Batch, Targets::Embeddings(targets), _) => {
-                self.in_batch(&prediction, targets, &log_scale, samples.keys, samples.weights)
+                self.in_batch(&prediction, targets, &log_scale, &samples.known)
             }
             (Candidates::Batch, Targets::Classes(classes), Some(bank)) => {
                 let ids: Vec<u32> = classes.iter().map(|&class| bank.row(class, &texts.choice)).collect();
                 let targets = features(bank.rows(device, &ids)?)?;
-                self.in_batch(&prediction, &targets, &log_scale, samples.keys, samples.weights)
+                self.in_batch(&prediction, &targets, &log_scale, &samples.known)
             }
             (Candidates::Bank { fixed }, Targets::Classes(classes), _) => {
                 let own = Tensor::from_u32(device, &[classes.len()], classes)?;
@@ -225,7 +240,7 @@ impl Objective {
                 if fixed.is_some() {
                     options = options.targets_normalised();
                 }
-                let weights = uploaded(device, samples.weights)?;
+                let weights = uploaded(device, samples.known.weights)?;
                 if let Some(weights) = &weights {
                     options = options.weights(weights);
                 }
@@ -234,32 +249,31 @@ impl Objective {
                 let Some(soft) = &self.soft else { return Ok(loss) };
                 // 1/τ = min(exp(s), max_scale)
                 let scale = autograd::exp(&autograd::clamp(&log_scale, f32::MIN, self.max_scale.ln())?)?;
-                let softened = soft.term(&out.prediction, &out.target, &scale, &own, samples.weights)?;
+                let softened = soft.term(&out.prediction, &out.target, &scale, &own, samples.known.weights)?;
                 Ok(Loss { value: autograd::add(&out.loss, &softened)?, ..loss })
             }
             _ => Err(TrainError::Invalid("the samples' classes or a bank of texts are missing".into())),
         }
     }
 
-    /// The loss of P predictions and P + W targets of a batch, none of them normalised; see [`MicroBatch`] for keys and weights.
-    /// Both ways among the right texts; and, for a share of the loss, among right and wrong ones.
+    /// The loss of P predictions and P + W targets of a batch, none of them normalised. Both ways among the right texts; for a share
+    /// of the loss among right and wrong ones; and, added to it, among the answers of each question alone.
     pub(crate) fn in_batch(
         &self,
         prediction: &Var,
         targets: &Var,
         log_scale: &Var,
-        keys: Option<&[u32]>,
-        weights: Option<&[f32]>,
+        known: &Known<'_>,
     ) -> Result<Loss> {
         if self.kind != LossKind::Infonce {
-            return self.distance(prediction, targets, weights);
+            return self.distance(prediction, targets, known.weights);
         }
         let device = prediction.value().device();
-        let weights = uploaded(device, weights)?;
+        let weights = uploaded(device, known.weights)?;
         let upload = |numbers: &[u32]| Tensor::from_u32(device, &[numbers.len()], numbers);
         let among = |targets: &Var, own: Option<&Tensor>| -> Result<InfoNceLoss> {
             let mut options = own.map_or_else(InfoNce::bidirectional, InfoNce::to_bank).max_scale(self.max_scale);
-            let keys = keys.map(|keys| upload(&keys[..targets.value().shape()[0]])).transpose()?;
+            let keys = known.keys.map(|keys| upload(&keys[..targets.value().shape()[0]])).transpose()?;
             if let Some(keys) = &keys {
                 options = options.duplicates(Duplicates::LeftOut, keys);
             }
@@ -273,11 +287,38 @@ impl Objective {
         if targets.value().shape()[0] == pairs {
             return Ok(Loss::of(&among(targets, None)?, own));
         }
+        let own_rows = upload(&own)?;
         let right = among(&autograd::slice(targets, 0, 0, pairs)?, None)?;
-        let all = among(targets, Some(&upload(&own)?))?.loss;
-        let parts = [(&right.loss, 1.0 - self.wrong), (&all, self.wrong)];
+        let all = among(targets, Some(&own_rows))?;
+        let parts = [(&right.loss, 1.0 - self.wrong), (&all.loss, self.wrong)];
         let [right_part, all_part] = parts.map(|(loss, share)| autograd::scale(loss, share));
-        Ok(Loss { value: autograd::add(&right_part?, &all_part?)?, ..Loss::of(&right, own) })
+        let mut value = autograd::add(&right_part?, &all_part?)?;
+        if let Some(alone) = self.among_own(&all.cosine, &own_rows, log_scale, known)? {
+            value = autograd::add(&value, &autograd::scale(&alone, self.own)?)?;
+        }
+        Ok(Loss { value, ..Loss::of(&right, own) })
+    }
+
+    /// The cross-entropy of each right answer among those of its own question, of the cosines of all predictions and targets: the
+    /// others are pushed out of reach.
+    fn among_own(&self, cosine: &Var, own: &Tensor, log_scale: &Var, known: &Known<'_>) -> Result<Option<Var>> {
+        let Some(rivals) = known.rivals.filter(|_| self.own > 0.0) else { return Ok(None) };
+        let (device, (rows, columns)) = (cosine.value().device(), cosine.value().rows_cols());
+        let weight = |i: usize| known.weights.and_then(|weights| weights.get(i).copied()).unwrap_or(1.0);
+        let (mut off, mut weights) = (vec![OUT_OF_REACH; rows * columns], vec![0.0; rows]);
+        for (i, rivals) in rivals.iter().enumerate().filter(|(_, rivals)| !rivals.is_empty()) {
+            weights[i] = weight(i);
+            for j in rivals.iter().map(|&j| j as usize).chain([i]) {
+                off[i * columns + j] = 0.0;
+            }
+        }
+        if weights.iter().sum::<f32>() == 0.0 {
+            return Ok(None);
+        }
+        let off = Var::constant(Tensor::from_f32(device, &[rows, columns], &off)?);
+        let weights = Tensor::from_f32(device, &[rows], &weights)?;
+        let options = Contrast::to_bank(own).max_scale(self.max_scale).weights(&weights);
+        Ok(Some(autograd::contrast(&autograd::add(cosine, &off)?, log_scale, &options)?))
     }
 
     /// The weighted mean distance of each prediction and its own target.

@@ -40,7 +40,7 @@ pub(crate) fn check_places(file: &Path, data: &[PathBuf], config: &TrainConfig) 
     let read: Vec<&Path> = model.chain(data).map(PathBuf::as_path).chain([file]).collect();
     check_room(output, &[CHECKPOINTS, MODEL], &[METRICS, RECORD, LOCK], &read)?;
     let m = &config.model;
-    let folders = [&m.x_encoder, &m.folder, &m.y_encoder].into_iter().flatten();
+    let folders = [&m.x_encoder, &m.folder, &m.y_encoder, &m.still_stem].into_iter().flatten();
     check_model(output, &folders.map(PathBuf::as_path).collect::<Vec<_>>())
 }
 

@@ -8,7 +8,7 @@ use vljepa_tensor::{Device, Dtype, ops};
 
 use vljepa_embed::folder::AnyFolder;
 
-use crate::compact;
+use crate::builtin::{Builtin, find};
 use crate::error::Result;
 
 /// A graphics adapter.
@@ -149,17 +149,17 @@ pub fn model(folder: &AnyFolder) -> Value {
     out
 }
 
-/// [`model`] of the built-in model, if there is one, and of the model folder `dir`, if given.
+/// [`model`] of each built-in model that there is, and of the model folder `dir`, if given.
 ///
 /// # Errors
 /// A `dir` that is not a model folder.
 pub fn models(dir: Option<&Path>) -> Result<Vec<Value>> {
     let mut models = Vec::new();
-    if compact::has_compact() {
-        models.push(model(&compact::find(None)?));
+    for builtin in Builtin::ALL.into_iter().filter(|builtin| builtin.is_carried()) {
+        models.push(model(&AnyFolder::VlJepa(builtin.open()?)));
     }
     if dir.is_some() {
-        models.push(model(&compact::find(dir)?));
+        models.push(model(&find(dir, Builtin::Compact)?));
     }
     Ok(models)
 }

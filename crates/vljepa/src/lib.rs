@@ -5,7 +5,7 @@
 //! use vljepa::classify::Classifier;
 //! use vljepa::embed::Model;
 //! # fn main() -> vljepa::Result<()> {
-//! let folder = vljepa::compact()?; // or vljepa::embed::folder::ModelFolder::open(dir)
+//! let folder = vljepa::Builtin::Compact.open()?; // or vljepa::embed::folder::ModelFolder::open(dir)
 //! let model = Model::load(&vljepa::open_device("auto")?, &folder)?;
 //! let pictures = model.embed_files(&["cat.png".into()], None)?;
 //! let labels = vec!["cat".to_string(), "dog".to_string()];
@@ -15,8 +15,8 @@
 //! ```
 
 pub mod bench;
+mod builtin;
 pub mod classify;
-mod compact;
 pub mod contact_sheet;
 pub mod convert;
 pub mod demo;
@@ -31,7 +31,7 @@ pub mod report;
 pub mod sprites;
 mod thumbnail;
 
-pub use compact::{compact, find, has_compact};
+pub use builtin::{Builtin, find};
 pub use error::{Error, Hint, Result};
 pub use vljepa_embed as embed;
 

@@ -129,7 +129,7 @@ pub const INDEX: Target = Target {
     shape: Shape::Header,
     megabytes: 64,
     seeds: || {
-        let model = vljepa::compact().map_err(other)?;
+        let model = vljepa::Builtin::Compact.open().map_err(other)?;
         let dim = model.config().embedding_dim;
         let mut rows = vec![0.0f32; 3 * dim];
         (0..3).for_each(|row| rows[row * dim + row] = 1.0);
@@ -152,7 +152,7 @@ pub const INDEX: Target = Target {
         Ok(vec![std::fs::read(path)?])
     },
     make: |folder| -> Result<Case> {
-        let model = vljepa::compact().map_err(other)?;
+        let model = vljepa::Builtin::Compact.open().map_err(other)?;
         let path = folder.join("case.idx");
         let dim = model.config().embedding_dim;
         let query = Embeddings::from_unit_rows(dim, vec![(dim as f32).powf(-0.5); dim]);

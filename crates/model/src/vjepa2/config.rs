@@ -96,6 +96,11 @@ pub struct Vjepa2Config {
     /// Ours, not in the published files: convolutions on every frame before the tubelet embedding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conv_stem: Option<ConvStemConfig>,
+    /// Ours, not in the published files: a second stem beside `conv_stem`, on the frame in the middle of each tubelet. What it sees
+    /// goes through a linear map of its own and is added to the tokens: it tells what things are, where a `conv_stem` over time
+    /// tells how they move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub still_stem: Option<ConvStemConfig>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -178,6 +183,32 @@ impl ConvStemConfig {
         if self.over_time { tubelet_size } else { 1 }
     }
 
+    /// Channels of the last feature map.
+    pub(super) fn width(&self) -> usize {
+        self.channels.last().copied().unwrap_or(0)
+    }
+
+    fn check(&self, key: &str, patch: usize, c: &Check) -> Result<()> {
+        c.size(&format!("{key}.channels (count)"), self.channels.len(), 8)?;
+        for &n in &self.channels {
+            c.size(&format!("{key}.channels"), n, 1 << 14)?;
+        }
+        c.size(&format!("{key}.kernel"), self.kernel, 15)?;
+        c.size(&format!("{key}.stride"), self.stride, 8)?;
+        if self.kernel.is_multiple_of(2) {
+            return c.fail(format!("`{key}.kernel` is {}, must be odd", self.kernel));
+        }
+        if self.total_stride() != patch {
+            let total = self.total_stride();
+            return c.fail(format!("`{key}` divides frames by {total}, `patch_size` is {patch}; they must be equal"));
+        }
+        if self.residual.len() > self.channels.len() || self.residual.iter().any(|&n| n > 16) {
+            let units = &self.residual;
+            return c.fail(format!("`{key}.residual` is {units:?}: at most 16 units for each convolution"));
+        }
+        Ok(())
+    }
+
     /// How many times smaller the last feature map is than the frame, per axis. Saturates.
     pub fn total_stride(&self) -> usize {
         self.channels.iter().fold(1, |s, _| s.saturating_mul(self.stride))
@@ -221,6 +252,7 @@ impl Default for Vjepa2Config {
             return_all_tokens: false,
             position_grid: PositionGrid::Real,
             conv_stem: None,
+            still_stem: None,
         }
     }
 }
@@ -364,26 +396,12 @@ impl Vjepa2Config {
         c.one_of("hidden_act", &self.hidden_act, &["gelu"])?;
         self.validate_v2_1(&c)?;
         if let Some(stem) = &self.conv_stem {
-            c.size("conv_stem.channels (count)", stem.channels.len(), 8)?;
-            for &n in &stem.channels {
-                c.size("conv_stem.channels", n, 1 << 14)?;
-            }
-            c.size("conv_stem.kernel", stem.kernel, 15)?;
-            c.size("conv_stem.stride", stem.stride, 8)?;
-            if stem.kernel.is_multiple_of(2) {
-                return c.fail(format!("`conv_stem.kernel` is {}, must be odd", stem.kernel));
-            }
-            if stem.total_stride() != self.patch_size {
-                let (total, patch) = (stem.total_stride(), self.patch_size);
-                return c.fail(format!(
-                    "`conv_stem` divides frames by {total}, `patch_size` is {patch}; they must be equal"
-                ));
-            }
-            if stem.residual.len() > stem.channels.len() || stem.residual.iter().any(|&n| n > 16) {
-                return c.fail(format!(
-                    "`conv_stem.residual` is {:?}: at most 16 units for each convolution",
-                    stem.residual
-                ));
+            stem.check("conv_stem", self.patch_size, &c)?;
+        }
+        if let Some(stem) = &self.still_stem {
+            stem.check("still_stem", self.patch_size, &c)?;
+            if self.conv_stem.is_none() || stem.over_time {
+                return c.fail("`still_stem` goes beside a `conv_stem` and sees one frame: it has no `over_time`".into());
             }
         }
         c.parameters(&self.tensors())

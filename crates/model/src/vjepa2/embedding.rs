@@ -51,6 +51,37 @@ struct StemLayer {
 }
 
 impl StemLayer {
+    /// The layers of a stem, `{name}.{i}.…`, for pictures of `input` channels.
+    fn all(b: &mut Builder<'_>, name: &str, stem: &ConvStemConfig, input: usize, eps: f64) -> Result<Vec<Self>> {
+        let ConvStemConfig { channels, kernel, stride, residual, .. } = stem;
+        let mut input = input;
+        let mut layer = |(i, &output): (usize, &usize)| -> Result<Self> {
+            let name = format!("{name}.{i}");
+            let unit = |b: &mut Builder<'_>, j: usize| -> Result<_> {
+                let name = format!("{name}.residual.{j}");
+                let norm = LayerNorm::new(b, &format!("{name}.norm"), output, eps)?;
+                Ok((norm, Conv::new(b, &format!("{name}.conv"), output, output, *kernel, 1)?))
+            };
+            let layer = StemLayer {
+                conv: Conv::new(b, &format!("{name}.conv"), input, output, *kernel, *stride)?,
+                residual: (0..residual.get(i).copied().unwrap_or(0)).map(|j| unit(b, j)).collect::<Result<_>>()?,
+                norm: LayerNorm::new(b, &format!("{name}.norm"), output, eps)?,
+            };
+            input = output;
+            Ok(layer)
+        };
+        channels.iter().enumerate().map(&mut layer).collect()
+    }
+
+    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+        self.conv.collect(out);
+        for (norm, conv) in &self.residual {
+            norm.collect(out);
+            conv.collect(out);
+        }
+        self.norm.collect(out);
+    }
+
     fn forward(&self, f: &Forward, x: &Var) -> Result<Var> {
         let mut x = self.conv.forward(f, x)?;
         for (norm, conv) in &self.residual {
@@ -61,13 +92,65 @@ impl StemLayer {
     }
 }
 
+/// A second stem, which sees one frame of each tubelet.
+#[derive(Clone, Debug)]
+struct StillStem {
+    layers: Vec<StemLayer>,
+    weight: Param,
+}
+
+impl StillStem {
+    fn new(b: &mut Builder<'_>, name: &str, stem: &ConvStemConfig, c: &Vjepa2Config) -> Result<Self> {
+        let layers = StemLayer::all(b, &format!("{name}.still_stem"), stem, c.in_chans, c.layer_norm_eps)?;
+        let weight = b.matrix(format!("{name}.patch_embeddings.still.weight"), &[c.hidden_size, stem.width()])?;
+        Ok(StillStem { layers, weight })
+    }
+
+    /// `video` `[B, T, C, H, W]` → `[B · tubelets, cells, D]`, from the frame in the middle of each tubelet.
+    fn forward(&self, f: &Forward, c: &Vjepa2Config, video: &Tensor) -> Result<Var> {
+        let &[batch, time, channels, height, width] = video.shape() else {
+            return Err(not_clips(video));
+        };
+        let tubelets = time.div_ceil(c.tubelet_size);
+        let pixels = channels * height * width;
+        let frames = Var::constant(video.clone()).reshape(&[batch * tubelets, time / tubelets, pixels])?;
+        let middle = autograd::slice(&frames, 1, time / tubelets / 2, 1)?;
+        let mut x = as_pictures(&middle, batch * tubelets, [channels, height, width])?;
+        for layer in &self.layers {
+            x = layer.forward(f, &x)?;
+        }
+        let cells = (height / c.patch_size) * (width / c.patch_size);
+        let features = x.value().rows_cols().1;
+        Ok(autograd::linear(&x.reshape(&[batch * tubelets, cells, features])?, &f.var(&self.weight), None)?)
+    }
+
+    fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
+        self.layers.iter().for_each(|layer| layer.collect(out));
+        out.push(&self.weight);
+    }
+}
+
+/// Frames as channels-last pictures `[pictures, H, W, C]`: patches of one pixel are exactly that transposition.
+fn as_pictures(frames: &Var, pictures: usize, [channels, height, width]: [usize; 3]) -> Result<Var> {
+    let x = autograd::tubelet_patches(&frames.reshape(&[pictures, 1, channels, height, width])?, 1, 1)?;
+    Ok(x.reshape(&[pictures, height, width, channels])?)
+}
+
+fn bad(what: String) -> ModelError {
+    ModelError::Tensor(Error::Shape { op: "vjepa2 embeddings", what })
+}
+
+fn not_clips(frames: &Tensor) -> ModelError {
+    bad(format!("{:?}, expected [batch, frames, channels, height, width]", frames.shape()))
+}
+
 /// From frames to tokens.
 #[derive(Clone, Debug)]
 enum Pixels {
     /// One linear map of flattened tubelets (spec: Conv3d with kernel = stride).
     Patches { weight: Param, bias: Param },
     /// Ours: convolutions on every frame, then one linear map per frame of a tubelet; or both on all frames of a tubelet at once.
-    Stem { layers: Vec<StemLayer>, taps: Vec<Param>, bias: Param },
+    Stem { layers: Vec<StemLayer>, taps: Vec<Param>, bias: Param, still: Option<StillStem> },
 }
 
 impl Pixels {
@@ -81,36 +164,22 @@ impl Pixels {
                 bias: b.param(format!("{proj}.bias"), &[d])?,
             });
         };
-        let ConvStemConfig { channels, kernel, stride, residual, .. } = stem;
-        let mut layers = Vec::new();
         let together = stem.frames_together(c.tubelet_size);
-        let mut input = c.in_chans * together;
-        for (i, &output) in channels.iter().enumerate() {
-            let name = format!("{name}.stem.{i}");
-            let unit = |b: &mut Builder<'_>, j: usize| -> Result<_> {
-                let name = format!("{name}.residual.{j}");
-                let norm = LayerNorm::new(b, &format!("{name}.norm"), output, c.layer_norm_eps)?;
-                Ok((norm, Conv::new(b, &format!("{name}.conv"), output, output, *kernel, 1)?))
-            };
-            layers.push(StemLayer {
-                conv: Conv::new(b, &format!("{name}.conv"), input, output, *kernel, *stride)?,
-                residual: (0..residual.get(i).copied().unwrap_or(0)).map(|j| unit(b, j)).collect::<Result<_>>()?,
-                norm: LayerNorm::new(b, &format!("{name}.norm"), output, c.layer_norm_eps)?,
-            });
-            input = output;
-        }
+        let layers = StemLayer::all(b, &format!("{name}.stem"), stem, c.in_chans * together, c.layer_norm_eps)?;
+        let input = stem.width();
         let taps = (0..c.tubelet_size / together)
             .map(|t| b.matrix(format!("{proj}.{t}.weight"), &[d, input]))
             .collect::<Result<_>>()?;
-        Ok(Pixels::Stem { layers, taps, bias: b.param(format!("{proj}.bias"), &[d])? })
+        let bias = b.param(format!("{proj}.bias"), &[d])?;
+        let still = c.still_stem.as_ref().map(|stem| StillStem::new(b, name, stem, c)).transpose()?;
+        Ok(Pixels::Stem { layers, taps, bias, still })
     }
 
     /// `frames` `[B, T, C, H, W]`, checked by [`Embedding::forward`], to rows of tokens; one frame is repeated to fill
     /// a tubelet.
     fn forward(&self, f: &Forward, c: &Vjepa2Config, frames: &Tensor) -> Result<Var> {
-        let bad = |what: String| ModelError::Tensor(Error::Shape { op: "vjepa2 embeddings", what });
         let &[batch, time, channels, height, width] = frames.shape() else {
-            return Err(bad(format!("{:?}, expected [batch, frames, channels, height, width]", frames.shape())));
+            return Err(not_clips(frames));
         };
         match self {
             Pixels::Patches { weight, bias } => {
@@ -121,7 +190,7 @@ impl Pixels {
                 }
                 patches(f, &video, c.tubelet_size, c, weight, bias)
             }
-            Pixels::Stem { layers, taps, bias } => {
+            Pixels::Stem { layers, taps, bias, still } => {
                 let mut video = Var::constant(frames.clone());
                 // One tap: the stem has seen all frames of a tubelet.
                 let together = c.tubelet_size / taps.len().max(1);
@@ -129,9 +198,7 @@ impl Pixels {
                     video = autograd::concat(&vec![&video; together], 1)?;
                 }
                 let (pictures, channels) = (batch * time.div_ceil(together), channels * together);
-                // Frames as channels-last pictures: patches of one pixel are exactly that transposition.
-                let mut x = autograd::tubelet_patches(&video.reshape(&[pictures, 1, channels, height, width])?, 1, 1)?;
-                x = x.reshape(&[pictures, height, width, channels])?;
+                let mut x = as_pictures(&video, pictures, [channels, height, width])?;
                 for layer in layers {
                     x = layer.forward(f, &x)?;
                 }
@@ -152,7 +219,10 @@ impl Pixels {
                         None => part,
                     });
                 }
-                sum.ok_or_else(|| bad("a tubelet of no frames".into()))
+                let sum = sum.ok_or_else(|| bad("a tubelet of no frames".into()))?;
+                let Some(still) = still else { return Ok(sum) };
+                let still = still.forward(f, c, frames)?.reshape(sum.shape())?;
+                Ok(autograd::add(&sum, &still)?)
             }
         }
     }
@@ -160,17 +230,11 @@ impl Pixels {
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         match self {
             Pixels::Patches { weight, bias } => out.extend([weight, bias]),
-            Pixels::Stem { layers, taps, bias } => {
-                for layer in layers {
-                    layer.conv.collect(out);
-                    for (norm, conv) in &layer.residual {
-                        norm.collect(out);
-                        conv.collect(out);
-                    }
-                    layer.norm.collect(out);
-                }
+            Pixels::Stem { layers, taps, bias, still } => {
+                layers.iter().for_each(|layer| layer.collect(out));
                 out.extend(taps);
                 out.push(bias);
+                still.iter().for_each(|still| still.collect(out));
             }
         }
     }
@@ -247,9 +311,8 @@ impl Embedding {
 
     /// `[B, T, C, H, W]` → `[B, N, D]`, with the spatial grid `(rows, columns)`.
     pub(super) fn forward(&self, f: &Forward, c: &Vjepa2Config, frames: &Tensor) -> Result<(Var, (usize, usize))> {
-        let bad = |what: String| ModelError::Tensor(Error::Shape { op: "vjepa2 embeddings", what });
         let &[batch, time, channels, height, width] = frames.shape() else {
-            return Err(bad(format!("{:?}, expected [batch, frames, channels, height, width]", frames.shape())));
+            return Err(not_clips(frames));
         };
         let p = c.patch_size;
         if channels != c.in_chans || height % p != 0 || width % p != 0 || height == 0 || width == 0 {

@@ -1,10 +1,10 @@
 //! The tensors of V-JEPA 2 and 2.1 by name.
 
-use super::config::Vjepa2Config;
+use super::config::{ConvStemConfig, Vjepa2Config};
 use crate::spec::{Specs, TensorSpec, parameter_count};
 
 impl Vjepa2Config {
-    /// Tensors of the encoder under the names of `VJEPA2Model`, plus `encoder.embeddings.stem.{i}.…` for a stem. What
+    /// Tensors of the encoder under the names of `VJEPA2Model`, plus `encoder.embeddings.{stem,still_stem}.{i}.…` for stems. What
     /// V-JEPA 2.1 adds keeps the authors' names: `patch_embed_img`, `img_mod_embed` and `video_mod_embed` among the
     /// embeddings, `norms_block.{i}` in the place of `layernorm`.
     pub fn tensors(&self) -> Vec<TensorSpec> {
@@ -12,22 +12,13 @@ impl Vjepa2Config {
         let d = self.hidden_size;
         if let Some(stem) = &self.conv_stem {
             let together = stem.frames_together(self.tubelet_size);
-            let mut input = self.in_chans * together;
-            let k = stem.kernel;
-            for (i, &output) in stem.channels.iter().enumerate() {
-                let name = format!("encoder.embeddings.stem.{i}");
-                s.add(format!("{name}.conv.weight"), &[output, k, k, input]);
-                s.add(format!("{name}.conv.bias"), &[output]);
-                for j in 0..stem.residual.get(i).copied().unwrap_or(0) {
-                    s.layer_norm(&format!("{name}.residual.{j}.norm"), output);
-                    s.add(format!("{name}.residual.{j}.conv.weight"), &[output, k, k, output]);
-                    s.add(format!("{name}.residual.{j}.conv.bias"), &[output]);
-                }
-                s.layer_norm(&format!("{name}.norm"), output);
-                input = output;
-            }
+            stem_layers(&mut s, "encoder.embeddings.stem", stem, self.in_chans * together);
             for t in 0..self.tubelet_size / together {
-                s.add(format!("encoder.embeddings.patch_embeddings.proj.{t}.weight"), &[d, input]);
+                s.add(format!("encoder.embeddings.patch_embeddings.proj.{t}.weight"), &[d, stem.width()]);
+            }
+            if let Some(still) = &self.still_stem {
+                stem_layers(&mut s, "encoder.embeddings.still_stem", still, self.in_chans);
+                s.add("encoder.embeddings.patch_embeddings.still.weight", &[d, still.width()]);
             }
         } else {
             let (patch, channels) = (self.patch_size, self.in_chans);
@@ -118,4 +109,20 @@ fn block(s: &mut Specs, name: &str, d: usize, mlp: usize, qkv_bias: bool) {
     s.layer_norm(&format!("{name}.norm2"), d);
     s.linear(&format!("{name}.mlp.fc1"), d, mlp, true);
     s.linear(&format!("{name}.mlp.fc2"), mlp, d, true);
+}
+
+fn stem_layers(s: &mut Specs, name: &str, stem: &ConvStemConfig, mut input: usize) {
+    let k = stem.kernel;
+    for (i, &output) in stem.channels.iter().enumerate() {
+        let name = format!("{name}.{i}");
+        s.add(format!("{name}.conv.weight"), &[output, k, k, input]);
+        s.add(format!("{name}.conv.bias"), &[output]);
+        for j in 0..stem.residual.get(i).copied().unwrap_or(0) {
+            s.layer_norm(&format!("{name}.residual.{j}.norm"), output);
+            s.add(format!("{name}.residual.{j}.conv.weight"), &[output, k, k, output]);
+            s.add(format!("{name}.residual.{j}.conv.bias"), &[output]);
+        }
+        s.layer_norm(&format!("{name}.norm"), output);
+        input = output;
+    }
 }

@@ -34,6 +34,8 @@ fn models() -> Vec<VlJepa> {
     let mut stem = VlJepaConfig { y_encoder: YEncoderConfig::new(qwen), ..config("vljepa") };
     let channels = serde_json::json!({"channels": [4, 6], "residual": [1], "over_time": true});
     stem.x_encoder.conv_stem = Some(serde_json::from_value(channels).unwrap());
+    let channels = serde_json::json!({"channels": [4, 6], "residual": [0, 1]});
+    stem.x_encoder.still_stem = Some(serde_json::from_value(channels).unwrap());
     stem.x_encoder.patch_size = 4;
     stem.predictor.words = Words::YEncoder;
     stem.predictor.config.vocab_size = stem.y_encoder.config.vocab_size();

@@ -77,3 +77,55 @@ fn the_order_of_frames_counts() {
     let (forth, back) = (tokens(&model, &forth, 2), tokens(&model, &back, 2));
     assert!(forth.iter().zip(&back).any(|(a, b)| (a - b).abs() > 1e-3));
 }
+
+/// A stem over time beside one for stills, with every weight of the first one's map at zero but its bias.
+fn still_alone() -> VlJepa {
+    let mut config = model(true).config;
+    let stem = serde_json::json!({"channels": [4, 6], "residual": [0, 1]});
+    config.x_encoder.still_stem = Some(serde_json::from_value(stem).unwrap());
+    let model = VlJepa::init(&device(), config, 3).unwrap();
+    let map = "x_encoder.embeddings.patch_embeddings.proj.0.weight";
+    let map = model.params().into_iter().find(|p| p.name() == map).unwrap().tensor().clone();
+    map.write_f32(&vec![0.0; map.len()]).unwrap();
+    model
+}
+
+/// A still stem is a stem of one frame at a time whose map of all frames but the middle one is zero.
+#[test]
+fn a_still_stem_sees_the_middle_frame_of_each_tubelet() {
+    let (still, each) = (still_alone(), model(false));
+    let tap = |t: usize| format!("x_encoder.embeddings.patch_embeddings.proj.{t}.weight");
+    for param in each.params() {
+        let name = param.name().replace(".stem.", ".still_stem.");
+        let own = match param.name() {
+            name if name == tap(0) => vec![0.0; param.tensor().len()],
+            name if name == tap(1) => values(&still, "x_encoder.embeddings.patch_embeddings.still.weight"),
+            _ => values(&still, &name),
+        };
+        param.tensor().write_f32(&own).unwrap();
+    }
+    let side = each.config.x_encoder.crop_size;
+    for (clips, time) in [(1, 2), (2, 4), (3, 6)] {
+        let frames: Vec<f32> =
+            (0..clips * time * 3 * side * side).map(|i| ((i * 41 % 103) as f32 - 51.0) / 51.0).collect();
+        assert_close(&tokens(&still, &frames, time), &tokens(&each, &frames, time));
+    }
+    let frame: Vec<f32> = (0..3 * side * side).map(|i| ((i * 29 % 67) as f32 - 33.0) / 33.0).collect();
+    assert_close(&tokens(&still, &frame, 1), &tokens(&still, &[frame.clone(), frame.clone()].concat(), 2));
+}
+
+#[test]
+fn a_still_stem_goes_beside_a_stem_and_sees_one_frame() {
+    let mut config = still_alone().config.x_encoder;
+    config.validate().unwrap();
+    let json = serde_json::to_string(&config).unwrap();
+    assert_eq!(vljepa_model::config::Vjepa2Config::from_json(&json).unwrap(), config);
+    config.still_stem.as_mut().unwrap().over_time = true;
+    assert!(config.validate().unwrap_err().to_string().contains("`still_stem`"));
+    config.still_stem.as_mut().unwrap().over_time = false;
+    config.still_stem.as_mut().unwrap().stride = 4;
+    assert!(config.validate().unwrap_err().to_string().contains("`still_stem` divides frames by 16"));
+    config.still_stem.as_mut().unwrap().stride = 2;
+    config.conv_stem = None;
+    assert!(config.validate().unwrap_err().to_string().contains("beside a `conv_stem`"));
+}

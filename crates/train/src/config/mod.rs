@@ -96,6 +96,10 @@ pub struct ModelSource {
     /// configuration's `dense`. Without this folder the Y-Encoder is that of `folder`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_encoder: Option<PathBuf>,
+    /// Folder of a VL-JEPA whose stem, which sees one frame at a time, the `still_stem` of a model from `config` starts from. Absent:
+    /// random weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub still_stem: Option<PathBuf>,
     /// A `tokenizer.json` for queries, where samples have some. Absent: `query_tokenizer.json` of `folder`; a model from `config`
     /// takes that of the Y-Encoder.
     #[serde(skip_serializing_if = "Option::is_none")]

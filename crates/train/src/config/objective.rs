@@ -65,6 +65,9 @@ pub struct ObjectiveConfig {
     /// texts only. Batch only.
     #[serde(skip_serializing_if = "is_default")]
     pub wrong: f32,
+    /// Weight of a further term: the cross-entropy of each right answer among the answers of its own question alone. Batch only.
+    #[serde(skip_serializing_if = "is_default")]
+    pub own: f32,
     /// With `accumulate` above 1, whether the negatives are those of the whole batch instead of those of a part: parts are then passed
     /// twice, for their embeddings and for the gradients. Batch only.
     #[serde(skip_serializing_if = "is_default")]
@@ -84,6 +87,7 @@ impl Default for ObjectiveConfig {
             soft_labels: 0.0,
             soft_scale: 12.0,
             wrong: 0.0,
+            own: 0.0,
             cached: false,
             train_y_encoder: false,
             y_head: YHeadConfig::default(),

@@ -24,6 +24,9 @@ impl TrainConfig {
         rules.need("model.features", self.model.features.is_none() || self.model.x_encoder.is_some(), || {
             "`model.features` keeps what a frozen encoder makes; name one as `model.x_encoder`, or leave it out".into()
         });
+        rules.need("model.still_stem", self.model.still_stem.is_none() || self.model.config.is_some(), || {
+            "`model.still_stem` is where a model from `model.config` starts from; `model.folder` has a stem: leave one of them out".into()
+        });
         let sized = self.data.image_size.is_some() || !self.data.phases.is_empty();
         rules.need("data.image_size", self.model.x_encoder.is_none() || !sized, || {
             "`data.image_size` and `data.phases` do not go with `model.x_encoder`, which is run once for each row; leave them out".into()
@@ -62,15 +65,18 @@ impl TrainConfig {
              `train_y_encoder = false` and `y_head.train = false`, or take `loss = \"infonce\"`"
                 .into()
         });
-        rules.need("objective.wrong", !regresses || o.wrong == 0.0, || {
-            "`objective.wrong` needs `loss = \"infonce\"`, the others know no negatives".into()
-        });
+        let shares = [("objective.wrong", o.wrong, 1.0), ("objective.own", o.own, 100.0)];
+        for (key, share, most) in shares {
+            rules.range(key, f64::from(share), 0.0, most);
+            rules.need(key, !regresses || share == 0.0, || {
+                format!("`{key}` needs `loss = \"infonce\"`, the others know no negatives")
+            });
+            rules.need(key, share == 0.0 || o.kind == ObjectiveKind::Batch, || {
+                format!("`{key}` needs `kind = \"batch\"`")
+            });
+        }
         rules.need("objective.cached", !o.cached || o.kind == ObjectiveKind::Batch, || {
             "`objective.cached` needs `kind = \"batch\"`; a bank's candidates are always all".into()
-        });
-        rules.range("objective.wrong", f64::from(o.wrong), 0.0, 1.0);
-        rules.need("objective.wrong", o.wrong == 0.0 || o.kind == ObjectiveKind::Batch, || {
-            "`objective.wrong` needs `kind = \"batch\"`".into()
         });
         rules.range("objective.y_head.strength", o.y_head.strength, 0.0, 2.0);
         rules.range("objective.y_head.tags", o.y_head.tags, 0.0, 1.0);

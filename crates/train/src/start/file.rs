@@ -13,13 +13,14 @@ use crate::sources;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The settings that are paths, beside those of the source.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "output",
     "model.config",
     "model.x_encoder",
     "model.features",
     "model.folder",
     "model.y_encoder",
+    "model.still_stem",
     "model.query_tokenizer",
 ];
 
@@ -61,7 +62,8 @@ impl ConfigFile {
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;
         let files = [&mut model.config, &mut model.query_tokenizer];
-        let folders = [&mut model.x_encoder, &mut model.features, &mut model.folder, &mut model.y_encoder];
+        let weights = [&mut model.x_encoder, &mut model.folder, &mut model.y_encoder, &mut model.still_stem];
+        let folders = weights.into_iter().chain([&mut model.features]);
         for slot in files.into_iter().chain(folders).flatten().chain([&mut config.output]) {
             *slot = base.join(&*slot);
         }

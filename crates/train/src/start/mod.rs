@@ -138,6 +138,14 @@ impl Start {
         if let Some(encoder) = &frozen {
             frozen::check_preprocessing(&model, encoder)?;
         }
+        if let Some(folder) = &source.still_stem {
+            let key = "model.still_stem";
+            if model.x_encoder.still_stem.is_none() {
+                let what = format!("`{key}`: the model has no `still_stem` to start from it; leave it out");
+                return Err(TrainError::setting(key, what));
+            }
+            need_files(key, folder, &[&[names::WEIGHTS, names::WEIGHTS_INDEX]])?;
+        }
         let data = sources::open(config, &model)?;
         if let Some(rows) = data.rows() {
             check_media(&config.output, rows.train.iter().chain(rows.validation))?;
@@ -180,6 +188,9 @@ impl Start {
         };
         if let Some(folder) = &source.y_encoder {
             read_y_encoder(&model, folder)?;
+        }
+        if let Some(folder) = &source.still_stem {
+            read_still_stem(&model, folder)?;
         }
         if source.config.is_some() && self.model.predictor.words == Words::YEncoder {
             queries::components_of_words(&model)?;
@@ -246,6 +257,31 @@ fn read_y_encoder(model: &VlJepa, folder: &Path) -> Result<()> {
     with_weights(key, folder, hint, |weights| {
         let heads = heads.iter().map(|head| head as &dyn WeightSource).collect();
         y_encoder_from(model, weights, &SentenceWeights::new(weights, heads))
+    })
+}
+
+/// Fills the stem for stills of a model from the stem of another, whose clips are a frame repeated: its maps of all frames of a
+/// tubelet are one.
+fn read_still_stem(model: &VlJepa, folder: &Path) -> Result<()> {
+    let hint = "; it must be a VL-JEPA whose `conv_stem` is the `still_stem` of the model's configuration";
+    with_weights("model.still_stem", folder, hint, |weights| {
+        for param in model.params() {
+            let (name, shape) = (param.name(), param.tensor().shape());
+            let values = if let Some((part, layer)) = name.split_once(".still_stem.") {
+                read_f32(weights, &format!("{part}.stem.{layer}"), shape)?
+            } else if let Some(part) = name.strip_suffix(".still.weight") {
+                let first = read_f32(weights, &format!("{part}.proj.0.weight"), shape)?;
+                let others = (1..).map(|t| format!("{part}.proj.{t}.weight"));
+                let others = others.take_while(|name| weights.tensor(name).is_some());
+                others.map(|name| read_f32(weights, &name, shape)).try_fold(first, |sum, values| {
+                    Ok::<_, vljepa_model::ModelError>(sum.iter().zip(values?).map(|(a, b)| a + b).collect())
+                })?
+            } else {
+                continue;
+            };
+            param.tensor().write_f32(&values)?;
+        }
+        Ok(())
     })
 }
 

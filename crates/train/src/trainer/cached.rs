@@ -13,7 +13,7 @@ use super::Trainer;
 use super::step::{Accumulated, add_to, duplicate_keys};
 use crate::data::Batch;
 use crate::error::Result;
-use crate::objective::predict;
+use crate::objective::{Known, predict};
 
 /// What makes rows of embeddings.
 #[derive(Clone, Debug)]
@@ -51,8 +51,10 @@ impl Trainer {
         let (predictions, targets) = (tape.leaf(predictions?), tape.leaf(targets?));
         let weights: Vec<f32> = batch.pairs.iter().map(|pair| pair.weight).collect();
         let weights = weights.iter().any(|weight| *weight != 1.0).then_some(&weights[..]);
-        let (keys, log_scale) = (duplicate_keys(&texts), self.model.logit_scale(&f));
-        let loss = self.objective.in_batch(&predictions, &targets, &log_scale, keys.as_deref(), weights)?;
+        let (keys, rivals) = (duplicate_keys(&texts), self.rivals(&batch.pairs, &texts));
+        let (log_scale, known) =
+            (self.model.logit_scale(&f), Known { weights, keys: keys.as_deref(), rivals: rivals.as_deref() });
+        let loss = self.objective.in_batch(&predictions, &targets, &log_scale, &known)?;
         let mut gradients = tape.backward(&loss.value, None)?;
         let of_rows = [gradients.take(&predictions), gradients.take(&targets)];
         let mut grads = BTreeMap::new();

@@ -12,7 +12,7 @@ use super::report::StepReport;
 use super::texts::of_file;
 use crate::data::{Batch, Encoded, Pair};
 use crate::error::{Result, TrainError};
-use crate::objective::{Embeddings, MicroBatch, Seen, Shown, StepTexts, Targets};
+use crate::objective::{Embeddings, Known, MicroBatch, Seen, Shown, StepTexts, Targets};
 use crate::optim::Method;
 use crate::random::{Purpose, Stream};
 
@@ -94,20 +94,23 @@ impl Trainer {
             let (tape, f) = self.pass();
             let classes: Vec<u32> = pairs.iter().filter_map(|pair| pair.class).collect();
             let wrong = self.wrong_texts(pairs);
-            let (targets, keys) = match &chosen {
+            let (targets, keys, rivals) = match &chosen {
                 Some(chosen) => {
                     let all: Vec<&str> = chosen[part.pairs.clone()].iter().map(String::as_str).chain(wrong).collect();
-                    (Targets::Embeddings(self.embed(&f, &all)?), duplicate_keys(&all))
+                    (Targets::Embeddings(self.embed(&f, &all)?), duplicate_keys(&all), self.rivals(pairs, &all))
                 }
-                None => (Targets::Classes(&classes), duplicate_keys(&classes)),
+                None => (Targets::Classes(&classes), duplicate_keys(&classes), None),
             };
             let weights: Vec<f32> = pairs.iter().map(|pair| pair.weight).collect();
             let over = total / weights.iter().sum::<f32>();
             let samples = MicroBatch {
                 shown: part.shown(),
                 targets,
-                weights: (!even).then_some(&weights),
-                keys: keys.as_deref(),
+                known: Known {
+                    weights: (!even).then_some(&weights),
+                    keys: keys.as_deref(),
+                    rivals: rivals.as_deref(),
+                },
             };
             let loss = self.objective.loss(&self.model, &f, &samples, &texts)?;
             let seed = ops::full(&self.device, loss.value.shape(), 1.0 / over)?;
@@ -162,9 +165,21 @@ impl Trainer {
     /// The wrong texts of some pairs, each once, where the objective reads them.
     pub(super) fn wrong_texts<'a>(&self, pairs: &'a [Pair]) -> impl Iterator<Item = &'a str> + use<'a> {
         let mut seen = HashSet::new();
-        let read = self.config.objective.wrong > 0.0;
+        let read = self.config.objective.wrong > 0.0 || self.config.objective.own > 0.0;
         let wrong = pairs.iter().filter(move |_| read).flat_map(|pair| pair.wrong.iter().map(String::as_str));
         wrong.filter(move |text| seen.insert(*text))
+    }
+
+    /// For each pair its wrong texts among `texts`, which begin with the right text of each pair; `None` where the objective does not
+    /// read them.
+    pub(super) fn rivals(&self, pairs: &[Pair], texts: &[&str]) -> Option<Vec<Vec<u32>>> {
+        if self.config.objective.own == 0.0 {
+            return None;
+        }
+        let wrong = texts.get(pairs.len()..)?.iter();
+        let place: HashMap<&str, u32> = wrong.copied().zip(pairs.len() as u32..).collect();
+        let of = |pair: &Pair| pair.wrong.iter().filter_map(|text| place.get(text.as_str()).copied()).collect();
+        Some(pairs.iter().map(of).collect())
     }
 
     /// Target embeddings of texts, `[texts, embedding_dim]`, not normalised.

@@ -67,6 +67,12 @@ fn what_a_file_names_is_looked_at_before_a_device_is_needed() {
             "y_encoder",
             &["no target_tokenizer.json or tokenizer.json"],
         ),
+        (
+            folder,
+            "folder = \"start\"\nstill_stem = \"start\"",
+            "still_stem",
+            &["where a model from `model.config` starts", "leave one of them out"],
+        ),
         (folder, "config = \"gone.json\"\ny_encoder = \"start\"", "config", &["gone.json: there is no such file"]),
         (folder, "config = \"start\"\ny_encoder = \"start\"", "config", &["start: is a folder"]),
         (folder, "config = \"file\"\ny_encoder = \"start\"", "config", &["file: vljepa config"]),

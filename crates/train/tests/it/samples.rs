@@ -319,6 +319,43 @@ fn wrong_texts_are_candidates_like_the_targets_of_others() {
 }
 
 #[test]
+fn the_answers_of_a_question_are_told_apart_alone() {
+    let with = |own: &str| {
+        let tables = TABLES.replace("[objective]", &format!("[objective]\nwrong = 0.5\nown = {own}"));
+        trainer(&config("steps = 1\nbatch = 3", &tables), Samples::new(examples(4)).unwrap()).0
+    };
+    let (plain, alone) = (with("0.0"), with("1.0"));
+    // One question without wrong answers counts nothing; one counts three times.
+    let first = Pair { weight: 3.0, ..pair("what is it", "red", &["green", "left"]) };
+    let pairs = [first, pair("where", "left", &["it moves"]), pair("where", "right", &[])];
+    let samples = |pairs: [Pair; 3]| {
+        let samples = (0..).zip(pairs).map(|(kind, pair)| asked(kind, vec![pair])).collect();
+        Batch::new(0, 16, samples).unwrap()
+    };
+    let batch = samples(pairs.clone());
+    let more = alone.gradients(&batch).unwrap().0 - plain.gradients(&batch).unwrap().0;
+    let (device, tokenizer) = (device(), tokenizer());
+    let queries = TextTokenizer::from_json(tokenizer_json().as_bytes(), 16).unwrap();
+    let (model, queries) = (alone.model(), Some(&queries));
+    let embedder = Embedder { device: &device, model, tokenizer: &tokenizer, queries, stored: None, batch: 8 };
+    let asked = [(0, "what is it"), (1, "where")];
+    let predicted = embedder.asked(&batch.pixels, [3, 4, 16], &asked).unwrap();
+    let scale = model.logit_scale_param().tensor().to_f32().unwrap()[0].exp().min(100.0);
+    let of = |i: usize, answers: &[&str]| {
+        let targets = embedder.texts(answers).unwrap();
+        let dim = targets.len() / answers.len();
+        let cosine = |t: &[f32]| t.iter().zip(&predicted[i * dim..]).map(|(a, b)| a * b).sum::<f32>();
+        let logits: Vec<f32> = targets.chunks_exact(dim).map(|t| scale * cosine(t)).collect();
+        logits.iter().map(|l| l.exp()).sum::<f32>().ln() - logits[0]
+    };
+    let want = (3.0 * of(0, &["red", "green", "left"]) + of(1, &["left", "it moves"])) / 4.0;
+    assert!((more - want).abs() < 1e-3, "{more} for {want}");
+    // Where no question has wrong answers nothing is added.
+    let none = samples(pairs.map(|pair| Pair { wrong: Vec::new(), ..pair }));
+    assert_eq!(alone.gradients(&none).unwrap().0, plain.gradients(&none).unwrap().0);
+}
+
+#[test]
 fn texts_that_are_kept_change_no_bit() {
     let config = config("steps = 1\nbatch = 2", TABLES);
     let (fresh, _) = trainer(&config, Samples::new(examples(4)).unwrap());
@@ -405,6 +442,8 @@ fn distances_are_those_of_predictions_to_their_own_targets() {
     for (more, what) in [
         ("loss = \"l2\"\ny_head = { train = true, whiten = false }", "not trained"),
         ("loss = \"l2\"\nwrong = 0.5\ny_head = { whiten = false }", "objective.wrong"),
+        ("loss = \"l2\"\nown = 0.5\ny_head = { whiten = false }", "objective.own"),
+        ("own = -1.0", "objective.own"),
     ] {
         let text = format!("steps = 1\nbatch = 1\n[model]\nfolder = \"m\"\n[objective]\nkind = \"batch\"\n{more}\n");
         assert!(TrainConfig::parse(&text).unwrap_err().to_string().contains(what), "{more}");
@@ -425,7 +464,7 @@ fn cached_embeddings_give_the_gradients_of_the_whole_batch() {
     };
     let samples: Vec<Sample> = (0..6).map(|kind| asked(kind, pairs(kind))).collect();
     let batch = Batch::new(0, 16, samples).unwrap();
-    for more in ["wrong = 0.5", "train_y_encoder = true\nwrong = 0.3", "loss = \"cosine\""] {
+    for more in ["wrong = 0.5\nown = 1.5", "train_y_encoder = true\nwrong = 0.3", "loss = \"cosine\""] {
         let gradients = |accumulate: usize, cached: bool| {
             let tables = TABLES.replace("[objective]", &format!("[objective]\ncached = {cached}\n{more}"));
             let text = format!("steps = 1\nbatch = 6\naccumulate = {accumulate}");

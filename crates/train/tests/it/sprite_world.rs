@@ -155,6 +155,48 @@ fn a_head_is_whitened_by_the_texts_and_words_come_from_the_text_encoder() {
 }
 
 #[test]
+fn a_still_stem_starts_from_that_of_a_model_of_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "", 1);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let compact = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vljepa/assets/compact");
+    std::fs::write(&path, text.replace("[data]", &format!("still_stem = '{}'\n[data]", compact.display()))).unwrap();
+    let (trainer, maker) = vljepa_train::prepare(&device(), &path).unwrap();
+    let folder = vljepa_embed::folder::ModelFolder::open(&compact).unwrap();
+    let of = vljepa_embed::Model::load(&device(), &folder).unwrap();
+    let of = of.embedder().model;
+    let values = |model: &vljepa_model::VlJepa, name: &str| {
+        model.params().into_iter().find(|p| p.name() == name).unwrap().tensor().to_f32().unwrap()
+    };
+    let name = "x_encoder.embeddings.still_stem.2.residual.0.conv.weight";
+    let other = "x_encoder.embeddings.stem.2.residual.0.conv.weight";
+    assert_eq!(values(trainer.model(), name), values(of, other));
+    assert_ne!(values(trainer.model(), other), values(of, other));
+    // A picture is a clip of one frame, twice.
+    let taps = [0, 1].map(|t| values(of, &format!("x_encoder.embeddings.patch_embeddings.proj.{t}.weight")));
+    let sum: Vec<f32> = taps[0].iter().zip(&taps[1]).map(|(a, b)| a + b).collect();
+    assert_eq!(values(trainer.model(), "x_encoder.embeddings.patch_embeddings.still.weight"), sum);
+    let (_, grads) = trainer.gradients(&maker.make(0).unwrap()).unwrap();
+    assert!(grads[name].to_f32().unwrap().iter().any(|g| *g != 0.0));
+    // A model without such a stem, and a folder without one that fits.
+    let json = std::fs::read_to_string(dir.path().join("model.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&json).unwrap();
+    config["x_encoder"]["still_stem"]["channels"][0] = 16.into();
+    std::fs::write(dir.path().join("model.json"), config.to_string()).unwrap();
+    let error = vljepa_train::prepare(&device(), &path).unwrap_err().to_string();
+    assert!(error.contains("sprites.toml: line 7") && error.contains("`conv_stem` is the `still_stem`"), "{error}");
+    config["x_encoder"].as_object_mut().unwrap().remove("still_stem");
+    std::fs::write(dir.path().join("model.json"), config.to_string()).unwrap();
+    let error = vljepa_train::check(&path, None).unwrap_err().to_string();
+    assert!(error.contains("line 7") && error.contains("has no `still_stem`"), "{error}");
+}
+
+#[test]
+fn the_recipe_that_is_shown_can_be_run() {
+    vljepa_train::check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sprites.toml"), None).unwrap();
+}
+
+#[test]
 fn a_run_that_was_stopped_ends_like_one_that_was_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "", 3);

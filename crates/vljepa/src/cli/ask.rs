@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use vljepa::Builtin;
 use vljepa::classify::{Classifier, Prediction, answers_from_list};
 use vljepa::embed::folder::Purpose;
 use vljepa::embed::visuals::{Embedded, FileOptions, RowOf, embed_files};
@@ -48,7 +49,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     }
     let reading = args.read.reading()?;
     let files = args.read.find(&args.inputs, out)?;
-    let folder = vljepa::find(args.model.model.as_deref())?.vljepa(Purpose::Answers)?;
+    let folder = vljepa::find(args.model.model.as_deref(), Builtin::Sprites)?.vljepa(Purpose::Answers)?;
     if !folder.takes_queries() {
         return Err(Failure::message(format!(
             "{}: the model has no query tokenizer, it was trained without queries and takes no question; \

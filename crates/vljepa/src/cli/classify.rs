@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::json;
+use vljepa::Builtin;
 use vljepa::classify::{Classifier, Prediction, check_template, labels_from_list};
 use vljepa::embed::folder::{AnyFolder, Purpose, VisionFolder};
 use vljepa::embed::models::{ClassScore, Classified, VisionModel};
@@ -46,7 +47,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let labels = Choices::read("label", list, args.labels_file.as_deref())?;
     let reading = args.read.reading()?;
     let files = args.read.find(&args.inputs, out)?;
-    let folder = vljepa::find(args.model.model.as_deref())?;
+    let folder = vljepa::find(args.model.model.as_deref(), Builtin::Compact)?;
     let Some(labels) = labels else {
         return match &folder {
             AnyFolder::Vision(folder) if folder.labels().is_some() && args.template != "{}" => {

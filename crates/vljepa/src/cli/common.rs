@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
+use vljepa::Builtin;
 use vljepa::embed::Model;
 use vljepa::embed::folder::{ModelFolder, Purpose};
 use vljepa::embed::models::WithQuery;
@@ -34,7 +35,8 @@ pub struct Common {
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Model folder: a VL-JEPA, or from the model hub a V-JEPA 2 (embed, classify) or a text encoder (embed-text);
-    /// absent: the built-in compact model
+    /// or a built-in model: compact (pictures) or sprites (clips, questions). Absent: sprites for ask and eval sprite-world, else
+    /// compact
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Type of the model's matrices on the adapter; f16 takes half the memory of f32, i8 a quarter at a cost in
@@ -77,10 +79,15 @@ pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
-/// Opens the folder of a VL-JEPA, then a device, and loads the model. For another kind of model, the error names
-/// `purpose`.
-pub fn load(args: &ModelArgs, common: &Common, purpose: Purpose) -> Result<(ModelFolder, Model)> {
-    let folder = vljepa::find(args.model.as_deref())?.vljepa(purpose)?;
+/// Opens the folder of a VL-JEPA, `otherwise` where none is named, then a device, and loads the model. For another kind of model, the
+/// error names `purpose`.
+pub fn load(
+    args: &ModelArgs,
+    otherwise: Builtin,
+    common: &Common,
+    purpose: Purpose,
+) -> Result<(ModelFolder, Model)> {
+    let folder = vljepa::find(args.model.as_deref(), otherwise)?.vljepa(purpose)?;
     let model = open(&folder, args, common)?;
     Ok((folder, model))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
+use vljepa::Builtin;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::{AnyFolder, Purpose};
 use vljepa::embed::list_of;
@@ -82,7 +83,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if let Some(path) = &args.out {
         keep_apart(path, &files, args.model.model.as_deref())?;
     }
-    let folder = vljepa::find(args.model.model.as_deref())?;
+    let folder = vljepa::find(args.model.model.as_deref(), Builtin::Compact)?;
     match &folder {
         AnyFolder::VlJepa(vljepa) => {
             if args.pool.is_some() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use vljepa::Builtin;
 use vljepa::embed::folder::{AnyFolder, Purpose};
 use vljepa::embed::models::{TextModel, TextPool};
 use vljepa::embed::row_file::check_rows;
@@ -81,7 +82,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if let Some(path) = &args.out {
         keep_apart(path, args.file.as_slice(), args.model.model.as_deref())?;
     }
-    let folder = vljepa::find(args.model.model.as_deref())?;
+    let folder = vljepa::find(args.model.model.as_deref(), Builtin::Compact)?;
     let bar = out.progress("texts", given.texts.len());
     let progress = &mut |n| bar.set_position(n as u64);
     let (embedded, cut) = match &folder {

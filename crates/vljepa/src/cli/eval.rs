@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use vljepa::Builtin;
 use vljepa::embed::check_apart;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
@@ -108,7 +109,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
 }
 
 fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
-    let (_, model) = load(&args.model, common, Purpose::Suite)?;
+    let (_, model) = load(&args.model, Builtin::Sprites, common, Purpose::Suite)?;
     let frames = model.config().frames();
     let options = SpriteOptions { frames, ..SpriteOptions::default() };
     if let Some((_, what)) = options.problem() {
@@ -179,7 +180,7 @@ fn sprite_table(report: &SpriteWorldReport) -> String {
 fn emoji_vendors(args: &EmojiArgs, common: &Common, out: &Output) -> Result {
     let dir = args.data.clone().unwrap_or_else(EmojiVendors::default_dir);
     let set = EmojiVendors::open(dir)?;
-    let (_, model) = load(&args.model, common, Purpose::Suite)?;
+    let (_, model) = load(&args.model, Builtin::Compact, common, Purpose::Suite)?;
     let bar = out.progress("texts", 1 + 3);
     let options = EmojiVendorsOptions::default();
     let embedder = model.embedder();
@@ -229,7 +230,7 @@ fn manifest(args: &ManifestArgs, common: &Common, out: &Output) -> Result {
         keep_apart(html, manifest.files(), args.model.model.as_deref())?;
         check_apart(html, manifest.rows().iter().flat_map(|row| row.place.files()))?;
     }
-    let (_, model) = load(&args.model, common, Purpose::Suite)?;
+    let (_, model) = load(&args.model, Builtin::Compact, common, Purpose::Suite)?;
     let embedder = model.embedder();
     let texts: Vec<&String> = manifest.of(options.split).flat_map(|row| &row.targets).collect();
     note_cut(embedder.cut(&texts)?.as_ref(), |_| format!("{}: targets", args.file.display()), out);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use vljepa::Builtin;
 use vljepa::embed::Model;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
@@ -56,7 +57,7 @@ pub struct UpdateArgs {
     /// Leave out files that cannot be read instead of stopping at the first
     #[arg(long)]
     pub skip_broken: bool,
-    /// Folder of the model that the index was built with; absent: the built-in compact model
+    /// Folder of the model that the index was built with; or the name of a built-in one; absent: compact
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
 }
@@ -95,7 +96,7 @@ fn build(args: &BuildArgs, common: &Common, out: &Output) -> Result {
             folder.root().display()
         ));
     }
-    let (_, model) = load(&args.model, common, Purpose::Index)?;
+    let (_, model) = load(&args.model, Builtin::Compact, common, Purpose::Index)?;
     note_query(&model.with_query(None)?, None, out);
     let bar = FilesBar::new(folder.files().len(), &reading);
     let mut on_event = on_event(&args.out, &bar, out);
@@ -113,7 +114,7 @@ fn update(args: &UpdateArgs, common: &Common, out: &Output) -> Result {
     keep_apart(&args.index, folder.files(), args.model.as_deref())?;
     let precision = precision(&old)?;
     let chosen = ModelArgs { model: args.model.clone(), precision };
-    let found = vljepa::find(args.model.as_deref())?.vljepa(Purpose::Index)?;
+    let found = vljepa::find(args.model.as_deref(), Builtin::Compact)?.vljepa(Purpose::Index)?;
     old.check_model(found.hash(), found.origin(), found.config().embedding_dim)?;
     let model = super::common::open(&found, &chosen, common)?;
     note_query(&model.with_query(None)?, None, out);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
+use vljepa::Builtin;
 use vljepa::contact_sheet::{Searched, contact_sheet};
 use vljepa::embed::files::{check_writable, is_stdin, write_atomically};
 use vljepa::embed::folder::Purpose;
@@ -74,7 +75,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         keep_apart(page, &args.like, args.model.model.as_deref())?;
         check_apart(page, &paths)?;
     }
-    let folder = vljepa::find(args.model.model.as_deref())?.vljepa(Purpose::Search)?;
+    let folder = vljepa::find(args.model.model.as_deref(), Builtin::Compact)?.vljepa(Purpose::Search)?;
     let indices = paths.iter().map(|path| Index::open(path, &folder)).collect::<vljepa::Result<Vec<_>>>()?;
     let model = open(&folder, &args.model, common)?;
     let (texts, cut) = model.embed_texts(&args.texts)?;

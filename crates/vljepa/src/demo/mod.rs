@@ -1,6 +1,8 @@
-//! A demonstration on held-out pictures: zero-shot classification and text search over the unseen vendor of
+//! A demonstration on held-out pictures and clips: zero-shot classification, text search and questions over the unseen vendor of
 //! emoji-vendors, as a table and as an HTML page.
 
+mod clips;
+mod clips_page;
 mod page;
 mod sheet;
 
@@ -16,6 +18,8 @@ use vljepa_embed::rows::{best, softmax};
 use vljepa_embed::{Embeddings, Model};
 
 use crate::error::{Error, Result};
+
+pub use clips::{Answered, ClipSearch, Clips};
 
 /// The vendor whose drawings are held out from training.
 const VENDOR: &str = "fluent-3d";
@@ -134,6 +138,8 @@ pub struct Demo {
     pub searches: Vec<Search>,
     /// Example searches without known right answers.
     pub free: Vec<Search>,
+    /// What happens in clips, where a model that takes questions has looked at some.
+    pub clips: Option<Clips>,
     /// Times of embedding.
     pub timing: Timing,
     /// Names and wordings that were cut to the model's longest text, if any.
@@ -234,6 +240,7 @@ impl Demo {
             pictures: Vec::new(),
             searches: Vec::new(),
             free: Vec::new(),
+            clips: None,
             timing,
             cut,
             credit: credit(set),

@@ -40,6 +40,9 @@ fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
     page.out += "</head>\n<body>\n<main>\n";
     page.head(seconds);
     page.scores();
+    if let Some(clips) = &demo.clips {
+        page.clips(clips)?;
+    }
     page.cards();
     page.searches();
     page.wall();
@@ -49,8 +52,8 @@ fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
 }
 
 /// A page that is being written.
-struct Page<'a> {
-    out: String,
+pub(super) struct Page<'a> {
+    pub(super) out: String,
     demo: &'a Demo,
     rows: usize,
     /// HTML for the footer.
@@ -58,7 +61,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn add(&mut self, text: std::fmt::Arguments<'_>) {
+    pub(super) fn add(&mut self, text: std::fmt::Arguments<'_>) {
         // Writing to a string cannot fail.
         let _ = self.out.write_fmt(text);
     }
@@ -302,14 +305,14 @@ impl Page<'_> {
     }
 }
 
-fn verdict(place: usize) -> String {
+pub(super) fn verdict(place: usize) -> String {
     match place {
         1 => "✓ right".into(),
         _ => format!("✗ the right name is {}", ordinal(place)),
     }
 }
 
-fn ordinal(place: usize) -> String {
+pub(super) fn ordinal(place: usize) -> String {
     let ending = match (place % 10, place % 100) {
         (_, 11..=13) => "th",
         (1, _) => "st",

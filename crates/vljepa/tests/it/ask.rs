@@ -119,10 +119,10 @@ fn what_cannot_be_asked_is_one_line() {
     for more in [&[][..], &["--answers", "a,b"]] {
         fails(&mut ask(more), &["no query tokenizer", "takes no question", "classify"]);
     }
-    if vljepa::has_compact() {
+    if vljepa::Builtin::Compact.is_carried() {
         let picture = bench.text("pictures/0.png");
         fails(
-            &mut vljepa(["ask", &picture, "--question", "what", "--answers", "a,b"]),
+            &mut vljepa(["ask", &picture, "--question", "what", "--answers", "a,b", "--model", "compact"]),
             &["compact model", "takes no question"],
         );
     }

@@ -186,7 +186,7 @@ fn an_update_reads_as_the_build_did() {
 /// The shipped model on real films: by a text, by a picture and by a part of a film.
 #[test]
 fn a_moment_of_a_real_film_is_found_by_text_and_by_picture() {
-    if !vljepa::has_compact() {
+    if !vljepa::Builtin::Compact.is_carried() {
         return;
     }
     let cache = crate::fixtures::cache();

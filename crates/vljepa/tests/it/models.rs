@@ -178,7 +178,7 @@ fn tokenizers() {
 #[test]
 fn the_carried_model_is_used_or_missed_in_one_line() {
     let bench = Bench::new();
-    if vljepa::has_compact() {
+    if vljepa::Builtin::Compact.is_carried() {
         let out = json(["embed", &bench.text("pictures/0.png")]);
         let info = json(["info"]);
         assert_eq!(out["dim"], info["models"][0]["embedding_dim"]);
@@ -192,7 +192,7 @@ fn the_carried_model_is_used_or_missed_in_one_line() {
             if args[1] == "x.png" {
                 args[1] = bench.text("pictures/0.png");
             }
-            fails(&mut vljepa(&args), &["this build carries no compact model; pass --model DIR"]);
+            fails(&mut vljepa(&args), &["this build carries no model `compact`; pass --model DIR"]);
         }
     }
 }

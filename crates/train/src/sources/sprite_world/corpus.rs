@@ -46,6 +46,11 @@ impl Corpus {
         &self.train
     }
 
+    /// The world that is validated on.
+    pub fn validation_world(&self) -> &SpriteWorld {
+        &self.validation
+    }
+
     /// The clip of a place in a step: `clips` different ones in an order drawn anew for each epoch, else a new one each time.
     fn key(&self, seed: u64, step: u64, batch: usize, at: usize) -> SampleKey {
         let index = match (self.settings.clips, self.steps_per_epoch(batch)) {
