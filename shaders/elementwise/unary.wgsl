@@ -2,11 +2,12 @@
 //   z = alpha * x[i] + beta
 //   y[i] = f(z)                          without GRAD
 //   y[i] = dy[i] * alpha * f'(z)         with GRAD
-// f by override: 0 z, 1 exp, 2 log, 3 square root, 4 clamp to [low, high], 5 absolute value
+// f by override: 0 z, 1 exp, 2 log, 3 square root, 4 clamp to [low, high], 5 absolute value, 6 sine, 7 cosine
 // x, dy, y: [len]; the gradient of the clamp is 1 on its bounds, that of the absolute value 0 at 0
 // One invocation per element; grid folded (shared/index.wgsl).
 //#include "shared/exp.wgsl"
 //#include "shared/index.wgsl"
+//#include "shared/trig.wgsl"
 
 struct UnaryParams {
     len: u32,
@@ -40,6 +41,12 @@ fn value(z: f32) -> f32 {
     if OP == 5u {
         return abs(z);
     }
+    if OP == 6u {
+        return cos_sin(z).y;
+    }
+    if OP == 7u {
+        return cos_sin(z).x;
+    }
     return z;
 }
 
@@ -58,6 +65,12 @@ fn slope(z: f32) -> f32 {
     }
     if OP == 5u {
         return select(select(0.0, -1.0, z < 0.0), 1.0, z > 0.0);
+    }
+    if OP == 6u {
+        return cos_sin(z).x;
+    }
+    if OP == 7u {
+        return -cos_sin(z).y;
     }
     return 1.0;
 }

@@ -1,7 +1,7 @@
 //! Checkpoints: a folder each, written beside and renamed into place, with the hash of every file.
 //!
 //! `checkpoints/step-00001200/` holds `state.json`, `model.safetensors`, `optimizer.safetensors`, `ema.safetensors` and
-//! `SHA256SUMS` (the form of `sha256sum -c`). Killing the program at any moment leaves the last good one readable.
+//! `SHA256SUMS` (the form of `sha256sum -c`); `checkpoints/best/` is that of the best evaluation, where a run keeps it. Killing the program at any moment leaves the last good one readable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,6 +20,7 @@ const SUMS: &str = "SHA256SUMS";
 const STATE: &str = "state.json";
 const TEMPORARY: &str = ".tmp-";
 const ASIDE: &str = ".old-";
+const BEST: &str = "best";
 const FORMAT: u32 = 1;
 /// Largest list of hashes, in bytes; it has a line for each of five files.
 const MAX_SUMS: u64 = 1 << 16;
@@ -145,21 +146,42 @@ impl Checkpoints {
     /// # Errors
     /// [`TrainError::Io`] naming the file.
     pub fn save(&self, state: &RunState, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
-        fs::create_dir_all(&self.dir).map_err(TrainError::io(&self.dir, "creating"))?;
-        self.sweep();
-        let name = format!("step-{:08}", state.step);
-        let (temporary, path) = (self.dir.join(format!("{TEMPORARY}{name}")), self.dir.join(&name));
-        let make = || fs::create_dir(&temporary).map(|()| &temporary).map_err(TrainError::io(&temporary, "creating"));
-        let (_, under_way) = UnderWay::make(make)?;
-        let result = self.write(under_way, &temporary, &path, state, files);
-        if result.is_err() {
-            let _ = fs::remove_dir_all(&temporary);
-        }
-        result?;
+        let path = self.save_as(&format!("step-{:08}", state.step), state, files)?;
         for (_, old) in self.list()?.into_iter().skip(self.keep) {
             // An old one that cannot be removed does no harm.
             let _ = fs::remove_dir_all(old);
         }
+        Ok(path)
+    }
+
+    /// Writes the checkpoint of the best evaluation, in the place of the one before. It is none of those that are counted.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] naming the file.
+    pub fn save_best(&self, state: &RunState, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
+        self.save_as(BEST, state, files)
+    }
+
+    /// The checkpoint of the best evaluation.
+    ///
+    /// # Errors
+    /// One that is not there or damaged.
+    pub fn best(&self) -> Result<Loaded> {
+        self.put_back();
+        read(&self.dir.join(BEST), None)
+    }
+
+    fn save_as(&self, name: &str, state: &RunState, files: &[(&str, Vec<u8>)]) -> Result<PathBuf> {
+        fs::create_dir_all(&self.dir).map_err(TrainError::io(&self.dir, "creating"))?;
+        self.sweep();
+        let (temporary, path) = (self.dir.join(format!("{TEMPORARY}{name}")), self.dir.join(name));
+        let make = || fs::create_dir(&temporary).map(|()| &temporary).map_err(TrainError::io(&temporary, "creating"));
+        let (_, under_way) = UnderWay::make(make)?;
+        let result = self.write(under_way, &temporary, &path, (state, files));
+        if result.is_err() {
+            let _ = fs::remove_dir_all(&temporary);
+        }
+        result?;
         Ok(path)
     }
 
@@ -168,8 +190,7 @@ impl Checkpoints {
         under_way: UnderWay,
         temporary: &Path,
         path: &Path,
-        state: &RunState,
-        files: &[(&str, Vec<u8>)],
+        (state, files): (&RunState, &[(&str, Vec<u8>)]),
     ) -> Result<()> {
         let text = serde_json::to_vec_pretty(state)
             .map_err(|e| TrainError::Invalid(format!("the run's state cannot be written: {e}")))?;
@@ -181,7 +202,8 @@ impl Checkpoints {
         write_synced(&temporary.join(SUMS), sums.as_bytes())?;
         sync_folder_of(&temporary.join(SUMS));
         // The same step again, after a resume from an older one.
-        let aside = path.exists().then(|| self.dir.join(format!("{ASIDE}step-{:08}", state.step)));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = path.exists().then(|| self.dir.join(format!("{ASIDE}{name}")));
         if let Some(aside) = &aside {
             fs::rename(path, aside).map_err(TrainError::io(path, "renaming"))?;
         }
@@ -231,7 +253,7 @@ impl Checkpoints {
     pub fn latest<T>(&self, mut accept: impl FnMut(&Loaded) -> Result<T>) -> Result<Found<T>> {
         let mut faults = Vec::new();
         for (step, path) in self.list()? {
-            match read(&path, step).and_then(|loaded| accept(&loaded).map(|value| (loaded, value))) {
+            match read(&path, Some(step)).and_then(|loaded| accept(&loaded).map(|value| (loaded, value))) {
                 Ok(found) => return Ok((Some(found), faults)),
                 Err(fault @ (TrainError::Checkpoint { .. } | TrainError::Io { .. })) => faults.push(fault),
                 Err(other) => return Err(other),
@@ -254,7 +276,8 @@ fn unreadable(path: &Path, error: vljepa_embed::Error) -> TrainError {
     }
 }
 
-fn read(path: &Path, step: u64) -> Result<Loaded> {
+/// The checkpoint in a folder, of this step where one is given.
+fn read(path: &Path, step: Option<u64>) -> Result<Loaded> {
     let sums_path = path.join(SUMS);
     let sums = files::read_text(&sums_path, MAX_SUMS).map_err(|e| unreadable(&sums_path, e))?;
     let mut files = BTreeMap::new();
@@ -280,7 +303,7 @@ fn read(path: &Path, step: u64) -> Result<Loaded> {
     if state.format_version != FORMAT {
         return Err(bad(file, format!("format version {}, this build reads {FORMAT}", state.format_version)));
     }
-    if state.step != step {
+    if let Some(step) = step.filter(|step| *step != state.step) {
         return Err(bad(file, format!("says step {}, the folder {step}", state.step)));
     }
     Ok(Loaded { path: path.into(), state, files })

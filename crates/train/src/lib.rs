@@ -18,6 +18,7 @@ pub mod optim;
 mod places;
 pub mod probe;
 pub mod random;
+pub mod regularize;
 pub mod run;
 mod schedule;
 pub mod sources;

@@ -166,6 +166,14 @@ impl Validation {
     }
 }
 
+impl Validation {
+    /// The mean R@1 of the cells that have one: what evaluations of a run are compared by.
+    pub fn score(&self) -> Option<f64> {
+        let found: Vec<f64> = self.0.iter().filter_map(|named| named.cell.r1).collect();
+        (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
+    }
+}
+
 impl Serialize for Validation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|named| (&named.key, &named.cell)))

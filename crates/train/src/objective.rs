@@ -6,9 +6,10 @@ use vljepa_tensor::autograd::{InfoNce, InfoNceLoss, info_nce};
 use vljepa_tensor::ops::{Contrast, Duplicates, Layout, Matmul};
 use vljepa_tensor::{Device, Tensor, ops};
 
-use crate::config::{LossKind, ObjectiveConfig, ObjectiveKind};
+use crate::config::{LossKind, ObjectiveConfig, ObjectiveKind, SigregConfig, VicregConfig};
 use crate::error::{Result, TrainError};
 use crate::random::{Purpose, Stream};
+use crate::regularize::{self, directions};
 pub use crate::text_bank::TextBank;
 
 /// What is added to the cosine of a text that is no answer: at 1/τ = 1 already e^-200 of the right one.
@@ -47,16 +48,21 @@ pub struct Objective {
     wrong: f32,
     /// Weight of the loss among the answers of one question.
     own: f32,
+    sigreg: Option<SigregConfig>,
+    vicreg: VicregConfig,
+    dim: usize,
     max_scale: f32,
 }
 
-/// The texts that stand for the classes at one step.
+/// What is drawn for one step: the texts that stand for the classes, and directions.
 #[derive(Clone, Debug)]
 pub struct StepTexts {
     /// The kind of text of each class, an index into `objective.texts`.
     pub choice: Vec<u32>,
     /// Pooled features of all classes, `[classes, hidden]`, where they are the candidates.
     features: Option<Tensor>,
+    /// The directions along which SIGReg looks at embeddings, `[embedding_dim, directions]`.
+    pub(crate) directions: Option<Tensor>,
 }
 
 /// The samples that one forward pass sees: a batch, or one of the parts that it is split into.
@@ -80,6 +86,8 @@ pub struct Known<'a> {
     pub keys: Option<&'a [u32]>,
     /// For each pair the targets that are wrong answers to its own question. Read by [`ObjectiveConfig::own`].
     pub rivals: Option<&'a [Vec<u32>]>,
+    /// Directions along which embeddings are to lie like a normal distribution ([`ObjectiveConfig::sigreg`]).
+    pub directions: Option<&'a Tensor>,
 }
 
 /// What is seen and asked.
@@ -150,8 +158,10 @@ impl Objective {
             (ObjectiveKind::Bank, Some(_)) => Candidates::Bank { fixed: None },
             (ObjectiveKind::Bank, None) => return Err(needs_classes("objective.kind", "`kind = \"batch\"`")),
         };
-        let ObjectiveConfig { loss: kind, wrong, own, .. } = *config;
-        let mut objective = Self { candidates, bank, soft: None, kind, wrong, own, max_scale };
+        let &ObjectiveConfig { loss: kind, wrong, own, sigreg, vicreg, .. } = config;
+        let dim = model.config.embedding_dim;
+        let soft = None;
+        let mut objective = Self { candidates, bank, soft, kind, wrong, own, sigreg, vicreg, dim, max_scale };
         let (Candidates::Bank { fixed }, Some(bank)) = (&mut objective.candidates, &objective.bank) else {
             return Ok(objective);
         };
@@ -184,7 +194,11 @@ impl Objective {
     /// # Errors
     /// What the device reports.
     pub fn texts_at(&self, device: &Device, seed: u64, step: u64) -> Result<StepTexts> {
-        let Some(bank) = &self.bank else { return Ok(StepTexts { choice: Vec::new(), features: None }) };
+        let dim = self.dim;
+        let directions = self.sigreg.as_ref().map(|sigreg| directions(device, sigreg, dim, (seed, step))).transpose()?;
+        let Some(bank) = &self.bank else {
+            return Ok(StepTexts { choice: Vec::new(), features: None, directions });
+        };
         let choice: Vec<u32> = match bank.kinds.len() {
             1 => vec![0; bank.classes],
             kinds => {
@@ -200,7 +214,7 @@ impl Objective {
                 Some(bank.rows(device, &ids)?)
             }
         };
-        Ok(StepTexts { choice, features })
+        Ok(StepTexts { choice, features, directions })
     }
 
     /// The mean loss of samples, and what it is made of. `texts` are those of the step ([`Objective::texts_at`]).
@@ -265,9 +279,20 @@ impl Objective {
         log_scale: &Var,
         known: &Known<'_>,
     ) -> Result<Loss> {
-        if self.kind != LossKind::Infonce {
-            return self.distance(prediction, targets, known.weights);
+        let loss = match self.kind {
+            LossKind::Infonce => self.among_texts(prediction, targets, log_scale, known)?,
+            _ => self.distance(prediction, targets, known.weights)?,
+        };
+        let (Some(sigreg), Some(directions)) = (&self.sigreg, known.directions) else { return Ok(loss) };
+        let mut value = loss.value;
+        // What is not trained needs no push.
+        for side in [prediction, targets].into_iter().filter(|side| side.needs_grad()) {
+            value = autograd::add(&value, &autograd::scale(&regularize::sigreg(side, directions)?, sigreg.weight)?)?;
         }
+        Ok(Loss { value, ..loss })
+    }
+
+    fn among_texts(&self, prediction: &Var, targets: &Var, log_scale: &Var, known: &Known<'_>) -> Result<Loss> {
         let device = prediction.value().device();
         let weights = uploaded(device, known.weights)?;
         let upload = |numbers: &[u32]| Tensor::from_u32(device, &[numbers.len()], numbers);
@@ -325,7 +350,15 @@ impl Objective {
     fn distance(&self, prediction: &Var, targets: &Var, weights: Option<&[f32]>) -> Result<Loss> {
         let unit = |x: &Var| autograd::l2_normalize(x, InfoNce::bidirectional().eps);
         let (predicted, target) = (unit(prediction)?, unit(targets)?);
-        let rows = prediction.value().shape()[0];
+        let embeddings = Embeddings {
+            predictions: predicted.value().clone(),
+            targets: target.value().clone(),
+            own: (0..prediction.value().shape()[0] as u32).collect(),
+        };
+        if self.kind == LossKind::Vicreg {
+            let value = regularize::vicreg(prediction, targets, &self.vicreg)?;
+            return Ok(Loss { value, embeddings });
+        }
         let terms = match self.kind {
             // 1 − cos: half of the squared distance of unit vectors.
             LossKind::Cosine => {
@@ -333,16 +366,14 @@ impl Objective {
                 autograd::scale(&autograd::mul(&off, &off)?, 0.5)?
             }
             LossKind::L1 => autograd::abs(&autograd::sub(prediction, &target)?)?,
-            LossKind::L2 | LossKind::Infonce => {
+            LossKind::L2 | LossKind::Infonce | LossKind::Vicreg => {
                 let off = autograd::sub(prediction, &target)?;
                 autograd::mul(&off, &off)?
             }
         };
         let (terms, total) = weighted(&terms, weights)?;
         let value = autograd::scale(&autograd::sum(&terms)?, 1.0 / total)?;
-        let (predictions, targets) = (predicted.value().clone(), target.value().clone());
-        let own = (0..rows as u32).collect();
-        Ok(Loss { value, embeddings: Embeddings { predictions, targets, own } })
+        Ok(Loss { value, embeddings })
     }
 }
 

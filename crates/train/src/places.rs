@@ -13,6 +13,8 @@ use crate::error::{Result, TrainError};
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// The log: one object a line.
 pub(crate) const METRICS: &str = "metrics.jsonl";
+/// The same for TensorBoard, which looks for this word in names.
+pub(crate) const EVENTS: &str = "events.out.tfevents.vljepa";
 /// The folder of the trained model.
 pub(crate) const MODEL: &str = "model";
 /// The fingerprints of the model cards that the run wrote, a line each.
@@ -28,7 +30,7 @@ pub(crate) const REPORT: &str = "probe.json";
 /// Checks before long work that what a run with `[probe]` writes has room in its folder and replaces nothing that it reads.
 /// `files` are its configuration and its manifest.
 pub(crate) fn check_probe_places(output: &Path, files: &[&Path], encoder: &Path) -> Result<()> {
-    check_room(output, &[CHECKPOINTS, MODEL, FEATURES], &[METRICS, RECORD, LOCK, REPORT], files)?;
+    check_room(output, &[CHECKPOINTS, MODEL, FEATURES], &[METRICS, EVENTS, RECORD, LOCK, REPORT], files)?;
     check_model(output, &[encoder])
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn check_places(file: &Path, data: &[PathBuf], config: &TrainConfig) 
     let output = &config.output;
     let model = [&config.model.config, &config.model.query_tokenizer].into_iter().flatten();
     let read: Vec<&Path> = model.chain(data).map(PathBuf::as_path).chain([file]).collect();
-    check_room(output, &[CHECKPOINTS, MODEL], &[METRICS, RECORD, LOCK], &read)?;
+    check_room(output, &[CHECKPOINTS, MODEL], &[METRICS, EVENTS, RECORD, LOCK], &read)?;
     let m = &config.model;
     let folders = [&m.x_encoder, &m.folder, &m.y_encoder, &m.still_stem].into_iter().flatten();
     check_model(output, &folders.map(PathBuf::as_path).collect::<Vec<_>>())

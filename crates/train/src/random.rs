@@ -21,6 +21,8 @@ pub enum Purpose {
     View = 6,
     /// Which tokens of a query are left out.
     Query = 7,
+    /// Directions along which embeddings are looked at.
+    Direction = 8,
 }
 
 /// Which of `count` things a step of `batch` samples sees: each once in an epoch, in another order in every epoch
@@ -53,6 +55,14 @@ impl Stream {
     /// Uniform in `0..count`; 0 for 0. The bias of the product is below 2⁻³².
     pub fn below(&mut self, count: usize) -> usize {
         ((u128::from(self.0.next_u64()) * count as u128) >> 64) as usize
+    }
+
+    /// A standard normal number.
+    pub fn normal(&mut self) -> f64 {
+        // Uniform in (0, 1], so that there is a logarithm.
+        let mut unit = || (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let (radius, turn) = (1.0 - unit(), unit());
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
     }
 
     /// A random order of `0..count` (Fisher–Yates).

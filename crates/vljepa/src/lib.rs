@@ -28,6 +28,7 @@ pub mod info;
 pub mod inspect;
 mod kind;
 pub mod report;
+pub mod run_report;
 pub mod sprites;
 mod thumbnail;
 

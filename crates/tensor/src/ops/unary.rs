@@ -18,6 +18,8 @@ fn code(op: UnaryOp) -> u32 {
         UnaryOp::Sqrt => 3,
         UnaryOp::Clamp { .. } => 4,
         UnaryOp::Abs => 5,
+        UnaryOp::Sin => 6,
+        UnaryOp::Cos => 7,
     }
 }
 

@@ -21,6 +21,10 @@ pub enum UnaryOp {
     },
     /// Absolute value; its gradient at 0 is 0.
     Abs,
+    /// Sine, of angles in radians up to some hundred turns.
+    Sin,
+    /// Cosine, of angles in radians up to some hundred turns.
+    Cos,
 }
 
 /// `op(z)` and its derivative, in f64.
@@ -35,6 +39,8 @@ pub fn unary_at(op: UnaryOp, z: f64) -> (f64, f64) {
             (z.clamp(low, high), if (low..=high).contains(&z) { 1.0 } else { 0.0 })
         }
         UnaryOp::Abs => (z.abs(), f64::from(i8::from(z > 0.0) - i8::from(z < 0.0))),
+        UnaryOp::Sin => (z.sin(), z.cos()),
+        UnaryOp::Cos => (z.cos(), -z.sin()),
     }
 }
 

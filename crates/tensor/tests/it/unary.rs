@@ -67,6 +67,30 @@ fn absolute_values_on_both_sides_of_zero() {
 }
 
 #[test]
+fn sines_and_cosines_over_many_turns() {
+    let device = device();
+    let x: Vec<f32> = noise(11, 203).into_iter().map(|x| 40.0 * x).chain([0.0, -0.0, std::f32::consts::PI]).collect();
+    let dy = noise(12, x.len());
+    let (xt, dt) = (upload(&device, &[x.len()], &x), upload(&device, &[x.len()], &dy));
+    for op in [UnaryOp::Sin, UnaryOp::Cos] {
+        let y = ops::unary(op, &xt, 0.75, -0.5).unwrap().to_f32().unwrap();
+        // An angle of thirty is known to two millionths.
+        assert_close(&format!("{op:?}"), &y, &reference::unary(op, &x, 0.75, -0.5), 4e-6, 0.0);
+        let dx = ops::unary_backward(op, &xt, &dt, 0.75, -0.5).unwrap().to_f32().unwrap();
+        assert_close(&format!("d{op:?}"), &dx, &reference::unary_backward(op, &x, &dy, 0.75, -0.5), 4e-6, 0.0);
+        let near: Vec<f32> = x.iter().map(|x| x / 20.0).collect();
+        check_gradients(
+            &format!("{op:?} in a graph"),
+            &device,
+            &[(&[near.len()], near.clone())],
+            |v| autograd::unary(op, &v[0], 0.5, 1.5).unwrap(),
+            |v| reference::unary(op, &v[0], 0.5, 1.5),
+            1e-3,
+        );
+    }
+}
+
+#[test]
 fn more_elements_than_one_dimension_of_workgroups_holds() {
     let device = device();
     let len = 64 * 65_535 + 17;

@@ -28,6 +28,42 @@ pub enum LossKind {
     L1,
     /// Squared differences of them, summed over components.
     L2,
+    /// VICReg, of embeddings that are not normalised (`vicreg`). Targets may be trained.
+    Vicreg,
+}
+
+/// `[objective.sigreg]`: embeddings are drawn towards a standard normal distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SigregConfig {
+    /// What the statistic of predictions, and that of targets where they are trained, is added to the loss with.
+    pub weight: f32,
+    /// Directions that are drawn at each step.
+    pub directions: usize,
+}
+
+impl Default for SigregConfig {
+    fn default() -> Self {
+        Self { weight: 0.02, directions: 1024 }
+    }
+}
+
+/// `[objective.vicreg]`: the weights of VICReg's parts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VicregConfig {
+    /// Of the mean squared difference of prediction and target.
+    pub invariance: f32,
+    /// Of how far deviations are below 1.
+    pub variance: f32,
+    /// Of what components tell of each other.
+    pub covariance: f32,
+}
+
+impl Default for VicregConfig {
+    fn default() -> Self {
+        Self { invariance: 25.0, variance: 25.0, covariance: 1.0 }
+    }
 }
 
 /// Which text stands for a class.
@@ -51,8 +87,8 @@ pub enum TextKind {
 pub struct ObjectiveConfig {
     /// Where the negatives come from. Loss at the start: ln of their number + 1.
     pub kind: ObjectiveKind,
-    /// How far a prediction is from its target. All but `infonce` know no negatives: they need `kind = "batch"` and targets that
-    /// are not trained, which would all become one.
+    /// How far a prediction is from its target. All but `infonce` know no negatives and need `kind = "batch"`. `cosine`, `l1` and `l2`
+    /// need targets that are not trained, which would all become one, or `sigreg`.
     #[serde(skip_serializing_if = "is_default")]
     pub loss: LossKind,
     /// Kinds of texts to draw from, evenly, for every class and step.
@@ -68,6 +104,12 @@ pub struct ObjectiveConfig {
     /// Weight of a further term: the cross-entropy of each right answer among the answers of its own question alone. Batch only.
     #[serde(skip_serializing_if = "is_default")]
     pub own: f32,
+    /// SIGReg, with any loss. Batch only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigreg: Option<SigregConfig>,
+    /// Read by `loss = "vicreg"`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub vicreg: VicregConfig,
     /// With `accumulate` above 1, whether the negatives are those of the whole batch instead of those of a part: parts are then passed
     /// twice, for their embeddings and for the gradients. Batch only.
     #[serde(skip_serializing_if = "is_default")]
@@ -88,6 +130,8 @@ impl Default for ObjectiveConfig {
             soft_scale: 12.0,
             wrong: 0.0,
             own: 0.0,
+            sigreg: None,
+            vicreg: VicregConfig::default(),
             cached: false,
             train_y_encoder: false,
             y_head: YHeadConfig::default(),

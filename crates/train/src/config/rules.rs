@@ -1,7 +1,7 @@
 //! What the values of a configuration must be, whatever the source of samples.
 
 use super::check::Rules;
-use super::{LossKind, ObjectiveKind, TrainConfig};
+use super::{LossKind, ObjectiveKind, TrainConfig, VicregConfig};
 
 impl TrainConfig {
     /// The first rule that the values break: the key and the sentence.
@@ -60,10 +60,26 @@ impl TrainConfig {
         rules.need("objective.loss", !regresses || o.kind == ObjectiveKind::Batch, || {
             "`objective.loss` without negatives needs `kind = \"batch\"`".into()
         });
-        rules.need("objective.loss", !regresses || !(o.train_y_encoder || o.y_head.train), || {
+        let trained = o.train_y_encoder || o.y_head.train;
+        let spread = o.loss == LossKind::Vicreg || o.sigreg.is_some();
+        rules.need("objective.loss", !regresses || !trained || spread, || {
             "`objective.loss` without negatives needs targets that are not trained, which would all become one: set \
-             `train_y_encoder = false` and `y_head.train = false`, or take `loss = \"infonce\"`"
+             `train_y_encoder = false` and `y_head.train = false`, add `[objective.sigreg]`, or take `loss = \"infonce\"` or `\"vicreg\"`"
                 .into()
+        });
+        if let Some(sigreg) = o.sigreg {
+            rules.range("objective.sigreg.weight", f64::from(sigreg.weight), 0.0, 1e4);
+            rules.range("objective.sigreg.directions", sigreg.directions as f64, 1.0, 65_536.0);
+            rules.need("objective.sigreg", o.kind == ObjectiveKind::Batch, || {
+                "`objective.sigreg` needs `kind = \"batch\"`".into()
+            });
+        }
+        let parts = [("invariance", o.vicreg.invariance), ("variance", o.vicreg.variance), ("covariance", o.vicreg.covariance)];
+        for (key, weight) in parts {
+            rules.range(&format!("objective.vicreg.{key}"), f64::from(weight), 0.0, 1e4);
+        }
+        rules.need("objective.vicreg", o.vicreg == VicregConfig::default() || o.loss == LossKind::Vicreg, || {
+            "`objective.vicreg` is read by `loss = \"vicreg\"` alone".into()
         });
         let shares = [("objective.wrong", o.wrong, 1.0), ("objective.own", o.own, 100.0)];
         for (key, share, most) in shares {
@@ -126,6 +142,9 @@ impl TrainConfig {
             rules.range("ema.horizon", ema.horizon, 0.0, 1.0);
         }
         rules.range("evaluate.batch", self.evaluate.batch as f64, 1.0, 1e6);
+        rules.need("evaluate.patience", self.evaluate.patience == 0 || self.evaluate.every > 0, || {
+            "`evaluate.patience` needs evaluations during the run; set `evaluate.every`".into()
+        });
         rules.range("checkpoint.keep", self.checkpoint.keep as f64, 2.0, 1e6);
         rules.0
     }

@@ -193,6 +193,9 @@ impl ProbeRun {
         });
         rules.range("data.prefetch", d.prefetch as f64, 0.0, 64.0);
         rules.schedule(&self.schedule);
+        rules.need("checkpoint.best", !self.checkpoint.best, || {
+            "`checkpoint.best` is for other runs: a probe keeps the best head by itself; leave it out".into()
+        });
         rules.range("checkpoint.keep", self.checkpoint.keep as f64, 2.0, 1e6);
         rules.0
     }

@@ -59,14 +59,14 @@ impl Estimate {
         let maker = Maker::new(start.source, config.clone(), trainer.preprocess());
         let starts = config.data.phases.iter().map(|phase| (phase.from * config.steps as f64).ceil() as u64);
         let starts: Vec<u64> = std::iter::once(0).chain(starts).filter(|first| *first < config.steps).collect();
-        let (mut pairs, mut making, mut stepping) = (0, 0.0, 0.0);
+        let (mut pairs, mut candidates, mut making, mut stepping) = (0, 0, 0.0, 0.0);
         for (i, &first) in starts.iter().enumerate() {
             let steps = starts.get(i + 1).copied().unwrap_or(config.steps).saturating_sub(first) as f64;
             let start = Instant::now();
             let batch = maker.make(first)?;
             making += steps * start.elapsed().as_secs_f64();
             if i == 0 {
-                pairs = batch.pairs.len();
+                (pairs, candidates) = (batch.pairs.len(), trainer.candidates_in(&batch));
             }
             trainer.step(&batch)?;
             let mut seconds = [0.0; TIMED];
@@ -85,7 +85,7 @@ impl Estimate {
             pairs,
             parameters: trainer.model().config.parameters(),
             trained: trainer.trained_parameters(),
-            candidates: trainer.candidates(),
+            candidates,
             device_bytes: device.memory().peak,
             seconds_per_step: stepping / steps,
             seconds_per_batch: making / steps,

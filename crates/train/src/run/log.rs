@@ -1,43 +1,60 @@
-//! The run's log and its pace.
+//! The run's log, for people, programs and TensorBoard, and its pace.
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde_json::Value;
 use vljepa_data::atomic::write_atomically;
 
+use super::events::Events;
 use crate::checkpoint::read_if_there;
 use crate::error::{Result, TrainError};
+use crate::places::{EVENTS, METRICS};
 
-/// `metrics.jsonl`: one object a line, flushed line by line.
+/// `metrics.jsonl`: one object a line, flushed line by line; and beside it the same for TensorBoard.
 pub(super) struct Log {
     path: PathBuf,
     file: fs::File,
+    events: Events,
+    events_path: PathBuf,
+    events_file: fs::File,
 }
 
 impl Log {
-    /// Opens the file for appending, without the lines of steps that are taken again, and without the evaluation after the
-    /// last of all `steps`, which is made again.
-    pub fn open(path: PathBuf, step: u64, steps: u64) -> Result<Self> {
+    /// Opens the files of a run's folder for appending, without the lines of steps that are taken again, and without the evaluation
+    /// of the finished model, which is made again. Gives what was written before, too.
+    pub fn open(folder: &Path, step: u64, steps: u64) -> Result<(Self, Vec<Value>)> {
+        let (path, events_path) = (folder.join(METRICS), folder.join(EVENTS));
+        let mut lines = Vec::new();
         if let Some(old) = read_if_there(&path)? {
             let taken = |line: &&str| {
-                let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return false };
-                let last = |s: u64| s + 1 == steps && value.get("validation").is_some();
+                let Ok(value) = serde_json::from_str::<Value>(line) else { return false };
+                let last = |s: u64| value["final"] == true || (s + 1 == steps && value.get("validation").is_some());
                 value["step"].as_u64().is_some_and(|s| s < step && !last(s))
             };
             let earlier: String = old.lines().filter(taken).flat_map(|line| [line, "\n"]).collect();
             write_atomically(&path, earlier.as_bytes())?;
+            lines.extend(earlier.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()));
         }
-        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
-        Ok(Self { file: file.map_err(TrainError::io(&path, "opening"))?, path })
+        let seconds = lines.iter().rev().find_map(|line| line["seconds"].as_f64());
+        let (mut events, mut records) = Events::begin(seconds.unwrap_or(0.0));
+        lines.iter().for_each(|line| records.extend(events.of(line)));
+        write_atomically(&events_path, &records)?;
+        let open = |path: &Path| {
+            let file = fs::OpenOptions::new().create(true).append(true).open(path);
+            file.map_err(TrainError::io(path, "opening"))
+        };
+        Ok((Self { file: open(&path)?, events_file: open(&events_path)?, path, events, events_path }, lines))
     }
 
-    pub fn write(&mut self, value: &serde_json::Value) -> Result<()> {
-        self.file
-            .write_all(format!("{value}\n").as_bytes())
-            .and_then(|()| self.file.flush())
-            .map_err(TrainError::io(&self.path, "writing"))
+    pub fn write(&mut self, value: &Value) -> Result<()> {
+        let add = |file: &mut fs::File, path: &Path, bytes: &[u8]| {
+            file.write_all(bytes).and_then(|()| file.flush()).map_err(TrainError::io(path, "writing"))
+        };
+        add(&mut self.file, &self.path, format!("{value}\n").as_bytes())?;
+        add(&mut self.events_file, &self.events_path, &self.events.of(value))
     }
 }
 

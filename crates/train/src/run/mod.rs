@@ -1,7 +1,9 @@
 //! A whole training run from a configuration file.
 
+mod best;
 mod estimate;
 mod event;
+mod events;
 mod features;
 mod log;
 mod options;
@@ -18,6 +20,7 @@ use vljepa_embed::files::FolderLock;
 use vljepa_embed::folder::ModelFiles;
 use vljepa_model::Storage;
 
+use self::best::Best;
 use self::log::{Log, Pace, round};
 use self::options::{check_resume, restored};
 use crate::card::{CARD, Card};
@@ -25,7 +28,7 @@ use crate::checkpoint::Checkpoints;
 use crate::error::Result;
 use crate::feed::{Feed, Maker};
 use crate::metrics::Validation;
-use crate::places::{CHECKPOINTS, LOCK, METRICS, MODEL};
+use crate::places::{CHECKPOINTS, LOCK, MODEL};
 use crate::start::{Prepared, Start, is_probe};
 use crate::trainer::Trained;
 
@@ -71,20 +74,28 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         true => restored(&checkpoints, |loaded| trainer.restore(loaded), &mut observer)?,
         false => (0.0, None),
     };
-    let mut log = Log::open(output.join(METRICS), trainer.step_count(), config.steps)?;
+    let (mut log, lines) = Log::open(output, trainer.step_count(), config.steps)?;
+    let (mut best, patience) = (Best::of(&lines), config.evaluate.patience);
+    let mut feed = Feed::start(Arc::new(maker), trainer.step_count(), config.steps, config.data.prefetch)?;
+    let mut first = match trainer.step_count() < config.steps {
+        true => Some(feed.next_batch()?),
+        false => None,
+    };
     observer(&Event::Started {
         step: trainer.step_count(),
         steps: config.steps,
         parameters: trainer.trained_parameters(),
         steps_per_epoch: start.source.steps_per_epoch(config.batch),
-        candidates: trainer.candidates(),
+        candidates: first.as_ref().map_or_else(|| trainer.candidates(), |batch| trainer.candidates_in(batch)),
         output: output.clone(),
     });
-    let mut feed = Feed::start(Arc::new(maker), trainer.step_count(), config.steps, config.data.prefetch)?;
     let (mut last_save, mut validation) = (Instant::now(), None);
     let mut pace = Pace::new();
-    while trainer.step_count() < config.steps {
-        let batch = feed.next_batch()?;
+    while trainer.step_count() < config.steps && !best.is_over(patience) {
+        let batch = match first.take() {
+            Some(batch) => batch,
+            None => feed.next_batch()?,
+        };
         let report = trainer.step(&batch)?;
         let step = trainer.step_count();
         seconds += pace.lap();
@@ -103,11 +114,17 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             observer(&Event::Embeddings { step, spreads });
         }
         if !last && due {
-            validation = Some(evaluated(step, trainer.validate()?, &mut log, &mut observer)?);
+            let found = evaluated((step, false), trainer.validate()?, &mut log, &mut observer)?;
+            if best.take(step, found.score()) && (config.checkpoint.best || patience > 0) {
+                let (mut state, files) = trainer.state()?;
+                (state.seconds, state.device) = (seconds, last_device.clone());
+                checkpoints.save_best(&state, &files)?;
+            }
+            validation = Some(found);
             pace.skip();
         }
         let stopped = stop();
-        if last || stopped || config.checkpoint.is_due(step, last_save) {
+        if last || stopped || best.is_over(patience) || config.checkpoint.is_due(step, last_save) {
             let (mut state, files) = trainer.state()?;
             (state.seconds, state.device) = (seconds, last_device.clone());
             let path = checkpoints.save(&state, &files)?;
@@ -119,9 +136,18 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             return Ok(Summary { step, complete: false, model: None, validation, probe: None });
         }
     }
+    if trainer.step_count() < config.steps {
+        let ended = trainer.step_count();
+        let loaded = checkpoints.best()?;
+        trainer.restore(&loaded)?;
+        let step = trainer.step_count();
+        observer(&Event::Note(format!(
+            "no better evaluation in {patience}: ended after step {ended}; the model is that of step {step}"
+        )));
+    }
     let made = trainer.finish_with(Storage::F32, &mut |what| observer(&Event::Note(what.into())));
     let Trained { weights, validation } = made.map_err(|error| start.file.locate(error))?;
-    let validation = evaluated(config.steps, validation, &mut log, &mut observer)?;
+    let validation = evaluated((trainer.step_count(), true), validation, &mut log, &mut observer)?;
     let model = output.join(MODEL);
     let (device, usage) = (last_device.as_deref(), usage.as_deref());
     let card = Card { start: &start, trainer: &trainer, validation: &validation, seconds, device, usage };
@@ -139,9 +165,18 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     Ok(Summary { step, complete: true, model: Some(model), validation: Some(validation), probe: None })
 }
 
-/// Writes an evaluation after `step` steps into the log and reports it.
-fn evaluated(step: u64, found: Validation, log: &mut Log, observer: &mut dyn FnMut(&Event)) -> Result<Validation> {
-    log.write(&json!({"step": step.saturating_sub(1), "validation": &found}))?;
+/// Writes an evaluation after `step` steps, during the run or of the finished model, into the log and reports it.
+fn evaluated(
+    (step, is_final): (u64, bool),
+    found: Validation,
+    log: &mut Log,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Validation> {
+    let mut line = json!({"step": step.saturating_sub(1), "validation": &found});
+    if is_final {
+        line["final"] = true.into();
+    }
+    log.write(&line)?;
     observer(&Event::Evaluated { step, validation: Box::new(found.clone()) });
     Ok(found)
 }

@@ -22,7 +22,7 @@ use crate::card::{CARD, put_card};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Result, TrainError};
 use crate::feed::Feed;
-use crate::places::{CHECKPOINTS, LOCK, METRICS, MODEL, REPORT};
+use crate::places::{CHECKPOINTS, LOCK, MODEL, REPORT};
 use crate::probe::{
     FeatureSource, InMemory, Measured, OnDisk, ProbeBatch, ProbeData, ProbeKind, ProbePart, ProbeReport, ProbeTrainer,
 };
@@ -49,7 +49,7 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     };
     let (steps, per_epoch) = (trainer.steps(), trainer.steps_per_epoch());
     let every = per_epoch.saturating_mul(config.probe.evaluate_every);
-    let mut log = Log::open(output.join(METRICS), trainer.step_count(), steps)?;
+    let (mut log, _) = Log::open(output, trainer.step_count(), steps)?;
     observer(&Event::Note(begun(&trainer, &start)));
     let (part, width) = (trainer.data().train.clone(), trainer.config().hidden_size);
     let (seed, batch) = (config.seed, config.batch);

@@ -13,7 +13,7 @@ use super::Trainer;
 use super::step::{Accumulated, add_to, duplicate_keys};
 use crate::data::Batch;
 use crate::error::Result;
-use crate::objective::{Known, predict};
+use crate::objective::{Known, StepTexts, predict};
 
 /// What makes rows of embeddings.
 #[derive(Clone, Debug)]
@@ -26,7 +26,13 @@ enum Job {
 
 impl Trainer {
     /// Loss and gradients of a whole batch in `parts` parts. `chosen` has a right text for each pair.
-    pub(super) fn in_two_passes(&self, batch: &Batch, parts: usize, chosen: &[String]) -> Result<Accumulated> {
+    pub(super) fn in_two_passes(
+        &self,
+        batch: &Batch,
+        parts: usize,
+        chosen: &[String],
+        drawn: &StepTexts,
+    ) -> Result<Accumulated> {
         let texts: Vec<&str> = chosen.iter().map(String::as_str).chain(self.wrong_texts(&batch.pairs)).collect();
         // A frozen Y-Encoder keeps nothing for the way back; then all texts are one part.
         let in_parts = if self.config.objective.train_y_encoder { parts } else { 1 };
@@ -52,8 +58,9 @@ impl Trainer {
         let weights: Vec<f32> = batch.pairs.iter().map(|pair| pair.weight).collect();
         let weights = weights.iter().any(|weight| *weight != 1.0).then_some(&weights[..]);
         let (keys, rivals) = (duplicate_keys(&texts), self.rivals(&batch.pairs, &texts));
-        let (log_scale, known) =
-            (self.model.logit_scale(&f), Known { weights, keys: keys.as_deref(), rivals: rivals.as_deref() });
+        let log_scale = self.model.logit_scale(&f);
+        let (rivals, directions) = (rivals.as_deref(), drawn.directions.as_ref());
+        let known = Known { weights, keys: keys.as_deref(), rivals, directions };
         let loss = self.objective.in_batch(&predictions, &targets, &log_scale, &known)?;
         let mut gradients = tape.backward(&loss.value, None)?;
         let of_rows = [gradients.take(&predictions), gradients.take(&targets)];

@@ -21,7 +21,7 @@ use vljepa_tensor::Device;
 use vljepa_tensor::autograd::Tape;
 
 use crate::config::{ObjectiveKind, TrainConfig};
-use crate::data::Source;
+use crate::data::{Batch, Source};
 use crate::ema::Ema;
 use crate::error::{Result, TrainError};
 use crate::objective::{Embeddings, Objective, needs_classes};
@@ -205,9 +205,16 @@ impl Trainer {
         preprocess(&self.model.config)
     }
 
-    /// Number of candidates of a prediction: the loss starts near its logarithm.
+    /// Number of candidates of a prediction where each sample has one pair: the loss starts near its logarithm.
     pub fn candidates(&self) -> usize {
         self.objective.candidates(self.config.batch / self.config.accumulate)
+    }
+
+    /// Number of candidates of a prediction in a batch: those of its first part, where it has several.
+    pub fn candidates_in(&self, batch: &Batch) -> usize {
+        let parts = if self.config.objective.cached { 1 } else { self.config.accumulate.max(1) };
+        let pairs = &batch.pairs[batch.pairs_about(0..batch.len() / parts)];
+        self.objective.candidates(pairs.len() + self.wrong_texts(pairs).count())
     }
 
     /// Which texts of the source are longer than the Y-Encoder takes, and so are learnt without their ends.

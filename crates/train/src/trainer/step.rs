@@ -85,7 +85,7 @@ impl Trainer {
         let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
         let chosen = self.chosen_texts(batch, &texts);
         if let Some(chosen) = chosen.as_ref().filter(|_| self.config.objective.cached && parts > 1) {
-            return self.in_two_passes(batch, parts, chosen);
+            return self.in_two_passes(batch, parts, chosen, &texts);
         }
         let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new(), embeddings: None };
         for samples in (0..parts).map(|i| i * count..(i + 1) * count) {
@@ -110,6 +110,7 @@ impl Trainer {
                     weights: (!even).then_some(&weights),
                     keys: keys.as_deref(),
                     rivals: rivals.as_deref(),
+                    directions: texts.directions.as_ref(),
                 },
             };
             let loss = self.objective.loss(&self.model, &f, &samples, &texts)?;

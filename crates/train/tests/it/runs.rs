@@ -92,7 +92,7 @@ fn what_is_in_the_way_is_said_before_the_work() {
     let dir = tempfile::tempdir().unwrap();
     let start = model_folder(dir.path());
     let path = write_config(dir.path(), "");
-    for (name, folder) in [("checkpoints", false), ("model", false), ("metrics.jsonl", true), ("cards.sha256", true)] {
+    for (name, folder) in [("checkpoints", false), ("model", false), ("metrics.jsonl", true), ("events.out.tfevents.vljepa", true), ("cards.sha256", true)] {
         let output = dir.path().join(format!("run-{name}"));
         fs::create_dir(&output).unwrap();
         let place = output.join(name);
@@ -371,4 +371,121 @@ fn finishing_anew_keeps_what_the_owner_wrote_and_leaves_no_half_model() {
     fs::remove_dir(&tokenizer).unwrap();
     go(&path, &output, true, 1000).0.unwrap();
     assert!(config.exists() && tokenizer.is_file());
+}
+
+/// Scalars of a TensorBoard file by step, read back field by field.
+fn scalars(path: &Path) -> Vec<(u64, Vec<(String, f32)>)> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = bytes[0];
+            *bytes = &bytes[1..];
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    }
+    fn part<'a>(bytes: &mut &'a [u8], length: usize) -> &'a [u8] {
+        let (head, rest) = bytes.split_at(length);
+        *bytes = rest;
+        head
+    }
+    let file = fs::read(path).unwrap();
+    let (mut rest, mut events) = (&file[..], Vec::new());
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(part(&mut rest, 8).try_into().unwrap());
+        part(&mut rest, 4);
+        let mut event = part(&mut rest, length as usize);
+        part(&mut rest, 4);
+        let (mut step, mut values) = (0, Vec::new());
+        while !event.is_empty() {
+            match varint(&mut event) {
+                0x09 => drop(part(&mut event, 8)),
+                0x10 => step = varint(&mut event),
+                0x1a => {
+                    let length = varint(&mut event) as usize;
+                    assert_eq!(part(&mut event, length), b"brain.Event:2");
+                }
+                0x2a => {
+                    let length = varint(&mut event) as usize;
+                    let mut summary = part(&mut event, length);
+                    while !summary.is_empty() {
+                        assert_eq!(varint(&mut summary), 0x0a);
+                        let length = varint(&mut summary) as usize;
+                        let mut value = part(&mut summary, length);
+                        assert_eq!(varint(&mut value), 0x0a);
+                        let length = varint(&mut value) as usize;
+                        let tag = String::from_utf8(part(&mut value, length).to_vec()).unwrap();
+                        assert_eq!(varint(&mut value), 0x15);
+                        values.push((tag, f32::from_le_bytes(part(&mut value, 4).try_into().unwrap())));
+                    }
+                }
+                other => panic!("field {other:#x}"),
+            }
+        }
+        events.push((step, values));
+    }
+    events
+}
+
+#[test]
+fn tensorboard_reads_what_the_log_says() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let path = write_config(dir.path(), "");
+    let output = dir.path().join("run");
+    go(&path, &output, false, 3).0.unwrap();
+    go(&path, &output, true, 1000).0.unwrap();
+    let events = scalars(&output.join("events.out.tfevents.vljepa"));
+    let told: Vec<(u64, f64)> = events
+        .iter()
+        .filter_map(|(step, values)| {
+            Some((*step, f64::from(values.iter().find(|(tag, _)| tag == "loss").map(|(_, loss)| *loss)?)))
+        })
+        .collect();
+    // The log has the shortest digits of the same f32.
+    let logged: Vec<(u64, f64)> = losses(&output).into_iter().map(|(step, loss)| (step, f64::from(loss as f32))).collect();
+    assert_eq!(told, logged);
+    assert!(events.iter().flat_map(|(_, values)| values).any(|(tag, _)| tag.starts_with("validation/") && tag.ends_with("/r1")));
+    assert!(events.iter().flat_map(|(_, values)| values).any(|(tag, _)| tag == "embeddings/prediction/effective_rank"));
+}
+
+#[test]
+fn a_run_that_gets_no_better_ends_with_its_best_model() {
+    let dir = tempfile::tempdir().unwrap();
+    model_folder(dir.path());
+    let text = |steps: u64, more: &str| {
+        let text = config_text(&format!("steps = {steps}\nbatch = 6\n"), "[schedule]\nkind = \"constant\"\nwarmup = 0.0\n");
+        format!("{text}\n{more}\n")
+    };
+    // A rate of nothing: every evaluation is the first one.
+    let slow = |text: String| text.replace("[schedule]", "[optimizer]\nlr = 1e-30\nweight_decay = 0.0\n[schedule]");
+    let path = dir.path().join("run.toml");
+    fs::write(&path, slow(text(9, "[evaluate]\nevery = 1\npatience = 2\n[ema]\nhorizon = 0.5\n"))).unwrap();
+    let output = dir.path().join("run");
+    let (summary, notes) = go(&path, &output, false, 1000);
+    let summary = summary.unwrap();
+    assert!(summary.complete && summary.step == 1, "{summary:?}");
+    assert!(notes.iter().any(|n| n.contains("ended after step 3") && n.contains("that of step 1")), "{notes:?}");
+    assert!(output.join("checkpoints/best/SHA256SUMS").is_file() && output.join("model/model.safetensors").is_file());
+    let weights = fs::read(output.join("model/model.safetensors")).unwrap();
+    // Gone on with, it has ended already.
+    let (again, _) = go(&path, &output, true, 1000);
+    assert_eq!(again.unwrap().step, 1);
+    assert!(fs::read(output.join("model/model.safetensors")).unwrap() == weights);
+    // Without its best checkpoint there is none to end with.
+    fs::remove_dir_all(output.join("checkpoints/best")).unwrap();
+    let error = go(&path, &output, true, 1000).0.unwrap_err().to_string();
+    assert!(error.contains("best"), "{error}");
+    // Without patience the run goes on, and keeps the best beside the last.
+    fs::write(&path, slow(text(4, "[evaluate]\nevery = 1\n[checkpoint]\nbest = true\n"))).unwrap();
+    let output = dir.path().join("whole");
+    assert_eq!(go(&path, &output, false, 1000).0.unwrap().step, 4);
+    let best = Checkpoints::new(output.join("checkpoints"), 2).best().unwrap();
+    assert_eq!(best.state.step, 1);
+    fs::write(&path, text(4, "[evaluate]\npatience = 2\n")).unwrap();
+    let error = vljepa_train::check(&path, None).unwrap_err().to_string();
+    assert!(error.contains("`evaluate.patience`") && error.contains("`evaluate.every`"), "{error}");
 }

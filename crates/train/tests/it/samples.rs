@@ -378,6 +378,114 @@ fn texts_that_are_kept_change_no_bit() {
 }
 
 #[test]
+fn embeddings_without_negatives_are_kept_apart() {
+    use vljepa_tensor::autograd::{Tape, Var};
+    use vljepa_train::config::{SigregConfig, VicregConfig};
+    use vljepa_train::regularize::{directions, sigreg, vicreg};
+    let device = device();
+    let (rows, dim) = (7, 5);
+    let values = |k: usize| -> Vec<f32> { (0..rows * dim).map(|i| ((i * k % 23) as f32 - 11.0) / 7.0).collect() };
+    let upload = |values: &[f32]| Tensor::from_f32(&device, &[rows, dim], values).unwrap();
+    let config = SigregConfig { directions: 6, ..SigregConfig::default() };
+    let along = directions(&device, &config, dim, (3, 4)).unwrap();
+    let u = along.to_f32().unwrap();
+    for j in 0..6 {
+        let norm: f32 = (0..dim).map(|i| u[i * 6 + j].powi(2)).sum();
+        assert!((norm - 1.0).abs() < 1e-5, "{norm}");
+    }
+    assert_eq!(u, directions(&device, &config, dim, (3, 4)).unwrap().to_f32().unwrap());
+    assert_ne!(u, directions(&device, &config, dim, (3, 5)).unwrap().to_f32().unwrap());
+
+    // The definitions, in f64.
+    let statistic = |z: &[f32]| -> f64 {
+        let mut sum = 0.0;
+        for j in 0..6 {
+            let h: Vec<f64> =
+                z.chunks_exact(dim).map(|row| (0..dim).map(|i| f64::from(row[i]) * f64::from(u[i * 6 + j])).sum()).collect();
+            for k in 0..17 {
+                let (t, ends) = (3.0 * f64::from(k) / 16.0, k == 0 || k == 16);
+                let (weight, normal) = (if ends { 3.0 / 16.0 } else { 6.0 / 16.0 }, (-t * t / 2.0).exp());
+                let (c, s): (f64, f64) = h.iter().fold((0.0, 0.0), |(c, s), v| (c + (t * v).cos(), s + (t * v).sin()));
+                let n = rows as f64;
+                sum += n * weight * normal * ((c / n - normal).powi(2) + (s / n).powi(2)) / 6.0;
+            }
+        }
+        sum
+    };
+    let apart = |z: &[f32]| -> (f64, f64) {
+        let n = rows as f64;
+        let mean: Vec<f64> = (0..dim).map(|i| z.chunks_exact(dim).map(|r| f64::from(r[i])).sum::<f64>() / n).collect();
+        let covariance = |i: usize, j: usize| {
+            z.chunks_exact(dim).map(|r| (f64::from(r[i]) - mean[i]) * (f64::from(r[j]) - mean[j])).sum::<f64>() / (n - 1.0)
+        };
+        let d = dim as f64;
+        let short = (0..dim).map(|i| (1.0 - (covariance(i, i) + 1e-4).sqrt()).max(0.0)).sum::<f64>() / d;
+        let pairs = (0..dim).flat_map(|i| (0..dim).map(move |j| (i, j))).filter(|(i, j)| i != j);
+        (short, pairs.map(|(i, j)| covariance(i, j).powi(2)).sum::<f64>() / d)
+    };
+    let (p, y) = (values(9), values(4));
+    let squares: f64 = p.iter().zip(&y).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / (rows * dim) as f64;
+    let weights = VicregConfig { invariance: 2.0, variance: 3.0, covariance: 0.5 };
+    let whole = |p: &[f32]| {
+        let ((a, b), (c, d)) = (apart(p), apart(&y));
+        let off: f64 = p.iter().zip(&y).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / (rows * dim) as f64;
+        2.0 * off + 3.0 * (a + c) + 0.5 * (b + d)
+    };
+    let read = |v: &Var| f64::from(v.value().to_f32().unwrap()[0]);
+    let tape = Tape::new();
+    let (pv, yv) = (tape.leaf(upload(&p)), tape.leaf(upload(&y)));
+    let (found, all) = (sigreg(&pv, &along).unwrap(), vicreg(&pv, &yv, &weights).unwrap());
+    assert!((read(&found) - statistic(&p)).abs() < 1e-4 * statistic(&p), "{} for {}", read(&found), statistic(&p));
+    assert!((read(&all) - whole(&p)).abs() < 1e-4 * whole(&p), "{} for {}", read(&all), whole(&p));
+    // A target that is not trained only pulls.
+    let fixed = vicreg(&pv, &Var::constant(upload(&y)), &weights).unwrap();
+    let (a, b) = apart(&p);
+    assert!((read(&fixed) - (2.0 * squares + 3.0 * a + 0.5 * b)).abs() < 1e-3, "{}", read(&fixed));
+    // Normal numbers are near a normal distribution, one point for all is far from it.
+    let mut dice = vljepa_train::random::Stream::new(1, vljepa_train::random::Purpose::Direction, 0);
+    let normal: Vec<f32> = (0..500 * dim).map(|_| dice.normal() as f32).collect();
+    let of = |z: &[f32]| {
+        let z = Var::constant(Tensor::from_f32(&device, &[500, dim], z).unwrap());
+        read(&sigreg(&z, &along).unwrap())
+    };
+    assert!(of(&normal) < 5.0 && of(&vec![0.3; 500 * dim]) > 100.0, "{}", of(&normal));
+
+    let values_of = |loss: &Var| tape.backward(loss, None).unwrap().take(&pv).unwrap().to_f32().unwrap();
+    type Loss<'a> = (&'a str, Vec<f32>, Box<dyn Fn(&[f32]) -> f64 + 'a>);
+    let checks: [Loss<'_>; 2] =
+        [("sigreg", values_of(&found), Box::new(statistic)), ("vicreg", values_of(&all), Box::new(whole))];
+    for (name, grad, of) in checks {
+        let largest = grad.iter().fold(0f32, |m, g| m.max(g.abs()));
+        for i in 0..rows * dim {
+            let moved = |by: f32| {
+                let mut p = p.clone();
+                p[i] += by;
+                of(&p)
+            };
+            let want = (moved(1e-3) - moved(-1e-3)) / f64::from((p[i] + 1e-3) - (p[i] - 1e-3));
+            let off = (f64::from(grad[i]) - want).abs();
+            assert!(off < 2e-3 * f64::from(largest), "{name} {i}: {} for {want}", grad[i]);
+        }
+    }
+}
+
+/// Targets that are trained, without negatives: they stay apart.
+#[test]
+fn a_trained_y_encoder_does_not_collapse() {
+    for more in ["loss = \"vicreg\"", "loss = \"cosine\"\nsigreg = { weight = 0.5, directions = 64 }"] {
+        let trained = format!("y_head = {{ train = true, whiten = false }}\ntrain_y_encoder = true\n{more}");
+        let tables = TABLES.replace("y_head = { whiten = false }", &trained);
+        let (mut trainer, maker) = trainer(&config("steps = 60\nbatch = 6", &tables), Samples::new(examples(4)).unwrap());
+        let batch = maker.make(0).unwrap();
+        let first = trainer.step(&batch).unwrap().loss;
+        let last = (1..60).map(|_| trainer.step(&batch).unwrap().loss).last().unwrap();
+        assert!(last < 0.8 * first, "{more}: from {first} to {last}");
+        let spreads = trainer.spreads().unwrap().unwrap();
+        assert!(spreads.target.std > 0.3 && spreads.target.effective_rank > 1.5, "{more}: {spreads:?}");
+    }
+}
+
+#[test]
 fn tokens_of_queries_are_left_out_but_never_all() {
     let with = |more: &str| {
         let (trainer, maker) = trainer(
@@ -444,6 +552,9 @@ fn distances_are_those_of_predictions_to_their_own_targets() {
         ("loss = \"l2\"\nwrong = 0.5\ny_head = { whiten = false }", "objective.wrong"),
         ("loss = \"l2\"\nown = 0.5\ny_head = { whiten = false }", "objective.own"),
         ("own = -1.0", "objective.own"),
+        ("sigreg = { weight = -1.0 }", "objective.sigreg.weight"),
+        ("sigreg = { directions = 0 }", "objective.sigreg.directions"),
+        ("vicreg = { variance = 1.0 }", "objective.vicreg"),
     ] {
         let text = format!("steps = 1\nbatch = 1\n[model]\nfolder = \"m\"\n[objective]\nkind = \"batch\"\n{more}\n");
         assert!(TrainConfig::parse(&text).unwrap_err().to_string().contains(what), "{more}");

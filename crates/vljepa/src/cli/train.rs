@@ -1,5 +1,6 @@
 //! `train`: runs a training that a TOML file describes.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -50,6 +51,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
         bar.set_style(style);
     }
+    let folder = RefCell::new(None::<PathBuf>);
     let options = RunOptions::new(device).resume(args.resume).usage(USAGE).observer(|event| match event {
         Event::Step { report, steps, .. } => {
             bar.set_length(*steps);
@@ -75,7 +77,18 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
                 out.note(&event.to_string());
             }
         }
-        other => bar.suspend(|| out.note(&other.to_string())),
+        other => bar.suspend(|| {
+            out.note(&other.to_string());
+            if let Event::Started { output, .. } = other {
+                folder.replace(Some(output.clone()));
+            }
+            let folder = folder.borrow();
+            let due = matches!(other, Event::Evaluated { .. } | Event::ProbeEvaluated { .. } | Event::Finished { .. });
+            // A page that cannot be written is no reason to lose a run.
+            if let Some(Err(error)) = folder.as_deref().filter(|_| due).map(vljepa::run_report::write) {
+                out.note(&error.to_string());
+            }
+        }),
     });
     let options = match &args.out {
         Some(folder) => options.output(folder),

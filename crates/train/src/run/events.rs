@@ -1,0 +1,124 @@
+//! The log as TensorBoard reads it: a file of `tensorflow.Event` records with scalar summaries (tensorflow/core/util/event.proto,
+//! framework/summary.proto), framed as TFRecords (tensorflow/core/lib/io/record_writer.h).
+
+use serde_json::Value;
+
+/// Turns lines of the log into records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Events {
+    /// Seconds since 1970 at which the run would have begun, had it not been interrupted.
+    begin: f64,
+    /// Seconds of training at the last line that told them.
+    seconds: f64,
+}
+
+impl Events {
+    /// What stands at the beginning of the file; training goes on now, `seconds` after it began.
+    pub fn begin(seconds: f64) -> (Self, Vec<u8>) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let begin = now.as_secs_f64() - seconds;
+        let mut event = Vec::new();
+        double(&mut event, 1, begin);
+        bytes(&mut event, 3, b"brain.Event:2");
+        (Self { begin, seconds: 0.0 }, record(&event))
+    }
+
+    /// The record of a line: every number in it by the path of its keys.
+    pub fn of(&mut self, line: &Value) -> Vec<u8> {
+        self.seconds = line["seconds"].as_f64().unwrap_or(self.seconds);
+        let mut numbers = Vec::new();
+        collect(line, "", &mut numbers);
+        let mut summary = Vec::new();
+        for (tag, number) in numbers {
+            let mut value = Vec::new();
+            bytes(&mut value, 1, tag.as_bytes());
+            varint(&mut value, 2 << 3 | 5);
+            value.extend((number as f32).to_le_bytes());
+            bytes(&mut summary, 1, &value);
+        }
+        let mut event = Vec::new();
+        double(&mut event, 1, self.begin + self.seconds);
+        varint(&mut event, 2 << 3);
+        varint(&mut event, line["step"].as_u64().unwrap_or(0));
+        bytes(&mut event, 5, &summary);
+        record(&event)
+    }
+}
+
+fn collect(value: &Value, path: &str, out: &mut Vec<(String, f64)>) {
+    match value {
+        Value::Number(number) if path != "step" => out.extend(number.as_f64().map(|number| (path.to_owned(), number))),
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}/{key}") };
+                collect(value, &path, out);
+            }
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| collect(item, &format!("{path}/{i}"), out)),
+        _ => {}
+    }
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn double(out: &mut Vec<u8>, field: u64, value: f64) {
+    varint(out, field << 3 | 1);
+    out.extend(value.to_le_bytes());
+}
+
+fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
+    varint(out, field << 3 | 2);
+    varint(out, value.len() as u64);
+    out.extend(value);
+}
+
+/// Length, its checksum, the data, its checksum.
+fn record(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    let mut out = Vec::with_capacity(data.len() + 16);
+    out.extend(length);
+    out.extend(masked(&length).to_le_bytes());
+    out.extend(data);
+    out.extend(masked(data).to_le_bytes());
+    out
+}
+
+/// CRC-32C, turned by 15 bits and moved, so that the checksum of data with checksums is none of theirs.
+fn masked(data: &[u8]) -> u32 {
+    const CRC_32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
+    CRC_32C.checksum(data).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_number_of_a_line_is_in_its_record() {
+        let mut events = Events { begin: 1000.0, seconds: 0.0 };
+        let line = json!({"step": 300, "loss": 1.5, "seconds": 2.0, "note": "x", "validation": {"count": {"r1": 0.25, "r5": null}}});
+        let tags = ["loss", "seconds", "validation/count/r1"];
+        let record = events.of(&line);
+        let text = String::from_utf8_lossy(&record);
+        assert!(tags.iter().all(|tag| text.contains(tag)) && !text.contains("note") && !text.contains("r5"));
+        let mut event = Vec::new();
+        double(&mut event, 1, 1002.0);
+        assert_eq!(record[12..21], event[..]);
+        assert_eq!(record[21..24], [0x10, 0xac, 0x02]);
+        assert_eq!(u64::from_le_bytes(record[..8].try_into().unwrap()) as usize + 16, record.len());
+    }
+
+    #[test]
+    fn checksums_are_those_of_tfrecords() {
+        // crc32c("123456789") = e3069283, masked as the TFRecord format says.
+        assert_eq!(masked(b"123456789"), 0xe306_9283u32.rotate_right(15).wrapping_add(0xa282_ead8));
+    }
+}
