@@ -23,7 +23,8 @@ fn main() -> Result<()> {
     let [path, first, count] = arguments.as_slice() else { return Err(usage()) };
     let number = |text: &str| text.parse::<u64>().map_err(|_| usage());
     let config = TrainConfig::read(Path::new(path))?;
-    let model = config.model.config.as_deref().ok_or_else(|| TrainError::Invalid("`model.config` is missing".into()))?;
+    let model =
+        config.model.config.as_deref().ok_or_else(|| TrainError::Invalid("`model.config` is missing".into()))?;
     let json = std::fs::read_to_string(model).map_err(|e| TrainError::Invalid(format!("{}: {e}", model.display())))?;
     let model = VlJepaConfig::from_json(&json)?;
     let corpus = sprite_world::open(&config, &model)?;
@@ -42,10 +43,11 @@ fn main() -> Result<()> {
                 for (slot, frame) in pixels.chunks_exact_mut(side).zip(frames.chunks_exact(side)) {
                     to.normalize_into(&Rgb8Image::new(to.size, to.size, frame.to_vec())?, slot)?;
                 }
-                let asked = questions(world, &scene, Wordings::Train, key).into_iter().map(|q| {
-                    json!({"kind": q.kind.key(), "query": q.text, "answer": q.answer, "wrong": q.others})
-                });
-                let told = json!({"kind": "caption", "answer": caption(world, &scene, Length::Long, Wordings::Train, key)});
+                let asked = questions(world, &scene, Wordings::Train, key)
+                    .into_iter()
+                    .map(|q| json!({"kind": q.kind.key(), "query": q.text, "answer": q.answer, "wrong": q.others}));
+                let told =
+                    json!({"kind": "caption", "answer": caption(world, &scene, Length::Long, Wordings::Train, key)});
                 Ok((Visual { frames: scene.poses.len(), pixels }, asked.chain([told]).collect()))
             });
             write(&mut out, &made.collect::<Result<Vec<_>>>()?, to.size as usize)?;
@@ -56,7 +58,8 @@ fn main() -> Result<()> {
     for step in first..first + count {
         let samples = corpus.samples(config.seed, step, config.batch, &to)?;
         let made = samples.into_iter().map(|sample| {
-            let pairs = sample.pairs.iter().map(|p| json!({"query": p.query, "answer": p.targets[0], "wrong": p.wrong}));
+            let pairs =
+                sample.pairs.iter().map(|p| json!({"query": p.query, "answer": p.targets[0], "wrong": p.wrong}));
             let pairs = pairs.collect();
             (sample.visual, pairs)
         });

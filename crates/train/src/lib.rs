@@ -5,6 +5,7 @@
 
 mod card;
 pub mod checkpoint;
+pub mod cider;
 pub mod config;
 pub mod data;
 mod ema;

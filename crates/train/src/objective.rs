@@ -195,7 +195,8 @@ impl Objective {
     /// What the device reports.
     pub fn texts_at(&self, device: &Device, seed: u64, step: u64) -> Result<StepTexts> {
         let dim = self.dim;
-        let directions = self.sigreg.as_ref().map(|sigreg| directions(device, sigreg, dim, (seed, step))).transpose()?;
+        let directions =
+            self.sigreg.as_ref().map(|sigreg| directions(device, sigreg, dim, (seed, step))).transpose()?;
         let Some(bank) = &self.bank else {
             return Ok(StepTexts { choice: Vec::new(), features: None, directions });
         };
@@ -272,13 +273,7 @@ impl Objective {
 
     /// The loss of P predictions and P + W targets of a batch, none of them normalised. Both ways among the right texts; for a share
     /// of the loss among right and wrong ones; and, added to it, among the answers of each question alone.
-    pub(crate) fn in_batch(
-        &self,
-        prediction: &Var,
-        targets: &Var,
-        log_scale: &Var,
-        known: &Known<'_>,
-    ) -> Result<Loss> {
+    pub(crate) fn in_batch(&self, prediction: &Var, targets: &Var, log_scale: &Var, known: &Known<'_>) -> Result<Loss> {
         let loss = match self.kind {
             LossKind::Infonce => self.among_texts(prediction, targets, log_scale, known)?,
             _ => self.distance(prediction, targets, known.weights)?,

@@ -60,10 +60,8 @@ mod carried {
 
     /// The frozen text encoder has its own file, which both models share.
     #[cfg(compact_model)]
-    const TEXT_ENCODER: (&str, &[u8]) = (
-        "model-00001-of-00002.safetensors",
-        include_bytes!("../assets/compact/model-00001-of-00002.safetensors"),
-    );
+    const TEXT_ENCODER: (&str, &[u8]) =
+        ("model-00001-of-00002.safetensors", include_bytes!("../assets/compact/model-00001-of-00002.safetensors"));
 
     #[cfg(compact_model)]
     pub(super) fn compact() -> Option<CarriedModel> {

@@ -30,6 +30,8 @@ mod kind;
 pub mod report;
 pub mod run_report;
 pub mod sprites;
+pub mod sprites_page;
+mod strip;
 mod thumbnail;
 
 pub use builtin::{Builtin, find};

@@ -93,11 +93,20 @@ pub fn html(name: &str, log: &str) -> Result<String> {
     ];
     page += "<section aria-labelledby=\"curves\">\n<h2 id=\"curves\">Curves</h2>\n<div class=\"charts\">\n";
     for (title, curves) in charts.iter().filter(|(_, curves)| !curves.is_empty()) {
-        let _ = write!(page, "<figure class=\"search\">\n<figcaption><b>{title}</b></figcaption>\n{}\n</figure>\n", chart(curves)?);
+        let _ = write!(
+            page,
+            "<figure class=\"search\">\n<figcaption><b>{title}</b></figcaption>\n{}\n</figure>\n",
+            chart(curves)?
+        );
     }
     page += "</div>\n</section>\n";
     table(&mut page, &lines);
-    let _ = write!(page, "<footer>\n<p>Made by vljepa {} from {}.</p>\n</footer>\n", env!("CARGO_PKG_VERSION"), escape(name));
+    let _ = write!(
+        page,
+        "<footer>\n<p>Made by vljepa {} from {}.</p>\n</footer>\n",
+        env!("CARGO_PKG_VERSION"),
+        escape(name)
+    );
     page += "</main>\n</body>\n</html>\n";
     Ok(page)
 }
@@ -112,7 +121,9 @@ fn series(lines: &[Value]) -> Series {
                 }
             }
             Value::Object(map) => map.iter().for_each(|(key, value)| collect(value, &below(key), step, out)),
-            Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| collect(v, &below(&i.to_string()), step, out)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(i, v)| collect(v, &below(&i.to_string()), step, out))
+            }
             _ => {}
         }
     }
@@ -148,7 +159,11 @@ fn chart(curves: &[(&str, &[(f64, f64)])]) -> Result<String> {
     let mut svg = String::new();
     draw(curves, &mut svg).map_err(|what| Error::from(vljepa_embed::Error::Invalid(format!("a chart: {what}"))))?;
     // A part of the page, which scales with it.
-    let svg = svg.replacen("<svg width=\"560\" height=\"300\" ", "<svg style=\"width:100%;height:auto;border-radius:8px\" ", 1);
+    let svg = svg.replacen(
+        "<svg width=\"560\" height=\"300\" ",
+        "<svg style=\"width:100%;height:auto;border-radius:8px\" ",
+        1,
+    );
     Ok(svg)
 }
 
@@ -158,7 +173,8 @@ fn draw(curves: &[(&str, &[(f64, f64)])], svg: &mut String) -> std::result::Resu
     }
     let all = || curves.iter().flat_map(|(_, points)| points.iter());
     let range = |of: fn(&(f64, f64)) -> f64| {
-        let (low, high) = all().map(of).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) =
+            all().map(of).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         // One value has no width of its own.
         let margin = if high > low { 0.03 * (high - low) } else { 0.5 * high.abs().max(1e-6) };
         (low - margin, high + margin)
@@ -254,7 +270,10 @@ mod tests {
     fn log(steps: u64) -> String {
         let mut log = String::new();
         for step in 0..steps {
-            log += &format!("{}\n", json!({"step": step, "loss": 5.0 / (step + 1) as f64, "grad_norm": 1.0, "seconds": 60.0}));
+            log += &format!(
+                "{}\n",
+                json!({"step": step, "loss": 5.0 / (step + 1) as f64, "grad_norm": 1.0, "seconds": 60.0})
+            );
         }
         log
     }

@@ -71,18 +71,34 @@ pub struct SpriteFiles {
     pub wordings: Wordings,
     /// The split that the manifest gives.
     pub split: manifest::Split,
+    /// Clips of a WebDataset archive; absent: clips are files beside a manifest.
+    pub shard: Option<u64>,
 }
 
 /// Writes clips into a folder that is empty or not there: `clips/000000.webp` and on, [`CLIPS`] with a row for the captions of each clip
-/// and one for each question, [`SCENES`] and [`SHEET`]. The same world and options give the same bytes. Gives the number of rows.
+/// and one for each question, [`SCENES`] and [`SHEET`]. With [`SpriteFiles::shard`] rows are samples of archives `shard-000000.tar` and on
+/// in place of files and list: each its clip and its fields. The same world and options give the same bytes. Gives the number of rows.
 /// `progress` receives the number of clips that are done.
 ///
 /// # Errors
 /// A folder with content, and errors of writing.
 pub fn write(world: &SpriteWorld, files: &SpriteFiles, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<usize> {
     let out = OutFolder::new(dir)?;
-    for first in (0..files.clips).step_by(PART as usize) {
-        let last = (first + PART).min(files.clips);
+    let mut count = 0;
+    if let Some(shard) = files.shard {
+        for (number, first) in (0..files.clips).step_by(shard.max(1) as usize).enumerate() {
+            let last = (first + shard.max(1)).min(files.clips);
+            out.stream(&format!("shard-{number:06}.tar"), |file| {
+                let mut tar = tar::Builder::new(file);
+                count += samples(world, files, first..last, &mut tar)?;
+                tar.finish().map_err(|error| vljepa_embed::Error::content(dir, error.to_string()))
+            })?;
+            progress(last);
+        }
+    }
+    let loose = if files.shard.is_none() { files.clips } else { 0 };
+    for first in (0..loose).step_by(PART as usize) {
+        let last = (first + PART).min(loose);
         let clips: Vec<Vec<u8>> =
             (first..last).into_par_iter().map(|index| clip(world, files, index)).collect::<Result<_>>()?;
         for (index, bytes) in (first..last).zip(clips) {
@@ -91,7 +107,6 @@ pub fn write(world: &SpriteWorld, files: &SpriteFiles, dir: &Path, progress: &mu
         progress(last);
     }
     // Texts are made anew for each list: they are quick, and a list of all would take memory.
-    let mut count = 0;
     let mut lines = |list: &str, of: &dyn Fn(u64) -> Vec<Value>| {
         let path = dir.join(list);
         out.stream(list, |file| {
@@ -102,7 +117,9 @@ pub fn write(world: &SpriteWorld, files: &SpriteFiles, dir: &Path, progress: &mu
             Ok(())
         })
     };
-    lines(CLIPS, &|index| rows(world, files, index))?;
+    if files.shard.is_none() {
+        lines(CLIPS, &|index| rows(world, files, index))?;
+    }
     lines(SCENES, &|index| vec![facts(world, files, index)])?;
     out.write(SHEET, &encode_png(&sheet(world, files.seed, files.side)?.opaque())?)?;
     out.persist()?;
@@ -124,6 +141,38 @@ fn clip(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Result<Vec<u8>>
     let frame = |data: &[u8]| Rgb8Image::new(side as u32, side as u32, data.to_vec()).map_err(Error::from);
     let frames = world.render(&scene, side).chunks_exact(side * side * 3).map(frame).collect::<Result<Vec<_>>>()?;
     Ok(encode_webp_animation(&frames, (MILLIS / frames.len().max(1)) as u32)?)
+}
+
+/// Writes the rows of clips as samples of an archive, and gives their number: `000012.0.webp` would be read as the sample `000012`, so
+/// that numbers of rows stand behind a hyphen.
+fn samples(
+    world: &SpriteWorld,
+    files: &SpriteFiles,
+    clips: std::ops::Range<u64>,
+    tar: &mut tar::Builder<impl std::io::Write>,
+) -> vljepa_embed::Result<usize> {
+    let mut count = 0;
+    let fault = |error: Error| vljepa_embed::Error::Invalid(error.to_string());
+    for index in clips {
+        let media = clip(world, files, index).map_err(fault)?;
+        for (row, mut fields) in rows(world, files, index).into_iter().enumerate() {
+            if let Some(fields) = fields.as_object_mut() {
+                fields.remove("visual");
+            }
+            let sample = format!("{index:06}-{row:02}");
+            for (extension, bytes) in [("webp", media.as_slice()), ("json", fields.to_string().as_bytes())] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(bytes.len() as u64);
+                header.set_mode(0o644);
+                // Of no time, so that the same clips are the same bytes.
+                header.set_mtime(0);
+                let added = tar.append_data(&mut header, format!("{sample}.{extension}"), bytes);
+                added.map_err(|error| vljepa_embed::Error::Invalid(format!("an archive of clips: {error}")))?;
+            }
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// What is said of a clip: captions at all lengths, and questions.

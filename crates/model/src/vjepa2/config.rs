@@ -401,7 +401,8 @@ impl Vjepa2Config {
         if let Some(stem) = &self.still_stem {
             stem.check("still_stem", self.patch_size, &c)?;
             if self.conv_stem.is_none() || stem.over_time {
-                return c.fail("`still_stem` goes beside a `conv_stem` and sees one frame: it has no `over_time`".into());
+                return c
+                    .fail("`still_stem` goes beside a `conv_stem` and sees one frame: it has no `over_time`".into());
             }
         }
         c.parameters(&self.tensors())

@@ -15,9 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use vljepa_model::config::MemoryConfig;
 
 pub(crate) use check::Rules;
-pub use objective::{
-    LossKind, ObjectiveConfig, ObjectiveKind, SigregConfig, TextKind, VicregConfig, YHeadConfig,
-};
+pub use objective::{LossKind, ObjectiveConfig, ObjectiveKind, SigregConfig, TextKind, VicregConfig, YHeadConfig};
 pub use optimizer::{GroupConfig, MuonConfig, OptimizerConfig, OptimizerKind};
 pub(crate) use text::{at_line, cut_paths, located};
 

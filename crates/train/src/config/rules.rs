@@ -74,7 +74,8 @@ impl TrainConfig {
                 "`objective.sigreg` needs `kind = \"batch\"`".into()
             });
         }
-        let parts = [("invariance", o.vicreg.invariance), ("variance", o.vicreg.variance), ("covariance", o.vicreg.covariance)];
+        let parts =
+            [("invariance", o.vicreg.invariance), ("variance", o.vicreg.variance), ("covariance", o.vicreg.covariance)];
         for (key, weight) in parts {
             rules.range(&format!("objective.vicreg.{key}"), f64::from(weight), 0.0, 1e4);
         }

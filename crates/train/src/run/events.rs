@@ -54,7 +54,9 @@ fn collect(value: &Value, path: &str, out: &mut Vec<(String, f64)>) {
                 collect(value, &path, out);
             }
         }
-        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| collect(item, &format!("{path}/{i}"), out)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| collect(item, &format!("{path}/{i}"), out))
+        }
         _ => {}
     }
 }

@@ -92,7 +92,13 @@ fn what_is_in_the_way_is_said_before_the_work() {
     let dir = tempfile::tempdir().unwrap();
     let start = model_folder(dir.path());
     let path = write_config(dir.path(), "");
-    for (name, folder) in [("checkpoints", false), ("model", false), ("metrics.jsonl", true), ("events.out.tfevents.vljepa", true), ("cards.sha256", true)] {
+    for (name, folder) in [
+        ("checkpoints", false),
+        ("model", false),
+        ("metrics.jsonl", true),
+        ("events.out.tfevents.vljepa", true),
+        ("cards.sha256", true),
+    ] {
         let output = dir.path().join(format!("run-{name}"));
         fs::create_dir(&output).unwrap();
         let place = output.join(name);
@@ -446,9 +452,15 @@ fn tensorboard_reads_what_the_log_says() {
         })
         .collect();
     // The log has the shortest digits of the same f32.
-    let logged: Vec<(u64, f64)> = losses(&output).into_iter().map(|(step, loss)| (step, f64::from(loss as f32))).collect();
+    let logged: Vec<(u64, f64)> =
+        losses(&output).into_iter().map(|(step, loss)| (step, f64::from(loss as f32))).collect();
     assert_eq!(told, logged);
-    assert!(events.iter().flat_map(|(_, values)| values).any(|(tag, _)| tag.starts_with("validation/") && tag.ends_with("/r1")));
+    assert!(
+        events
+            .iter()
+            .flat_map(|(_, values)| values)
+            .any(|(tag, _)| tag.starts_with("validation/") && tag.ends_with("/r1"))
+    );
     assert!(events.iter().flat_map(|(_, values)| values).any(|(tag, _)| tag == "embeddings/prediction/effective_rank"));
 }
 
@@ -457,7 +469,8 @@ fn a_run_that_gets_no_better_ends_with_its_best_model() {
     let dir = tempfile::tempdir().unwrap();
     model_folder(dir.path());
     let text = |steps: u64, more: &str| {
-        let text = config_text(&format!("steps = {steps}\nbatch = 6\n"), "[schedule]\nkind = \"constant\"\nwarmup = 0.0\n");
+        let text =
+            config_text(&format!("steps = {steps}\nbatch = 6\n"), "[schedule]\nkind = \"constant\"\nwarmup = 0.0\n");
         format!("{text}\n{more}\n")
     };
     // A rate of nothing: every evaluation is the first one.

@@ -400,8 +400,10 @@ fn embeddings_without_negatives_are_kept_apart() {
     let statistic = |z: &[f32]| -> f64 {
         let mut sum = 0.0;
         for j in 0..6 {
-            let h: Vec<f64> =
-                z.chunks_exact(dim).map(|row| (0..dim).map(|i| f64::from(row[i]) * f64::from(u[i * 6 + j])).sum()).collect();
+            let h: Vec<f64> = z
+                .chunks_exact(dim)
+                .map(|row| (0..dim).map(|i| f64::from(row[i]) * f64::from(u[i * 6 + j])).sum())
+                .collect();
             for k in 0..17 {
                 let (t, ends) = (3.0 * f64::from(k) / 16.0, k == 0 || k == 16);
                 let (weight, normal) = (if ends { 3.0 / 16.0 } else { 6.0 / 16.0 }, (-t * t / 2.0).exp());
@@ -416,7 +418,8 @@ fn embeddings_without_negatives_are_kept_apart() {
         let n = rows as f64;
         let mean: Vec<f64> = (0..dim).map(|i| z.chunks_exact(dim).map(|r| f64::from(r[i])).sum::<f64>() / n).collect();
         let covariance = |i: usize, j: usize| {
-            z.chunks_exact(dim).map(|r| (f64::from(r[i]) - mean[i]) * (f64::from(r[j]) - mean[j])).sum::<f64>() / (n - 1.0)
+            z.chunks_exact(dim).map(|r| (f64::from(r[i]) - mean[i]) * (f64::from(r[j]) - mean[j])).sum::<f64>()
+                / (n - 1.0)
         };
         let d = dim as f64;
         let short = (0..dim).map(|i| (1.0 - (covariance(i, i) + 1e-4).sqrt()).max(0.0)).sum::<f64>() / d;
@@ -432,13 +435,13 @@ fn embeddings_without_negatives_are_kept_apart() {
         2.0 * off + 3.0 * (a + c) + 0.5 * (b + d)
     };
     let read = |v: &Var| f64::from(v.value().to_f32().unwrap()[0]);
-    let tape = Tape::new();
-    let (pv, yv) = (tape.leaf(upload(&p)), tape.leaf(upload(&y)));
-    let (found, all) = (sigreg(&pv, &along).unwrap(), vicreg(&pv, &yv, &weights).unwrap());
+    let (tape, other) = (Tape::new(), Tape::new());
+    let (pv, pw, yv) = (tape.leaf(upload(&p)), other.leaf(upload(&p)), other.leaf(upload(&y)));
+    let (found, all) = (sigreg(&pv, &along).unwrap(), vicreg(&pw, &yv, &weights).unwrap());
     assert!((read(&found) - statistic(&p)).abs() < 1e-4 * statistic(&p), "{} for {}", read(&found), statistic(&p));
     assert!((read(&all) - whole(&p)).abs() < 1e-4 * whole(&p), "{} for {}", read(&all), whole(&p));
     // A target that is not trained only pulls.
-    let fixed = vicreg(&pv, &Var::constant(upload(&y)), &weights).unwrap();
+    let fixed = vicreg(&Tape::new().leaf(upload(&p)), &Var::constant(upload(&y)), &weights).unwrap();
     let (a, b) = apart(&p);
     assert!((read(&fixed) - (2.0 * squares + 3.0 * a + 0.5 * b)).abs() < 1e-3, "{}", read(&fixed));
     // Normal numbers are near a normal distribution, one point for all is far from it.
@@ -450,10 +453,12 @@ fn embeddings_without_negatives_are_kept_apart() {
     };
     assert!(of(&normal) < 5.0 && of(&vec![0.3; 500 * dim]) > 100.0, "{}", of(&normal));
 
-    let values_of = |loss: &Var| tape.backward(loss, None).unwrap().take(&pv).unwrap().to_f32().unwrap();
+    let of_leaf =
+        |tape: &Tape, loss: &Var, leaf: &Var| tape.backward(loss, None).unwrap().take(leaf).unwrap().to_f32().unwrap();
+    let grads = [of_leaf(&tape, &found, &pv), of_leaf(&other, &all, &pw)];
     type Loss<'a> = (&'a str, Vec<f32>, Box<dyn Fn(&[f32]) -> f64 + 'a>);
-    let checks: [Loss<'_>; 2] =
-        [("sigreg", values_of(&found), Box::new(statistic)), ("vicreg", values_of(&all), Box::new(whole))];
+    let [of_sigreg, of_vicreg] = grads;
+    let checks: [Loss<'_>; 2] = [("sigreg", of_sigreg, Box::new(statistic)), ("vicreg", of_vicreg, Box::new(whole))];
     for (name, grad, of) in checks {
         let largest = grad.iter().fold(0f32, |m, g| m.max(g.abs()));
         for i in 0..rows * dim {
@@ -475,7 +480,8 @@ fn a_trained_y_encoder_does_not_collapse() {
     for more in ["loss = \"vicreg\"", "loss = \"cosine\"\nsigreg = { weight = 0.5, directions = 64 }"] {
         let trained = format!("y_head = {{ train = true, whiten = false }}\ntrain_y_encoder = true\n{more}");
         let tables = TABLES.replace("y_head = { whiten = false }", &trained);
-        let (mut trainer, maker) = trainer(&config("steps = 60\nbatch = 6", &tables), Samples::new(examples(4)).unwrap());
+        let (mut trainer, maker) =
+            trainer(&config("steps = 60\nbatch = 6", &tables), Samples::new(examples(4)).unwrap());
         let batch = maker.make(0).unwrap();
         let first = trainer.step(&batch).unwrap().loss;
         let last = (1..60).map(|_| trainer.step(&batch).unwrap().loss).last().unwrap();

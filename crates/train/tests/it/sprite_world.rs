@@ -116,6 +116,29 @@ fn easy_steps_show_few_things_and_one_event() {
 }
 
 #[test]
+fn captions_have_nearly_right_ones_beside_them_and_clips_can_be_their_ends() {
+    let plain = corpus("questions = 0");
+    let of = |corpus: &Corpus| -> Vec<Sample> { (0..20).flat_map(|step| samples(corpus, 1, step)).collect() };
+    assert!(of(&plain).iter().flat_map(|sample| &sample.pairs).all(|pair| pair.wrong.is_empty()));
+    let nearly = of(&corpus("questions = 0\nnearly = 1.0"));
+    let pairs: Vec<&Pair> = nearly.iter().flat_map(|sample| &sample.pairs).collect();
+    let with = pairs.iter().filter(|pair| pair.wrong.len() == 1 && pair.wrong[0] != pair.targets[0]).count();
+    assert!(with > 110 && pairs.iter().all(|pair| pair.query.is_none()), "{with} of {}", pairs.len());
+    // A clip of its ends has two different frames at most.
+    let different = |sample: &Sample| {
+        let frames = sample.visual.pixels.chunks_exact(3 * 32 * 32);
+        frames.clone().zip(frames.skip(1)).filter(|(a, b)| a != b).count()
+    };
+    assert!(of(&plain).iter().filter(|sample| different(sample) > 1).count() > 100);
+    let ends = of(&corpus("questions = 2\nends = 0.5"));
+    let still = ends.iter().filter(|sample| different(sample) == 1).count();
+    // Half of the clips whose event leaves a trace, most of 120.
+    assert!((25..=70).contains(&still), "{still}");
+    let fault = TrainConfig::parse(&config_text("ends = 1.5", 1)).unwrap_err();
+    assert!(fault.contains("`data.ends` is 1.5"), "{fault}");
+}
+
+#[test]
 fn a_head_is_whitened_by_the_texts_and_words_come_from_the_text_encoder() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "", 1);

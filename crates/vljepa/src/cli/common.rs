@@ -81,12 +81,7 @@ pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
 
 /// Opens the folder of a VL-JEPA, `otherwise` where none is named, then a device, and loads the model. For another kind of model, the
 /// error names `purpose`.
-pub fn load(
-    args: &ModelArgs,
-    otherwise: Builtin,
-    common: &Common,
-    purpose: Purpose,
-) -> Result<(ModelFolder, Model)> {
+pub fn load(args: &ModelArgs, otherwise: Builtin, common: &Common, purpose: Purpose) -> Result<(ModelFolder, Model)> {
     let folder = vljepa::find(args.model.as_deref(), otherwise)?.vljepa(purpose)?;
     let model = open(&folder, args, common)?;
     Ok((folder, model))

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use vljepa::Builtin;
-use vljepa::embed::check_apart;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
+use vljepa::embed::{check_apart, model_files};
 use vljepa::report::{self, Facts};
 use vljepa::sprites::{self, Drawings};
+use vljepa::sprites_page;
 use vljepa_data::atomic::write_atomically;
 use vljepa_data::emoji::{EmojiVendors, Role, Split};
 use vljepa_data::manifest::{self, Manifest};
@@ -60,6 +61,9 @@ pub struct SpriteArgs {
     /// How often the questions are drawn anew for the intervals; 0: no intervals
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub resamples: u32,
+    /// Also write the figures, and clips with wrong answers, as an HTML page that needs no other file
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -109,6 +113,16 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
 }
 
 fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
+    if let Some(html) = &args.html {
+        check_writable(html)?;
+        let folder = args.sprites.clone().or_else(|| args.data.clone()).unwrap_or_else(EmojiVendors::default_dir);
+        let is_read = |path: &PathBuf| {
+            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+            ["png", "webp", "json", "jsonl"].contains(&extension.as_str())
+        };
+        let read: Vec<PathBuf> = model_files(&folder).into_iter().filter(is_read).collect();
+        keep_apart(html, read, args.model.model.as_deref())?;
+    }
     let (_, model) = load(&args.model, Builtin::Sprites, common, Purpose::Suite)?;
     let frames = model.config().frames();
     let options = SpriteOptions { frames, ..SpriteOptions::default() };
@@ -131,6 +145,17 @@ fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    if let Some(html) = &args.html {
+        let data = match &args.sprites {
+            Some(dir) => format!("drawings of {}, in wordings that were not trained on", dir.display()),
+            None => {
+                "drawings by a designer whose work was not trained on, in wordings that were not trained on".to_owned()
+            }
+        };
+        let adapter = vljepa::info::adapter_name(model.device());
+        let facts = Facts { data: &data, model: model.origin(), adapter: &adapter };
+        write_atomically(html, sprites_page::page(&report, &world, &facts)?.as_bytes())?;
+    }
     if report.cells.is_empty() {
         out.note(&format!("{}: the model takes no questions: none are asked", model.origin()));
     }
@@ -174,7 +199,15 @@ fn sprite_table(report: &SpriteWorldReport) -> String {
     for (change, chosen) in &report.hard_negatives.by_change {
         row(format!("  {}", change.key()), chosen.n, chosen.accuracy, chosen.interval, only(chosen.chance));
     }
-    format!("{}median rank of a caption's clip: {:.1}\n", output::columns(&rows), found.median_rank)
+    let told = &report.captioning;
+    format!(
+        "{}median rank of a caption's clip: {:.1}\nnearest of {} captions of other clips: CIDEr-D {:.2} of 10, one drawn at random {:.2}\n",
+        output::columns(&rows),
+        found.median_rank,
+        told.candidates,
+        told.cider_d,
+        told.chance
+    )
 }
 
 fn emoji_vendors(args: &EmojiArgs, common: &Common, out: &Output) -> Result {

@@ -48,6 +48,9 @@ pub struct Args {
     /// Most events in a clip: up to 2 in 8 frames, 3 from 12 on
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub events: usize,
+    /// Write WebDataset archives of so many clips each (shard-000000.tar, …) in place of files and a list
+    #[arg(long, value_name = "CLIPS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub shard: Option<u64>,
     /// Things first do what they are never seen doing in training
     #[arg(long)]
     pub held_out_pairs: bool,
@@ -106,6 +109,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             Role::Val => manifest::Split::Validation,
             Role::Test => manifest::Split::Test,
         },
+        shard: args.shard,
     };
     let world = sprites::open(&drawings, options)?;
     let bar = out.progress("clips", args.n as usize);
@@ -121,11 +125,11 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             "seed": common.seed,
         }));
     }
+    let list = if args.shard.is_some() { "shard-*.tar" } else { sprites::CLIPS };
     out.text(&format!(
-        "{place}: {} clips of {} things; {} has {rows} rows, {} what is true of each clip, {} every action\n",
+        "{place}: {} clips of {} things; {list} has {rows} rows, {} what is true of each clip, {} every action\n",
         args.n,
         world.cast().things().len(),
-        sprites::CLIPS,
         sprites::SCENES,
         sprites::SHEET
     ))

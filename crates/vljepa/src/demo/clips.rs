@@ -13,6 +13,7 @@ use vljepa_train::sources::sprite_world::{Players, of_role, world};
 
 use super::place;
 use crate::error::Result;
+use crate::strip::{frames, side_by_side};
 
 /// Clips that are seen.
 const CLIPS: usize = 60;
@@ -97,7 +98,7 @@ impl Clips {
         for scene in &scenes {
             let frames = frames(&world, scene, side)?;
             pixels.extend(model.preprocess().clip(&frames)?);
-            strips.push(strip(&frames)?);
+            strips.push(side_by_side(&frames)?);
         }
         let (actions, others) = first_questions(&world, &scenes);
         let seen = Seen { model, pixels: &pixels, frames: options.frames };
@@ -117,9 +118,12 @@ impl Clips {
     }
 }
 
+/// A question with the number of its clip.
+type Numbered = (usize, Question);
+
 /// The first questions for actions, and the first one of each other kind that is shown, each about a clip of its own.
-fn first_questions(world: &SpriteWorld, scenes: &[Scene]) -> (Vec<(usize, Question)>, Vec<(usize, Question)>) {
-    let (mut actions, mut others) = (Vec::new(), Vec::<(usize, Question)>::new());
+fn first_questions(world: &SpriteWorld, scenes: &[Scene]) -> (Vec<Numbered>, Vec<Numbered>) {
+    let (mut actions, mut others) = (Vec::new(), Vec::<Numbered>::new());
     for (clip, scene) in scenes.iter().enumerate() {
         for question in questions(world, scene, Wordings::HeldOut, key(clip)) {
             if question.kind == Kind::Action && actions.len() < SHOWN {
@@ -148,10 +152,11 @@ impl Seen<'_> {
         Ok(self.model.embedder().asked(self.pixels, shape, asked)?)
     }
 
-    fn answer(&self, asked: &[(usize, Question)]) -> Result<Vec<Answered>> {
-        let queries: Vec<(usize, &str)> = asked.iter().map(|(clip, question)| (*clip, question.text.as_str())).collect();
+    fn answer(&self, asked: &[Numbered]) -> Result<Vec<Answered>> {
+        let queries: Vec<(usize, &str)> =
+            asked.iter().map(|(clip, question)| (*clip, question.text.as_str())).collect();
         let (rows, dim) = (self.predict(&queries)?, self.model.dim());
-        let answer = |(row, (clip, question)): (&[f32], &(usize, Question))| -> Result<Answered> {
+        let answer = |(row, (clip, question)): (&[f32], &Numbered)| -> Result<Answered> {
             let texts: Vec<&String> = std::iter::once(&question.answer).chain(&question.others).collect();
             let targets = self.model.embedder().texts(&texts)?;
             let cosines: Vec<f32> = targets.chunks_exact(dim).map(|target| dot(row, target)).collect();
@@ -185,34 +190,4 @@ impl Seen<'_> {
 /// The key of a clip: far from the numbers of the trainer, of the suite and of files.
 fn key(clip: usize) -> SampleKey {
     SampleKey { seed: 0, epoch: 5000, index: clip as u64, stream: 0 }
-}
-
-fn frames(world: &SpriteWorld, scene: &Scene, side: usize) -> Result<Vec<Rgb8Image>> {
-    let frame = |data: &[u8]| Ok(Rgb8Image::new(side as u32, side as u32, data.to_vec())?);
-    world.render(scene, side).chunks_exact(side * side * 3).map(frame).collect()
-}
-
-/// Frames of one size side by side.
-fn strip(frames: &[Rgb8Image]) -> Result<Rgb8Image> {
-    let Some(first) = frames.first() else { return Ok(Rgb8Image::new(1, 1, vec![0; 3])?) };
-    let (width, height) = (first.width as usize, first.height as usize);
-    let mut data = Vec::with_capacity(frames.len() * width * height * 3);
-    for y in 0..height {
-        frames.iter().for_each(|frame| data.extend(&frame.data[y * width * 3..(y + 1) * width * 3]));
-    }
-    Ok(Rgb8Image::new((frames.len() * width) as u32, first.height, data)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_stand_side_by_side() {
-        let frame = |v: u8| Rgb8Image::new(2, 2, (0..12).map(|i| v + i).collect()).unwrap();
-        let strip = strip(&[frame(0), frame(100)]).unwrap();
-        assert_eq!((strip.width, strip.height), (4, 2));
-        let want = [0, 1, 2, 3, 4, 5, 100, 101, 102, 103, 104, 105, 6, 7, 8, 9, 10, 11, 106, 107, 108, 109, 110, 111];
-        assert_eq!(strip.data, want);
-    }
 }

@@ -1,11 +1,10 @@
 //! The part of the report about clips.
 
-use vljepa_data::encode_jpeg;
-
 use super::clips::{Answered, Clips};
 use super::page::{Page, ordinal, verdict};
 use crate::error::Result;
-use crate::html::{base64, escape, percent};
+use crate::html::{escape, percent};
+use crate::strip::element;
 
 impl Page<'_> {
     /// Adds what a model makes of clips.
@@ -80,14 +79,7 @@ impl Page<'_> {
     /// Adds the frames of a clip side by side.
     fn strip(&mut self, clips: &Clips, clip: usize, alt: &str, hit: bool) -> Result<()> {
         let Some(strip) = clips.strips.get(clip) else { return Ok(()) };
-        let jpeg = base64(&encode_jpeg(strip, 85)?);
-        self.add(format_args!(
-            "<span class=\"frames{}\" role=\"img\" aria-label=\"{}\" style=\"aspect-ratio:{}/{};background-image:url(data:image/jpeg;base64,{jpeg})\"></span>\n",
-            if hit { " hit" } else { "" },
-            escape(alt),
-            strip.width,
-            strip.height
-        ));
+        self.out += &element(strip, if hit { " hit" } else { "" }, alt)?;
         Ok(())
     }
 }

@@ -49,6 +49,9 @@ pub(super) fn seems_to(facts: &Facts, said: &Event) -> bool {
 }
 
 impl Change {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Subject, Self::Action, Self::Direction, Self::Order, Self::Count];
+
     /// Its name in files: `subject`.
     pub fn key(self) -> &'static str {
         match self {

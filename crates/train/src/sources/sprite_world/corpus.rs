@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
-use vljepa_data::sprite_world::words::{Length, Question, Wordings, caption, questions};
+use vljepa_data::sprite_world::words::{Change, Length, Question, Wordings, caption, hard_negative, questions};
 use vljepa_data::sprite_world::{Scene, SpriteOptions, SpriteWorld};
 use vljepa_data::{Preprocess, SampleKey};
 use vljepa_embed::Embedder;
@@ -24,6 +24,8 @@ pub struct Corpus {
     train: SpriteWorld,
     /// Few things and one event, for the first steps.
     easy: SpriteWorld,
+    /// One event.
+    single: SpriteWorld,
     validation: SpriteWorld,
     settings: Settings,
     hash: String,
@@ -38,7 +40,8 @@ impl Corpus {
         let (hash, options) = (hash(&train), train.options());
         let [least, most] = options.things;
         let easy = train.with(SpriteOptions { things: [least, most.min(2).max(least)], events: 1, ..*options })?;
-        Ok(Self { train, easy, validation, settings, hash })
+        let single = train.with(SpriteOptions { events: 1, ..*options })?;
+        Ok(Self { train, easy, single, validation, settings, hash })
     }
 
     /// The world that is trained on.
@@ -80,13 +83,35 @@ impl Corpus {
                 pairs.push(Pair { query: Some(text), targets: vec![answer], wrong: others, ..Pair::default() });
             }
         }
-        let tells = (dice.below(1 << 24) as f64) < self.settings.captions * f64::from(1 << 24);
-        if tells || pairs.is_empty() {
+        if falls(dice, self.settings.captions) || pairs.is_empty() {
             let length = Length::ALL[dice.below(Length::ALL.len())];
-            let caption = caption(&self.train, scene, length, Wordings::Train, key);
-            pairs.push(Pair { targets: vec![caption], ..Pair::default() });
+            let nearly = if falls(dice, self.settings.nearly) { self.nearly(scene, key, dice) } else { None };
+            pairs.push(nearly.unwrap_or_else(|| {
+                let caption = caption(&self.train, scene, length, Wordings::Train, key);
+                Pair { targets: vec![caption], ..Pair::default() }
+            }));
         }
         pairs
+    }
+
+    /// A caption, and one that is nearly the same and false.
+    fn nearly(&self, scene: &Scene, key: SampleKey, dice: &mut Stream) -> Option<Pair> {
+        let first = dice.below(Change::ALL.len());
+        let changes = (0..Change::ALL.len()).map(|i| Change::ALL[(first + i) % Change::ALL.len()]);
+        let triple =
+            changes.filter_map(|change| hard_negative(&self.train, scene, change, Wordings::Train, key)).next()?;
+        let [one, other] = triple.right;
+        let right = if dice.below(2) == 0 { one } else { other };
+        Some(Pair { targets: vec![right], wrong: vec![triple.wrong], ..Pair::default() })
+    }
+
+    /// The clip of a place, of which `ends` says whether only the first and the last frame are shown.
+    fn shown(&self, key: SampleKey, step: u64, ends: bool) -> Scene {
+        let world = if step < self.settings.easy_steps { &self.easy } else { &self.train };
+        let single = if ends { Some(self.single.scene(key)) } else { None };
+        single
+            .filter(|scene| scene.events.iter().all(|e| e.action.leaves_a_trace()))
+            .map_or_else(|| world.scene(key), |scene| scene.ends())
     }
 
     fn sampled(&self) -> impl Iterator<Item = Pair> + '_ {
@@ -96,6 +121,11 @@ impl Corpus {
             self.pairs(&self.train.scene(key), key, index, &mut dice)
         })
     }
+}
+
+/// Whether a draw falls into a share; a share of nothing draws nothing.
+fn falls(dice: &mut Stream, share: f64) -> bool {
+    share > 0.0 && (dice.below(1 << 24) as f64) < share * f64::from(1 << 24)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
@@ -119,8 +149,8 @@ impl Source for Corpus {
         let sample = |at: usize| -> Result<Sample> {
             let key = self.key(seed, step, batch, at);
             let mut dice = Stream::new(seed, random::Purpose::Text, step * batch as u64 + at as u64);
-            let world = if step < self.settings.easy_steps { &self.easy } else { &self.train };
-            let scene = world.scene(key);
+            let ends = falls(&mut dice, self.settings.ends);
+            let scene = self.shown(key, step, ends);
             let pairs = self.pairs(&scene, key, step, &mut dice);
             let pixels = pixels(&self.train.render(&scene, to.size as usize), to)?;
             let visual = Visual { frames: scene.poses.len(), pixels };

@@ -13,6 +13,8 @@ use crate::metrics::{Cell, chance, hit_at, recall, scores};
 
 /// Clips that are encoded together.
 pub(super) const PART: usize = 16;
+/// Wrong answers of a kind that are kept.
+const MISSED: usize = 4;
 
 /// Over which clips, and in which words.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,8 @@ pub(super) struct OfKind {
     pub questions: Vec<Question>,
     /// The most candidates of a question.
     pub candidates: usize,
+    /// Of the first [`MISSED`] that are wrong: the clip, the place in `questions`, and the answer that was ranked first.
+    pub missed: Vec<(usize, usize, String)>,
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -195,14 +199,19 @@ pub(super) fn answers(
             caption(asked.world, scene, Length::Long, asked.wordings, asked.key(index))
         };
         captions.extend(part.iter().zip(&scenes).map(long));
-        let answers = own.into_iter().flatten().zip(rows[part.len() * dim..].chunks_exact(dim.max(1)));
-        for (question, row) in answers {
+        let own = part.iter().zip(own).flat_map(|(&clip, own)| own.into_iter().map(move |question| (clip, question)));
+        for ((clip, question), row) in own.zip(rows[part.len() * dim..].chunks_exact(dim.max(1))) {
             let candidates: Vec<&str> =
                 std::iter::once(&question.answer).chain(&question.others).map(String::as_str).collect();
-            let candidates = texts.rows(embedder, &candidates)?;
-            scores(row, &candidates, &mut held);
+            let rows = texts.rows(embedder, &candidates)?;
+            scores(row, &rows, &mut held);
             let of = found.kinds.entry(question.kind).or_default();
-            of.hits.push(hit_at(&held, 0, 1));
+            let hit = hit_at(&held, 0, 1);
+            let first = (0..held.len()).max_by(|&i, &j| held[i].total_cmp(&held[j]));
+            if let Some(first) = first.filter(|_| hit == 0.0 && of.missed.len() < MISSED) {
+                of.missed.push((clip, of.questions.len(), candidates[first].to_owned()));
+            }
+            of.hits.push(hit);
             of.chances.push(1.0 / held.len().max(1) as f64);
             of.candidates = of.candidates.max(held.len());
             of.questions.push(question);

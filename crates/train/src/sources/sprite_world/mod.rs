@@ -23,7 +23,8 @@ use crate::sources::emoji_vendors::vendor;
 pub use corpus::Corpus;
 pub use settings::Settings;
 pub use suite::{
-    Answered, Cells, Chosen, HardNegatives, SpriteWorldOptions, SpriteWorldReport, VideoRetrieval, evaluate,
+    Answered, Captioning, Cells, Chosen, Failure, HardNegatives, SpriteWorldOptions, SpriteWorldReport, VideoRetrieval,
+    evaluate,
 };
 pub use worlds::{Players, of_role, world};
 

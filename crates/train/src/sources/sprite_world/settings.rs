@@ -32,6 +32,13 @@ pub struct Settings {
     pub questions: usize,
     /// The share of clips that have a caption as a target without a query; clips without a question all have one.
     pub captions: f64,
+    /// The share of captions whose pair has a caption that is nearly right as a wrong answer.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nearly: f64,
+    /// The share of clips of which only the first and the last frame are shown, each for half of the time. They have one event, which
+    /// leaves a trace.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ends: f64,
     /// What is asked, each kind as often as clips allow it.
     pub kinds: Vec<Kind>,
     /// Steps at the start in which clips have one or two things and one event.
@@ -46,6 +53,11 @@ pub struct Settings {
     pub validation_clips: usize,
 }
 
+// Checkpoints of runs without these keys stay what they are.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let SpriteOptions { things, events, .. } = SpriteOptions::default();
@@ -58,6 +70,8 @@ impl Default for Settings {
             events,
             questions: 3,
             captions: 0.5,
+            nearly: 0.0,
+            ends: 0.0,
             kinds: Kind::ALL.to_vec(),
             easy_steps: 0,
             clips: None,
@@ -105,13 +119,14 @@ impl Settings {
 
     /// The first rule that the values break.
     pub(super) fn problem(&self) -> Option<BrokenRule> {
+        let share = |key: &'static str, value: f64| {
+            (key, (0.0..=1.0).contains(&value), format!("`{key}` is {value}, must be in 0..=1"))
+        };
         let rules = [
             ("data.vendors", !self.vendors.is_empty(), "`data.vendors` is empty".to_owned()),
-            (
-                "data.captions",
-                (0.0..=1.0).contains(&self.captions),
-                format!("`data.captions` is {}, must be in 0..=1", self.captions),
-            ),
+            share("data.captions", self.captions),
+            share("data.nearly", self.nearly),
+            share("data.ends", self.ends),
             (
                 "data.kinds",
                 self.questions == 0 || !self.kinds.is_empty(),

@@ -3,18 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::Serialize;
-use vljepa_data::Preprocess;
-use vljepa_data::sprite_world::words::{Change, HardNegative, Kind, Wordings, hard_negative};
+use vljepa_data::sprite_world::words::{Change, HardNegative, Kind, Length, Wordings, caption, hard_negative};
 use vljepa_data::sprite_world::{Action, Pairs, Scene, SpriteOptions, SpriteWorld};
+use vljepa_data::{Preprocess, SampleKey};
 use vljepa_embed::Embedder;
 
 use super::floors::{self, Accuracies, Floors, changes_alike};
 use super::measure::{Asked, Found, OfKind, PART, Purpose, Texts, answers, clips};
 use super::text_only::TextOnly;
+use crate::cider::{Captioned, cider_d};
 use crate::error::{Result, TrainError};
 use crate::interval::{Measured, Sampled, intervals};
 use crate::metrics::{Place, hit_at, scores};
+use crate::random::{self, Stream};
 
 /// Questions of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -97,6 +100,41 @@ pub struct SpriteWorldReport {
     pub world_prediction: Chosen,
     /// Nearly right captions.
     pub hard_negatives: HardNegatives,
+    /// The nearest of other clips' captions.
+    pub captioning: Captioning,
+    /// The first wrong answers of each kind, for people.
+    #[serde(skip)]
+    pub failures: Vec<Failure>,
+}
+
+/// Captions that are chosen for clips, by CIDEr-D against their own ([`cider_d`]).
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Captioning {
+    /// Clips.
+    pub n: usize,
+    /// Captions to choose from: of other clips, in other wordings.
+    pub candidates: usize,
+    /// The mean score, of at most 10.
+    pub cider_d: f64,
+    /// Where 95 % of the means over resampled clips lie.
+    pub interval: Option<[f64; 2]>,
+    /// The mean score of captions drawn at random.
+    pub chance: f64,
+}
+
+/// A question that got a wrong answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The kind of question, by [`Kind::key`].
+    pub kind: &'static str,
+    /// The clip.
+    pub scene: Scene,
+    /// The question.
+    pub question: String,
+    /// The right answer.
+    pub truth: String,
+    /// The answer that was ranked first.
+    pub said: String,
 }
 
 /// How the suite is run.
@@ -163,6 +201,7 @@ pub fn evaluate(
     let cell = |(kind, of): (&Kind, &OfKind)| (kind.key(), answered(of, &learned, lower.get(kind), options));
     let mut cells: Cells = found.kinds.iter().map(cell).collect();
     let hard_negatives = hard_negatives(embedder, &asked, &found, options)?;
+    let captioning = captioning(embedder, &asked, &found, options)?;
     let held_out = of(Pairs::HeldOut, 1)?;
     asked.world = &held_out;
     let unseen = answers(embedder, to, &asked, &mut |done| progress(options.clips + done))?;
@@ -175,6 +214,20 @@ pub fn evaluate(
     let world_prediction =
         world_prediction(embedder, to, &asked, options, &mut |done| progress(2 * options.clips + done))?;
     let retrieval = retrieval(&found, options);
+    let of_kind = |(kind, of): (&Kind, &OfKind)| -> Vec<Failure> {
+        let failure = |(clip, at, said): &(usize, usize, String)| {
+            let question = of.questions.get(*at)?;
+            Some(Failure {
+                kind: kind.key(),
+                scene: world.scene(Purpose::Suite.key(options.seed, *clip as u64)),
+                question: question.text.clone(),
+                truth: question.answer.clone(),
+                said: said.clone(),
+            })
+        };
+        of.missed.iter().filter_map(failure).collect()
+    };
+    let failures = found.kinds.iter().flat_map(of_kind).collect();
     Ok(SpriteWorldReport {
         suite: "sprite-world",
         seed: options.seed,
@@ -182,6 +235,8 @@ pub fn evaluate(
         retrieval,
         world_prediction,
         hard_negatives,
+        captioning,
+        failures,
     })
 }
 
@@ -243,12 +298,11 @@ fn hard_negatives(
     found: &Found,
     options: &SpriteWorldOptions,
 ) -> Result<HardNegatives> {
-    const CHANGES: [Change; 5] = [Change::Subject, Change::Action, Change::Direction, Change::Order, Change::Count];
     let mut triples: Vec<(usize, HardNegative)> = Vec::new();
     for index in 0..asked.clips {
         let (key, scene) = (asked.key(index), asked.world.scene(asked.key(index)));
         let of = |change| hard_negative(asked.world, &scene, change, asked.wordings, key);
-        triples.extend(CHANGES.into_iter().filter_map(of).map(|triple| (index, triple)));
+        triples.extend(Change::ALL.into_iter().filter_map(of).map(|triple| (index, triple)));
     }
     let texts: Vec<&str> =
         triples.iter().flat_map(|(_, triple)| triple.right.iter().chain([&triple.wrong]).map(String::as_str)).collect();
@@ -276,6 +330,52 @@ fn hard_negatives(
         all: Chosen { interval, ..chosen(&all, CHANCE, options) },
         by_change: by_change.into_iter().map(|(change, hits)| (change, chosen(&hits, CHANCE, options))).collect(),
     })
+}
+
+/// Captions to choose from.
+const BANK: usize = 1000;
+
+/// Chooses for each clip the nearest of the captions of other clips in training wordings, and scores it against the captions of all
+/// lengths that the clip has.
+fn captioning(
+    embedder: &Embedder<'_>,
+    asked: &Asked<'_>,
+    found: &Found,
+    options: &SpriteWorldOptions,
+) -> Result<Captioning> {
+    let told = |key: SampleKey, length: Length, wordings: Wordings| {
+        caption(asked.world, &asked.world.scene(key), length, wordings, key)
+    };
+    let bank: Vec<String> = (0..BANK as u64)
+        .into_par_iter()
+        .map(|i| told(Purpose::Floors.key(options.seed, i), Length::Medium, Wordings::Train))
+        .collect();
+    let references: Vec<Vec<String>> = (0..asked.clips)
+        .into_par_iter()
+        .map(|i| {
+            let of = |length| [Wordings::Train, asked.wordings].map(|wordings| told(asked.key(i), length, wordings));
+            [Length::Medium, Length::Long].into_iter().flat_map(of).collect()
+        })
+        .collect();
+    let (rows, dim) = (embedder.texts(&bank)?, found.dim.max(1));
+    let mut held = Vec::new();
+    let nearest = found.clips.chunks_exact(dim).map(|clip| {
+        scores(clip, &rows, &mut held);
+        (0..held.len()).max_by(|&i, &j| held[i].total_cmp(&held[j])).unwrap_or(0)
+    });
+    let score = |chosen: &mut dyn Iterator<Item = usize>| -> Vec<f64> {
+        let all: Vec<Captioned> = chosen
+            .zip(&references)
+            .map(|(i, references)| Captioned { said: bank[i].clone(), references: references.clone() })
+            .collect();
+        cider_d(&all)
+    };
+    let chosen = score(&mut nearest.collect::<Vec<_>>().into_iter());
+    let mut dice = Stream::new(options.seed, random::Purpose::Text, 0);
+    let drawn = score(&mut (0..asked.clips).map(|_| dice.below(BANK)));
+    let Measured { value, interval, .. } = over(&chosen, options);
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    Ok(Captioning { n: chosen.len(), candidates: BANK, cider_d: value, interval, chance: mean(&drawn) })
 }
 
 /// Clips that a choice is among.
