@@ -297,15 +297,19 @@ impl DecoderLayers {
         key_mask: Option<&Tensor>,
         mut each: impl FnMut(&Var),
     ) -> Result<Var> {
-        let c = &self.spec;
-        let mut attention =
-            Attention::new(c.num_attention_heads).kv_heads(c.num_key_value_heads).causal(c.causal).key_mask(key_mask);
-        attention.scale = c.scale;
         let mut x = x.clone();
         for layer in &self.layers {
-            let inv_freq = &self.inv_freq[layer.rope];
-            let rope = |heads| RopeHalf::new(heads, inv_freq);
-            x = layer.forward(f, &x, &attention, (&rope(c.num_attention_heads), &rope(c.num_key_value_heads)))?;
+            let mut params = Vec::new();
+            layer.collect(&mut params);
+            let (own, inv_freq, mask) = (layer.clone(), self.inv_freq[layer.rope].clone(), key_mask.cloned());
+            let c = &self.spec;
+            let (heads, kv_heads, causal, scale) = (c.num_attention_heads, c.num_key_value_heads, c.causal, c.scale);
+            x = f.block(&x, &params, move |f, x| {
+                let mut attention = Attention::new(heads).kv_heads(kv_heads).causal(causal).key_mask(mask.as_ref());
+                attention.scale = scale;
+                let rope = |heads| RopeHalf::new(heads, &inv_freq);
+                own.forward(f, x, &attention, (&rope(heads), &rope(kv_heads)))
+            })?;
             each(&x);
         }
         match &self.norm {

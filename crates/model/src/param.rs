@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use half::f16;
-use vljepa_tensor::autograd::{Gradients, Tape, Var};
-use vljepa_tensor::{Device, Dtype, Tensor};
+use vljepa_tensor::autograd::{self, Gradients, Tape, Var};
+use vljepa_tensor::{Device, Dtype, Error, Tensor};
 
 use crate::error::{ModelError, Result};
 use crate::formats::{WeightSource, read_f32, read_f32_rows};
@@ -258,9 +258,10 @@ impl Builder<'_> {
 }
 
 /// One forward pass: turns parameters into variables, on a tape when training.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Forward {
-    training: Option<Training>,
+    training: Option<Arc<Training>>,
+    recomputes: bool,
 }
 
 struct Training {
@@ -296,7 +297,37 @@ impl Forward {
     /// A pass that records on `tape`; parameters whose name `trainable` accepts become leaves.
     pub fn training(tape: Tape, trainable: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         let training = Training { tape, trainable: Box::new(trainable), leaves: Mutex::default() };
-        Forward { training: Some(training) }
+        Forward { training: Some(Arc::new(training)), recomputes: false }
+    }
+
+    /// The same pass that keeps of each transformer block its input alone: the backward pass computes the rest once more (activation
+    /// checkpointing). Gradients are the same.
+    pub fn recomputing(mut self) -> Self {
+        self.recomputes = true;
+        self
+    }
+
+    /// Runs a transformer block with these parameters on `x`, without keeping what lies between where the pass recomputes.
+    pub(crate) fn block(
+        &self,
+        x: &Var,
+        params: &[&Param],
+        body: impl Fn(&Forward, &Var) -> Result<Var> + Send + 'static,
+    ) -> Result<Var> {
+        if !self.recomputes || self.training.is_none() {
+            return body(self, x);
+        }
+        // A leaf is put on the tape where it is met first; within the block it would be cut off again.
+        params.iter().for_each(|param| drop(self.var(param)));
+        let again = Forward { recomputes: false, ..self.clone() };
+        let run = move |inputs: &[Var]| {
+            let input = inputs.first().ok_or_else(|| Error::Invalid("a block without input".into()))?;
+            body(&again, input).map_err(|error| match error {
+                ModelError::Tensor(error) => error,
+                other => Error::Invalid(other.to_string()),
+            })
+        };
+        Ok(autograd::checkpoint(&[x], run)?)
     }
 
     /// The parameter as a variable, the same one each time within a pass.

@@ -153,10 +153,16 @@ impl Vjepa2Encoder {
             x = kept.select(&x)?;
         }
         let wanted = &self.levels[self.levels.len().saturating_sub(count)..];
-        let rope = self.rope(grid).ids(kept.map(PatchIds::ids));
         let mut out = Vec::with_capacity(wanted.len());
         for (i, block) in self.layer.iter().enumerate() {
-            x = block.forward(f, &x, &rope)?;
+            let mut params = Vec::new();
+            block.collect(&mut params);
+            let grid = self.config.rope_grid(grid);
+            let (heads, form) = (self.config.num_attention_heads, self.config.rope_form(grid));
+            let (own, inv_freq, ids) = (block.clone(), self.inv_freq.clone(), kept.map(|kept| kept.ids().clone()));
+            x = f.block(&x, &params, move |f, x| {
+                own.forward(f, x, &Rope3d::new(heads, grid, &inv_freq).form(form).ids(ids.as_ref()))
+            })?;
             for (_, norm) in wanted.iter().filter(|(layer, _)| *layer == i) {
                 out.push(norm.forward(f, &x)?);
             }

@@ -1,7 +1,7 @@
 //! The batches of a training run, for programs that train the same network elsewhere:
 //! `cargo run --release -p vljepa-train --example batches -- CONFIG.toml FIRST COUNT`, or `… CONFIG.toml validation CLIPS`.
 //!
-//! Only for configurations of `kind = "sprite-world"`. For each batch standard output gets a length in bytes (u32, little endian), so
+//! Only for configurations of `kind = "sprite-world"` and one size of pictures. For each batch standard output gets a length in bytes (u32, little endian), so
 //! many bytes of JSON (`shape` of the frames, and `pairs` with `about`, `query`, `answer`, `wrong` and, in validation, `kind`), and the
 //! frames as the model takes them (f32, little endian).
 

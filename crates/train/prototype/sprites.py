@@ -170,12 +170,15 @@ class Texts:
 
 
 def batches(program, config, *what):
-    pipe = subprocess.Popen([program, config, *map(str, what)], stdout=subprocess.PIPE, bufsize=1 << 24).stdout
+    process = subprocess.Popen([program, config, *map(str, what)], stdout=subprocess.PIPE, bufsize=1 << 24)
+    pipe = process.stdout
     while length := pipe.read(4):
         header = json.loads(pipe.read(struct.unpack("<I", length)[0]))
         shape = header["shape"]
         pixels = pipe.read(4 * math.prod(shape))
         yield torch.frombuffer(bytearray(pixels), dtype=torch.float32).reshape(shape), header["pairs"]
+    if process.wait() != 0:
+        raise SystemExit("the batches ended early")
 
 
 class Queries:
@@ -186,7 +189,8 @@ class Queries:
         found = self.tokenizer.encode_batch([p.get("query") or "" for p in pairs], add_special_tokens=False)
         rows = [e.ids for e in found]
         if dropout > 0:
-            rows = [[t for t, keep in zip(r, (torch.rand(len(r)) >= dropout).tolist()) if keep] for r in rows]
+            left = [[t for t, keep in zip(r, (torch.rand(len(r)) >= dropout).tolist()) if keep] for r in rows]
+            rows = [some or whole[:1] for some, whole in zip(left, rows)]
         return padded(rows, 32)
 
 
@@ -362,14 +366,14 @@ def main():
             about = torch.tensor([p["about"] for p in pairs])
             prediction = model.predict(vision[about], *queries(pairs))
             scale = weights["logit_scale"].exp().clamp(max=100)
-            print(len(pairs), "pairs, loss", loss_of(prediction, pairs, texts, scale, a.wrong, 0.0).item())
+            print(len(pairs), "pairs, loss", loss_of(prediction, pairs, texts, scale, a.wrong, a.own).item())
         return
     for p in params.values():
         p.requires_grad_(True)
     ema = {n: p.detach().clone() for n, p in params.items()}
     optimizer = Optimizer(params, a.muon_lr, a.lr, a.slow)
     state = a.out / "state.pt"
-    if a.first and state.exists():
+    if a.first:
         kept = torch.load(state)
         for n, p in params.items():
             p.data.copy_(kept["params"][n])

@@ -128,7 +128,11 @@ impl Card<'_> {
     fn parts(&self) -> String {
         let c = &self.trainer.model().config;
         let (x, p, y) = (&c.x_encoder, &c.predictor, &c.y_encoder);
-        let stem = if x.conv_stem.is_some() { ", behind a convolutional stem" } else { "" };
+        let stem = match (&x.conv_stem, &x.still_stem) {
+            (Some(_), Some(_)) => ", behind two convolutional stems, one of them for stills",
+            (Some(_), None) => ", behind a convolutional stem",
+            _ => "",
+        };
         let members = if c.members > 1 { format!(", {} members of each", c.members) } else { String::new() };
         let trained = if self.start.config.objective.train_y_encoder { "trained" } else { "frozen" };
         let kind = y.config.kind().title();

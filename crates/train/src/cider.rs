@@ -1,7 +1,7 @@
 //! CIDEr-D (Vedantam et al., arXiv 1411.5726, §5 with clipping and the Gaussian length penalty): what the scorer of pycocoevalcap, called
 //! CIDEr there, computes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest n-gram.
 const LONGEST: usize = 4;
@@ -23,12 +23,12 @@ pub fn words(text: &str) -> Vec<String> {
     parts.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// How often each n-gram occurs, by its length − 1.
-type Counts<'a> = Vec<HashMap<&'a [String], f64>>;
+/// How often each n-gram occurs, by its length − 1. In an order, so that sums are the same to the bit each time.
+type Counts<'a> = Vec<BTreeMap<&'a [String], f64>>;
 
 fn counts(words: &[String]) -> Counts<'_> {
     let of = |n: usize| {
-        let mut counts = HashMap::new();
+        let mut counts = BTreeMap::new();
         words.windows(n).for_each(|gram| *counts.entry(gram).or_insert(0.0) += 1.0);
         counts
     };
@@ -60,9 +60,9 @@ pub fn cider_d(all: &[Captioned]) -> Vec<f64> {
     let said: Vec<Vec<String>> = all.iter().map(|one| words(&one.said)).collect();
     let references: Vec<Vec<Vec<String>>> =
         all.iter().map(|one| one.references.iter().map(|text| words(text)).collect()).collect();
-    let mut documents: HashMap<&[String], f64> = HashMap::new();
+    let mut documents: BTreeMap<&[String], f64> = BTreeMap::new();
     for own in &references {
-        let grams: HashSet<&[String]> =
+        let grams: BTreeSet<&[String]> =
             own.iter().flat_map(|words| (1..=LONGEST).flat_map(|n| words.windows(n))).collect();
         grams.into_iter().for_each(|gram| *documents.entry(gram).or_insert(0.0) += 1.0);
     }
@@ -108,6 +108,7 @@ mod tests {
             };
             let all: Vec<Captioned> = fixture["cases"].as_array().unwrap().iter().map(of).collect();
             let found = cider_d(&all);
+            assert_eq!(found.len(), fixture["each"].as_array().unwrap().len());
             for (found, want) in found.iter().zip(fixture["each"].as_array().unwrap()) {
                 let want = want.as_f64().unwrap();
                 assert!((found - want).abs() < 1e-9, "{found} for {want} in {all:?}");

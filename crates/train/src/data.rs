@@ -41,7 +41,7 @@ pub struct Pair {
     pub query: Option<String>,
     /// Texts that are right, of which a step draws one. With a `class` the bank's texts stand in their place.
     pub targets: Vec<String>,
-    /// Texts that are wrong and could be taken for right ones ([`crate::config::ObjectiveConfig::wrong`]).
+    /// Texts that are wrong and could be taken for right ones ([`ObjectiveConfig::wrong`](crate::config::ObjectiveConfig::wrong), [`own`](crate::config::ObjectiveConfig::own)).
     pub wrong: Vec<String>,
     /// The row of the targets in the source's [`Bank`].
     pub class: Option<u32>,

@@ -3,6 +3,8 @@
 //! Ties: candidates with the score of the true one share the places they take, so that a hit counts with the probability
 //! it would have in a random order of the tied. A model that gives every candidate the same score gets chance, not 100 %.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 
 /// What a ranking of queries against candidates gave.
@@ -169,9 +171,14 @@ impl Validation {
 impl Validation {
     /// The mean R@1 of the cells that have one: what evaluations of a run are compared by.
     pub fn score(&self) -> Option<f64> {
-        let found: Vec<f64> = self.0.iter().filter_map(|named| named.cell.r1).collect();
-        (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
+        mean_by_key(self.0.iter().filter_map(|named| Some((named.key.as_str(), named.cell.r1?))))
     }
+}
+
+/// The mean of finite numbers, added up in the order of their keys, so that it is the same to the bit from wherever they come.
+pub(crate) fn mean_by_key<'a>(found: impl Iterator<Item = (&'a str, f64)>) -> Option<f64> {
+    let found: BTreeMap<&str, f64> = found.filter(|(_, value)| value.is_finite()).collect();
+    (!found.is_empty()).then(|| found.values().sum::<f64>() / found.len() as f64)
 }
 
 impl Serialize for Validation {

@@ -1,4 +1,4 @@
-//! The curves of a training run as one HTML page without scripts and without requests, from its log.
+//! The curves of a VL-JEPA's training as one HTML page without scripts and without requests, from its log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,7 +42,7 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
 pub fn html(name: &str, log: &str) -> Result<String> {
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let series = series(&lines);
-    let Some(loss) = series.get("loss").or_else(|| series.get("losses/0")) else {
+    let Some(loss) = series.get("loss") else {
         return Err(vljepa_embed::Error::content(name, "holds no step of a run").into());
     };
     let mut page = String::with_capacity(1 << 17);
@@ -61,14 +61,10 @@ pub fn html(name: &str, log: &str) -> Result<String> {
     let named = |wanted: &[(&'static str, &'static str)]| -> Vec<(&str, &[(f64, f64)])> {
         wanted.iter().filter_map(|(key, title)| Some((*title, series.get(*key)?.as_slice()))).collect()
     };
-    let losses: Vec<(String, &[(f64, f64)])> = (series.iter())
-        .filter_map(|(key, points)| Some((format!("head {}", key.strip_prefix("losses/")?), points.as_slice())))
-        .collect();
-    let losses: Vec<_> = losses.iter().map(|(name, points)| (name.as_str(), *points)).collect();
     let cells = cells(&series);
     let cells: Vec<_> = cells.iter().map(|(name, points)| (name.as_str(), points.as_slice())).collect();
     let charts = [
-        ("Loss", if losses.is_empty() { vec![("loss", loss.as_slice())] } else { losses }),
+        ("Loss", vec![("loss", loss.as_slice())]),
         ("Right first, by validation", cells),
         ("Norm of the gradients", named(&[("grad_norm", "norm")])),
         ("Factor of the learning rates", named(&[("lr_factor", "factor")])),
@@ -89,7 +85,7 @@ pub fn html(name: &str, log: &str) -> Result<String> {
             named(&[("embeddings/prediction/uniformity", "predictions"), ("embeddings/target/uniformity", "targets")]),
         ),
         ("Squared distance of prediction and target", named(&[("embeddings/alignment", "distance")])),
-        ("Pictures or clips a second", named(&[("pictures_per_second", "rate"), ("clips_per_second", "rate")])),
+        ("Pictures a second", named(&[("pictures_per_second", "rate")])),
     ];
     page += "<section aria-labelledby=\"curves\">\n<h2 id=\"curves\">Curves</h2>\n<div class=\"charts\">\n";
     for (title, curves) in charts.iter().filter(|(_, curves)| !curves.is_empty()) {

@@ -88,10 +88,12 @@ pub fn write(world: &SpriteWorld, files: &SpriteFiles, dir: &Path, progress: &mu
     if let Some(shard) = files.shard {
         for (number, first) in (0..files.clips).step_by(shard.max(1) as usize).enumerate() {
             let last = (first + shard.max(1)).min(files.clips);
-            out.stream(&format!("shard-{number:06}.tar"), |file| {
+            let name = archive(number as u64);
+            out.stream(&name, |file| {
+                let fault = |what: String| vljepa_embed::Error::content(dir.join(&name), what);
                 let mut tar = tar::Builder::new(file);
-                count += samples(world, files, first..last, &mut tar)?;
-                tar.finish().map_err(|error| vljepa_embed::Error::content(dir, error.to_string()))
+                count += samples(world, files, first..last, &mut tar).map_err(|error| fault(error.to_string()))?;
+                tar.finish().map_err(|error| fault(error.to_string()))
             })?;
             progress(last);
         }
@@ -126,6 +128,10 @@ pub fn write(world: &SpriteWorld, files: &SpriteFiles, dir: &Path, progress: &mu
     Ok(count)
 }
 
+fn archive(number: u64) -> String {
+    format!("shard-{number:06}.tar")
+}
+
 fn name(index: u64) -> String {
     format!("clips/{index:06}.webp")
 }
@@ -143,33 +149,40 @@ fn clip(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Result<Vec<u8>>
     Ok(encode_webp_animation(&frames, (MILLIS / frames.len().max(1)) as u32)?)
 }
 
-/// Writes the rows of clips as samples of an archive, and gives their number: `000012.0.webp` would be read as the sample `000012`, so
-/// that numbers of rows stand behind a hyphen.
+/// The sample of an archive that a row of a clip is. A dot would end its name.
+fn sample(index: u64, row: usize) -> String {
+    format!("{index:06}-{row:02}")
+}
+
+/// Writes the rows of clips as samples of an archive, each with its clip, and gives their number.
 fn samples(
     world: &SpriteWorld,
     files: &SpriteFiles,
     clips: std::ops::Range<u64>,
     tar: &mut tar::Builder<impl std::io::Write>,
-) -> vljepa_embed::Result<usize> {
+) -> Result<usize> {
     let mut count = 0;
-    let fault = |error: Error| vljepa_embed::Error::Invalid(error.to_string());
-    for index in clips {
-        let media = clip(world, files, index).map_err(fault)?;
-        for (row, mut fields) in rows(world, files, index).into_iter().enumerate() {
-            if let Some(fields) = fields.as_object_mut() {
-                fields.remove("visual");
+    for first in clips.clone().step_by(PART as usize) {
+        let part = first..(first + PART).min(clips.end);
+        let made: Vec<(u64, Vec<u8>, Vec<Value>)> = (part.into_par_iter())
+            .map(|index| Ok((index, clip(world, files, index)?, rows(world, files, index))))
+            .collect::<Result<_>>()?;
+        for (index, media, rows) in made {
+            for (row, mut fields) in rows.into_iter().enumerate() {
+                if let Some(fields) = fields.as_object_mut() {
+                    fields.remove("visual");
+                }
+                for (extension, bytes) in [("webp", media.as_slice()), ("json", fields.to_string().as_bytes())] {
+                    let mut header = tar::Header::new_gnu();
+                    header.set_size(bytes.len() as u64);
+                    header.set_mode(0o644);
+                    // Of no time, so that the same clips are the same bytes.
+                    header.set_mtime(0);
+                    let added = tar.append_data(&mut header, format!("{}.{extension}", sample(index, row)), bytes);
+                    added.map_err(|error| vljepa_embed::Error::Invalid(format!("writing an archive: {error}")))?;
+                }
+                count += 1;
             }
-            let sample = format!("{index:06}-{row:02}");
-            for (extension, bytes) in [("webp", media.as_slice()), ("json", fields.to_string().as_bytes())] {
-                let mut header = tar::Header::new_gnu();
-                header.set_size(bytes.len() as u64);
-                header.set_mode(0o644);
-                // Of no time, so that the same clips are the same bytes.
-                header.set_mtime(0);
-                let added = tar.append_data(&mut header, format!("{sample}.{extension}"), bytes);
-                added.map_err(|error| vljepa_embed::Error::Invalid(format!("an archive of clips: {error}")))?;
-            }
-            count += 1;
         }
     }
     Ok(count)
@@ -214,8 +227,12 @@ fn facts(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Value {
             json!({"key": thing.key, "label": thing.label, "color": color, "mirrored": actor.mirrored})
         })
         .collect();
+    let visual = match files.shard {
+        Some(shard) => format!("{}/{}.webp", archive(index / shard.max(1)), sample(index, 0)),
+        None => name(index),
+    };
     json!({
-        "visual": name(index),
+        "visual": visual,
         "script": scene.script,
         "things": things,
         "events": scene.events,

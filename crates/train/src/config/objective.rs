@@ -32,7 +32,7 @@ pub enum LossKind {
     Vicreg,
 }
 
-/// `[objective.sigreg]`: embeddings are drawn towards a standard normal distribution.
+/// `[objective.sigreg]`: embeddings are drawn towards a standard normal distribution, each sample as much as any other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SigregConfig {
@@ -48,7 +48,7 @@ impl Default for SigregConfig {
     }
 }
 
-/// `[objective.vicreg]`: the weights of VICReg's parts.
+/// `[objective.vicreg]`: the weights of VICReg's parts. Weights of samples are not read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VicregConfig {

@@ -61,10 +61,11 @@ impl TrainConfig {
             "`objective.loss` without negatives needs `kind = \"batch\"`".into()
         });
         let trained = o.train_y_encoder || o.y_head.train;
-        let spread = o.loss == LossKind::Vicreg || o.sigreg.is_some();
+        let spread =
+            (o.loss == LossKind::Vicreg && o.vicreg.variance > 0.0) || o.sigreg.is_some_and(|s| s.weight > 0.0);
         rules.need("objective.loss", !regresses || !trained || spread, || {
             "`objective.loss` without negatives needs targets that are not trained, which would all become one: set \
-             `train_y_encoder = false` and `y_head.train = false`, add `[objective.sigreg]`, or take `loss = \"infonce\"` or `\"vicreg\"`"
+             `train_y_encoder = false` and `y_head.train = false`, add `[objective.sigreg]` with a weight, or take `loss = \"infonce\"`, or `\"vicreg\"` with a `variance`"
                 .into()
         });
         if let Some(sigreg) = o.sigreg {
@@ -143,6 +144,9 @@ impl TrainConfig {
             rules.range("ema.horizon", ema.horizon, 0.0, 1.0);
         }
         rules.range("evaluate.batch", self.evaluate.batch as f64, 1.0, 1e6);
+        rules.need("checkpoint.best", !self.checkpoint.best || self.evaluate.every > 0, || {
+            "`checkpoint.best` needs evaluations during the run; set `evaluate.every`".into()
+        });
         rules.need("evaluate.patience", self.evaluate.patience == 0 || self.evaluate.every > 0, || {
             "`evaluate.patience` needs evaluations during the run; set `evaluate.every`".into()
         });

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::metrics::mean_by_key;
+
 /// The best evaluation so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Best {
@@ -17,11 +19,15 @@ impl Best {
         let mut best = Self::default();
         for line in lines {
             let Some(cells) = line["validation"].as_object().filter(|_| line["final"] != true) else { continue };
-            let found: Vec<f64> = cells.values().filter_map(|cell| cell["r1"].as_f64()).collect();
-            let score = (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64);
-            best.take(line["step"].as_u64().unwrap_or(0) + 1, score);
+            let found = cells.iter().filter_map(|(key, cell)| Some((key.as_str(), cell["r1"].as_f64()?)));
+            best.take(line["step"].as_u64().unwrap_or(0) + 1, mean_by_key(found));
         }
         best
+    }
+
+    /// The steps that had been taken at the best one.
+    pub fn step(&self) -> Option<u64> {
+        self.best.map(|(_, step)| step)
     }
 
     /// Takes an evaluation after `step` steps, and says whether it is better than all before.
@@ -59,16 +65,15 @@ mod tests {
             line(30, json!(0.3)),
             line(40, json!(null)),
         ];
-        let step = |best: Best| best.best.map(|(_, step)| step);
         let mut best = Best::of(&lines[..3]);
-        assert_eq!((step(best), best.is_over(1)), (Some(20), false));
+        assert_eq!((best.step(), best.is_over(1)), (Some(20), false));
         best = Best::of(&lines[..4]);
-        assert_eq!((step(best), best.is_over(1), best.is_over(2), best.is_over(0)), (Some(20), true, false, false));
+        assert_eq!((best.step(), best.is_over(1), best.is_over(2), best.is_over(0)), (Some(20), true, false, false));
         // Without "a" the mean is 0.5.
         best = Best::of(&lines);
-        assert_eq!(step(best), Some(40));
+        assert_eq!(best.step(), Some(40));
         assert!(!best.take(50, None) && !best.take(60, Some(f64::NAN)) && best.is_over(2));
-        assert!(best.take(70, Some(0.6)) && step(best) == Some(70));
+        assert!(best.take(70, Some(0.6)) && best.step() == Some(70));
         assert!(!Best::default().is_over(1));
     }
 }

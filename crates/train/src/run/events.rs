@@ -103,24 +103,15 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_number_of_a_line_is_in_its_record() {
-        let mut events = Events { begin: 1000.0, seconds: 0.0 };
-        let line = json!({"step": 300, "loss": 1.5, "seconds": 2.0, "note": "x", "validation": {"count": {"r1": 0.25, "r5": null}}});
-        let tags = ["loss", "seconds", "validation/count/r1"];
-        let record = events.of(&line);
-        let text = String::from_utf8_lossy(&record);
-        assert!(tags.iter().all(|tag| text.contains(tag)) && !text.contains("note") && !text.contains("r5"));
-        let mut event = Vec::new();
-        double(&mut event, 1, 1002.0);
-        assert_eq!(record[12..21], event[..]);
-        assert_eq!(record[21..24], [0x10, 0xac, 0x02]);
-        assert_eq!(u64::from_le_bytes(record[..8].try_into().unwrap()) as usize + 16, record.len());
-    }
+    /// Written by `RecordWriter` of tensorboard 2.21 for an `Event` at 1002 s, step 300, with the three scalars.
+    const RECORD: &str = "4700000000000000bac3fb9b090000000000508f4010ac022a390a0b0a046c6f7373150000c03f0a0e0a077365636f6e6473150000\
+                          00400a1a0a1376616c69646174696f6e2f636f756e742f7231150000803e790f0454";
 
     #[test]
-    fn checksums_are_those_of_tfrecords() {
-        // crc32c("123456789") = e3069283, masked as the TFRecord format says.
-        assert_eq!(masked(b"123456789"), 0xe306_9283u32.rotate_right(15).wrapping_add(0xa282_ead8));
+    fn a_line_is_the_record_that_tensorboard_writes() {
+        let mut events = Events { begin: 1000.0, seconds: 0.0 };
+        let line = json!({"step": 300, "loss": 1.5, "seconds": 2.0, "note": "x", "validation": {"count": {"r1": 0.25, "r5": null}}});
+        let record: String = events.of(&line).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(record, RECORD);
     }
 }

@@ -76,6 +76,21 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     };
     let (mut log, lines) = Log::open(output, trainer.step_count(), config.steps)?;
     let (mut best, patience) = (Best::of(&lines), config.evaluate.patience);
+    let keeps_best = config.checkpoint.best || patience > 0;
+    if keeps_best && best.step().is_some() {
+        // The log may tell of an evaluation whose checkpoint was not kept, or was lost.
+        match checkpoints.best() {
+            Ok(loaded) if Some(loaded.state.step) == best.step() => {}
+            found => {
+                let what = found.map_or_else(
+                    |error| error.to_string(),
+                    |loaded| format!("{} is of another step", loaded.path.display()),
+                );
+                observer(&Event::Note(format!("{what}; the best evaluation is looked for anew")));
+                best = Best::default();
+            }
+        }
+    }
     let mut feed = Feed::start(Arc::new(maker), trainer.step_count(), config.steps, config.data.prefetch)?;
     let mut first = match trainer.step_count() < config.steps {
         true => Some(feed.next_batch()?),
@@ -115,7 +130,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         }
         if !last && due {
             let found = evaluated((step, false), trainer.validate()?, &mut log, &mut observer)?;
-            if best.take(step, found.score()) && (config.checkpoint.best || patience > 0) {
+            if best.take(step, found.score()) && keeps_best {
                 let (mut state, files) = trainer.state()?;
                 (state.seconds, state.device) = (seconds, last_device.clone());
                 checkpoints.save_best(&state, &files)?;
@@ -136,8 +151,8 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             return Ok(Summary { step, complete: false, model: None, validation, probe: None });
         }
     }
-    if trainer.step_count() < config.steps {
-        let ended = trainer.step_count();
+    let ended = trainer.step_count();
+    if ended < config.steps {
         let loaded = checkpoints.best()?;
         trainer.restore(&loaded)?;
         let step = trainer.step_count();
@@ -161,8 +176,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         observer(&Event::card_kept(&model.join(CARD), &new));
     }
     observer(&Event::Finished { model: model.clone(), seconds });
-    let step = trainer.step_count();
-    Ok(Summary { step, complete: true, model: Some(model), validation: Some(validation), probe: None })
+    Ok(Summary { step: ended, complete: true, model: Some(model), validation: Some(validation), probe: None })
 }
 
 /// Writes an evaluation after `step` steps, during the run or of the finished model, into the log and reports it.

@@ -65,7 +65,7 @@ impl fmt::Debug for RunOptions<'_> {
 pub struct Summary {
     /// Steps taken.
     pub step: u64,
-    /// Whether all steps were taken.
+    /// Whether the run is over: all steps were taken, or it got no better ([`EvaluateConfig::patience`](crate::config::EvaluateConfig)).
     pub complete: bool,
     /// The model folder, when complete.
     pub model: Option<PathBuf>,

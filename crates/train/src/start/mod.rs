@@ -144,7 +144,20 @@ impl Start {
                 let what = format!("`{key}`: the model has no `still_stem` to start from it; leave it out");
                 return Err(TrainError::setting(key, what));
             }
-            need_files(key, folder, &[&[names::WEIGHTS, names::WEIGHTS_INDEX]])?;
+            need_files(key, folder, &[&[names::CONFIG], &[names::WEIGHTS, names::WEIGHTS_INDEX]])?;
+            let path = folder.join(names::CONFIG);
+            let of = VlJepaConfig::from_json(&read_config(key, &path)?).map_err(fault(key, &path, ""))?;
+            let (from, to) = (&of.x_encoder, &model.x_encoder);
+            let pixels = |config: &VlJepaConfig| (config.preprocessing.mean, config.preprocessing.std);
+            let (stem, hidden) = (from.conv_stem == to.still_stem, from.hidden_size == to.hidden_size);
+            if !stem || !hidden || from.layer_norm_eps != to.layer_norm_eps || pixels(&of) != pixels(&model) {
+                let what = format!(
+                    "`{key}`: {}: its `conv_stem`, `hidden_size`, `layer_norm_eps` and the `mean` and `std` of its pictures must be those of this \
+                     model's `still_stem`; name a folder where they are",
+                    folder.display()
+                );
+                return Err(TrainError::setting(key, what));
+            }
         }
         let data = sources::open(config, &model)?;
         if let Some(rows) = data.rows() {
@@ -263,8 +276,7 @@ fn read_y_encoder(model: &VlJepa, folder: &Path) -> Result<()> {
 /// Fills the stem for stills of a model from the stem of another, whose clips are a frame repeated: its maps of all frames of a
 /// tubelet are one.
 fn read_still_stem(model: &VlJepa, folder: &Path) -> Result<()> {
-    let hint = "; it must be a VL-JEPA whose `conv_stem` is the `still_stem` of the model's configuration";
-    with_weights("model.still_stem", folder, hint, |weights| {
+    with_weights("model.still_stem", folder, "", |weights| {
         for param in model.params() {
             let (name, shape) = (param.name(), param.tensor().shape());
             let values = if let Some((part, layer)) = name.split_once(".still_stem.") {

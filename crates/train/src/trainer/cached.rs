@@ -54,7 +54,10 @@ impl Trainer {
         let [predictions, targets] =
             [predictions, targets].map(|rows| ops::concat(&rows.iter().collect::<Vec<_>>(), 0));
         let (tape, f) = self.pass();
-        let (predictions, targets) = (tape.leaf(predictions?), tape.leaf(targets?));
+        let o = &self.config.objective;
+        let trained = o.train_y_encoder || o.y_head.train;
+        let leaf = |rows: Tensor, trained: bool| if trained { tape.leaf(rows) } else { Var::constant(rows) };
+        let (predictions, targets) = (leaf(predictions?, true), leaf(targets?, trained));
         let weights: Vec<f32> = batch.pairs.iter().map(|pair| pair.weight).collect();
         let weights = weights.iter().any(|weight| *weight != 1.0).then_some(&weights[..]);
         let (keys, rivals) = (duplicate_keys(&texts), self.rivals(&batch.pairs, &texts));

@@ -214,7 +214,8 @@ impl Trainer {
     pub fn candidates_in(&self, batch: &Batch) -> usize {
         let parts = if self.config.objective.cached { 1 } else { self.config.accumulate.max(1) };
         let pairs = &batch.pairs[batch.pairs_about(0..batch.len() / parts)];
-        self.objective.candidates(pairs.len() + self.wrong_texts(pairs).count())
+        let wrong = if self.config.objective.wrong > 0.0 { self.wrong_texts(pairs).count() } else { 0 };
+        self.objective.candidates(pairs.len() + wrong)
     }
 
     /// Which texts of the source are longer than the Y-Encoder takes, and so are learnt without their ends.
@@ -245,7 +246,8 @@ impl Trainer {
     /// A pass with gradients of what is trained, and its tape.
     fn pass(&self) -> (Tape, Forward) {
         let (tape, trained) = (Tape::new(), self.trained.clone());
-        (tape.clone(), Forward::training(tape, move |name| trained.contains(name)))
+        let forward = Forward::training(tape.clone(), move |name| trained.contains(name));
+        (tape, if self.config.activation_checkpointing { forward.recomputing() } else { forward })
     }
 
     /// Number of trained parameters.

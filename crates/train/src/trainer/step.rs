@@ -179,8 +179,12 @@ impl Trainer {
         }
         let wrong = texts.get(pairs.len()..)?.iter();
         let place: HashMap<&str, u32> = wrong.copied().zip(pairs.len() as u32..).collect();
-        let of = |pair: &Pair| pair.wrong.iter().filter_map(|text| place.get(text.as_str()).copied()).collect();
-        Some(pairs.iter().map(of).collect())
+        // What is right after all is no rival.
+        let of = |(pair, right): (&Pair, &&str)| {
+            let wrong = pair.wrong.iter().map(String::as_str).filter(|text| text != right);
+            wrong.filter_map(|text| place.get(text).copied()).collect()
+        };
+        Some(pairs.iter().zip(texts).map(of).collect())
     }
 
     /// Target embeddings of texts, `[texts, embedding_dim]`, not normalised.

@@ -480,24 +480,36 @@ fn a_run_that_gets_no_better_ends_with_its_best_model() {
     let output = dir.path().join("run");
     let (summary, notes) = go(&path, &output, false, 1000);
     let summary = summary.unwrap();
-    assert!(summary.complete && summary.step == 1, "{summary:?}");
+    assert!(summary.complete && summary.step == 3, "{summary:?}");
     assert!(notes.iter().any(|n| n.contains("ended after step 3") && n.contains("that of step 1")), "{notes:?}");
     assert!(output.join("checkpoints/best/SHA256SUMS").is_file() && output.join("model/model.safetensors").is_file());
     let weights = fs::read(output.join("model/model.safetensors")).unwrap();
     // Gone on with, it has ended already.
     let (again, _) = go(&path, &output, true, 1000);
-    assert_eq!(again.unwrap().step, 1);
+    assert_eq!(again.unwrap().step, 3);
     assert!(fs::read(output.join("model/model.safetensors")).unwrap() == weights);
-    // Without its best checkpoint there is none to end with.
+    // Without its best checkpoint the best is looked for anew: the next evaluation, and two more.
     fs::remove_dir_all(output.join("checkpoints/best")).unwrap();
-    let error = go(&path, &output, true, 1000).0.unwrap_err().to_string();
-    assert!(error.contains("best"), "{error}");
+    let (summary, notes) = go(&path, &output, true, 1000);
+    assert_eq!(summary.unwrap().step, 6);
+    assert!(notes.iter().any(|n| n.contains("best") && n.contains("looked for anew")), "{notes:?}");
+    assert!(notes.iter().any(|n| n.contains("ended after step 6") && n.contains("that of step 4")), "{notes:?}");
+    // Stopped in the middle of its patience, it ends like one that was not.
+    let parts = dir.path().join("parts");
+    assert!(!go(&path, &parts, false, 2).0.unwrap().complete);
+    let (summary, notes) = go(&path, &parts, true, 1000);
+    assert_eq!(summary.unwrap().step, 3);
+    assert!(notes.iter().any(|n| n.contains("that of step 1")), "{notes:?}");
+    assert!(fs::read(parts.join("model/model.safetensors")).unwrap() == weights);
     // Without patience the run goes on, and keeps the best beside the last.
     fs::write(&path, slow(text(4, "[evaluate]\nevery = 1\n[checkpoint]\nbest = true\n"))).unwrap();
     let output = dir.path().join("whole");
     assert_eq!(go(&path, &output, false, 1000).0.unwrap().step, 4);
     let best = Checkpoints::new(output.join("checkpoints"), 2).best().unwrap();
     assert_eq!(best.state.step, 1);
+    fs::write(&path, text(4, "[checkpoint]\nbest = true\n")).unwrap();
+    let error = vljepa_train::check(&path, None).unwrap_err().to_string();
+    assert!(error.contains("`checkpoint.best`") && error.contains("`evaluate.every`"), "{error}");
     fs::write(&path, text(4, "[evaluate]\npatience = 2\n")).unwrap();
     let error = vljepa_train::check(&path, None).unwrap_err().to_string();
     assert!(error.contains("`evaluate.patience`") && error.contains("`evaluate.every`"), "{error}");

@@ -206,8 +206,11 @@ fn a_still_stem_starts_from_that_of_a_model_of_pictures() {
     let mut config: serde_json::Value = serde_json::from_str(&json).unwrap();
     config["x_encoder"]["still_stem"]["channels"][0] = 16.into();
     std::fs::write(dir.path().join("model.json"), config.to_string()).unwrap();
-    let error = vljepa_train::prepare(&device(), &path).unwrap_err().to_string();
-    assert!(error.contains("sprites.toml: line 7") && error.contains("`conv_stem` is the `still_stem`"), "{error}");
+    let error = vljepa_train::check(&path, None).unwrap_err().to_string();
+    assert!(
+        error.contains("sprites.toml: line 7") && error.contains("must be those of this model's `still_stem`"),
+        "{error}"
+    );
     config["x_encoder"].as_object_mut().unwrap().remove("still_stem");
     std::fs::write(dir.path().join("model.json"), config.to_string()).unwrap();
     let error = vljepa_train::check(&path, None).unwrap_err().to_string();

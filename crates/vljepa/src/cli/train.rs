@@ -1,8 +1,9 @@
 //! `train`: runs a training that a TOML file describes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -16,6 +17,9 @@ use super::output::Output;
 
 /// Steps between two progress lines if stderr is not a terminal.
 const LINE_EVERY: u64 = 50;
+
+/// Time between two pages of curves, but for the last.
+const PAGE_EVERY: Duration = Duration::from_secs(60);
 
 /// What a model card says of the command.
 const USAGE: &str = "```sh\n\
@@ -51,7 +55,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
         bar.set_style(style);
     }
-    let folder = RefCell::new(None::<PathBuf>);
+    let (folder, written) = (RefCell::new(None::<PathBuf>), Cell::new(None::<Instant>));
     let options = RunOptions::new(device).resume(args.resume).usage(USAGE).observer(|event| match event {
         Event::Step { report, steps, .. } => {
             bar.set_length(*steps);
@@ -83,7 +87,14 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
                 folder.replace(Some(output.clone()));
             }
             let folder = folder.borrow();
-            let due = matches!(other, Event::Evaluated { .. } | Event::ProbeEvaluated { .. } | Event::Finished { .. });
+            // The whole log is read for a page: not more often than a reader looks.
+            let due = match other {
+                Event::Evaluated { .. } => written.get().is_none_or(|at| at.elapsed() > PAGE_EVERY),
+                other => matches!(other, Event::Finished { .. }),
+            };
+            if due {
+                written.set(Some(Instant::now()));
+            }
             // A page that cannot be written is no reason to lose a run.
             if let Some(Err(error)) = folder.as_deref().filter(|_| due).map(vljepa::run_report::write) {
                 out.note(&error.to_string());

@@ -1,7 +1,7 @@
 //! The part of the report about clips.
 
 use super::clips::{Answered, Clips};
-use super::page::{Page, ordinal, verdict};
+use super::page::{Page, ordinal};
 use crate::error::Result;
 use crate::html::{escape, percent};
 use crate::strip::element;
@@ -11,9 +11,8 @@ impl Page<'_> {
     pub(super) fn clips(&mut self, clips: &Clips) -> Result<()> {
         let right = |of: &[Answered]| of.iter().filter(|answered| answered.place == 1).count();
         self.add(format_args!(
-            "<section aria-labelledby=\"clips\">\n<h2 id=\"clips\">What happens in a clip</h2>\n<p>The {} ({:.1} M parameters) has seen other designers' drawings \
-             move, and learnt to answer questions about it. Here this designer's drawings move, and the questions are in wordings that it was not trained with. The first {} \
-             clips, each with the five best of 16 answers: {} right. Frames run from left to right.</p>\n<div class=\"sheets\">\n",
+            "<section aria-labelledby=\"clips\">\n<h2 id=\"clips\">What happens in a clip</h2>\n<p>The {} ({:.1} M parameters) takes questions. Here this designer's drawings move, and the \
+             questions are in wordings that are held out from training. The first {} clips, each with the five best of 16 answers: {} right. Frames run from left to right.</p>\n<div class=\"sheets\">\n",
             escape(&clips.model),
             clips.parameters as f64 / 1e6,
             clips.actions.len(),
@@ -24,7 +23,7 @@ impl Page<'_> {
         }
         self.add(format_args!(
             "</div>\n</section>\n<section aria-labelledby=\"asked\">\n<h2 id=\"asked\">Ask about a clip</h2>\n<p>One forward pass for each question; the answers are \
-             compared as embeddings. The first clip for each kind of question: {} of {} right.</p>\n<div class=\"sheets\">\n",
+             compared as embeddings. A question of each kind, the first about a clip that has no other here: {} of {} right.</p>\n<div class=\"sheets\">\n",
             right(&clips.questions),
             clips.questions.len()
         ));
@@ -59,7 +58,10 @@ impl Page<'_> {
             "<figure class=\"search card-of-clip {}\">\n<figcaption><q>{}</q><small class=\"verdict\">{}</small></figcaption>\n",
             if answered.place == 1 { "right" } else { "wrong" },
             escape(&answered.question),
-            verdict(answered.place)
+            match answered.place {
+                1 => "✓ right".to_owned(),
+                place => format!("✗ the right answer is {}", ordinal(place)),
+            }
         ));
         self.strip(clips, answered.clip, &format!("clip: {} {}", answered.question, answered.truth), false)?;
         self.out += "<ol>\n";

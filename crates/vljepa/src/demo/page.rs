@@ -305,7 +305,7 @@ impl Page<'_> {
     }
 }
 
-pub(super) fn verdict(place: usize) -> String {
+fn verdict(place: usize) -> String {
     match place {
         1 => "✓ right".into(),
         _ => format!("✗ the right name is {}", ordinal(place)),

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
-use vljepa_data::sprite_world::words::{Change, Length, Question, Wordings, caption, hard_negative, questions};
+use vljepa_data::sprite_world::words::{Change, Kind, Length, Question, Wordings, caption, hard_negative, questions};
 use vljepa_data::sprite_world::{Scene, SpriteOptions, SpriteWorld};
 use vljepa_data::{Preprocess, SampleKey};
 use vljepa_embed::Embedder;
@@ -17,6 +17,16 @@ use crate::random::{self, Stream};
 
 /// Clips whose texts stand for all, where texts are looked at beforehand.
 const SAMPLED: u64 = 1000;
+
+/// What the first and the last frame of a clip decide.
+const OF_ENDS: [Kind; 4] = [Kind::Count, Kind::Where, Kind::There, Kind::Color];
+
+/// A clip as it is shown.
+struct Shown {
+    scene: Scene,
+    /// Whether only its first and its last frame are.
+    ends: bool,
+}
 
 /// Clips to train and to validate on.
 #[derive(Debug)]
@@ -71,22 +81,23 @@ impl Corpus {
     }
 
     /// What is asked about a clip and what is right: as many different questions as the settings say, and a caption without a
-    /// query. Another epoch's may be others.
-    fn pairs(&self, scene: &Scene, key: SampleKey, step: u64, dice: &mut Stream) -> Vec<Pair> {
+    /// query. Another epoch's may be others. A clip of its ends is told, and asked what its ends decide.
+    fn pairs(&self, Shown { scene, ends }: &Shown, key: SampleKey, step: u64, dice: &mut Stream) -> Vec<Pair> {
         let key = SampleKey { stream: key.stream + (step << 8), ..key };
         let mut pairs = Vec::new();
         if self.settings.questions > 0 {
             let mut fit = questions(&self.train, scene, Wordings::Train, key);
             fit.retain(|question| self.settings.kinds.contains(&question.kind));
+            fit.retain(|question| !ends || OF_ENDS.contains(&question.kind));
             while pairs.len() < self.settings.questions && !fit.is_empty() {
                 let Question { text, answer, others, .. } = fit.swap_remove(dice.below(fit.len()));
                 pairs.push(Pair { query: Some(text), targets: vec![answer], wrong: others, ..Pair::default() });
             }
         }
-        if falls(dice, self.settings.captions) || pairs.is_empty() {
+        if falls(dice, self.settings.captions) || *ends || pairs.is_empty() {
             let length = Length::ALL[dice.below(Length::ALL.len())];
             let nearly = if falls(dice, self.settings.nearly) { self.nearly(scene, key, dice) } else { None };
-            pairs.push(nearly.unwrap_or_else(|| {
+            pairs.push(nearly.filter(|_| !ends).unwrap_or_else(|| {
                 let caption = caption(&self.train, scene, length, Wordings::Train, key);
                 Pair { targets: vec![caption], ..Pair::default() }
             }));
@@ -94,7 +105,7 @@ impl Corpus {
         pairs
     }
 
-    /// A caption, and one that is nearly the same and false.
+    /// A caption of middle length, and one that is nearly the same and false.
     fn nearly(&self, scene: &Scene, key: SampleKey, dice: &mut Stream) -> Option<Pair> {
         let first = dice.below(Change::ALL.len());
         let changes = (0..Change::ALL.len()).map(|i| Change::ALL[(first + i) % Change::ALL.len()]);
@@ -105,20 +116,23 @@ impl Corpus {
         Some(Pair { targets: vec![right], wrong: vec![triple.wrong], ..Pair::default() })
     }
 
-    /// The clip of a place, of which `ends` says whether only the first and the last frame are shown.
-    fn shown(&self, key: SampleKey, step: u64, ends: bool) -> Scene {
-        let world = if step < self.settings.easy_steps { &self.easy } else { &self.train };
-        let single = if ends { Some(self.single.scene(key)) } else { None };
-        single
-            .filter(|scene| scene.events.iter().all(|e| e.action.leaves_a_trace()))
-            .map_or_else(|| world.scene(key), |scene| scene.ends())
+    /// The clip of a place, of which `ends` says whether only the first and the last frame are shown where they tell something.
+    fn shown(&self, key: SampleKey, step: u64, ends: bool) -> Shown {
+        let easy = step < self.settings.easy_steps;
+        if ends {
+            let scene = if easy { &self.easy } else { &self.single }.scene(key);
+            if scene.events.iter().all(|e| e.action.leaves_a_trace()) {
+                return Shown { scene: scene.ends(), ends };
+            }
+        }
+        Shown { scene: if easy { &self.easy } else { &self.train }.scene(key), ends: false }
     }
 
     fn sampled(&self) -> impl Iterator<Item = Pair> + '_ {
         let mut dice = Stream::new(0, random::Purpose::Text, 0);
         (0..SAMPLED).flat_map(move |index| {
             let key = Purpose::Floors.key(0, index);
-            self.pairs(&self.train.scene(key), key, index, &mut dice)
+            self.pairs(&self.shown(key, u64::MAX, false), key, index, &mut dice)
         })
     }
 }
@@ -150,10 +164,10 @@ impl Source for Corpus {
             let key = self.key(seed, step, batch, at);
             let mut dice = Stream::new(seed, random::Purpose::Text, step * batch as u64 + at as u64);
             let ends = falls(&mut dice, self.settings.ends);
-            let scene = self.shown(key, step, ends);
-            let pairs = self.pairs(&scene, key, step, &mut dice);
-            let pixels = pixels(&self.train.render(&scene, to.size as usize), to)?;
-            let visual = Visual { frames: scene.poses.len(), pixels };
+            let shown = self.shown(key, step, ends);
+            let pairs = self.pairs(&shown, key, step, &mut dice);
+            let pixels = pixels(&self.train.render(&shown.scene, to.size as usize), to)?;
+            let visual = Visual { frames: shown.scene.poses.len(), pixels };
             Ok(Sample { visual, pairs, origin: format!("clip {} of seed {seed}", key.index) })
         };
         (0..batch).into_par_iter().map(sample).collect()

@@ -32,11 +32,11 @@ pub struct Settings {
     pub questions: usize,
     /// The share of clips that have a caption as a target without a query; clips without a question all have one.
     pub captions: f64,
-    /// The share of captions whose pair has a caption that is nearly right as a wrong answer.
+    /// The share of captions that are of middle length and have one that is nearly right as a wrong answer ([`ObjectiveConfig::wrong`](crate::config::ObjectiveConfig::wrong)).
     #[serde(skip_serializing_if = "is_zero")]
     pub nearly: f64,
-    /// The share of clips of which only the first and the last frame are shown, each for half of the time. They have one event, which
-    /// leaves a trace.
+    /// The share of clips that have one event and of which only the first and the last frame are shown, each for half of the time, unless
+    /// the event leaves no trace. They are told, and asked what these frames decide.
     #[serde(skip_serializing_if = "is_zero")]
     pub ends: f64,
     /// What is asked, each kind as often as clips allow it.
