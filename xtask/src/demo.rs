@@ -8,7 +8,7 @@ use crate::{adapter, process, setup, workspace};
 /// The verb.
 pub const VERB: Verb = Verb {
     name: "demo",
-    about: "Classify and search held-out pictures with the trained compact model; writes a report.",
+    about: "Classify and search held-out pictures and clips with the built-in models; writes a report.",
     help: HELP,
     run: main,
 };

@@ -91,9 +91,9 @@ pub fn write(world: &SpriteWorld, files: &SpriteFiles, dir: &Path, progress: &mu
             let name = archive(number as u64);
             out.stream(&name, |file| {
                 let fault = |what: String| vljepa_embed::Error::content(dir.join(&name), what);
-                let mut tar = tar::Builder::new(file);
-                count += samples(world, files, first..last, &mut tar).map_err(|error| fault(error.to_string()))?;
-                tar.finish().map_err(|error| fault(error.to_string()))
+                let mut shard = manifest::ShardWriter::new(file);
+                count += samples(world, files, first..last, &mut shard).map_err(|error| fault(error.to_string()))?;
+                shard.finish().map_err(|error| fault(error.to_string()))
             })?;
             progress(last);
         }
@@ -159,7 +159,7 @@ fn samples(
     world: &SpriteWorld,
     files: &SpriteFiles,
     clips: std::ops::Range<u64>,
-    tar: &mut tar::Builder<impl std::io::Write>,
+    shard: &mut manifest::ShardWriter<impl std::io::Write>,
 ) -> Result<usize> {
     let mut count = 0;
     for first in clips.clone().step_by(PART as usize) {
@@ -173,12 +173,7 @@ fn samples(
                     fields.remove("visual");
                 }
                 for (extension, bytes) in [("webp", media.as_slice()), ("json", fields.to_string().as_bytes())] {
-                    let mut header = tar::Header::new_gnu();
-                    header.set_size(bytes.len() as u64);
-                    header.set_mode(0o644);
-                    // Of no time, so that the same clips are the same bytes.
-                    header.set_mtime(0);
-                    let added = tar.append_data(&mut header, format!("{}.{extension}", sample(index, row)), bytes);
+                    let added = shard.add(&format!("{}.{extension}", sample(index, row)), bytes);
                     added.map_err(|error| vljepa_embed::Error::Invalid(format!("writing an archive: {error}")))?;
                 }
                 count += 1;

@@ -14,6 +14,6 @@ pub use check::{CheckOptions, Counts, Duplicate, Fault, LongText, Report, check,
 pub use fields::Split;
 pub use read::Manifest;
 pub use row::{Place, Row};
-pub use shards::Member;
+pub use shards::{Member, ShardWriter};
 pub use views::{RowViews, Viewing};
 pub use visual::Opened;

@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tar::{Archive, EntryType};
+use tar::{Archive, Builder, EntryType, Header};
 
 use super::fields::{Fields, shown};
 use super::lines::MAX_LINE;
@@ -35,6 +35,38 @@ pub struct Member {
     pub start: u64,
     /// How many they are.
     pub bytes: u64,
+}
+
+/// Writes an archive of samples. The same samples in the same order are the same bytes.
+#[allow(missing_debug_implementations)] // an archive half-written tells nothing
+pub struct ShardWriter<W: Write>(Builder<W>);
+
+impl<W: Write> ShardWriter<W> {
+    /// An archive that is written to `out`.
+    pub fn new(out: W) -> Self {
+        Self(Builder::new(out))
+    }
+
+    /// Adds a file of a sample: `name` is the sample's, without a dot, with what the file is behind one, as in `000012.webp`.
+    ///
+    /// # Errors
+    /// Errors of writing.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        // Of no time and nobody.
+        header.set_mtime(0);
+        self.0.append_data(&mut header, name, bytes)
+    }
+
+    /// Writes the archive's end.
+    ///
+    /// # Errors
+    /// Errors of writing.
+    pub fn finish(mut self) -> std::io::Result<()> {
+        self.0.finish()
+    }
 }
 
 /// The archives that a name stands for: itself, those directly in a folder by [`natural_cmp`], or a list such as

@@ -11,7 +11,7 @@ use vljepa_embed::Model;
 use vljepa_embed::rows::{best, dot, softmax};
 use vljepa_train::sources::sprite_world::{Players, of_role, world};
 
-use super::place;
+use super::rank::place;
 use crate::error::Result;
 use crate::strip::{frames, side_by_side};
 

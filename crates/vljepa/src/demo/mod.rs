@@ -4,6 +4,7 @@
 mod clips;
 mod clips_page;
 mod page;
+mod rank;
 mod sheet;
 
 use std::time::Instant;
@@ -20,6 +21,7 @@ use vljepa_embed::{Embeddings, Model};
 use crate::error::{Error, Result};
 
 pub use clips::{Answered, ClipSearch, Clips};
+use rank::place;
 
 /// The vendor whose drawings are held out from training.
 const VENDOR: &str = "fluent-3d";
@@ -347,11 +349,6 @@ fn count(hits: &mut [usize; 2], place: usize) {
     hits[1] += usize::from(place <= 5);
 }
 
-/// Rank of the right candidate, from 1; candidates with the same cosine rank before it.
-fn place(cosines: &[f32], truth: usize) -> usize {
-    cosines.iter().filter(|&&c| c >= cosines[truth]).count().max(1)
-}
-
 /// The drawings of the unseen vendor for concepts.
 fn drawings(set: &EmojiVendors, ids: &[ConceptId]) -> Result<Vec<Rgba8Image>> {
     let fail = |reason: String| Error::from(DataError::Content { path: set.dir().to_path_buf(), reason });
@@ -371,16 +368,4 @@ fn drawings(set: &EmojiVendors, ids: &[ConceptId]) -> Result<Vec<Rgba8Image>> {
 fn credit(set: &EmojiVendors) -> String {
     let vendor = set.vendors().iter().find(|v| v.id == VENDOR);
     vendor.map(|v| format!("{} by {}, {}", v.name, v.author, v.license)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_count_from_one_and_ties_count_against_the_model() {
-        assert_eq!(place(&[0.5, 0.9, 0.5], 1), 1);
-        assert_eq!(place(&[0.5, 0.9, 0.5], 0), 3);
-        assert_eq!(place(&[f32::NAN, 0.1], 0), 1);
-    }
 }

@@ -80,6 +80,41 @@ fn nonsense_is_answered_in_one_line() {
     }
 }
 
+/// The model that the command carries, on drawings by a designer and in wordings that it was not trained with.
+#[test]
+fn the_carried_model_tells_what_happens_in_clips() {
+    if !vljepa::Builtin::Sprites.is_carried() {
+        return;
+    }
+    let set = EmojiVendors::open(EmojiVendors::default_dir()).unwrap();
+    let device = vljepa::open_device("cpu").unwrap();
+    let model = vljepa::embed::Model::load(&device, &vljepa::Builtin::Sprites.open().unwrap()).unwrap();
+    let clips = vljepa::demo::Clips::run(&model, &set).unwrap().unwrap();
+    let right = clips.actions.iter().filter(|answered| answered.place == 1).count();
+    // One of sixteen by chance.
+    assert!(clips.actions.len() == 12 && right >= 5, "{right} of 12: {:#?}", clips.actions);
+    let near = clips.searches.iter().filter(|search| search.truth.1 <= 10).count();
+    assert!(near >= 4, "{:#?}", clips.searches);
+    assert_eq!(clips.questions.len(), 5);
+    // The command takes it for questions, and by its name for all else.
+    let dir = tempfile::tempdir().unwrap();
+    let out = text(dir.path().join("clips"));
+    json(["sprites", "--n", "2", "--part", "test", "--seed", "4", "--out", &out]);
+    let clip = format!("{out}/clips/000000.webp");
+    let asked = json(["ask", &clip, "--question", "does anything spin?", "--answers", "yes,no"]);
+    assert_eq!(
+        (&asked["model"], asked["results"][0]["answers"].as_array().unwrap().len()),
+        (&"sprites model".into(), 2)
+    );
+    let named = json(["classify", &clip, "--labels", "it spins,it grows", "--model", "sprites"]);
+    assert_eq!(named["model"], "sprites model");
+    let info = json(["info"]);
+    assert_eq!(
+        (&info["models"][0]["origin"], &info["models"][1]["origin"]),
+        (&"compact model".into(), &"sprites model".into())
+    );
+}
+
 #[test]
 fn archives_hold_the_same_rows_as_files() {
     let dir = tempfile::tempdir().unwrap();
