@@ -38,7 +38,6 @@ pub struct Member {
 }
 
 /// Writes an archive of samples. The same samples in the same order are the same bytes.
-#[allow(missing_debug_implementations)] // an archive half-written tells nothing
 pub struct ShardWriter<W: Write>(Builder<W>);
 
 impl<W: Write> ShardWriter<W> {
