@@ -298,17 +298,15 @@ impl DecoderLayers {
         mut each: impl FnMut(&Var),
     ) -> Result<Var> {
         let mut x = x.clone();
+        let c = &self.spec;
+        let (heads, kv_heads, causal, scale) = (c.num_attention_heads, c.num_key_value_heads, c.causal, c.scale);
         for layer in &self.layers {
-            let mut params = Vec::new();
-            layer.collect(&mut params);
-            let (own, inv_freq, mask) = (layer.clone(), self.inv_freq[layer.rope].clone(), key_mask.cloned());
-            let c = &self.spec;
-            let (heads, kv_heads, causal, scale) = (c.num_attention_heads, c.num_key_value_heads, c.causal, c.scale);
-            x = f.block(&x, &params, move |f, x| {
+            let (inv_freq, mask) = (self.inv_freq[layer.rope].clone(), key_mask.cloned());
+            x = f.block(&x, layer, Layer::collect, move |layer, f, x| {
                 let mut attention = Attention::new(heads).kv_heads(kv_heads).causal(causal).key_mask(mask.as_ref());
                 attention.scale = scale;
                 let rope = |heads| RopeHalf::new(heads, &inv_freq);
-                own.forward(f, x, &attention, (&rope(heads), &rope(kv_heads)))
+                layer.forward(f, x, &attention, (&rope(heads), &rope(kv_heads)))
             })?;
             each(&x);
         }

@@ -307,22 +307,25 @@ impl Forward {
         self
     }
 
-    /// Runs a transformer block with these parameters on `x`, without keeping what lies between where the pass recomputes.
-    pub(crate) fn block(
+    /// Runs a transformer block on `x`, without keeping what lies between where the pass recomputes. `collect` gives its parameters.
+    pub(crate) fn block<B: Clone + Send + 'static>(
         &self,
         x: &Var,
-        params: &[&Param],
-        body: impl Fn(&Forward, &Var) -> Result<Var> + Send + 'static,
+        block: &B,
+        collect: for<'a> fn(&'a B, &mut Vec<&'a Param>),
+        body: impl Fn(&B, &Forward, &Var) -> Result<Var> + Send + 'static,
     ) -> Result<Var> {
         if !self.recomputes || self.training.is_none() {
-            return body(self, x);
+            return body(block, self, x);
         }
         // A leaf is put on the tape where it is met first; within the block it would be cut off again.
-        params.iter().for_each(|param| drop(self.var(param)));
-        let again = Forward { recomputes: false, ..self.clone() };
+        let mut params = Vec::new();
+        collect(block, &mut params);
+        params.into_iter().for_each(|param| drop(self.var(param)));
+        let (block, again) = (block.clone(), Forward { recomputes: false, ..self.clone() });
         let run = move |inputs: &[Var]| {
             let input = inputs.first().ok_or_else(|| Error::Invalid("a block without input".into()))?;
-            body(&again, input).map_err(|error| match error {
+            body(&block, &again, input).map_err(|error| match error {
                 ModelError::Tensor(error) => error,
                 other => Error::Invalid(other.to_string()),
             })

@@ -154,14 +154,12 @@ impl Vjepa2Encoder {
         }
         let wanted = &self.levels[self.levels.len().saturating_sub(count)..];
         let mut out = Vec::with_capacity(wanted.len());
+        let grid = self.config.rope_grid(grid);
+        let (heads, form) = (self.config.num_attention_heads, self.config.rope_form(grid));
         for (i, block) in self.layer.iter().enumerate() {
-            let mut params = Vec::new();
-            block.collect(&mut params);
-            let grid = self.config.rope_grid(grid);
-            let (heads, form) = (self.config.num_attention_heads, self.config.rope_form(grid));
-            let (own, inv_freq, ids) = (block.clone(), self.inv_freq.clone(), kept.map(|kept| kept.ids().clone()));
-            x = f.block(&x, &params, move |f, x| {
-                own.forward(f, x, &Rope3d::new(heads, grid, &inv_freq).form(form).ids(ids.as_ref()))
+            let (inv_freq, ids) = (self.inv_freq.clone(), kept.map(|kept| kept.ids().clone()));
+            x = f.block(&x, block, Block::collect, move |block, f, x| {
+                block.forward(f, x, &Rope3d::new(heads, grid, &inv_freq).form(form).ids(ids.as_ref()))
             })?;
             for (_, norm) in wanted.iter().filter(|(layer, _)| *layer == i) {
                 out.push(norm.forward(f, &x)?);

@@ -3,7 +3,7 @@
 
 use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::ops::{Layout, UnaryOp};
-use vljepa_tensor::{Device, Tensor};
+use vljepa_tensor::{Device, Tensor, ops};
 
 use crate::config::{SigregConfig, VicregConfig};
 use crate::error::Result;
@@ -42,7 +42,7 @@ pub fn sigreg(embeddings: &Var, directions: &Tensor) -> Result<Var> {
     let along = autograd::matmul(embeddings, &Var::constant(directions.clone()), Layout::Nn)?;
     let mean = mean_of_rows(embeddings.value().device(), rows)?;
     let spacing = LAST_KNOT / (KNOTS - 1) as f32;
-    let mut sum: Option<Var> = None;
+    let mut sum = Var::constant(ops::full(embeddings.value().device(), &[1], 0.0)?);
     // At the knot 0 every distribution is alike.
     for j in 1..KNOTS {
         let t = j as f32 * spacing;
@@ -52,19 +52,15 @@ pub fn sigreg(embeddings: &Var, directions: &Tensor) -> Result<Var> {
             let found = autograd::matmul(&mean, &autograd::unary(op, &along, t, 0.0)?, Layout::Nn)?;
             let off = autograd::unary(UnaryOp::Affine, &found, 1.0, -want)?;
             let term = autograd::scale(&autograd::mean(&autograd::mul(&off, &off)?)?, weight * rows as f32)?;
-            sum = Some(match sum {
-                Some(sum) => autograd::add(&sum, &term)?,
-                None => term,
-            });
+            sum = autograd::add(&sum, &term)?;
         }
     }
-    // There are sixteen knots.
-    Ok(sum.unwrap_or_else(|| Var::constant(directions.clone())))
+    Ok(sum)
 }
 
 /// `[1, rows]` of 1/rows.
 fn mean_of_rows(device: &Device, rows: usize) -> Result<Var> {
-    Ok(Var::constant(vljepa_tensor::ops::full(device, &[1, rows], 1.0 / rows.max(1) as f32)?))
+    Ok(Var::constant(ops::full(device, &[1, rows], 1.0 / rows.max(1) as f32)?))
 }
 
 /// The loss of VICReg: mean squared differences of predictions and targets, and of each how far the deviation of a component is
@@ -91,7 +87,7 @@ fn spread(x: &Var) -> Result<(Var, Var)> {
     let freedom = 1.0 / (rows.max(2) - 1) as f32;
     let mean = autograd::matmul(&mean_of_rows(x.value().device(), rows)?, x, Layout::Nn)?;
     let centred = autograd::sub(x, &mean.reshape(&[dim])?)?;
-    let ones = Var::constant(vljepa_tensor::ops::full(x.value().device(), &[1, rows], freedom)?);
+    let ones = Var::constant(ops::full(x.value().device(), &[1, rows], freedom)?);
     let variances = autograd::matmul(&ones, &autograd::mul(&centred, &centred)?, Layout::Nn)?;
     let deviations = autograd::unary(UnaryOp::Sqrt, &variances, 1.0, VARIANCE_EPS)?;
     let short = autograd::unary(UnaryOp::Clamp { low: 0.0, high: f32::MAX }, &deviations, -1.0, 1.0)?;

@@ -115,13 +115,10 @@ mod carried {
 /// # Errors
 /// A path that is not a model folder, missing or damaged files, an invalid configuration; a build without the built-in model.
 pub fn find(dir: Option<&Path>, otherwise: Builtin) -> Result<AnyFolder> {
-    let builtin = match dir {
-        None => Some(otherwise),
-        Some(dir) if dir.exists() => None,
-        Some(dir) => Builtin::ALL.into_iter().find(|builtin| dir == Path::new(builtin.name())),
-    };
-    match (builtin, dir) {
-        (Some(builtin), _) => Ok(AnyFolder::VlJepa(builtin.open()?)),
-        (None, dir) => Ok(AnyFolder::open(dir.unwrap_or(Path::new("")))?),
+    let Some(dir) = dir else { return Ok(AnyFolder::VlJepa(otherwise.open()?)) };
+    let named = Builtin::ALL.into_iter().find(|builtin| dir == Path::new(builtin.name()) && !dir.exists());
+    match named {
+        Some(builtin) => Ok(AnyFolder::VlJepa(builtin.open()?)),
+        None => Ok(AnyFolder::open(dir)?),
     }
 }

@@ -1,7 +1,16 @@
 //! What all HTML pages share: they are one file, without scripts and without requests.
 
 /// The style sheet, for light and dark screens and paper.
-pub(crate) const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!("page.css");
+
+/// A page as far as its first element. `style` is added to the style sheet.
+pub(crate) fn head(title: &str, style: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, \
+         initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}{style}</style>\n</head>\n<body>\n<main>\n",
+        escape(title)
+    )
+}
 
 /// Text as it stands in HTML and in quoted attributes.
 pub(crate) fn escape(text: &str) -> String {

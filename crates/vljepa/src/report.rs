@@ -4,7 +4,7 @@ use std::fmt::{Arguments, Write};
 
 use vljepa_train::sources::manifest::{Classification, ManifestReport, Measured, Questions, Retrieval};
 
-use crate::html::{STYLE, escape, percent};
+use crate::html::{escape, head, percent};
 
 /// Texts that are listed with how often they were found.
 const TEXTS: usize = 200;
@@ -23,11 +23,7 @@ pub struct Facts<'a> {
 /// The figures as one HTML page that needs no other file.
 pub fn page(report: &ManifestReport, facts: &Facts<'_>) -> String {
     let mut page = Page { out: String::with_capacity(1 << 16), report };
-    page.out += "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-    page.out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
-    page.out += "<meta name=\"color-scheme\" content=\"light dark\">\n";
-    page.add(format_args!("<title>VL-JEPA on {}</title>\n", escape(facts.data)));
-    page.add(format_args!("<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"));
+    page.out += &head(&format!("VL-JEPA on {}", facts.data), "");
     page.head(facts);
     if let Some(found) = &report.classification {
         page.classification(found);

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::*;
 use serde_json::Value;
 use vljepa_embed::files::{read_text, write_atomically};
+use vljepa_train::run::numbers;
 
 use crate::error::{Error, Result};
-use crate::html::{STYLE, escape, percent};
+use crate::html::{escape, head, percent};
 
 /// The log in a run's folder.
 const LOG: &str = "metrics.jsonl";
@@ -46,10 +47,7 @@ pub fn html(name: &str, log: &str) -> Result<String> {
         return Err(vljepa_embed::Error::content(name, "holds no step of a run").into());
     };
     let mut page = String::with_capacity(1 << 17);
-    page += "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-    page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
-    page += "<meta name=\"color-scheme\" content=\"light dark\">\n<title>A training run</title>\n";
-    let _ = write!(page, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n");
+    page += &head("A training run", "");
     let steps = loss.last().map_or(0.0, |(step, _)| *step);
     let seconds = series.get("seconds").and_then(|all| all.last()).map_or(0.0, |(_, seconds)| *seconds);
     let _ = write!(
@@ -108,25 +106,11 @@ pub fn html(name: &str, log: &str) -> Result<String> {
 }
 
 fn series(lines: &[Value]) -> Series {
-    fn collect(value: &Value, path: &str, step: f64, out: &mut Series) {
-        let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") };
-        match value {
-            Value::Number(number) => {
-                if let Some(number) = number.as_f64().filter(|number| number.is_finite()) {
-                    out.entry(path.to_owned()).or_default().push((step, number));
-                }
-            }
-            Value::Object(map) => map.iter().for_each(|(key, value)| collect(value, &below(key), step, out)),
-            Value::Array(items) => {
-                items.iter().enumerate().for_each(|(i, v)| collect(v, &below(&i.to_string()), step, out))
-            }
-            _ => {}
-        }
-    }
     let mut out = Series::new();
     for line in lines.iter().filter(|line| line["final"] != true) {
-        if let Some(step) = line["step"].as_u64() {
-            collect(line, "", (step + 1) as f64, &mut out);
+        let Some(step) = line["step"].as_u64() else { continue };
+        for (path, number) in numbers(line) {
+            out.entry(path).or_default().push(((step + 1) as f64, number));
         }
     }
     out

@@ -8,11 +8,12 @@ use vljepa_data::emoji::{EmojiVendors, Role, Split};
 use vljepa_data::manifest;
 use vljepa_data::sprite_world::words::{Length, Question, Wordings, caption, questions};
 use vljepa_data::sprite_world::{Scene, SpriteOptions, SpriteWorld, sheet};
-use vljepa_data::{Rgb8Image, SampleKey, encode_png, encode_webp_animation};
+use vljepa_data::{SampleKey, encode_png, encode_webp_animation};
 use vljepa_embed::files::OutFolder;
 use vljepa_train::sources::sprite_world::{Players, of_role, world};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::strip::frames;
 
 /// The manifest in the folder.
 pub const CLIPS: &str = "clips.jsonl";
@@ -143,9 +144,7 @@ fn key(files: &SpriteFiles, index: u64) -> SampleKey {
 
 /// The animation of a clip.
 fn clip(world: &SpriteWorld, files: &SpriteFiles, index: u64) -> Result<Vec<u8>> {
-    let (scene, side) = (world.scene(key(files, index)), files.side);
-    let frame = |data: &[u8]| Rgb8Image::new(side as u32, side as u32, data.to_vec()).map_err(Error::from);
-    let frames = world.render(&scene, side).chunks_exact(side * side * 3).map(frame).collect::<Result<Vec<_>>>()?;
+    let frames = frames(world, &world.scene(key(files, index)), files.side)?;
     Ok(encode_webp_animation(&frames, (MILLIS / frames.len().max(1)) as u32)?)
 }
 

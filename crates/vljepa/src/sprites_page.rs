@@ -6,7 +6,7 @@ use vljepa_data::sprite_world::SpriteWorld;
 use vljepa_train::sources::sprite_world::{Answered, SpriteWorldReport};
 
 use crate::error::Result;
-use crate::html::{STYLE, escape, percent};
+use crate::html::{escape, head, percent};
 use crate::report::Facts;
 use crate::strip::{element, frames, side_by_side};
 
@@ -19,10 +19,7 @@ const SIDE: usize = 96;
 /// Pictures that cannot be encoded as JPEG.
 pub fn page(report: &SpriteWorldReport, world: &SpriteWorld, facts: &Facts<'_>) -> Result<String> {
     let mut page = String::with_capacity(1 << 20);
-    page += "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-    page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
-    page += "<meta name=\"color-scheme\" content=\"light dark\">\n<title>VL-JEPA on Sprite World</title>\n";
-    let _ = write!(page, "<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n");
+    page += &head("VL-JEPA on Sprite World", "");
     page += "<header>\n<p class=\"brand\">VL-JEPA in Rust and WGSL</p>\n<h1>What happens in a clip</h1>\n";
     let _ = write!(
         page,

@@ -19,7 +19,7 @@ pub use objective::{LossKind, ObjectiveConfig, ObjectiveKind, SigregConfig, Text
 pub use optimizer::{GroupConfig, MuonConfig, OptimizerConfig, OptimizerKind};
 pub(crate) use text::{at_line, cut_paths, located};
 
-use objective::is_default;
+pub(crate) use objective::is_default;
 
 use crate::error::{Result, TrainError};
 use crate::schedule::Schedule;

@@ -163,7 +163,7 @@ pub struct YHeadConfig {
 const DEFAULT_RIDGE: f64 = 0.1;
 
 // Checkpoints of runs without these keys stay what they are.
-pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -26,10 +26,8 @@ impl Events {
     /// The record of a line: every number in it by the path of its keys.
     pub fn of(&mut self, line: &Value) -> Vec<u8> {
         self.seconds = line["seconds"].as_f64().unwrap_or(self.seconds);
-        let mut numbers = Vec::new();
-        collect(line, "", &mut numbers);
         let mut summary = Vec::new();
-        for (tag, number) in numbers {
+        for (tag, number) in numbers(line) {
             let mut value = Vec::new();
             bytes(&mut value, 1, tag.as_bytes());
             varint(&mut value, 2 << 3 | 5);
@@ -45,20 +43,24 @@ impl Events {
     }
 }
 
-fn collect(value: &Value, path: &str, out: &mut Vec<(String, f64)>) {
-    match value {
-        Value::Number(number) if path != "step" => out.extend(number.as_f64().map(|number| (path.to_owned(), number))),
-        Value::Object(map) => {
-            for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}/{key}") };
-                collect(value, &path, out);
+/// Every number of a line of `metrics.jsonl` but its step, by the path of its keys: `validation/count/r1`.
+pub fn numbers(line: &Value) -> Vec<(String, f64)> {
+    fn collect(value: &Value, path: &str, out: &mut Vec<(String, f64)>) {
+        let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") };
+        match value {
+            Value::Number(number) if path != "step" => {
+                out.extend(number.as_f64().map(|number| (path.to_owned(), number)));
             }
+            Value::Object(map) => map.iter().for_each(|(key, value)| collect(value, &below(key), out)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(i, item)| collect(item, &below(&i.to_string()), out));
+            }
+            _ => {}
         }
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, item)| collect(item, &format!("{path}/{i}"), out))
-        }
-        _ => {}
     }
+    let mut out = Vec::new();
+    collect(line, "", &mut out);
+    out
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {

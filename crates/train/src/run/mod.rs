@@ -34,6 +34,7 @@ use crate::trainer::Trained;
 
 pub use estimate::Estimate;
 pub use event::Event;
+pub use events::numbers;
 pub use options::{RunOptions, Summary};
 use prepare::features_of;
 pub use prepare::prepare;
@@ -128,23 +129,26 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             log.write(&json!({"step": report.step, "embeddings": &spreads}))?;
             observer(&Event::Embeddings { step, spreads });
         }
+        let mut is_best = false;
         if !last && due {
             let found = evaluated((step, false), trainer.validate()?, &mut log, &mut observer)?;
-            if best.take(step, found.score()) && keeps_best {
-                let (mut state, files) = trainer.state()?;
-                (state.seconds, state.device) = (seconds, last_device.clone());
-                checkpoints.save_best(&state, &files)?;
-            }
+            is_best = best.take(step, found.score()) && keeps_best;
             validation = Some(found);
             pace.skip();
         }
         let stopped = stop();
-        if last || stopped || best.is_over(patience) || config.checkpoint.is_due(step, last_save) {
+        let saves = last || stopped || best.is_over(patience) || config.checkpoint.is_due(step, last_save);
+        if is_best || saves {
             let (mut state, files) = trainer.state()?;
             (state.seconds, state.device) = (seconds, last_device.clone());
-            let path = checkpoints.save(&state, &files)?;
-            observer(&Event::Saved { path });
-            last_save = Instant::now();
+            if is_best {
+                checkpoints.save_best(&state, &files)?;
+            }
+            if saves {
+                let path = checkpoints.save(&state, &files)?;
+                observer(&Event::Saved { path });
+                last_save = Instant::now();
+            }
             pace.skip();
         }
         if stopped && !last {

@@ -7,7 +7,7 @@ use vljepa_data::encode_jpeg;
 use super::sheet::COLUMNS;
 use super::{Demo, Named, Score, Search};
 use crate::error::Result;
-use crate::html::{STYLE, base64, escape, percent};
+use crate::html::{base64, escape, head, percent};
 
 /// Number of pictures of each pool that are shown with their labels.
 const CARDS: usize = 24;
@@ -27,17 +27,12 @@ fn render(demo: &Demo, seconds: f64, more: &str) -> Result<String> {
     let jpeg = base64(&encode_jpeg(&demo.sheet, 88)?);
     let rows = demo.pictures.len().div_ceil(COLUMNS).max(1);
     let mut page = Page { out: String::with_capacity(jpeg.len() + (1 << 19)), demo, rows, more };
-    page.out += "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-    page.out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n";
-    page.out +=
-        "<meta name=\"color-scheme\" content=\"light dark\">\n<title>VL-JEPA: drawings it has never seen</title>\n";
-    let _ = write!(
-        page.out,
-        "<style>\n{STYLE}\n.p {{ background-image: url(data:image/jpeg;base64,{jpeg}); background-size: {}% {}%; }}\n</style>\n",
+    let sheet = format!(
+        "\n.p {{ background-image: url(data:image/jpeg;base64,{jpeg}); background-size: {}% {}%; }}\n",
         COLUMNS * 100,
         rows * 100
     );
-    page.out += "</head>\n<body>\n<main>\n";
+    page.out += &head("VL-JEPA: drawings it has never seen", &sheet);
     page.head(seconds);
     page.scores();
     if let Some(clips) = &demo.clips {

@@ -76,7 +76,8 @@ pub(super) struct OfKind {
     pub missed: Vec<(usize, usize, String)>,
 }
 
-fn mean(values: &[f64]) -> f64 {
+/// The mean; 0 of none.
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
@@ -165,6 +166,11 @@ impl Texts {
     }
 }
 
+/// The place of the highest score.
+pub(super) fn highest(scores: &[f32]) -> Option<usize> {
+    (0..scores.len()).max_by(|&i, &j| scores[i].total_cmp(&scores[j]))
+}
+
 /// Shows clips to a model, asks its questions, and embeds their captions. `progress` receives the number of clips that are done.
 ///
 /// # Errors
@@ -207,8 +213,7 @@ pub(super) fn answers(
             scores(row, &rows, &mut held);
             let of = found.kinds.entry(question.kind).or_default();
             let hit = hit_at(&held, 0, 1);
-            let first = (0..held.len()).max_by(|&i, &j| held[i].total_cmp(&held[j]));
-            if let Some(first) = first.filter(|_| hit == 0.0 && of.missed.len() < MISSED) {
+            if let Some(first) = highest(&held).filter(|_| hit == 0.0 && of.missed.len() < MISSED) {
                 of.missed.push((clip, of.questions.len(), candidates[first].to_owned()));
             }
             of.hits.push(hit);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use vljepa_data::sprite_world::SpriteOptions;
 use vljepa_data::sprite_world::words::Kind;
 
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, is_default};
 use crate::data::{BrokenRule, Own};
 use crate::error::Result;
 
@@ -33,11 +33,11 @@ pub struct Settings {
     /// The share of clips that have a caption as a target without a query; clips without a question all have one.
     pub captions: f64,
     /// The share of captions that are of middle length and have one that is nearly right as a wrong answer ([`ObjectiveConfig::wrong`](crate::config::ObjectiveConfig::wrong)).
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub nearly: f64,
     /// The share of clips that have one event and of which only the first and the last frame are shown, each for half of the time, unless
     /// the event leaves no trace. They are told, and asked what these frames decide.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub ends: f64,
     /// What is asked, each kind as often as clips allow it.
     pub kinds: Vec<Kind>,
@@ -51,11 +51,6 @@ pub struct Settings {
     /// `evaluate.clips`: how many clips are validated on.
     #[serde(skip)]
     pub validation_clips: usize,
-}
-
-// Checkpoints of runs without these keys stay what they are.
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }
 
 impl Default for Settings {

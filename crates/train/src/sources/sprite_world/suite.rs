@@ -11,7 +11,7 @@ use vljepa_data::{Preprocess, SampleKey};
 use vljepa_embed::Embedder;
 
 use super::floors::{self, Accuracies, Floors, changes_alike};
-use super::measure::{Asked, Found, OfKind, PART, Purpose, Texts, answers, clips};
+use super::measure::{Asked, Found, OfKind, PART, Purpose, Texts, answers, clips, highest, mean};
 use super::text_only::TextOnly;
 use crate::cider::{Captioned, cider_d};
 use crate::error::{Result, TrainError};
@@ -361,7 +361,7 @@ fn captioning(
     let mut held = Vec::new();
     let nearest = found.clips.chunks_exact(dim).map(|clip| {
         scores(clip, &rows, &mut held);
-        (0..held.len()).max_by(|&i, &j| held[i].total_cmp(&held[j])).unwrap_or(0)
+        highest(&held).unwrap_or(0)
     });
     let score = |chosen: &mut dyn Iterator<Item = usize>| -> Vec<f64> {
         let all: Vec<Captioned> = chosen
@@ -374,7 +374,6 @@ fn captioning(
     let mut dice = Stream::new(options.seed, random::Purpose::Text, 0);
     let drawn = score(&mut (0..asked.clips).map(|_| dice.below(BANK)));
     let Measured { value, interval, .. } = over(&chosen, options);
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     Ok(Captioning { n: chosen.len(), candidates: BANK, cider_d: value, interval, chance: mean(&drawn) })
 }
 
