@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod package;
 mod process;
+mod reproduce;
 mod setup;
 mod shaders;
 mod test;
@@ -34,6 +35,7 @@ const VERBS: &[Verb] = &[
     shaders::VERB,
     wasm::VERB,
     bench::VERB,
+    reproduce::VERB,
     fuzz::VERB,
     package::VERB,
     adapters::VERB,

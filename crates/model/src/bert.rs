@@ -355,6 +355,10 @@ impl TextEncoder for Bert {
         Ok(words.reshape(&[batch, len, self.config.hidden_size])?)
     }
 
+    fn word_table(&self) -> Option<&Param> {
+        Some(&self.word_embeddings)
+    }
+
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         out.extend([&self.word_embeddings, &self.position_embeddings, &self.token_type_embeddings]);
         self.embeddings_norm.collect(out);

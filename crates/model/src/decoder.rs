@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use vljepa_tensor::autograd::{self, Var};
 use vljepa_tensor::ops::{Attention, NormWeight, RopeHalf};
-use vljepa_tensor::{Activation, Error, Tensor};
+use vljepa_tensor::{Activation, Error, Tensor, ops};
 
 use crate::error::{ModelError, Result};
 use crate::layers::{Linear, RmsNorm, chunked};
@@ -139,6 +139,46 @@ struct Layer {
     rope: usize,
 }
 
+/// Keys, turned, and values of a layer, `[B, tokens, heads · head_dim]`.
+#[derive(Clone, Debug, Default)]
+struct KeyValue(Option<(Tensor, Tensor)>);
+
+/// What the layers of a causal stack keep of the tokens before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeyValueCache {
+    layers: Vec<KeyValue>,
+    tokens: usize,
+}
+
+impl KeyValue {
+    /// Adds keys and values of further tokens, and gives all of them.
+    fn extend(&mut self, k: &Var, v: &Var) -> Result<(Var, Var)> {
+        let (k, v) = match &self.0 {
+            Some((keys, values)) => (ops::concat(&[keys, k.value()], 1)?, ops::concat(&[values, v.value()], 1)?),
+            None => (k.value().clone(), v.value().clone()),
+        };
+        self.0 = Some((k.clone(), v.clone()));
+        Ok((Var::constant(k), Var::constant(v)))
+    }
+}
+
+impl KeyValueCache {
+    /// Goes on with these rows of the batch, in this order; a row may come more than once.
+    pub(crate) fn select(&mut self, rows: &[u32]) -> Result<()> {
+        let take = |x: &Tensor| -> Result<Tensor> {
+            let [batch, tokens, width] = *x.shape() else { return Ok(x.clone()) };
+            let ids = ops::upload_ids(x.device(), &[rows.len()], rows, batch)?;
+            Ok(ops::gather_rows(&x.reshape(&[batch, tokens * width])?, &ids)?.reshape(&[rows.len(), tokens, width])?)
+        };
+        for KeyValue(layer) in &mut self.layers {
+            if let Some((keys, values)) = layer {
+                (*keys, *values) = (take(keys)?, take(values)?);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A slice of a stack of decoder layers with an optional final norm.
 #[derive(Clone, Debug)]
 pub(crate) struct DecoderLayers {
@@ -190,12 +230,14 @@ impl Layer {
         })
     }
 
+    /// With `past`, the keys and values of the tokens before, to which those of `x` are added.
     fn forward(
         &self,
         f: &Forward,
         x: &Var,
         attention: &Attention<'_>,
         rope: (&RopeHalf<'_>, &RopeHalf<'_>),
+        past: Option<&mut KeyValue>,
     ) -> Result<Var> {
         let h = self.input_layernorm.forward(f, x)?;
         let (mut q, mut k) = (self.q_proj.forward(f, &h)?, self.k_proj.forward(f, &h)?);
@@ -203,8 +245,11 @@ impl Layer {
             q = per_head(f, &norms.q_norm, &q)?;
             k = per_head(f, &norms.k_norm, &k)?;
         }
-        let (q, k) = (autograd::rope_half(&q, rope.0)?, autograd::rope_half(&k, rope.1)?);
-        let v = self.v_proj.forward(f, &h)?;
+        let (q, mut k) = (autograd::rope_half(&q, rope.0)?, autograd::rope_half(&k, rope.1)?);
+        let mut v = self.v_proj.forward(f, &h)?;
+        if let Some(past) = past {
+            (k, v) = past.extend(&k, &v)?;
+        }
         let attention = attention.window(self.window);
         let mut h = self.o_proj.forward(f, &autograd::attention(&q, &k, &v, &attention)?)?;
         if self.sandwich.is_some() {
@@ -306,10 +351,30 @@ impl DecoderLayers {
                 let mut attention = Attention::new(heads).kv_heads(kv_heads).causal(causal).key_mask(mask.as_ref());
                 attention.scale = scale;
                 let rope = |heads| RopeHalf::new(heads, &inv_freq);
-                layer.forward(f, x, &attention, (&rope(heads), &rope(kv_heads)))
+                layer.forward(f, x, &attention, (&rope(heads), &rope(kv_heads)), None)
             })?;
             each(&x);
         }
+        match &self.norm {
+            Some(norm) => norm.forward(f, &x),
+            None => Ok(x),
+        }
+    }
+
+    /// Runs the layers and the final norm on the tokens `[B, N, D]` that follow those of `cache`, which takes theirs in: as
+    /// [`Self::run`] on all of them, for causal layers.
+    pub(crate) fn extend(&self, f: &Forward, x: &Var, cache: &mut KeyValueCache) -> Result<Var> {
+        let c = &self.spec;
+        let (mut x, added) = (x.clone(), x.shape().get(1).copied().unwrap_or(0));
+        cache.layers.resize_with(self.layers.len(), KeyValue::default);
+        for (layer, past) in self.layers.iter().zip(&mut cache.layers) {
+            let mut attention = Attention::new(c.num_attention_heads).kv_heads(c.num_key_value_heads).causal(true);
+            attention.scale = c.scale;
+            let rope = |heads| RopeHalf::new(heads, &self.inv_freq[layer.rope]).offset(cache.tokens);
+            let ropes = (&rope(c.num_attention_heads), &rope(c.num_key_value_heads));
+            x = layer.forward(f, &x, &attention, ropes, Some(past))?;
+        }
+        cache.tokens += added;
         match &self.norm {
             Some(norm) => norm.forward(f, &x),
             None => Ok(x),

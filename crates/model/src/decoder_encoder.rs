@@ -88,6 +88,10 @@ impl TextEncoder for DecoderEncoder {
         Ok(self.embed_tokens.forward(f, tokens.ids())?.reshape(&[batch, len, self.hidden_size])?)
     }
 
+    fn word_table(&self) -> Option<&Param> {
+        self.embed_tokens.whole()
+    }
+
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         self.embed_tokens.collect(out);
         self.layers.collect(out);

@@ -133,6 +133,14 @@ impl EmbeddingTable {
         }
     }
 
+    /// The table, where it lies on the device in one piece.
+    pub(crate) fn whole(&self) -> Option<&Param> {
+        match &self.place {
+            Place::Whole(table) => Some(table),
+            Place::Parts(_) => None,
+        }
+    }
+
     pub(crate) fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         if let Place::Whole(table) = &self.place {
             out.push(table);

@@ -22,6 +22,7 @@ mod tokenizer;
 mod unclear;
 mod vjepa2;
 mod vljepa;
+mod y_decoder;
 mod y_encoder;
 
 pub mod config {
@@ -43,6 +44,7 @@ pub mod config {
         CropStart, LinearConfig, MemoryConfig, Positions, PredictorConfig, Preprocessing, Recall, TemperatureConfig,
         VlJepaConfig, Words,
     };
+    pub use crate::y_decoder::YDecoderConfig;
     pub use crate::y_encoder::{DenseConfig, YEncoderConfig};
 }
 
@@ -83,4 +85,5 @@ pub use tokenizer::{CutTexts, Encoded, SpecialTokens, TextTokenizer};
 pub use unclear::{Unclear, UnknownWords};
 pub use vjepa2::{AttentiveProbe, LinearProbe, PatchIds, Prediction, Vjepa2Encoder, Vjepa2Predictor};
 pub use vljepa::{Part, Storage, VlJepa};
+pub use y_decoder::{Search, Sentence, YDecoder};
 pub use y_encoder::YEncoder;

@@ -41,6 +41,9 @@ pub trait TextEncoder: Debug + Send + Sync {
     /// When an id lies outside the vocabulary.
     fn words(&self, f: &Forward, tokens: &Tokens) -> Result<Var>;
 
+    /// The token embedding `[vocabulary, width]`, by which a Y-Decoder tells words apart; `None` where it lies on the device in parts.
+    fn word_table(&self) -> Option<&Param>;
+
     /// Every parameter, appended to `out`.
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>);
 

@@ -302,6 +302,32 @@ impl TextTokenizer {
         Ok((rows, cut))
     }
 
+    /// Ids of a text alone, without special tokens and however long it is.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode`].
+    pub fn encode_bare(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.split(text)?;
+        let bare =
+            encoding.get_ids().iter().zip(encoding.get_special_tokens_mask()).filter(|(_, special)| **special == 0);
+        let ids: Vec<u32> = bare.map(|(id, _)| *id).collect();
+        let rows = self.rows.unwrap_or(usize::MAX);
+        match ids.iter().find(|&&id| id as usize >= rows) {
+            None => Ok(ids),
+            Some(&id) => Err(ModelError::Token { token: self.inner.id_to_token(id).unwrap_or_default(), id, rows }),
+        }
+    }
+
+    /// The text of ids, without special tokens.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the tokenizer cannot put them together.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        let refused = |what: String| bad(format!("{} tokens cannot be made a text: {what}", ids.len()));
+        let library = || self.inner.decode(ids, true).map_err(|e| e.to_string());
+        caught(library).unwrap_or_else(|| Err(format!("the tokenizer {DAMAGED}"))).map_err(refused)
+    }
+
     /// The number of ids, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

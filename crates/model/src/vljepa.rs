@@ -21,6 +21,7 @@ use crate::param::{Builder, Forward, Param, ParamSource, Precision, RandomInit};
 use crate::text::Tokens;
 use crate::tokenizer::{SpecialTokens, TextTokenizer};
 use crate::vjepa2::Vjepa2Encoder;
+use crate::y_decoder::{Search, Sentence, YDecoder, YDecoderConfig};
 use crate::y_encoder::YEncoder;
 
 /// Epsilon of the L2 normalisation before a memory.
@@ -45,6 +46,7 @@ pub struct VlJepa {
     y_head: Linear,
     logit_scale: Param,
     memory: Option<Param>,
+    y_decoder: Option<YDecoder>,
 }
 
 /// The parts that parameters belong to. Of an ensemble a part is that of all its members.
@@ -68,6 +70,8 @@ pub enum Part {
     YHead,
     /// `logit_scale`.
     LogitScale,
+    /// `y_decoder`, where there is one.
+    YDecoder,
     /// `memory`, where there is one.
     Memory,
 }
@@ -94,6 +98,8 @@ enum QueryWords {
     Own(EmbeddingTable),
     /// A map of the Y-Encoder's token embedding.
     YEncoder(Linear),
+    /// A map of what the Y-Encoder makes of the whole query.
+    YEncoderStates(Linear),
 }
 
 impl QueryWords {
@@ -105,9 +111,10 @@ impl QueryWords {
                 let name = format!("{predictor}.embed_tokens.weight");
                 QueryWords::Own(EmbeddingTable::new(b, name, p.config.vocab_size, width)?)
             }
-            Words::YEncoder => {
+            words @ (Words::YEncoder | Words::YEncoderStates) => {
                 let name = format!("{predictor}.embed_projection");
-                QueryWords::YEncoder(Linear::new(b, &name, c.y_encoder.config.hidden_size(), width, false)?)
+                let map = Linear::new(b, &name, c.y_encoder.config.hidden_size(), width, false)?;
+                if words == Words::YEncoder { QueryWords::YEncoder(map) } else { QueryWords::YEncoderStates(map) }
             }
         })
     }
@@ -115,7 +122,7 @@ impl QueryWords {
     fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
         match self {
             QueryWords::Own(table) => table.collect(out),
-            QueryWords::YEncoder(map) => map.collect(out),
+            QueryWords::YEncoder(map) | QueryWords::YEncoderStates(map) => map.collect(out),
         }
     }
 
@@ -124,7 +131,7 @@ impl QueryWords {
     fn in_parts(&self) -> Option<&str> {
         match self {
             QueryWords::Own(table) => table.in_parts(),
-            QueryWords::YEncoder(_) => None,
+            QueryWords::YEncoder(_) | QueryWords::YEncoderStates(_) => None,
         }
     }
 
@@ -134,6 +141,7 @@ impl QueryWords {
         let words = match self {
             QueryWords::Own(table) => table.forward(f, query.ids())?,
             QueryWords::YEncoder(map) => map.forward(f, &model.y_encoder.text_encoder().words(f, query)?)?,
+            QueryWords::YEncoderStates(map) => map.forward(f, &model.y_encoder.text_encoder().forward(f, query)?)?,
         };
         Ok(words.reshape(&[batch, len, model.config.predictor.config.hidden_size])?)
     }
@@ -249,6 +257,20 @@ impl VlJepa {
         Ok(model)
     }
 
+    /// Gives the model a Y-Decoder with random weights, in place of the one that it has.
+    ///
+    /// # Errors
+    /// When configuration and model do not fit, or memory runs out.
+    pub fn with_y_decoder(self, device: &Device, decoder: YDecoderConfig, seed: u64) -> Result<Self> {
+        let config = VlJepaConfig { y_decoder: Some(decoder.clone()), ..self.config };
+        config.validate()?;
+        let mut source = RandomInit { seed, range: decoder.config.initializer_range, logit_scale: 0.0 };
+        let b = &mut Builder::new(device, &mut source);
+        let width = config.y_encoder.config.hidden_size();
+        let y_decoder = Some(YDecoder::new(b, &decoder, config.embedding_dim, width)?);
+        Ok(Self { config, y_decoder, ..self })
+    }
+
     /// A model with the weights of a file, which must hold exactly the configured tensors.
     ///
     /// # Errors
@@ -304,6 +326,10 @@ impl VlJepa {
                 Some(memory) => Some(b.param("memory.weight", &[memory.rows, c.embedding_dim])?),
                 None => None,
             },
+            y_decoder: match &c.y_decoder {
+                Some(decoder) => Some(YDecoder::new(b, decoder, c.embedding_dim, c.y_encoder.config.hidden_size())?),
+                None => None,
+            },
             config,
         })
     }
@@ -324,6 +350,9 @@ impl VlJepa {
         of_part(&mut out, Part::YEncoder, |params| self.y_encoder.collect(params));
         of_part(&mut out, Part::YHead, |params| self.y_head.collect(params));
         out.push((Part::LogitScale, &self.logit_scale));
+        if let Some(decoder) = &self.y_decoder {
+            of_part(&mut out, Part::YDecoder, |params| decoder.collect(params));
+        }
         out.extend(self.memory().map(|memory| (Part::Memory, memory)));
         out
     }
@@ -336,6 +365,22 @@ impl VlJepa {
     /// From the Y-Encoder's vector to `embedding_dim`.
     pub fn y_head(&self) -> &Linear {
         &self.y_head
+    }
+
+    /// From embeddings to sentences, where the model has it.
+    pub fn y_decoder(&self) -> Option<&YDecoder> {
+        self.y_decoder.as_ref()
+    }
+
+    /// Writes a sentence for each of the embeddings `[B, embedding_dim]`, of unit length; `None` without a Y-Decoder. Waits for the
+    /// device at each token.
+    ///
+    /// # Errors
+    /// As [`YDecoder::write`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn write(&self, embeddings: &Tensor, search: &Search) -> Result<Option<Vec<Sentence>>> {
+        let Some(decoder) = &self.y_decoder else { return Ok(None) };
+        decoder.write(embeddings, self.y_encoder.text_encoder(), search).map(Some)
     }
 
     /// The memory's texts, `[rows, embedding_dim]` ([`MemoryConfig`]).

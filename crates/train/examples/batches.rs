@@ -1,5 +1,6 @@
 //! The batches of a training run, for programs that train the same network elsewhere:
-//! `cargo run --release -p vljepa-train --example batches -- CONFIG.toml FIRST COUNT`, or `… CONFIG.toml validation CLIPS`.
+//! `cargo run --release -p vljepa-train --example batches -- CONFIG.toml FIRST COUNT`, or `… CONFIG.toml validation CLIPS`; or `… CONFIG.toml
+//! texts CLIPS`, which prints the captions and the answers of clips, a line of JSON each.
 //!
 //! Only for configurations of `kind = "sprite-world"` and one size of pictures. For each batch standard output gets a length in bytes (u32, little endian), so
 //! many bytes of JSON (`shape` of the frames, and `pairs` with `about`, `query`, `answer`, `wrong` and, in validation, `kind`), and the
@@ -19,7 +20,11 @@ use vljepa_train::{Result, TrainConfig, TrainError};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = || TrainError::Invalid("usage: batches CONFIG.toml FIRST COUNT | CONFIG.toml validation CLIPS".into());
+    let usage = || {
+        TrainError::Invalid(
+            "usage: batches CONFIG.toml FIRST COUNT | CONFIG.toml validation CLIPS | CONFIG.toml texts CLIPS".into(),
+        )
+    };
     let [path, first, count] = arguments.as_slice() else { return Err(usage()) };
     let number = |text: &str| text.parse::<u64>().map_err(|_| usage());
     let config = TrainConfig::read(Path::new(path))?;
@@ -43,14 +48,26 @@ fn main() -> Result<()> {
                 for (slot, frame) in pixels.chunks_exact_mut(side).zip(frames.chunks_exact(side)) {
                     to.normalize_into(&Rgb8Image::new(to.size, to.size, frame.to_vec())?, slot)?;
                 }
-                let asked = questions(world, &scene, Wordings::Train, key)
+                let asked = questions(world, &scene, Wordings::Validation, key)
                     .into_iter()
                     .map(|q| json!({"kind": q.kind.key(), "query": q.text, "answer": q.answer, "wrong": q.others}));
                 let told =
-                    json!({"kind": "caption", "answer": caption(world, &scene, Length::Long, Wordings::Train, key)});
+                    json!({"kind": "caption", "answer": caption(world, &scene, Length::Long, Wordings::Validation, key)});
                 Ok((Visual { frames: scene.poses.len(), pixels }, asked.chain([told]).collect()))
             });
             write(&mut out, &made.collect::<Result<Vec<_>>>()?, to.size as usize)?;
+        }
+        return Ok(());
+    }
+    if first == "texts" {
+        let world = corpus.world();
+        for index in 0..count {
+            let key = SampleKey { seed: config.seed, epoch: 0, index, stream: 0 };
+            let scene = world.scene(key);
+            let told = Length::ALL.map(|length| caption(world, &scene, length, Wordings::Train, key));
+            let asked = questions(world, &scene, Wordings::Train, key).into_iter().map(|question| question.answer);
+            let line = json!({"captions": told, "answers": asked.collect::<Vec<_>>()});
+            writeln!(out, "{line}").map_err(|e| TrainError::Invalid(format!("standard output: {e}")))?;
         }
         return Ok(());
     }

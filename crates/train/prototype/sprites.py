@@ -104,7 +104,11 @@ class Model:
 
     def predict(self, vision, ids, mask):
         """Tokens [P, N, 192], ids and mask [P, L] -> [P, 256], not normalised."""
-        words = F.linear(self.w["y_encoder.embeddings.word_embeddings.weight"][ids], self.w["predictor.embed_projection.weight"])
+        # A query without tokens: what its pads become is masked below.
+        some = mask | ~mask.any(1, keepdim=True)
+        with torch.no_grad():
+            states = self.states(ids, some)
+        words = F.linear(states, self.w["predictor.embed_projection.weight"])
         x = torch.cat((self.linear(vision, "vision_projection"), words), 1)
         mask = torch.cat((torch.ones(vision.shape[:2], dtype=torch.bool), mask), 1)
         position = torch.arange(x.shape[1])[:, None]
@@ -125,8 +129,8 @@ class Model:
         share = mask[..., None] / mask.sum(1)[:, None, None]
         return self.linear((x * share).sum(1), "predictor_head")
 
-    def text(self, ids, mask):
-        """BERT with mean pooling and the head: [M, L] -> [M, 256], normalised."""
+    def states(self, ids, mask):
+        """BERT: [M, L] -> [M, L, 384]."""
         e = "y_encoder.embeddings"
         x = self.w[e + ".word_embeddings.weight"][ids] + self.w[e + ".position_embeddings.weight"][: ids.shape[1]]
         x = self.norm(x + self.w[e + ".token_type_embeddings.weight"][0], e + ".LayerNorm", 1e-12)
@@ -141,8 +145,15 @@ class Model:
             x = self.norm(x + h, n + ".attention.output.LayerNorm", 1e-12)
             h = self.linear(F.gelu(self.linear(x, n + ".intermediate.dense")), n + ".output.dense")
             x = self.norm(x + h, n + ".output.LayerNorm", 1e-12)
-        pooled = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        return F.normalize(self.linear(pooled, "y_head"), dim=-1)
+        return x
+
+    def pooled(self, ids, mask):
+        x = self.states(ids, mask)
+        return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+    def text(self, ids, mask):
+        """With mean pooling and the head: [M, L] -> [M, 256], normalised."""
+        return F.normalize(self.linear(self.pooled(ids, mask), "y_head"), dim=-1)
 
 
 def padded(encodings, most):
@@ -318,6 +329,28 @@ def warm_start(weights, compact):
     weights[name + "patch_embeddings.still.weight"] = compact[proj + "0.weight"] + compact[proj + "1.weight"]
 
 
+def refit(weights, other, found, queries, tokenizer):
+    """The weights of another run, with two maps fitted anew by least squares on texts of `found` batches: from its embedding of texts to
+    that of `weights`, into the head; and from what queries become here to what they became there."""
+    kept = {n: weights[n] for n in weights if n.startswith(("y_encoder.", "y_head."))}
+    pairs = [p for _, of in found for p in of]
+    ids, mask = padded([e.ids for e in tokenizer.encode_batch(sorted({p["answer"] for p in pairs}))], 256)
+    model = Model(weights)
+    with torch.no_grad():
+        pooled = torch.cat([model.pooled(i, m) for i, m in zip(ids.split(256), mask.split(256))])
+        ours, theirs = (F.linear(pooled, w["y_head.weight"], w["y_head.bias"]) for w in (weights, other))
+        fit = torch.linalg.lstsq(F.pad(theirs, (0, 1), value=1.0).double(), ours.double(), driver="gelsd").solution.float()
+        head = other["predictor_head.weight"], other["predictor_head.bias"]
+        other["predictor_head.weight"], other["predictor_head.bias"] = fit[:-1].T @ head[0], fit[:-1].T @ head[1] + fit[-1]
+        ids, mask = queries([p for p in pairs if p.get("query")])
+        states = torch.cat([model.states(i, m)[m] for i, m in zip(ids.split(256), mask.split(256))])
+        words = weights["y_encoder.embeddings.word_embeddings.weight"][ids[mask]] @ other["predictor.embed_projection.weight"].T
+        gram = states.T @ states
+        ridge = 1e-3 * gram.diagonal().mean() * torch.eye(len(gram))
+        other["predictor.embed_projection.weight"] = torch.linalg.solve(gram + ridge, states.T @ words).T.contiguous()
+    return {**other, **kept}
+
+
 def read_compact(folder):
     out = {}
     for path in Path(folder).glob("*.safetensors"):
@@ -336,6 +369,7 @@ def main():
     arguments.add_argument("--config", required=True)
     arguments.add_argument("--start", required=True, type=Path, help="a folder of `vljepa train`: initial weights and tokenizers")
     arguments.add_argument("--still", help="a folder whose stem the still stem starts from")
+    arguments.add_argument("--weights", help="a folder of another run, whose text encoder is the same: its weights, refitted")
     arguments.add_argument("--batches", required=True, help="the built example `batches`")
     arguments.add_argument("--steps", type=int, required=True)
     arguments.add_argument("--first", type=int, default=0, help="step of the schedule to start from")
@@ -354,6 +388,10 @@ def main():
     weights = load_file(a.start / "model.safetensors")
     if a.still:
         warm_start(weights, read_compact(a.still))
+    if a.weights:
+        tokenizer = Tokenizer.from_file(str(a.start / "target_tokenizer.json"))
+        found = list(batches(a.batches, a.config, a.steps, 20))
+        weights = refit(weights, read_compact(a.weights), found, Queries(a.start / "query_tokenizer.json"), tokenizer)
     frozen = ("y_encoder.", "y_head.")
     params = {n: w for n, w in weights.items() if not n.startswith(frozen)}
     texts = Texts(Model(weights), Tokenizer.from_file(str(a.start / "target_tokenizer.json")))
@@ -411,4 +449,5 @@ def main():
             save_file(out, a.out / "model.safetensors")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -38,7 +38,8 @@ pub(crate) fn check_probe_places(output: &Path, files: &[&Path], encoder: &Path)
 /// run's configuration, `data` the files that its source names.
 pub(crate) fn check_places(file: &Path, data: &[PathBuf], config: &TrainConfig) -> Result<()> {
     let output = &config.output;
-    let model = [&config.model.config, &config.model.query_tokenizer].into_iter().flatten();
+    let decoder = config.decoder.iter().map(|decoder| &decoder.config);
+    let model = [&config.model.config, &config.model.query_tokenizer].into_iter().chain(decoder).flatten();
     let read: Vec<&Path> = model.chain(data).map(PathBuf::as_path).chain([file]).collect();
     check_room(output, &[CHECKPOINTS, MODEL], &[METRICS, EVENTS, RECORD, LOCK], &read)?;
     let m = &config.model;

@@ -23,6 +23,8 @@ pub enum Purpose {
     Query = 7,
     /// Directions along which embeddings are looked at.
     Direction = 8,
+    /// What is added to embeddings.
+    Noise = 9,
 }
 
 /// Which of `count` things a step of `batch` samples sees: each once in an epoch, in another order in every epoch

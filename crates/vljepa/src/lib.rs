@@ -31,6 +31,7 @@ pub mod report;
 pub mod run_report;
 pub mod sprites;
 pub mod sprites_page;
+pub mod stream;
 mod strip;
 mod thumbnail;
 

@@ -12,6 +12,7 @@ mod plan;
 mod render;
 mod scene;
 mod sheet;
+mod stream;
 pub mod words;
 mod world;
 
@@ -20,4 +21,5 @@ pub use cast::{Cast, Drawing, LABELS, MIN_THINGS, Thing, plays};
 pub use color::Color;
 pub use scene::{Actor, Event, Pose, Scene, Script};
 pub use sheet::sheet;
+pub use stream::{Shot, SpriteStream};
 pub use world::{Pairs, SpriteOptions, SpriteWorld, is_held_out};

@@ -9,7 +9,8 @@ use vljepa_data::sprite_world::words::{
     Change, HardNegative, Kind, Length, Question, Wordings, action_name, caption, hard_negative, questions,
 };
 use vljepa_data::sprite_world::{
-    Action, Cast, Direction, Pairs, Pose, Scene, Script, Speed, SpriteOptions, SpriteWorld, is_held_out,
+    Action, Cast, Direction, Pairs, Pose, Scene, Script, Shot, Speed, SpriteOptions, SpriteStream, SpriteWorld,
+    is_held_out,
 };
 use vljepa_data::{Rgba8Image, SampleKey, encode_png};
 
@@ -204,7 +205,7 @@ fn answers_are_true_of_the_poses() {
     let world = world(SpriteOptions::default());
     let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
     for (index, scene) in (0..).zip(scenes(&world, 1500)) {
-        for wordings in [Wordings::Train, Wordings::HeldOut] {
+        for wordings in Wordings::ALL {
             for question in asked(&world, &scene, index, wordings) {
                 *counts.entry(question.kind).or_default() += 1;
                 let Question { kind, text, answer, others } = &question;
@@ -215,7 +216,7 @@ fn answers_are_true_of_the_poses() {
                 // The thing with the longest name, where one name holds another.
                 let who = who.max_by_key(|&i| label(&world, &scene, i).len());
                 let asked = who.map_or(text.clone(), |i| text.replace(label(&world, &scene, i), ""));
-                let last = asked.contains("end") || asked.contains("last");
+                let last = ["end", "last", "remain", "finally", "close"].iter().any(|word| asked.contains(word));
                 match kind {
                     Kind::Count => {
                         let seen = scene.seen_in(if last { scene.poses.len() - 1 } else { 0 });
@@ -231,11 +232,14 @@ fn answers_are_true_of_the_poses() {
                         assert_eq!(name, answer);
                     }
                     Kind::There => {
-                        let last = text.contains("at the end") || text.contains("at last") || text.contains("is over");
+                        let ends = ["at the end", "at last", "is over", "finally", "the last picture"];
+                        let last = ends.iter().any(|words| text.contains(words));
                         let poses = if last { scene.after() } else { scene.before() };
                         let here = |i: &usize| {
                             let place = poses[*i].place().map(|place| place.name());
-                            let said = |name| text.contains(&format!(" {name} ")) || text.ends_with(name);
+                            let said = |name| {
+                                text.contains(&format!(" {name} ")) || text.trim_end_matches('?').ends_with(name)
+                            };
                             poses[*i].is_seen() && place.is_some_and(said)
                         };
                         let things: Vec<usize> = (0..scene.actors.len()).filter(here).collect();
@@ -301,9 +305,9 @@ fn half_of_the_answers_to_yes_and_no_are_yes_whatever_is_told() {
 #[test]
 fn wordings_that_are_held_out_share_no_frame_with_those_to_train_on() {
     let world = world(SpriteOptions::default());
-    let mut frames: [BTreeSet<String>; 2] = Default::default();
+    let mut frames: [BTreeSet<String>; 3] = Default::default();
     for (index, scene) in (0..).zip(scenes(&world, 1500)) {
-        for (at, wordings) in [Wordings::Train, Wordings::HeldOut].into_iter().enumerate() {
+        for (at, wordings) in Wordings::ALL.into_iter().enumerate() {
             let mut texts: Vec<String> =
                 asked(&world, &scene, index, wordings).into_iter().map(|question| question.text).collect();
             texts.extend(Length::ALL.map(|length| caption(&world, &scene, length, wordings, key(index))));
@@ -315,9 +319,11 @@ fn wordings_that_are_held_out_share_no_frame_with_those_to_train_on() {
             }
         }
     }
-    let shared: Vec<&String> = frames[0].intersection(&frames[1]).collect();
-    assert!(shared.is_empty(), "{shared:?}");
-    assert!(frames[0].len() > 500 && frames[1].len() > 300, "{} and {}", frames[0].len(), frames[1].len());
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let shared: Vec<&String> = frames[one].intersection(&frames[other]).collect();
+        assert!(shared.is_empty(), "{shared:?}");
+    }
+    assert!(frames[0].len() > 500 && frames[1..].iter().all(|frames| frames.len() > 300));
 }
 
 #[test]
@@ -438,4 +444,23 @@ fn a_bad_folder_of_drawings_is_told_of_in_one_line() {
     assert!(said("{\"file\": \"text.png\", \"label\": \"a\"}").contains("text.png"));
     assert!(said("{\"file\": \"a.png\", \"label\": \"a\"}").contains("1 different things with drawings"));
     assert!(Cast::of_folder(Path::new("/nowhere")).unwrap_err().to_string().contains("labels.jsonl"));
+}
+
+#[test]
+fn a_stream_is_scenes_with_still_times_between() {
+    let world = world(SpriteOptions { frames: 16, ..SpriteOptions::default() });
+    let key = SampleKey { seed: 3, epoch: 0, index: 2, stream: 0 };
+    let shots: Vec<Shot> = SpriteStream::new(&world, key, 40.0).take(400).collect();
+    assert_eq!(shots, SpriteStream::new(&world, key, 40.0).take(400).collect::<Vec<_>>());
+    assert!(shots.windows(2).all(|pair| pair[0].first + pair[0].frames == pair[1].first));
+    let still: Vec<f64> = shots.iter().map(|shot| (shot.frames - shot.moving()) as f64).collect();
+    // The deviation of the mean of 400 is a twentieth of it.
+    let mean = still.iter().sum::<f64>() / 400.0;
+    assert!((mean - 40.0).abs() < 8.0 && still.iter().all(|still| *still <= 240.0), "{mean}");
+    let shot = &shots[0];
+    assert_eq!(shot.picture(&world, 15, 32), shot.picture(&world, 99, 32));
+    assert_ne!(shot.picture(&world, 0, 32), shot.picture(&world, 15, 32));
+    let other = SpriteStream::new(&world, SampleKey { index: 3, ..key }, 40.0).next().unwrap();
+    assert_ne!(other.scene, shot.scene);
+    assert!(SpriteStream::new(&world, key, 0.0).take(9).all(|shot| shot.frames == 16));
 }

@@ -49,6 +49,8 @@ pub enum Purpose {
     Search,
     /// Answering questions about pictures.
     Answers,
+    /// Writing sentences about pictures.
+    Sentences,
     /// Measuring how well the model names and finds pictures.
     Suite,
     /// Showing how the model names and finds pictures.
@@ -65,6 +67,7 @@ impl Purpose {
             Self::Index => "build an index that texts search",
             Self::Search => "search pictures by a text",
             Self::Answers => "answer questions",
+            Self::Sentences => "write sentences",
             Self::Suite => "be measured on naming and finding pictures",
             Self::Demo => "name and find pictures",
         }

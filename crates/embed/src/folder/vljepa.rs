@@ -157,6 +157,11 @@ impl ModelFolder {
         self.query_tokenizer.is_some()
     }
 
+    /// Whether the model writes sentences.
+    pub fn writes(&self) -> bool {
+        self.config().y_decoder.is_some()
+    }
+
     /// Size of the weight files in bytes.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_slices().iter().map(|s| s.len() as u64).sum()

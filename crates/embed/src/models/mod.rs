@@ -10,4 +10,4 @@ pub use embedder::Embedder;
 pub use text::{TextModel, TextPool};
 pub use tokens::VisionTokens;
 pub use vision::{ClassScore, Classified, PooledVision, VisionModel, VisionPool};
-pub use vljepa::{Model, WithQuery};
+pub use vljepa::{Model, WithQuery, Written};

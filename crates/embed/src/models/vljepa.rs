@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use vljepa_data::{Preprocess, Rgba8Image};
 use vljepa_model::config::VlJepaConfig;
 use vljepa_model::weights::read_f32;
-use vljepa_model::{CutTexts, Forward, Precision, TextTokenizer, Tokens, Unclear, VlJepa};
+use vljepa_model::{CutTexts, Forward, Precision, Search, TextTokenizer, Tokens, Unclear, VlJepa};
 use vljepa_tensor::{Device, Tensor};
 
 use super::embedder::{Embedder, vision_tokens};
@@ -16,6 +16,18 @@ use crate::preprocess::preprocess;
 use crate::rows::Embeddings;
 use crate::texts::{TEXT_BATCH, name_of};
 use crate::visuals::{FileOptions, Visual, VisualEncoder, batch_of, embed_files, embed_visuals, embed_visuals_with};
+
+/// Embeddings that sentences are written for at once.
+const WRITTEN: usize = 32;
+
+/// A sentence that a Y-Decoder wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The sentence.
+    pub text: String,
+    /// The geometric mean of the probabilities of its tokens, 0..1.
+    pub score: f64,
+}
 
 /// A loaded VL-JEPA with its tokenizers and preprocessing.
 #[derive(Debug)]
@@ -102,6 +114,36 @@ impl Model {
     /// 1/τ, the factor of cosines before a softmax.
     pub fn scale(&self) -> f32 {
         self.scale
+    }
+
+    /// Whether it writes sentences: [`Self::write`].
+    pub fn writes(&self) -> bool {
+        self.vljepa.y_decoder().is_some()
+    }
+
+    /// Writes a sentence for each of the embeddings `rows`, `[N, dim]` of unit length, with its Y-Decoder.
+    ///
+    /// # Errors
+    /// A model without a Y-Decoder, rows of another width, and errors of the device.
+    pub fn write(&self, rows: &[f32], search: &Search) -> Result<Vec<Written>> {
+        let (dim, mut written) = (self.dim(), Vec::new());
+        if !rows.len().is_multiple_of(dim) {
+            let reason = format!("{}: {} numbers are no whole number of embeddings of {dim}", self.origin, rows.len());
+            return Err(Error::Invalid(reason));
+        }
+        for part in rows.chunks(WRITTEN * dim) {
+            let states = Tensor::from_f32(&self.device, &[part.len() / dim, dim], part)?;
+            let sentences = self.vljepa.write(&states, search).map_err(Error::model(&self.origin))?;
+            let sentences = sentences.ok_or_else(|| Error::Invalid(format!("{}: has no Y-Decoder", self.origin)))?;
+            for sentence in sentences {
+                let text =
+                    self.target.decode(&sentence.ids).map_err(Error::model(name_of(&self.target, &self.origin)))?;
+                let tokens = sentence.ids.len() + usize::from(sentence.ended);
+                let score = (sentence.log_probability / tokens.max(1) as f64).exp();
+                written.push(Written { text, score });
+            }
+        }
+        Ok(written)
     }
 
     /// An embedder of texts and pictures for this model, with a batch size that suits its input size.
@@ -207,7 +249,12 @@ pub struct WithQuery<'a> {
     cut: Option<CutTexts>,
 }
 
-impl WithQuery<'_> {
+impl<'a> WithQuery<'a> {
+    /// The model.
+    pub fn model(&self) -> &'a Model {
+        self.model
+    }
+
     /// The path of the model's folder, as given, or the name of the built-in model.
     pub fn origin(&self) -> &str {
         self.model.origin()

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::llama::LlamaConfig;
 use crate::spec::{Check, MAX_ROWS, MAX_WIDTH, Specs, TensorSpec, parameter_count, parse, parse_value, renamed};
 use crate::vjepa2::Vjepa2Config;
+use crate::y_decoder::YDecoderConfig;
 use crate::y_encoder::{YEncoderConfig, default_text_tokens};
 
 /// Most members of an ensemble.
@@ -56,6 +57,9 @@ pub struct VlJepaConfig {
     /// Texts that predictions are drawn towards. Ours; the paper has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
+    /// From embeddings to sentences; absent: the model writes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub y_decoder: Option<YDecoderConfig>,
     /// From pictures to pixels.
     #[serde(default)]
     pub preprocessing: Preprocessing,
@@ -158,6 +162,9 @@ pub enum Words {
     /// The token embedding of the Y-Encoder, through a linear map, `predictor.embed_projection.weight`. Both have the same tokens.
     /// It needs no table, and words that no training query held stand beside those that mean nearly the same.
     YEncoder,
+    /// What the Y-Encoder's layers make of the query, one vector a token, through the same linear map. Wordings that no training query
+    /// had stand beside those that mean nearly the same.
+    YEncoderStates,
 }
 
 impl Words {
@@ -293,6 +300,7 @@ impl VlJepaConfig {
             max_query_tokens: default_text_tokens(),
             members: 1,
             memory: None,
+            y_decoder: None,
             preprocessing: Preprocessing::default(),
         }
     }
@@ -373,12 +381,15 @@ impl VlJepaConfig {
             return c.fail(format!("`predictor.query_pad_id` is {id}, outside the vocabulary of {n}"));
         }
         let (own, other) = (p.config.vocab_size, self.y_encoder.config.vocab_size());
-        if p.words == Words::YEncoder && own != other {
+        if p.words != Words::Own && own != other {
             return c.fail(format!(
                 "`predictor.words` are the Y-Encoder's, which has {other} tokens; `predictor.config.vocab_size` is {own}"
             ));
         }
         c.size("max_query_tokens", self.max_query_tokens, p.config.max_position_embeddings)?;
+        if p.words == Words::YEncoderStates {
+            c.size("max_query_tokens", self.max_query_tokens, self.y_encoder.config.max_position_embeddings())?;
+        }
 
         let t = &self.temperature;
         c.number("temperature.initial", t.initial, 0.0, 100.0)?;
@@ -388,6 +399,9 @@ impl VlJepaConfig {
             return c.fail(format!("`temperature`: 1/{initial} is above `max_scale` ({max})"));
         }
 
+        if let Some(decoder) = &self.y_decoder {
+            decoder.check(&c, self.y_encoder.config.vocab_size())?;
+        }
         c.size("members", self.members, MAX_MEMBERS)?;
         if let Some(m) = &self.memory {
             c.size("memory.rows", m.rows, MAX_ROWS)?;
@@ -436,7 +450,7 @@ impl VlJepaConfig {
         s.linear("vision_projection", self.x_encoder.hidden_size, p.hidden_size, self.vision_projection.bias);
         match self.predictor.words {
             Words::Own => s.add("predictor.embed_tokens.weight", &[p.vocab_size, p.hidden_size]),
-            Words::YEncoder => {
+            Words::YEncoder | Words::YEncoderStates => {
                 s.linear("predictor.embed_projection", self.y_encoder.config.hidden_size(), p.hidden_size, false);
             }
         }
@@ -460,6 +474,9 @@ impl VlJepaConfig {
         s.0.extend(renamed(self.y_encoder.tensors(), "", "y_encoder."));
         s.linear("y_head", self.y_encoder.output_size(), self.embedding_dim, self.y_head.bias);
         s.add("logit_scale", &[1]);
+        if let Some(decoder) = &self.y_decoder {
+            s.0.extend(decoder.tensors(self.embedding_dim, self.y_encoder.config.hidden_size()));
+        }
         if let Some(memory) = &self.memory {
             s.add("memory.weight", &[memory.rows, self.embedding_dim]);
         }

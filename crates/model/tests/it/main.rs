@@ -30,3 +30,4 @@ mod v2_1;
 mod vision;
 mod vjepa2_checkpoint;
 mod weights;
+mod y_decoder;

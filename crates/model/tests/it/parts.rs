@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use vljepa_model::config::{MemoryConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig, Words, YEncoderConfig};
+use vljepa_model::config::{
+    LlamaConfig, MemoryConfig, TextEncoderConfig, Vjepa2Config, VlJepaConfig, Words, YDecoderConfig, YEncoderConfig,
+};
 use vljepa_model::{Part, VlJepa};
 
 use crate::fixtures::text;
 use crate::parity::device;
 
-const PARTS: [(Part, &str); 10] = [
+const PARTS: [(Part, &str); 11] = [
     (Part::XEncoder, "x_encoder."),
     (Part::VisionProjection, "vision_projection."),
     (Part::EmbedTokens, "predictor.embed_tokens."),
@@ -18,6 +20,7 @@ const PARTS: [(Part, &str); 10] = [
     (Part::YEncoder, "y_encoder."),
     (Part::YHead, "y_head."),
     (Part::LogitScale, "logit_scale"),
+    (Part::YDecoder, "y_decoder."),
     (Part::Memory, "memory.weight"),
 ];
 
@@ -37,8 +40,10 @@ fn models() -> Vec<VlJepa> {
     let channels = serde_json::json!({"channels": [4, 6], "residual": [0, 1]});
     stem.x_encoder.still_stem = Some(serde_json::from_value(channels).unwrap());
     stem.x_encoder.patch_size = 4;
-    stem.predictor.words = Words::YEncoder;
+    stem.predictor.words = Words::YEncoderStates;
     stem.predictor.config.vocab_size = stem.y_encoder.config.vocab_size();
+    let llama = LlamaConfig { num_hidden_layers: 2, ..stem.predictor.config.clone() };
+    stem.y_decoder = Some(YDecoderConfig { config: llama, prefix_tokens: 2, max_tokens: 9, end_id: 1 });
     let v2_1 =
         VlJepaConfig { x_encoder: Vjepa2Config { crop_size: 8, ..crate::v2_1::config("video") }, ..config("vljepa") };
     [two, config("vljepa_gemma3"), stem, v2_1].map(|config| VlJepa::init(&device(), config, 1).unwrap()).into()

@@ -69,12 +69,34 @@ pub struct TrainConfig {
     /// A memory of the training labels in the trained model, a row for each (`rows` is left out). Training does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
+    /// Train the Y-Decoder, and nothing else, on the texts of the samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<DecoderConfig>,
     /// Evaluation during training, on the source's validation data only.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
     /// Checkpoints.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+}
+
+/// `[decoder]`: from the embedding of a text back to the text. The embedding is that of the Y-Encoder with noise, so that predictions, which
+/// are never quite there, are understood too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// A JSON file as the key `y_decoder` of a model's `config.json`: a decoder with random weights. Absent: the one that the model has
+    /// is trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// Largest length of the noise that is added to embeddings of unit length: of each a random direction, and a length from 0 to this.
+    pub noise: f32,
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        Self { config: None, noise: 1.0 }
+    }
 }
 
 /// `[model]`: exactly one of `config` and `folder`; `x_encoder` goes with `config`.
@@ -312,6 +334,10 @@ impl TrainConfig {
         let mut map = value.as_object_mut().map(std::mem::take).unwrap_or_default();
         for free in ["output", "activation_checkpointing", "head_fit", "memory", "evaluate", "checkpoint", "model"] {
             map.remove(free);
+        }
+        // Where its sizes are read from; the model says what they are.
+        if let Some(decoder) = map.get_mut("decoder").and_then(serde_json::Value::as_object_mut) {
+            decoder.remove("config");
         }
         if let Some(data) = map.get_mut("data").and_then(serde_json::Value::as_object_mut) {
             data.remove("prefetch");

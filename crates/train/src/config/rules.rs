@@ -109,6 +109,16 @@ impl TrainConfig {
                 "`head_fit` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
             });
         }
+        if let Some(decoder) = &self.decoder {
+            rules.range("decoder.noise", f64::from(decoder.noise), 0.0, 100.0);
+            rules.need("decoder", self.model.folder.is_some(), || {
+                "`decoder` reads the embeddings of a trained model: name its folder as `model.folder`".into()
+            });
+            let alone = self.head_fit.is_none() && self.memory.is_none() && !o.train_y_encoder && !o.cached;
+            rules.need("decoder", alone, || {
+                "`decoder` trains the Y-Decoder alone; leave out `head_fit`, `memory`, `objective.train_y_encoder` and `objective.cached`".into()
+            });
+        }
         if let Some(memory) = &self.memory {
             rules.need("memory.rows", memory.rows == 0, || "`memory.rows` follows from the data, leave it out".into());
             rules.range("memory.scale", memory.scale, 1e-3, 1e4);

@@ -13,7 +13,7 @@ use crate::sources;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The settings that are paths, beside those of the source.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "output",
     "model.config",
     "model.x_encoder",
@@ -22,6 +22,7 @@ const PATHS: [&str; 8] = [
     "model.y_encoder",
     "model.still_stem",
     "model.query_tokenizer",
+    "decoder.config",
 ];
 
 /// A configuration's file, kept to say where in it a fault is.
@@ -61,10 +62,11 @@ impl ConfigFile {
         let mut config = TrainConfig::parse(&file.text).map_err(fault)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let model = &mut config.model;
-        let files = [&mut model.config, &mut model.query_tokenizer];
+        let decoder = config.decoder.as_mut().map(|decoder| &mut decoder.config);
+        let files = [&mut model.config, &mut model.query_tokenizer].into_iter().chain(decoder);
         let weights = [&mut model.x_encoder, &mut model.folder, &mut model.y_encoder, &mut model.still_stem];
         let folders = weights.into_iter().chain([&mut model.features]);
-        for slot in files.into_iter().chain(folders).flatten().chain([&mut config.output]) {
+        for slot in files.chain(folders).flatten().chain([&mut config.output]) {
             *slot = base.join(&*slot);
         }
         config.data.base = base.into();

@@ -14,7 +14,7 @@ use vljepa_embed::features::RowFeatures;
 use vljepa_embed::folder::{SentenceFiles, VisionFolder};
 use vljepa_embed::models::VisionTokens;
 use vljepa_embed::{names, preprocess};
-use vljepa_model::config::{TextEncoderConfig, VlJepaConfig, Words};
+use vljepa_model::config::{TextEncoderConfig, VlJepaConfig, Words, YDecoderConfig};
 use vljepa_model::weights::{WeightSource, bare_vjepa2, read_f32};
 use vljepa_model::{Part, SentenceWeights, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
@@ -198,6 +198,14 @@ impl Start {
                 Some(encoder) => init_around(device, self.model.clone(), self.config.seed, encoder)?,
                 None => VlJepa::init(device, self.model.clone(), self.config.seed)?,
             },
+        };
+        let model = match self.config.decoder.as_ref().and_then(|decoder| decoder.config.as_ref()) {
+            Some(path) => {
+                let key = "decoder.config";
+                let decoder = YDecoderConfig::from_json(&read_config(key, path)?).map_err(fault(key, path, ""))?;
+                model.with_y_decoder(device, decoder, self.config.seed).map_err(fault(key, path, ""))?
+            }
+            None => model,
         };
         if let Some(folder) = &source.y_encoder {
             read_y_encoder(&model, folder)?;

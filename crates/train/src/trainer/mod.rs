@@ -3,6 +3,7 @@
 mod cached;
 mod finish;
 mod report;
+mod sentences;
 mod state;
 mod step;
 mod texts;
@@ -123,27 +124,31 @@ impl Trainer {
         let bank = match source.bank() {
             Some(classes) => {
                 let bank = TextBank::encode(&embedder, classes, &o.texts)?;
-                if o.y_head.whiten {
+                if o.y_head.whiten && config.decoder.is_none() {
                     bank.whiten_head(&embedder, classes, &o.y_head)?;
                 }
                 Some(bank)
             }
             None => {
                 // Texts count as often as they come.
-                if o.y_head.whiten {
+                if o.y_head.whiten && config.decoder.is_none() {
                     let features = embedder.text_features(&source.texts(&o.texts))?;
                     whiten_head(&model, &features, &o.y_head, None)?;
                 }
                 None
             }
         };
-        model.forget();
+        if config.decoder.is_none() {
+            model.forget();
+        }
         if let (Some(memory), Some(bank)) = (config.memory, &bank) {
             let labels = bank.embeddings(&model)?;
             model.remember(device, &labels, MemoryConfig { rows: bank.classes(), ..memory })?;
         }
         let objective = Objective::new(o, bank, &model, device)?;
         let frozen = |part: Part| match part {
+            Part::YDecoder => config.decoder.is_none(),
+            _ if config.decoder.is_some() => true,
             Part::YEncoder => !o.train_y_encoder,
             Part::YHead => !o.y_head.train,
             Part::LogitScale => !model.config.temperature.learned,

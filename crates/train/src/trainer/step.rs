@@ -83,6 +83,9 @@ impl Trainer {
         let even = batch.pairs.iter().all(|pair| pair.weight == 1.0);
         let total: f32 = batch.pairs.iter().map(|pair| pair.weight).sum();
         let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
+        if let Some(decoder) = &self.config.decoder {
+            return self.sentences(batch, &self.right_texts(batch, &texts), parts, decoder.noise);
+        }
         let chosen = self.chosen_texts(batch, &texts);
         if let Some(chosen) = chosen.as_ref().filter(|_| self.config.objective.cached && parts > 1) {
             return self.in_two_passes(batch, parts, chosen, &texts);
@@ -151,6 +154,12 @@ impl Trainer {
         if bank.is_some() && !o.train_y_encoder && !cached && batch.pairs.iter().all(|pair| pair.class.is_some()) {
             return None;
         }
+        Some(self.right_texts(batch, texts))
+    }
+
+    /// A right text of each pair. A function of seed and step alone.
+    fn right_texts(&self, batch: &Batch, texts: &StepTexts) -> Vec<String> {
+        let (o, bank) = (&self.config.objective, self.source.bank());
         let mut dice = Stream::new(self.config.seed, Purpose::Text, batch.step);
         let mut any = |texts: &[String]| texts.get(dice.below(texts.len())).cloned().unwrap_or_default();
         let text = |pair: &Pair| match (bank, pair.class) {
@@ -160,7 +169,7 @@ impl Trainer {
             }
             _ => any(&pair.targets),
         };
-        Some(batch.pairs.iter().map(text).collect())
+        batch.pairs.iter().map(text).collect()
     }
 
     /// The wrong texts of some pairs, each once, where the objective reads them.

@@ -6,6 +6,7 @@
 mod checkpoint;
 mod config;
 mod data;
+mod decoder;
 mod faults;
 mod frozen;
 mod golden;

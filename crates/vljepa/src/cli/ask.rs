@@ -6,14 +6,20 @@ use serde_json::json;
 use vljepa::Builtin;
 use vljepa::classify::{Classifier, Prediction, answers_from_list};
 use vljepa::embed::folder::Purpose;
-use vljepa::embed::visuals::{Embedded, FileOptions, RowOf, embed_files};
+use vljepa::embed::models::{WithQuery, Written};
+use vljepa::embed::visuals::{Embedded, FileOptions, Reading, RowOf, embed_files};
+use vljepa_model::Search;
 
+use super::caption::no_decoder;
 use super::choices::{Choices, note_unclear, ranking};
 use super::common::{Common, ModelArgs, at_least_one, note_cut, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
 use super::read::ReadArgs;
 use super::rows::{labels, object};
+
+/// Sentences that the search for an answer follows at once.
+const BEAMS: usize = 4;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("choice"))]
@@ -24,7 +30,7 @@ pub struct Args {
     /// The question
     #[arg(long, value_name = "TEXT")]
     pub question: String,
-    /// Answers to choose among, separated by commas
+    /// Answers to choose among, separated by commas; without any the model's Y-Decoder writes one
     #[arg(long, value_name = "A,B,C", group = "choice")]
     pub answers: Option<String>,
     /// File with one answer per line
@@ -57,16 +63,16 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             folder.origin()
         )));
     }
-    let Some(answers) = answers else {
-        return Err(Failure::message(format!(
-            "{}: an open answer needs a Y-Decoder, which this model does not have; pass the answers to choose among with \
-             --answers a,b,c or --answers-file FILE",
-            folder.origin()
-        )));
-    };
+    if answers.is_none() && !folder.writes() {
+        return Err(no_decoder(
+            folder.origin(),
+            "pass the answers to choose among with --answers a,b,c or --answers-file FILE",
+        ));
+    }
     let model = open(&folder, &args.model, common)?;
     let asked = model.with_query(Some(&args.question))?;
     note_query(&asked, Some("--question"), out);
+    let Some(answers) = answers else { return written(args, &asked, &files, reading, out) };
     let bar = out.progress("answers", answers.texts.len());
     let top = args.top.unwrap_or(answers.texts.len());
     let progress = &mut |n| bar.set_position(n as u64);
@@ -93,4 +99,29 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         }));
     }
     out.text(&ranking(&labels(&of, &files), &ranked, |p| (p.score, p.cosine, p.label.clone())))
+}
+
+/// Answers in the model's own words.
+fn written(args: &Args, asked: &WithQuery<'_>, files: &[PathBuf], reading: Reading, out: &Output) -> Result {
+    reading.check(asked)?;
+    let work = |options: FileOptions<'_>| Ok(embed_files(asked, files, options)?);
+    let (Embedded { rows, of, skipped }, noted) = args.read.with_options(reading, files.len(), out, work)?;
+    out.skipped(&skipped);
+    let model = asked.model();
+    let search = Search { beams: BEAMS, ..Search::default() };
+    let answers = model.write(&rows.into_values(), &search)?;
+    if out.json {
+        let result = |(row, answer): (&RowOf, &Written)| {
+            let mut result = object(row, files);
+            result.insert("answers".into(), json!([{ "answer": answer.text, "score": answer.score }]));
+            result
+        };
+        let results: Vec<_> = of.iter().zip(&answers).map(result).collect();
+        return out.document(&json!({
+            "model": model.origin(), "adapter": vljepa::info::adapter_name(model.device()), "question": args.question,
+            "results": results, "skipped": output::paths(&skipped), "notes": output::notes(&noted),
+        }));
+    }
+    let lines = labels(&of, files).into_iter().zip(answers).map(|(label, answer)| vec![label, answer.text]);
+    out.text(&output::columns(&lines.collect::<Vec<_>>()))
 }

@@ -1,6 +1,6 @@
 //! `eval`: measures a model on a suite or on a manifest of one's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use vljepa::Builtin;
@@ -10,10 +10,12 @@ use vljepa::embed::{check_apart, model_files};
 use vljepa::report::{self, Facts};
 use vljepa::sprites::{self, Drawings};
 use vljepa::sprites_page;
+use vljepa::stream::{self, Encoder, SelectiveOptions, StreamOptions, Windows};
 use vljepa_data::atomic::write_atomically;
 use vljepa_data::emoji::{EmojiVendors, Role, Split};
 use vljepa_data::manifest::{self, Manifest};
 use vljepa_data::sprite_world::SpriteOptions;
+use vljepa_data::sprite_world::words::Wordings;
 use vljepa_train::sources::emoji_vendors::{self, EmojiVendorsOptions};
 use vljepa_train::sources::manifest::{self as rows, ManifestOptions, ManifestReport, Measured};
 use vljepa_train::sources::sprite_world::{self, SpriteWorldOptions, SpriteWorldReport};
@@ -34,6 +36,8 @@ pub enum Suite {
     EmojiVendors(EmojiArgs),
     /// Clips of drawings in motion: questions, searches, what lies between two pictures, captions that are nearly right
     SpriteWorld(SpriteArgs),
+    /// Long streams of drawings: how few sentences tell as much as many, where they are chosen by meaning
+    Selective(SelectiveArgs),
     /// Your own pictures and clips: which text they show, searches both ways, answers to questions
     Manifest(ManifestArgs),
 }
@@ -62,6 +66,33 @@ pub struct SpriteArgs {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub resamples: u32,
     /// Also write the figures, and clips with wrong answers, as an HTML page that needs no other file
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SelectiveArgs {
+    /// Number of streams; `--seed` makes others
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub streams: u32,
+    /// Seconds of a stream
+    #[arg(long, value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=86_400))]
+    pub seconds: u32,
+    /// Mean seconds between scenes in which nothing moves
+    #[arg(long, value_name = "S", default_value_t = 6.0, value_parser = super::read::seconds)]
+    pub hold: f64,
+    /// Drawings of the designer for validation and wordings for validation, to choose settings by
+    #[arg(long)]
+    pub validation: bool,
+    /// Your own drawings: a folder with PNG or WebP files and labels.jsonl, a line {"file": "dog.png", "label": "dog"} for each
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    pub sprites: Option<PathBuf>,
+    /// Folder of the emoji-vendors set; absent: the folder in VLJEPA_EMOJI_VENDORS, else the one in the repository
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Also write the curves and figures as an HTML page that needs no other file
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
     #[command(flatten)]
@@ -108,20 +139,26 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     match &args.suite {
         Suite::EmojiVendors(args) => emoji_vendors(args, common, out),
         Suite::SpriteWorld(args) => sprite_world(args, common, out),
+        Suite::Selective(args) => selective(args, common, out),
         Suite::Manifest(args) => manifest(args, common, out),
     }
 }
 
+/// Checks before any work that a page can be written, and replaces nothing that a suite of drawings reads.
+fn check_page(html: &Path, sprites: Option<&PathBuf>, data: Option<&PathBuf>, model: &ModelArgs) -> Result {
+    check_writable(html)?;
+    let folder = sprites.or(data).cloned().unwrap_or_else(EmojiVendors::default_dir);
+    let is_read = |path: &PathBuf| {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        ["png", "webp", "json", "jsonl"].contains(&extension.as_str())
+    };
+    let read: Vec<PathBuf> = model_files(&folder).into_iter().filter(is_read).collect();
+    keep_apart(html, read, model.model.as_deref())
+}
+
 fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
     if let Some(html) = &args.html {
-        check_writable(html)?;
-        let folder = args.sprites.clone().or_else(|| args.data.clone()).unwrap_or_else(EmojiVendors::default_dir);
-        let is_read = |path: &PathBuf| {
-            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            ["png", "webp", "json", "jsonl"].contains(&extension.as_str())
-        };
-        let read: Vec<PathBuf> = model_files(&folder).into_iter().filter(is_read).collect();
-        keep_apart(html, read, args.model.model.as_deref())?;
+        check_page(html, args.sprites.as_ref(), args.data.as_ref(), &args.model)?;
     }
     let (_, model) = load(&args.model, Builtin::Sprites, common, Purpose::Suite)?;
     let frames = model.config().frames();
@@ -166,6 +203,87 @@ fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
             out.text(&format!("{adapter}\n{}", sprite_table(&report)))
         }
     }
+}
+
+fn selective(args: &SelectiveArgs, common: &Common, out: &Output) -> Result {
+    if let Some(html) = &args.html {
+        check_page(html, args.sprites.as_ref(), args.data.as_ref(), &args.model)?;
+    }
+    let (_, model) = load(&args.model, Builtin::Sprites, common, Purpose::Suite)?;
+    let frames = model.config().frames();
+    // A stream has twice the frames of the windows that are taken of it.
+    let options = SpriteOptions { frames: 2 * frames, ..SpriteOptions::default() };
+    if let Some((_, what)) = options.problem() {
+        return Err(Failure::message(format!("{}: a scene has {what}; take another --model", model.origin())));
+    }
+    let drawings = match &args.sprites {
+        Some(dir) => Drawings::Folder(dir.clone()),
+        None => Drawings::Emoji {
+            dir: args.data.clone().unwrap_or_else(EmojiVendors::default_dir),
+            role: if args.validation { Role::Val } else { Role::Test },
+            split: Split::Train,
+        },
+    };
+    let world = sprites::open(&drawings, options)?;
+    let windows = Windows { frames, seconds: 2.0, hz: 2.0 };
+    let mut options = SelectiveOptions::default();
+    (options.streams, options.seconds) = (args.streams as usize, f64::from(args.seconds));
+    (options.hold, options.seed) = (args.hold, common.seed);
+    if args.validation {
+        options.wordings = Wordings::Validation;
+    }
+    let bar = out.progress("streams", 1000);
+    let mut encoder = Encoder::new(&model, None)?;
+    let progress = &mut |share: f64| bar.set_position((1000.0 * share) as u64);
+    let report = stream::selective(&mut encoder, &world, StreamOptions::new(windows)?, &options, progress)?;
+    bar.finish_and_clear();
+    if let Some(html) = &args.html {
+        let data = match (&args.sprites, args.validation) {
+            (Some(dir), _) => format!("drawings of {}", dir.display()),
+            (None, true) => "drawings of the designer for validation".to_owned(),
+            (None, false) => {
+                "drawings by a designer whose work was not trained on, in wordings that were not trained on".to_owned()
+            }
+        };
+        let adapter = vljepa::info::adapter_name(model.device());
+        let facts = Facts { data: &data, model: model.origin(), adapter: &adapter };
+        write_atomically(html, stream::selective_page(&report, &facts)?.as_bytes())?;
+    }
+    if out.json {
+        return out.document(&report);
+    }
+    let mut rows = vec![
+        ["sentences a second", "adaptive, mean", "adaptive, middle", "uniform, mean", "uniform, middle"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    for (i, rate) in options.rates.iter().enumerate() {
+        let mut row = vec![format!("{rate}")];
+        row.extend(
+            report.curves.iter().map(|curve| curve.points.get(i).map_or("–".into(), |p| format!("{:.3}", p.cider_d))),
+        );
+        rows.push(row);
+    }
+    let times = |saving: Option<f64>| saving.map_or("never".into(), |saving| format!("{saving:.2} times fewer"));
+    let share = |value: f64| format!("{:.1} %", 100.0 * value);
+    out.text(&format!(
+        "{}\n{}CIDEr-D of 10, of {} scenes\nsentences for what uniform choice reaches at one a second: {}; for the best that it reaches: {}\n\
+         borders between scenes: {} of those found are right, {} are found; by the trigger {} and {}, at {:.3} sentences a second, CIDEr-D {:.3}\n\
+         windows encoded: {}, cosine of kept states {}\n",
+        vljepa::info::adapter_name(model.device()),
+        output::columns(&rows),
+        report.scenes,
+        times(report.saving_at_1_hz),
+        times(report.saving_at_best),
+        share(report.segments[0]),
+        share(report.segments[1]),
+        share(report.trigger[0]),
+        share(report.trigger[1]),
+        report.trigger_hz,
+        report.trigger_cider_d,
+        share(report.encoded),
+        report.fidelity.map_or("not measured".into(), |mean| format!("{mean:.3}")),
+    ))
 }
 
 fn sprite_table(report: &SpriteWorldReport) -> String {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod caption;
 mod choices;
 mod classify;
 mod common;
@@ -22,6 +23,7 @@ mod rows;
 mod search;
 mod sprites;
 mod train;
+mod watch;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -71,10 +73,14 @@ verbs! {
     EmbedText => embed_text,
     /// Classify pictures and videos: zero-shot with labels, or into the classes of a V-JEPA 2 classifier
     Classify => classify,
-    /// Answer a question about pictures and videos by choosing among given answers
+    /// Answer a question about pictures and videos, in words of its own or by choosing among given answers
     Ask => ask,
+    /// Write a sentence for each picture or video
+    Caption => caption,
     /// Build a persistent index of a picture folder
     Index => index,
+    /// Watch a video or a stream: silent until what happens changes, then one sentence
+    Watch => watch,
     /// Find the pictures of an index that match a text
     Search => search,
     /// Check a manifest of your own pictures and clips before training on it

@@ -68,7 +68,7 @@ pub enum DamagedArg {
     Conceal,
 }
 
-fn above_zero(text: &str) -> std::result::Result<f64, String> {
+pub fn above_zero(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err("a number above 0 is expected".into()),
@@ -87,7 +87,7 @@ fn length(text: &str) -> std::result::Result<Length, String> {
     text.parse()
 }
 
-fn raw(text: &str) -> std::result::Result<RawFrames, String> {
+pub fn raw(text: &str) -> std::result::Result<RawFrames, String> {
     let parsed = || {
         let (size, pixels) = text.split_once(':')?;
         let (width, height) = size.split_once('x')?;

@@ -103,7 +103,11 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         clips: args.n,
         seed: common.seed,
         side: usize::from(args.side),
-        wordings: if args.part.role() == Role::Test { Wordings::HeldOut } else { Wordings::Train },
+        wordings: match args.part.role() {
+            Role::Test => Wordings::HeldOut,
+            Role::Val => Wordings::Validation,
+            _ => Wordings::Train,
+        },
         split: match args.part.role() {
             Role::Train => manifest::Split::Train,
             Role::Val => manifest::Split::Validation,

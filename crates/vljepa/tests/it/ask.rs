@@ -98,7 +98,7 @@ fn files_that_cannot_be_read_are_left_out_when_asked() {
 fn what_cannot_be_asked_is_one_line() {
     let bench = asking();
     let ask = |more: &[&str]| vljepa(bench.args(&[&["ask", "@pictures/0.png", "--question", "what"], more].concat()));
-    fails(&mut ask(&[]), &["open answer", "Y-Decoder", "does not have", "--answers"]);
+    fails(&mut ask(&[]), &["has no Y-Decoder", "--answers"]);
     for (list, words) in [("", "no answers"), (" , ", "no answers"), ("a,b,a", "answer 3 repeats \"a\" of answer 1")] {
         fails(&mut ask(&["--answers", list]), &["--answers", words]);
     }

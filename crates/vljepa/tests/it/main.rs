@@ -36,3 +36,4 @@ mod texts;
 mod v2_1;
 mod verbs;
 mod videos;
+mod watch;

@@ -152,8 +152,17 @@ fn values(name: &str, count: usize, seed: u64) -> Vec<f32> {
 
 /// The weights of the tiny model; `change` may alter each tensor before it is written.
 pub fn weights(seed: u64, change: impl Fn(&str, &mut Vec<usize>, &mut Vec<f32>)) -> Vec<u8> {
+    write_weights(&config(), seed, change)
+}
+
+/// As [`weights`], of a model like the tiny one.
+pub fn write_weights(
+    config: &VlJepaConfig,
+    seed: u64,
+    change: impl Fn(&str, &mut Vec<usize>, &mut Vec<f32>),
+) -> Vec<u8> {
     let mut writer = Writer::new();
-    for tensor in config().tensors() {
+    for tensor in config.tensors() {
         let mut values = values(&tensor.name, tensor.shape.iter().product(), seed);
         let mut shape = tensor.shape.clone();
         change(&tensor.name, &mut shape, &mut values);

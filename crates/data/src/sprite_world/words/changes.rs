@@ -6,7 +6,7 @@ use super::super::action::{Action, Direction, Speed};
 use super::super::scene::{Event, Scene};
 use super::super::world::{Pairs, SpriteWorld, is_held_out};
 use super::captions::{Length, say};
-use super::facts::{Facts, pick};
+use super::facts::{Facts, pick, text};
 use super::wordings::{COUNTED, NUMBERS, Wordings};
 use crate::dice::{Dice, SampleKey};
 
@@ -151,7 +151,8 @@ pub fn hard_negative(
             let wrong = pick(&others, &mut dice)?;
             let first = say(&facts, length, wordings, &mut dice);
             let second = other_words(&facts, length, wordings, &first, &mut dice);
-            let of = |number: &str, text: &str| text_of(wordings, number, text);
+            let frame = text(COUNTED.of(wordings), &mut dice);
+            let of = |number: &str, text: &str| text_of(frame, number, text);
             let (wrong, right) = (of(wrong, &first), [of(right, &first), of(right, &second)]);
             return Some(HardNegative { right, wrong, change });
         }
@@ -176,8 +177,7 @@ fn other_words(facts: &Facts, length: Length, wordings: Wordings, first: &str, d
 }
 
 /// A caption with how many things there are at first.
-fn text_of(wordings: Wordings, number: &str, caption: &str) -> String {
-    let frame = COUNTED.of(wordings).first().copied().unwrap_or("{n}: {}");
+fn text_of(frame: &str, number: &str, caption: &str) -> String {
     let things = if number == NUMBERS[0] { "one thing".to_owned() } else { format!("{number} things") };
     frame.replace("{n}", &things).replace("{}", caption)
 }

@@ -195,11 +195,11 @@ impl Source for Corpus {
         self.sampled().flat_map(|pair| pair.targets).collect()
     }
 
-    /// Clips of the validation vendor: questions by kind, and captions.
+    /// Clips of the validation vendor in wordings for validation: questions by kind, and captions.
     fn validate(&self, embedder: &Embedder<'_>, preprocess: &Preprocess) -> Result<Validation> {
         let asked = Asked {
             world: &self.validation,
-            wordings: Wordings::Train,
+            wordings: Wordings::Validation,
             seed: 0,
             purpose: Purpose::Validate,
             clips: self.settings.validation_clips,

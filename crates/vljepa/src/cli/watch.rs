@@ -1,0 +1,367 @@
+//! `watch`: keeps the silent state of a stream and speaks only where its meaning changes.
+
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use vljepa::Builtin;
+use vljepa::embed::files::check_writable;
+use vljepa::embed::folder::Purpose;
+use vljepa::stream::{
+    Alert, CaptionBank, Encoder, Event, Pending, Stream, StreamOptions, Teller, Thresholds, Timeline, Update, Windows,
+    clock, sentences,
+};
+use vljepa_data::atomic::write_atomically;
+use vljepa_data::video::{Damaged, RawFormat, VideoOptions, VideoReader};
+
+use vljepa_data::{Limits, Rgb8Image};
+use vljepa_model::Search;
+
+use super::common::{Common, ModelArgs, keep_apart, load, note_cut};
+use super::failure::{Failure, Result};
+use super::output::{Output, printable};
+use super::read::{DamagedArg, above_zero, raw};
+use vljepa::embed::visuals::RawFrames;
+
+/// Windows that are encoded together.
+const BATCH: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A video, a folder of frames, or - for Y4M, Motion JPEG or raw frames on standard input
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// File with sentences, one a line, the nearest of which tells a state; absent: the model's Y-Decoder writes one, or without one a
+    /// list of plain sentences is taken
+    #[arg(long, value_name = "FILE")]
+    pub captions: Option<PathBuf>,
+    /// Raise an alert where the stream comes close to this text; may be given more than once
+    #[arg(long = "alert", value_name = "TEXT")]
+    pub alerts: Vec<String>,
+    /// Cosine at which alerts begin; absent: 3 standard deviations above what the stream has shown so far
+    #[arg(long, value_name = "C", allow_negative_numbers = true)]
+    pub alert_above: Option<f64>,
+    /// Keep the answer to this question as the state, instead of what the model sees in the whole
+    #[arg(long, value_name = "TEXT")]
+    pub query: Option<String>,
+    /// Seconds of a window
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    pub window: f64,
+    /// Windows a second
+    #[arg(long, value_name = "F", default_value_t = 2.0)]
+    pub hz: f64,
+    /// Change of any part of the picture, from 0 to 1, above which a window is encoded; 0: every window is
+    #[arg(long, value_name = "X", default_value_t = 0.04)]
+    pub gate: f32,
+    /// How far a state must be from what was told last to be told: 1 - cosine
+    #[arg(long, value_name = "X", default_value_t = 0.15)]
+    pub novelty: f64,
+    /// Most sentences a second over the long run
+    #[arg(long, value_name = "F", value_parser = above_zero)]
+    pub budget: Option<f64>,
+    /// Least time between two sentences, in seconds
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    pub gap: f64,
+    /// Frames a second of Motion JPEG, raw frames and folders of frames
+    #[arg(long, value_name = "F", default_value_t = 25.0, value_parser = above_zero)]
+    pub fps: f64,
+    /// Raw frames on standard input, as in 640x360:rgb24; or yuv420p
+    #[arg(long, value_name = "WxH:PIXELS", value_parser = raw)]
+    pub raw: Option<RawFrames>,
+    /// What to do about frames of a video that are damaged
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    pub damaged: DamagedArg,
+    /// Also write what was told, with pictures and the novelty over time, as an HTML page that needs no other file
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
+    /// With --json, the state of each window too
+    #[arg(long)]
+    pub embeddings: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
+    if args.embeddings && !common.json {
+        return Err(Failure::Usage { verb: "watch", reason: "--embeddings goes with --json".into() });
+    }
+    if let Some(html) = &args.html {
+        check_writable(html)?;
+        keep_apart(html, std::iter::once(&args.input).chain(&args.captions), args.model.model.as_deref())?;
+    }
+    let mut reader = reader(args)?;
+    let given = args.captions.as_deref().map(vljepa_data::read_labels).transpose()?;
+    let (_, model) = load(&args.model, Builtin::Sprites, common, Purpose::Answers)?;
+    let frames = model.config().x_encoder.frames_per_clip;
+    let mut options = StreamOptions::new(Windows { frames, seconds: args.window, hz: args.hz })?;
+    options.gate.high = args.gate;
+    options.gate.low = options.gate.low.min(args.gate / 2.0);
+    (options.trigger.novelty, options.trigger.gap, options.trigger.budget) = (args.novelty, args.gap, args.budget);
+    let mut encoder = Encoder::new(&model, args.query.as_deref())?;
+    let teller = match given {
+        None if model.writes() => Teller::decoder(&model, Search::default())?,
+        given => {
+            let texts = given.unwrap_or_else(sentences);
+            let bar = out.progress("sentences", texts.len());
+            let bank = CaptionBank::new(&model, texts, &mut |n| bar.set_position(n as u64))?;
+            bar.finish_and_clear();
+            note_cut(bank.cut(), |i| format!("sentence {}", i + 1), out);
+            Teller::Bank(bank)
+        }
+    };
+    let thresholds = args.alert_above.map_or(Thresholds::default(), |on| Thresholds::Cosine { on, off: on - 0.05 });
+    let alerts = match args.alerts.is_empty() {
+        true => Vec::new(),
+        false => {
+            let (rows, cut) = model.embed_texts(&args.alerts)?;
+            note_cut(cut.as_ref(), |i| format!("--alert \"{}\"", args.alerts[i]), out);
+            let rows = rows.into_values();
+            let rows = rows.chunks_exact(model.dim()).map(<[f32]>::to_vec);
+            args.alerts.iter().cloned().zip(rows).map(|(text, row)| Alert::new(text, row, thresholds)).collect()
+        }
+    };
+    let mut stream = Stream::new(options, model.preprocess().clone(), alerts);
+    let mut shown = Shown::new(out, args, &teller);
+    let mut pending: Vec<Pending> = Vec::new();
+    let mut fault = None;
+    loop {
+        let frame = match reader.next_frame() {
+            Ok(frame) => frame,
+            // What was seen before the fault is told first.
+            Err(error) => {
+                fault = Some(error);
+                None
+            }
+        };
+        let ended = frame.is_none();
+        if let Some(frame) = frame {
+            pending.extend(stream.push(&frame)?);
+        }
+        // A live stream is told window by window; of a file, windows are encoded together.
+        let most = if args.input.as_os_str() == "-" { 1 } else { BATCH };
+        if pending.len() >= most || (ended && !pending.is_empty()) {
+            let rows = encoder.encode(&pending.iter().collect::<Vec<_>>())?;
+            for (pending, row) in pending.drain(..).zip(rows) {
+                let update = stream.update(&pending, row)?;
+                shown.update(&stream, &update, &pending.window.picture)?;
+            }
+        }
+        if ended {
+            break;
+        }
+    }
+    for note in reader.notes() {
+        out.note(&format!("{}: {note}", reader.origin()));
+    }
+    let (last, events) = stream.finish();
+    let last = last.map(|state| teller.tell(&state)).transpose()?.and_then(|told| told.into_iter().next());
+    let last = last.map(|sentence| sentence.text);
+    if let (Some(html), Some(timeline)) = (&args.html, &shown.timeline) {
+        let adapter = vljepa::info::adapter_name(model.device());
+        let facts =
+            format!("Windows of {} s, {} a second; model {}, on {adapter}.", args.window, args.hz, model.origin());
+        let page = timeline.page(reader.origin(), &facts, &stream.summary(), &events);
+        write_atomically(html, page.as_bytes())?;
+    }
+    shown.finish(&stream, last.as_deref(), &events)?;
+    match fault {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+fn reader(args: &Args) -> Result<VideoReader> {
+    let damaged = match args.damaged {
+        DamagedArg::Stop => Damaged::Stop,
+        DamagedArg::Conceal => Damaged::Conceal,
+    };
+    let limits = Limits::default();
+    let stdin = || Box::new(std::io::stdin());
+    let is_stdin = args.input == Path::new("-");
+    Ok(match args.raw {
+        Some(_) if !is_stdin => {
+            let reason = "--raw describes standard input: give - as the input".into();
+            return Err(Failure::Usage { verb: "watch", reason });
+        }
+        Some(RawFrames { width, height, pixels }) => {
+            let format = RawFormat { width, height, pixels, fps: args.fps };
+            VideoReader::from_raw("standard input", stdin(), format, &limits)?
+        }
+        None if is_stdin => VideoReader::from_stream("standard input", stdin(), args.fps, &limits)?,
+        None => {
+            let options = VideoOptions { folder_fps: args.fps, damaged, limits, ..VideoOptions::default() };
+            VideoReader::open_with(&args.input, &options)?
+        }
+    })
+}
+
+/// Writes what happens, as lines of JSON or as text with a live line on a terminal.
+struct Shown<'a> {
+    out: &'a Output,
+    args: &'a Args,
+    teller: &'a Teller<'a>,
+    timeline: Option<Timeline>,
+    live: ProgressBar,
+    begun: Instant,
+    novelties: VecDeque<f64>,
+    text: String,
+    on: Vec<bool>,
+}
+
+/// Novelties of the live line.
+const SPARKS: usize = 24;
+
+impl<'a> Shown<'a> {
+    fn new(out: &'a Output, args: &'a Args, teller: &'a Teller<'a>) -> Self {
+        let live = match std::io::stderr().is_terminal() && !out.json {
+            true => ProgressBar::new_spinner(),
+            false => ProgressBar::hidden(),
+        };
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            live.set_style(style);
+        }
+        let on = vec![false; args.alerts.len()];
+        let timeline = args.html.as_ref().map(|_| Timeline::new());
+        Self {
+            out,
+            args,
+            teller,
+            timeline,
+            live,
+            begun: Instant::now(),
+            novelties: VecDeque::new(),
+            text: String::new(),
+            on,
+        }
+    }
+
+    fn update(&mut self, stream: &Stream, update: &Update, picture: &Rgb8Image) -> Result {
+        let told = update.speak.as_ref().map(|state| self.teller.tell(state)).transpose()?;
+        let text = told.and_then(|told| told.into_iter().next()).map(|sentence| sentence.text);
+        if let Some(timeline) = &mut self.timeline {
+            timeline.push(update, text.as_deref().map(|text| (text, picture)))?;
+        }
+        if self.out.json {
+            let alerts: Vec<Value> = (self.args.alerts.iter().zip(&update.alerts))
+                .map(|(text, alert)| json!({ "text": text, "score": alert.score, "on": alert.on }))
+                .collect();
+            let mut line = json!({
+                "start_s": update.start, "end_s": update.end, "change": update.change, "encoded": update.encoded,
+                "novelty": update.novelty, "variance": update.variance, "decoded": text.is_some(), "text": text,
+                "alerts": alerts, "events": update.alerts.iter().filter_map(|alert| alert.ended.as_ref()).collect::<Vec<_>>(),
+            });
+            if let (true, Some(fields)) = (self.args.embeddings, line.as_object_mut()) {
+                fields.insert("embedding".into(), json!(stream.state()));
+            }
+            return self.out.document(&line);
+        }
+        if let Some(text) = &text {
+            self.line(&format!("{}  {}", clock(update.start), printable(text)))?;
+            self.text.clone_from(text);
+        }
+        for (i, alert) in update.alerts.iter().enumerate() {
+            if alert.on && !std::mem::replace(&mut self.on[i], alert.on) {
+                let text = printable(&self.args.alerts[i]);
+                self.line(&format!("{}  alert: {text} ({:.3})", clock(update.start), alert.score))?;
+            }
+            self.on[i] = alert.on;
+            if let Some(event) = &alert.ended {
+                self.line(&ended(event))?;
+            }
+        }
+        self.novelties.push_back(update.novelty);
+        if self.novelties.len() > SPARKS {
+            self.novelties.pop_front();
+        }
+        let summary = stream.summary();
+        self.live.set_message(format!(
+            "{} {} {} · {:.1} windows/s · {} of {} encoded · {} told",
+            clock(update.end),
+            sparkline(self.novelties.iter().copied()),
+            printable(&self.text),
+            summary.windows as f64 / self.begun.elapsed().as_secs_f64().max(1e-3),
+            summary.encoded,
+            summary.windows,
+            summary.spoken
+        ));
+        self.live.tick();
+        Ok(())
+    }
+
+    fn line(&self, line: &str) -> Result {
+        self.live.suspend(|| self.out.text(&format!("{line}\n")))
+    }
+
+    fn finish(&self, stream: &Stream, text: Option<&str>, events: &[Event]) -> Result {
+        self.live.finish_and_clear();
+        let (s, [frames, backward]) = (stream.summary(), stream.frames());
+        if self.out.json {
+            return self.out.document(&json!({ "text": text, "events": events, "summary": {
+                "frames": frames, "frames_back_in_time": backward, "windows": s.windows, "encoded": s.encoded,
+                "audited": s.audited, "fidelity": s.fidelity, "worst_fidelity": s.worst, "decoded": self.teller.decoded(),
+                "seconds": self.begun.elapsed().as_secs_f64(),
+            }}));
+        }
+        if let Some(text) = text {
+            self.line(&format!("{}  {}", clock(0.0), printable(text)))?;
+        }
+        for event in events {
+            self.line(&ended(event))?;
+        }
+        if s.windows == 0 {
+            let reason = format!("shorter than one window of {} s: nothing was seen; see --window", self.args.window);
+            return Err(Failure::message(format!("{}: {reason}", self.args.input.display())));
+        }
+        let share = |part: u64| 100.0 * part as f64 / s.windows as f64;
+        let fidelity = match (s.fidelity, s.worst) {
+            (Some(mean), Some(worst)) => {
+                format!(
+                    "; {} of the others were encoded too: cosine to the state kept {mean:.3}, at worst {worst:.3}",
+                    s.audited
+                )
+            }
+            _ => String::new(),
+        };
+        self.out.note(&format!(
+            "{} windows, {:.0} % of them encoded{fidelity}; {} told, {:.1} % of the windows",
+            s.windows,
+            share(s.encoded),
+            s.spoken,
+            share(s.spoken)
+        ));
+        if backward > 0 {
+            self.out.note(&format!("{backward} of {frames} frames left out: their times go back"));
+        }
+        Ok(())
+    }
+}
+
+fn ended(event: &Event) -> String {
+    format!(
+        "{}  alert over: {}, since {}, strongest at {} ({:.3})",
+        clock(event.end_s),
+        printable(&event.text),
+        clock(event.start_s),
+        clock(event.peak_s),
+        event.score
+    )
+}
+
+/// Values from 0 to 1 as bars.
+fn sparkline(values: impl Iterator<Item = f64>) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    values.map(|value| BARS[((value.clamp(0.0, 1.0) * 8.0) as usize).min(7)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_bars() {
+        assert_eq!(sparkline([0.0, 0.5, 1.0, f64::NAN].into_iter()), "▁▅█▁");
+    }
+}

@@ -1,0 +1,153 @@
+//! Which windows need no encoder: those that look like the last one that was encoded.
+
+/// How a [`Gate`] decides. Changes are the largest difference of any cell of any frame, in shares of the range from black to white.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GateOptions {
+    /// A window that has changed by more than this since the last encoded one is encoded; 0: all are.
+    pub high: f32,
+    /// Once windows are encoded, they are until one has changed by less than this.
+    pub low: f32,
+    /// One of so many skipped windows is encoded all the same, to measure what skipping costs; 0: none.
+    pub audit: u64,
+}
+
+impl Default for GateOptions {
+    fn default() -> Self {
+        Self { high: 0.04, low: 0.02, audit: 32 }
+    }
+}
+
+/// What is to be done with a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It has changed: encode it.
+    Encode,
+    /// It is as the last encoded one, and is encoded to measure by how much the state that is kept is off.
+    Audit,
+    /// It is as the last encoded one: the state stays.
+    Skip,
+}
+
+/// Mean colours of the cells of a window's frames: what is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look(Vec<f32>);
+
+/// Cells of a row of a frame.
+const CELLS: usize = 8;
+
+impl Look {
+    /// Of frames `[frames, side, side, 3]`, each a square of bytes.
+    pub fn of(frames: &[&[u8]], side: usize) -> Self {
+        let mut cells = vec![0.0; frames.len() * CELLS * CELLS * 3];
+        let cell = |v: usize| v * CELLS / side.max(1);
+        let mut counts = [0u32; CELLS];
+        (0..side).for_each(|v| counts[cell(v)] += 1);
+        for (frame, cells) in frames.iter().zip(cells.chunks_exact_mut(CELLS * CELLS * 3)) {
+            for (i, pixel) in frame.chunks_exact(3).enumerate() {
+                let (row, column) = (cell(i / side), cell(i % side));
+                let share = 1.0 / (255 * counts[row] * counts[column]) as f32;
+                let at = (row * CELLS + column) * 3;
+                cells[at..at + 3].iter_mut().zip(pixel).for_each(|(cell, value)| *cell += f32::from(*value) * share);
+            }
+        }
+        Self(cells)
+    }
+
+    /// The largest difference of any cell; of windows of different lengths 1.
+    pub fn change(&self, other: &Self) -> f32 {
+        if self.0.len() != other.0.len() {
+            return 1.0;
+        }
+        self.0.iter().zip(&other.0).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+}
+
+/// Compares each window with the last one that was encoded, not with the one before it: a slow drift is a change too.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    options: GateOptions,
+    encoded: Option<Look>,
+    /// Whether the last window was encoded because it had changed.
+    open: bool,
+    skipped: u64,
+}
+
+impl Gate {
+    /// Nothing seen.
+    pub fn new(options: GateOptions) -> Self {
+        Self { options, encoded: None, open: true, skipped: 0 }
+    }
+
+    /// Decides about a window, and gives how much it has changed.
+    pub fn push(&mut self, look: Look) -> (Need, f32) {
+        let Some(encoded) = &self.encoded else {
+            self.encoded = Some(look);
+            return (Need::Encode, 1.0);
+        };
+        let (change, o) = (encoded.change(&look), self.options);
+        self.open = change > o.high || (self.open && change > o.low) || o.high <= 0.0;
+        if self.open {
+            self.encoded = Some(look);
+            return (Need::Encode, change);
+        }
+        self.skipped += 1;
+        let audit = o.audit > 0 && self.skipped.is_multiple_of(o.audit);
+        (if audit { Need::Audit } else { Need::Skip }, change)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Need::{Audit, Encode, Skip};
+    use super::*;
+
+    fn grey(value: u8) -> Look {
+        Look::of(&[&[value; 16 * 16 * 3], &[value; 16 * 16 * 3]], 16)
+    }
+
+    fn needs(options: GateOptions, values: impl IntoIterator<Item = u8>) -> Vec<Need> {
+        let mut gate = Gate::new(options);
+        values.into_iter().map(|value| gate.push(grey(value)).0).collect()
+    }
+
+    #[test]
+    fn what_stays_as_it_is_is_encoded_once_and_audited_at_times() {
+        let found = needs(GateOptions { audit: 4, ..GateOptions::default() }, [80; 10]);
+        assert_eq!(found, [Encode, Skip, Skip, Skip, Audit, Skip, Skip, Skip, Audit, Skip]);
+    }
+
+    #[test]
+    fn a_slow_drift_is_encoded_again_and_again() {
+        // One grey level a window: far below the threshold, and after eleven above it.
+        let found = needs(GateOptions { audit: 0, ..GateOptions::default() }, 0..120);
+        let encoded = found.iter().filter(|need| **need == Encode).count();
+        assert!((8..=14).contains(&encoded), "{encoded}");
+    }
+
+    #[test]
+    fn noise_between_the_thresholds_does_not_open_the_gate_but_keeps_it_open() {
+        let options = GateOptions { high: 0.1, low: 0.02, audit: 0 };
+        let closed = needs(options, [100, 100, 110, 100, 110]);
+        assert!(closed[1..].iter().all(|need| *need == Skip), "{closed:?}");
+        let open = needs(options, [100, 160, 170, 160, 160, 170]);
+        assert_eq!(open, [Encode, Encode, Encode, Encode, Skip, Skip]);
+    }
+
+    #[test]
+    fn a_small_thing_that_moves_is_a_change() {
+        let mut frame = vec![200u8; 64 * 64 * 3];
+        let still = Look::of(&[&frame], 64);
+        for y in 30..34 {
+            frame[(y * 64 + 30) * 3..(y * 64 + 34) * 3].fill(0);
+        }
+        assert!(still.change(&Look::of(&[&frame], 64)) > GateOptions::default().high);
+        assert_eq!(still.change(&Look::of(&[&frame, &frame], 64)), 1.0);
+    }
+
+    #[test]
+    fn sides_that_cells_do_not_divide_are_averaged() {
+        let look = Look::of(&[&[51; 13 * 13 * 3]], 13);
+        assert!(look.0.iter().all(|value| (value - 0.2).abs() < 1e-5));
+        assert_eq!(needs(GateOptions { high: 0.0, ..GateOptions::default() }, [9; 3]), [Encode; 3]);
+    }
+}

@@ -1,0 +1,43 @@
+//! The silent semantic state of a stream (arXiv 2512.10942, §4.6): an embedding of what goes on, updated window by window, decoded to a
+//! sentence only where its meaning changes.
+//!
+//! ```text
+//! frames ─► windows ─► gate ─► encoder ─► state ─► trigger ─► decoder
+//!                        └── as the last encoded one: the state stays ──┘     └► alerts
+//! ```
+
+mod alert;
+mod bank;
+mod encode;
+mod engine;
+mod gate;
+mod segment;
+mod selective;
+mod selective_page;
+mod sprite_streams;
+mod teller;
+mod timeline;
+mod trigger;
+mod window;
+
+pub use alert::{Alert, Event, Scored, Thresholds};
+pub use bank::{CaptionBank, Told};
+pub use encode::Encoder;
+pub use engine::{Pending, Stream, StreamOptions, Summary, Update};
+pub use gate::{Gate, GateOptions, Look, Need};
+pub use segment::Segmentation;
+pub use selective::{Annotation, Curve, Cut, Point, SeenStream, borders, curve, saving};
+pub use selective_page::selective_page;
+pub use sprite_streams::{SelectiveOptions, SelectiveReport, selective};
+pub use teller::{Sentence, Teller};
+pub use timeline::{Timeline, clock};
+pub use trigger::{Heard, Trigger, TriggerOptions, unit_mean};
+pub use window::{Sliding, Window, Windows};
+
+/// Sentences that tell what the model of Sprite World knows: what something does, and which way.
+const SENTENCES: &str = include_str!("sentences.txt");
+
+/// The sentences that states are told by where no others are given.
+pub fn sentences() -> Vec<String> {
+    SENTENCES.lines().map(str::to_owned).collect()
+}
