@@ -37,11 +37,14 @@ fn main(mut args: lexopt::Parser) -> Result {
     let out = workspace::load()?.target.join("reproduce");
     std::fs::create_dir_all(&out).map_err(|e| failed(format!("cannot create {}: {e}", out.display())))?;
     let (page, json) = (out.join(format!("{name}.html")), out.join(format!("{name}.json")));
-    let file = std::fs::File::create(&json).map_err(|e| failed(format!("cannot create {}: {e}", json.display())))?;
+    // What is there stays until the new one is whole.
+    let part = out.join(format!("{name}.json.part"));
+    let file = std::fs::File::create(&part).map_err(|e| failed(format!("cannot create {}: {e}", part.display())))?;
     let mut measure = Command::new(vljepa);
     measure.args(suite).arg("--json").arg("--html").arg(&page).stdout(file);
     match process::status(&mut measure)? {
         0 => {
+            std::fs::rename(&part, &json).map_err(|e| failed(format!("cannot write {}: {e}", json.display())))?;
             println!("{}\n{}", page.display(), json.display());
             Ok(())
         }

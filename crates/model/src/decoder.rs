@@ -144,6 +144,7 @@ struct Layer {
 struct KeyValue(Option<(Tensor, Tensor)>);
 
 /// What the layers of a causal stack keep of the tokens before.
+#[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyValueCache {
     layers: Vec<KeyValue>,
@@ -162,6 +163,7 @@ impl KeyValue {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl KeyValueCache {
     /// Goes on with these rows of the batch, in this order; a row may come more than once.
     pub(crate) fn select(&mut self, rows: &[u32]) -> Result<()> {
@@ -363,6 +365,7 @@ impl DecoderLayers {
 
     /// Runs the layers and the final norm on the tokens `[B, N, D]` that follow those of `cache`, which takes theirs in: as
     /// [`Self::run`] on all of them, for causal layers.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn extend(&self, f: &Forward, x: &Var, cache: &mut KeyValueCache) -> Result<Var> {
         let c = &self.spec;
         let (mut x, added) = (x.clone(), x.shape().get(1).copied().unwrap_or(0));

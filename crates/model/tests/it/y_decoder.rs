@@ -1,14 +1,14 @@
 //! The Y-Decoder: kept keys and values give what the whole pass gives, and searches find what is likeliest.
 
 use serde_json::json;
-use vljepa_model::config::{VlJepaConfig, YDecoderConfig};
-use vljepa_model::weights::SafeTensors;
-use vljepa_model::{Forward, Search, Sentence, Storage, Tokens, VlJepa};
+use vljepa_model::config::{BertConfig, VlJepaConfig, YDecoderConfig};
+use vljepa_model::weights::{SafeTensors, read_f32, read_i32};
+use vljepa_model::{Bert, Forward, ParamSource, RandomInit, Search, Sentence, Storage, Tokens, VlJepa, YDecoder};
 use vljepa_tensor::autograd::Var;
 use vljepa_tensor::{Tensor, ops};
 
-use crate::fixtures::text;
-use crate::parity::device;
+use crate::fixtures::{bytes, text};
+use crate::parity::{assert_near, device, get};
 
 fn config(max_tokens: usize) -> VlJepaConfig {
     let mut config = VlJepaConfig::from_json(&text("vljepa/config.json")).unwrap();
@@ -104,4 +104,44 @@ fn a_decoder_is_saved_and_loaded_with_its_model_and_may_be_absent() {
     let mut wrong = config(8);
     wrong.y_decoder.as_mut().unwrap().end_id = 9999;
     assert!(VlJepa::init(&device(), wrong, 1).unwrap_err().to_string().contains("y_decoder.end_id"));
+}
+
+/// The fixture's tensors, and random ones where it has none.
+struct Fixture<'a>(&'a SafeTensors<'a>, RandomInit);
+
+impl ParamSource for Fixture<'_> {
+    fn values(&mut self, name: &str, shape: &[usize]) -> vljepa_model::Result<Vec<f32>> {
+        match name {
+            "embeddings.word_embeddings.weight" => read_f32(self.0, "words", shape),
+            _ if name.starts_with("y_decoder.") => read_f32(self.0, name, shape),
+            _ => self.1.values(name, shape),
+        }
+    }
+}
+
+#[test]
+fn logits_equal_the_twin_in_pytorch() {
+    let expected = bytes("y_decoder.safetensors");
+    let expected = SafeTensors::parse("y_decoder", &expected).unwrap();
+    let llama = json!({"vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8, "rms_norm_eps": 1e-5, "rope_theta": 1e4});
+    let config = json!({"config": llama, "prefix_tokens": 3, "max_tokens": 16, "end_id": 3}).to_string();
+    let config = YDecoderConfig::from_json(&config).unwrap();
+    let mut source = Fixture(&expected, RandomInit { seed: 1, range: 0.02, logit_scale: 0.0 });
+    let decoder = YDecoder::load(&device(), &config, [10, 12], &mut source).unwrap();
+    let bert = BertConfig {
+        vocab_size: 40,
+        hidden_size: 12,
+        num_attention_heads: 2,
+        num_hidden_layers: 1,
+        ..BertConfig::minilm_l6()
+    };
+    let words = Bert::load(&device(), &bert, &mut source, "").unwrap();
+    let embeddings = get(&expected, "input.embeddings").1;
+    let embeddings = Tensor::from_f32(&device(), &[3, 10], &embeddings).unwrap();
+    let ids = read_i32(&expected, "input.ids", &[3, 6]).unwrap();
+    let ids: Vec<Vec<u32>> = ids.chunks(6).map(|row| row.iter().map(|id| *id as u32).collect()).collect();
+    let tokens = Tokens::new(&device(), &ids, 0).unwrap();
+    let logits = decoder.forward(&Forward::inference(), &Var::constant(embeddings), &tokens, &words).unwrap();
+    assert_near("logits", &logits.value().to_f32().unwrap(), &get(&expected, "out.logits").1, 1e-5);
 }

@@ -34,13 +34,15 @@ impl Trainer {
     /// Loss and gradients of the texts of a batch in `parts`, one text for each pair.
     pub(super) fn sentences(&self, batch: &Batch, texts: &[String], parts: usize, noise: f32) -> Result<Accumulated> {
         let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new(), embeddings: None };
-        let count = batch.len() / parts;
-        for part in (0..parts).map(|i| i * count..(i + 1) * count) {
+        let each = batch.len() / parts;
+        let lengths = texts.iter().map(|text| self.ids(text).map(|(_, foretold)| foretold));
+        let total = lengths.sum::<Result<usize>>()? as f32;
+        for part in (0..parts).map(|i| i * each..(i + 1) * each) {
             let pairs = batch.pairs_about(part);
             let texts: Vec<&str> = texts[pairs.clone()].iter().map(String::as_str).collect();
             let (tape, f) = self.pass();
             let embeddings = self.noisy(&texts, noise, (batch.step << 24) + pairs.start as u64)?;
-            let (tokens, right) = self.foretold(&texts)?;
+            let (tokens, right, count) = self.foretold(&texts)?;
             let words = self.model.y_encoder.text_encoder();
             let logits = self.decoder()?.forward(&f, &embeddings, &tokens, words)?;
             let (rows, width) = logits.value().rows_cols();
@@ -49,7 +51,8 @@ impl Trainer {
                 &right,
                 CrossEntropy::default().ignore_index(NONE),
             )?;
-            let over = parts as f32;
+            // The mean over all tokens of the batch.
+            let over = total / count as f32;
             let seed = ops::full(&self.device, loss.shape(), 1.0 / over)?;
             add_to(&mut sums.grads, f.gradients(tape.backward(&loss, Some(seed))?))?;
             sums.losses.push((loss.value().clone(), over));
@@ -57,36 +60,43 @@ impl Trainer {
         Ok(sums)
     }
 
-    /// The tokens of texts, and of each place what follows: `[texts · (tokens + 1)]`.
-    fn foretold(&self, texts: &[&str]) -> Result<(Tokens, Tensor)> {
-        let config = self.decoder()?.config();
-        let most = config.max_tokens.saturating_sub(1);
-        let ids = |text: &&str| {
-            let mut ids = self.tokenizer.encode_bare(text).map_err(of_file(&self.tokenizer))?;
-            ids.truncate(most);
-            Ok(ids)
-        };
-        let ids = texts.iter().map(ids).collect::<Result<Vec<_>>>()?;
-        let tokens = Tokens::new(&self.device, &ids, config.end_id)?;
-        let len = tokens.shape().1 + 1;
-        let mut right = vec![NONE; ids.len() * len];
-        for (ids, row) in ids.iter().zip(right.chunks_exact_mut(len)) {
-            row[..ids.len()].copy_from_slice(ids);
-            row[ids.len()] = config.end_id;
-        }
-        Ok((tokens, Tensor::from_u32(&self.device, &[right.len()], &right)?))
+    /// The tokens of a text, cut to what the decoder writes, and how many are foretold: the end too where it was not cut.
+    fn ids(&self, text: &str) -> Result<(Vec<u32>, usize)> {
+        let most = self.decoder()?.config().max_tokens;
+        let mut ids = self.tokenizer.encode_bare(text).map_err(of_file(&self.tokenizer))?;
+        let foretold = (ids.len() + 1).min(most);
+        ids.truncate(most);
+        Ok((ids, foretold))
     }
 
-    /// Embeddings of texts with noise, of unit length. A function of texts, seed and place alone.
+    /// The tokens of texts, of each place what follows, `[texts · (tokens + 1)]`, and how many places that is.
+    fn foretold(&self, texts: &[&str]) -> Result<(Tokens, Tensor, usize)> {
+        let end = self.decoder()?.config().end_id;
+        let ids = texts.iter().map(|text| self.ids(text)).collect::<Result<Vec<_>>>()?;
+        let count = ids.iter().map(|(_, foretold)| foretold).sum();
+        let tokens = Tokens::new(&self.device, &ids.iter().map(|(ids, _)| ids.clone()).collect::<Vec<_>>(), end)?;
+        let len = tokens.shape().1 + 1;
+        let mut right = vec![NONE; ids.len() * len];
+        for ((ids, foretold), row) in ids.iter().zip(right.chunks_exact_mut(len)) {
+            row[..ids.len()].copy_from_slice(ids);
+            if *foretold > ids.len() {
+                row[ids.len()] = end;
+            }
+        }
+        Ok((tokens, Tensor::from_u32(&self.device, &[right.len()], &right)?, count))
+    }
+
+    /// Embeddings of texts with noise, of unit length. A function of texts, seed and the places of the texts alone: the first stands at `at`.
     fn noisy(&self, texts: &[&str], noise: f32, at: u64) -> Result<Var> {
         let f = vljepa_model::Forward::inference();
         let unit = ops::l2_normalize(self.embed(&f, texts)?.value(), EPS)?.value;
         if noise <= 0.0 {
             return Ok(Var::constant(unit));
         }
-        let (mut dice, dim) = (Stream::new(self.config.seed, Purpose::Noise, at), self.model.config.embedding_dim);
+        let dim = self.model.config.embedding_dim;
         let mut values = Vec::with_capacity(texts.len() * dim);
-        for _ in texts {
+        for (place, _) in (at..).zip(texts) {
+            let mut dice = Stream::new(self.config.seed, Purpose::Noise, place);
             let size = f64::from(noise) * dice.below(1 << 24) as f64 / f64::from(1 << 24);
             let row: Vec<f64> = (0..dim).map(|_| dice.normal()).collect();
             let norm = row.iter().map(|value| value * value).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
@@ -103,15 +113,12 @@ impl Trainer {
         texts.dedup();
         let step = (texts.len() / MEASURED).max(1);
         let texts: Vec<&str> = texts.iter().step_by(step).take(MEASURED).map(String::as_str).collect();
-        let most = self.decoder()?.config().max_tokens;
         let mut hits = 0;
         for part in texts.chunks(16) {
             let embeddings = self.noisy(part, 0.0, 0)?;
             let written = self.model.write(embeddings.value(), &Search::default())?.unwrap_or_default();
             for (text, sentence) in part.iter().zip(written) {
-                let mut ids = self.tokenizer.encode_bare(text).map_err(of_file(&self.tokenizer))?;
-                ids.truncate(most);
-                hits += usize::from(sentence.ids == ids);
+                hits += usize::from(sentence.ids == self.ids(text)?.0);
             }
         }
         let n = texts.len();

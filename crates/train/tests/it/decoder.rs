@@ -49,10 +49,9 @@ fn one_batch_is_overfitted_and_the_rest_of_the_model_stays_as_it_is() {
 }
 
 #[test]
-fn parts_of_a_batch_give_the_gradient_of_texts_of_one_length_in_the_whole() {
+fn parts_of_a_batch_give_the_gradient_of_the_whole() {
     let of = |accumulate: usize| {
-        let tables = TABLES.replace("noise = 0.2", "noise = 0.0");
-        let config = config(&format!("steps = 1\nbatch = 4\naccumulate = {accumulate}"), &tables);
+        let config = config(&format!("steps = 1\nbatch = 4\naccumulate = {accumulate}"), TABLES);
         let decoder = YDecoderConfig::from_json(&decoder_json()).unwrap();
         let model = model().with_y_decoder(&device(), decoder, 7).unwrap();
         let corpus = corpus(&config);
@@ -60,12 +59,18 @@ fn parts_of_a_batch_give_the_gradient_of_texts_of_one_length_in_the_whole() {
         let maker = Maker::new(corpus, config, trainer.preprocess());
         trainer.gradients(&maker.make(0).unwrap()).unwrap()
     };
+    // The noise too is the same, and texts of different lengths count by their tokens.
     let ((whole, grads), (parts, others)) = (of(1), of(4));
-    // The mean over parts counts texts evenly, the mean over the whole counts tokens: near, not equal.
-    assert!((whole - parts).abs() < 0.2 * whole, "{whole} {parts}");
-    assert!(
-        grads.len() > 12 && grads.keys().all(|name| name.starts_with("y_decoder.")) && grads.keys().eq(others.keys())
-    );
+    assert!((whole - parts).abs() < 1e-5 * whole, "{whole} {parts}");
+    assert!(grads.len() > 12 && grads.keys().eq(others.keys()));
+    for (name, grad) in &grads {
+        assert!(name.starts_with("y_decoder."), "{name}");
+        let (a, b) = (grad.to_f32().unwrap(), others[name].to_f32().unwrap());
+        let scale = a.iter().fold(1e-6f32, |most, value| most.max(value.abs()));
+        let worst = a.iter().zip(&b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        // Other orders of sums of a few hundred terms in f32.
+        assert!(worst < 1e-4 * scale + 1e-7, "{name}: {worst} of {scale}");
+    }
 }
 
 fn go(path: &Path, output: &Path, resume: bool, steps: u64) -> vljepa_train::Summary {

@@ -53,6 +53,10 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             "--question: the question is empty; say what is asked, as in --question \"What is it?\"",
         ));
     }
+    if answers.is_none() && args.top.is_some() {
+        let reason = "--top goes with --answers or --answers-file: the model writes one answer".into();
+        return Err(Failure::Usage { verb: "ask", reason });
+    }
     let reading = args.read.reading()?;
     let files = args.read.find(&args.inputs, out)?;
     let folder = vljepa::find(args.model.model.as_deref(), Builtin::Sprites)?.vljepa(Purpose::Answers)?;

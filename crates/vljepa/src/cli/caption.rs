@@ -9,7 +9,7 @@ use vljepa::embed::models::Written;
 use vljepa::embed::visuals::{Embedded, RowOf, embed_files};
 use vljepa_model::Search;
 
-use super::common::{Common, ModelArgs, at_least_one, note_query, open};
+use super::common::{Common, ModelArgs, note_query, open};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
 use super::read::ReadArgs;
@@ -24,8 +24,8 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     pub query: Option<String>,
     /// Sentences that the search follows at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
-    pub beams: usize,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub beams: u8,
     #[command(flatten)]
     pub read: ReadArgs,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let work = |options: vljepa::embed::visuals::FileOptions<'_>| Ok(embed_files(&asked, &files, options)?);
     let (Embedded { rows, of, skipped }, noted) = args.read.with_options(reading, files.len(), out, work)?;
     out.skipped(&skipped);
-    let search = Search { beams: args.beams, ..Search::default() };
+    let search = Search { beams: args.beams.into(), ..Search::default() };
     let written = model.write(&rows.into_values(), &search)?;
     if out.json {
         let result = |(row, written): (&RowOf, &Written)| {

@@ -25,7 +25,7 @@ pub struct Common {
     /// Adapter: auto, cpu (software), an index as listed by `vljepa info`, or part of a name
     #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
     pub device: String,
-    /// Seed of the random operands of `bench`, of the draws of `eval manifest`, and of the clips of `sprites` and `eval sprite-world`
+    /// Seed of the random operands of `bench`, of the draws of `eval manifest`, and of the clips of `sprites`, `eval sprite-world` and `eval selective`
     /// (a training run has its seed in its file)
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -35,8 +35,8 @@ pub struct Common {
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Model folder: a VL-JEPA, or from the model hub a V-JEPA 2 (embed, classify) or a text encoder (embed-text);
-    /// or a built-in model: compact (pictures) or sprites (clips, questions). Absent: sprites for ask and eval sprite-world, else
-    /// compact
+    /// or a built-in model: compact (pictures) or sprites (clips, questions). Absent: sprites for ask, caption, watch, eval
+    /// sprite-world and eval selective, else compact
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Type of the model's matrices on the adapter; f16 takes half the memory of f32, i8 a quarter at a cost in

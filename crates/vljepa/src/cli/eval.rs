@@ -225,7 +225,7 @@ fn selective(args: &SelectiveArgs, common: &Common, out: &Output) -> Result {
         },
     };
     let world = sprites::open(&drawings, options)?;
-    let windows = Windows { frames, seconds: 2.0, hz: 2.0 };
+    let windows = Windows { frames, seconds: 2.0 * frames as f64 / stream::FPS, hz: 2.0 };
     let mut options = SelectiveOptions::default();
     (options.streams, options.seconds) = (args.streams as usize, f64::from(args.seconds));
     (options.hold, options.seed) = (args.hold, common.seed);
@@ -257,8 +257,9 @@ fn selective(args: &SelectiveArgs, common: &Common, out: &Output) -> Result {
             .map(String::from)
             .to_vec(),
     ];
-    for (i, rate) in options.rates.iter().enumerate() {
-        let mut row = vec![format!("{rate}")];
+    for i in 0..options.rates.len() {
+        let rate = report.curves.first().and_then(|curve| curve.points.get(i)).map_or(0.0, |point| point.hz);
+        let mut row = vec![format!("{rate:.3}")];
         row.extend(
             report.curves.iter().map(|curve| curve.points.get(i).map_or("–".into(), |p| format!("{:.3}", p.cider_d))),
         );
@@ -268,7 +269,7 @@ fn selective(args: &SelectiveArgs, common: &Common, out: &Output) -> Result {
     let share = |value: f64| format!("{:.1} %", 100.0 * value);
     out.text(&format!(
         "{}\n{}CIDEr-D of 10, of {} scenes\nsentences for what uniform choice reaches at one a second: {}; for the best that it reaches: {}\n\
-         borders between scenes: {} of those found are right, {} are found; by the trigger {} and {}, at {:.3} sentences a second, CIDEr-D {:.3}\n\
+         borders between scenes: {} are found, of segments of one length {}; by the trigger {} of its moments are right and {} of the scenes told (at even distances {} and {}), at {:.3} sentences a second, CIDEr-D {:.3}\n\
          windows encoded: {}, cosine of kept states {}\n",
         vljepa::info::adapter_name(model.device()),
         output::columns(&rows),
@@ -279,6 +280,8 @@ fn selective(args: &SelectiveArgs, common: &Common, out: &Output) -> Result {
         share(report.segments[1]),
         share(report.trigger[0]),
         share(report.trigger[1]),
+        share(report.trigger_floor[0]),
+        share(report.trigger_floor[1]),
         report.trigger_hz,
         report.trigger_cider_d,
         share(report.encoded),

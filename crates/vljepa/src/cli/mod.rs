@@ -22,6 +22,7 @@ mod read;
 mod rows;
 mod search;
 mod sprites;
+mod surprise;
 mod train;
 mod watch;
 
@@ -81,6 +82,8 @@ verbs! {
     Index => index,
     /// Watch a video or a stream: silent until what happens changes, then one sentence
     Watch => watch,
+    /// Find where a video stops being predictable, with the masked predictor of a V-JEPA 2
+    Surprise => surprise,
     /// Find the pictures of an index that match a text
     Search => search,
     /// Check a manifest of your own pictures and clips before training on it

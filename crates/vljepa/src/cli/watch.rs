@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use vljepa::Builtin;
 use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
+use vljepa::embed::model_files;
 use vljepa::stream::{
-    Alert, CaptionBank, Encoder, Event, Pending, Stream, StreamOptions, Teller, Thresholds, Timeline, Update, Windows,
-    clock, sentences,
+    Alert, CaptionBank, Delivery, Encoder, Event, Pending, Stream, StreamOptions, Targets, Teller, Thresholds,
+    Timeline, Undelivered, Update, Windows, clock, sentences,
 };
 use vljepa_data::atomic::write_atomically;
 use vljepa_data::video::{Damaged, RawFormat, VideoOptions, VideoReader};
@@ -23,7 +24,7 @@ use vljepa_model::Search;
 use super::common::{Common, ModelArgs, keep_apart, load, note_cut};
 use super::failure::{Failure, Result};
 use super::output::{Output, printable};
-use super::read::{DamagedArg, above_zero, raw};
+use super::read::{DamagedArg, above_zero, raw, seconds};
 use vljepa::embed::visuals::RawFrames;
 
 /// Windows that are encoded together.
@@ -42,8 +43,17 @@ pub struct Args {
     #[arg(long = "alert", value_name = "TEXT")]
     pub alerts: Vec<String>,
     /// Cosine at which alerts begin; absent: 3 standard deviations above what the stream has shown so far
-    #[arg(long, value_name = "C", allow_negative_numbers = true)]
+    #[arg(long, value_name = "C", allow_negative_numbers = true, value_parser = finite)]
     pub alert_above: Option<f64>,
+    /// Folder that gets a picture of each alert that is over, and a line in events.jsonl; goes on with one that is there
+    #[arg(long, value_name = "DIR")]
+    pub events: Option<PathBuf>,
+    /// Command to run for each alert that is over, with its JSON on standard input
+    #[arg(long, value_name = "COMMAND")]
+    pub on_event: Option<String>,
+    /// Address that gets the JSON of each alert that is over by POST
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
     /// Keep the answer to this question as the state, instead of what the model sees in the whole
     #[arg(long, value_name = "TEXT")]
     pub query: Option<String>,
@@ -54,16 +64,16 @@ pub struct Args {
     #[arg(long, value_name = "F", default_value_t = 2.0)]
     pub hz: f64,
     /// Change of any part of the picture, from 0 to 1, above which a window is encoded; 0: every window is
-    #[arg(long, value_name = "X", default_value_t = 0.04)]
+    #[arg(long, value_name = "X", default_value_t = 0.04, value_parser = share)]
     pub gate: f32,
     /// How far a state must be from what was told last to be told: 1 - cosine
-    #[arg(long, value_name = "X", default_value_t = 0.15)]
+    #[arg(long, value_name = "X", default_value_t = 0.15, value_parser = above_zero)]
     pub novelty: f64,
     /// Most sentences a second over the long run
     #[arg(long, value_name = "F", value_parser = above_zero)]
     pub budget: Option<f64>,
     /// Least time between two sentences, in seconds
-    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = seconds)]
     pub gap: f64,
     /// Frames a second of Motion JPEG, raw frames and folders of frames
     #[arg(long, value_name = "F", default_value_t = 25.0, value_parser = above_zero)]
@@ -84,23 +94,39 @@ pub struct Args {
     pub model: ModelArgs,
 }
 
+fn finite(text: &str) -> std::result::Result<f64, String> {
+    text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(|| "a number is expected".into())
+}
+
+fn share(text: &str) -> std::result::Result<f32, String> {
+    let share = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
+    share.ok_or_else(|| "a number from 0 to 1 is expected".into())
+}
+
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if args.embeddings && !common.json {
         return Err(Failure::Usage { verb: "watch", reason: "--embeddings goes with --json".into() });
     }
     if let Some(html) = &args.html {
         check_writable(html)?;
-        keep_apart(html, std::iter::once(&args.input).chain(&args.captions), args.model.model.as_deref())?;
+        let frames = if args.input.is_dir() { model_files(&args.input) } else { Vec::new() };
+        let read = std::iter::once(&args.input).chain(&args.captions).chain(&frames);
+        keep_apart(html, read, args.model.model.as_deref())?;
+    }
+    if args.alerts.is_empty() && (args.events.is_some() || args.on_event.is_some() || args.webhook.is_some()) {
+        let reason = "--events, --on-event and --webhook tell of alerts: give an --alert".into();
+        return Err(Failure::Usage { verb: "watch", reason });
     }
     let mut reader = reader(args)?;
     let given = args.captions.as_deref().map(vljepa_data::read_labels).transpose()?;
     let (_, model) = load(&args.model, Builtin::Sprites, common, Purpose::Answers)?;
-    let frames = model.config().x_encoder.frames_per_clip;
+    let frames = model.config().frames();
     let mut options = StreamOptions::new(Windows { frames, seconds: args.window, hz: args.hz })?;
     options.gate.high = args.gate;
     options.gate.low = options.gate.low.min(args.gate / 2.0);
     (options.trigger.novelty, options.trigger.gap, options.trigger.budget) = (args.novelty, args.gap, args.budget);
     let mut encoder = Encoder::new(&model, args.query.as_deref())?;
+    note_cut(encoder.cut(), |_| args.query.as_ref().map_or("the model's default query", |_| "--query").to_owned(), out);
     let teller = match given {
         None if model.writes() => Teller::decoder(&model, Search::default())?,
         given => {
@@ -123,10 +149,13 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             args.alerts.iter().cloned().zip(rows).map(|(text, row)| Alert::new(text, row, thresholds)).collect()
         }
     };
+    let targets =
+        Targets { folder: args.events.clone(), command: args.on_event.clone(), address: args.webhook.clone() };
+    let mut delivery = Delivery::new(targets)?;
     let mut stream = Stream::new(options, model.preprocess().clone(), alerts);
     let mut shown = Shown::new(out, args, &teller);
     let mut pending: Vec<Pending> = Vec::new();
-    let mut fault = None;
+    let (mut fault, mut last_picture) = (None, None);
     loop {
         let frame = match reader.next_frame() {
             Ok(frame) => frame,
@@ -142,11 +171,15 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         }
         // A live stream is told window by window; of a file, windows are encoded together.
         let most = if args.input.as_os_str() == "-" { 1 } else { BATCH };
-        if pending.len() >= most || (ended && !pending.is_empty()) {
-            let rows = encoder.encode(&pending.iter().collect::<Vec<_>>())?;
-            for (pending, row) in pending.drain(..).zip(rows) {
-                let update = stream.update(&pending, row)?;
-                shown.update(&stream, &update, &pending.window.picture)?;
+        while pending.len() >= most || (ended && !pending.is_empty()) {
+            let part: Vec<Pending> = pending.drain(..pending.len().min(BATCH)).collect();
+            let rows = encoder.encode(&part.iter().collect::<Vec<_>>())?;
+            for (pending, row) in part.iter().zip(rows) {
+                let update = stream.update(pending, row)?;
+                let picture = pending.window.picture();
+                shown.update(&stream, &update, picture)?;
+                shown.deliver(&update, picture, &mut delivery)?;
+                last_picture = picture.cloned();
             }
         }
         if ended {
@@ -157,8 +190,9 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         out.note(&format!("{}: {note}", reader.origin()));
     }
     let (last, events) = stream.finish();
-    let last = last.map(|state| teller.tell(&state)).transpose()?.and_then(|told| told.into_iter().next());
-    let last = last.map(|sentence| sentence.text);
+    if let Some(update) = &last {
+        shown.update(&stream, update, last_picture.as_ref())?;
+    }
     if let (Some(html), Some(timeline)) = (&args.html, &shown.timeline) {
         let adapter = vljepa::info::adapter_name(model.device());
         let facts =
@@ -166,7 +200,18 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         let page = timeline.page(reader.origin(), &facts, &stream.summary(), &events);
         write_atomically(html, page.as_bytes())?;
     }
-    shown.finish(&stream, last.as_deref(), &events)?;
+    for event in &events {
+        let picture = args.alerts.iter().position(|text| *text == event.text).and_then(|i| shown.peaks[i].take());
+        delivery.send(event, picture.as_ref())?;
+    }
+    let Undelivered { dropped, failed, why } = delivery.finish();
+    if let Some(why) = why {
+        out.note(&format!("{failed} deliveries of alerts failed; the first: {why}"));
+    }
+    if dropped > 0 {
+        out.note(&format!("{dropped} alerts were not delivered: the command or the address was too slow for them"));
+    }
+    shown.finish(&stream, &events)?;
     match fault {
         Some(error) => Err(error.into()),
         None => Ok(()),
@@ -209,6 +254,8 @@ struct Shown<'a> {
     novelties: VecDeque<f64>,
     text: String,
     on: Vec<bool>,
+    /// The strongest moments of the alerts that are on.
+    peaks: Vec<Option<Rgb8Image>>,
 }
 
 /// Novelties of the live line.
@@ -223,7 +270,7 @@ impl<'a> Shown<'a> {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             live.set_style(style);
         }
-        let on = vec![false; args.alerts.len()];
+        let (on, peaks) = (vec![false; args.alerts.len()], vec![None; args.alerts.len()]);
         let timeline = args.html.as_ref().map(|_| Timeline::new());
         Self {
             out,
@@ -235,10 +282,11 @@ impl<'a> Shown<'a> {
             novelties: VecDeque::new(),
             text: String::new(),
             on,
+            peaks,
         }
     }
 
-    fn update(&mut self, stream: &Stream, update: &Update, picture: &Rgb8Image) -> Result {
+    fn update(&mut self, stream: &Stream, update: &Update, picture: Option<&Rgb8Image>) -> Result {
         let told = update.speak.as_ref().map(|state| self.teller.tell(state)).transpose()?;
         let text = told.and_then(|told| told.into_iter().next()).map(|sentence| sentence.text);
         if let Some(timeline) = &mut self.timeline {
@@ -291,29 +339,40 @@ impl<'a> Shown<'a> {
         Ok(())
     }
 
+    /// Hands on the alerts that are over, each with the picture of its strongest moment.
+    fn deliver(&mut self, update: &Update, picture: Option<&Rgb8Image>, delivery: &mut Delivery) -> Result {
+        for (alert, peak) in update.alerts.iter().zip(&mut self.peaks) {
+            if alert.is_peak {
+                *peak = picture.cloned();
+            }
+            if let Some(event) = &alert.ended {
+                delivery.send(event, peak.take().as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
     fn line(&self, line: &str) -> Result {
         self.live.suspend(|| self.out.text(&format!("{line}\n")))
     }
 
-    fn finish(&self, stream: &Stream, text: Option<&str>, events: &[Event]) -> Result {
+    fn finish(&self, stream: &Stream, events: &[Event]) -> Result {
         self.live.finish_and_clear();
         let (s, [frames, backward]) = (stream.summary(), stream.frames());
+        if s.windows == 0 {
+            let reason =
+                format!("shorter than one window of {} s: nothing was seen; make --window shorter", self.args.window);
+            return Err(Failure::message(format!("{}: {reason}", self.args.input.display())));
+        }
         if self.out.json {
-            return self.out.document(&json!({ "text": text, "events": events, "summary": {
-                "frames": frames, "frames_back_in_time": backward, "windows": s.windows, "encoded": s.encoded,
+            return self.out.document(&json!({ "events": events, "summary": {
+                "frames": frames, "frames_left_out": backward, "windows": s.windows, "encoded": s.encoded,
                 "audited": s.audited, "fidelity": s.fidelity, "worst_fidelity": s.worst, "decoded": self.teller.decoded(),
                 "seconds": self.begun.elapsed().as_secs_f64(),
             }}));
         }
-        if let Some(text) = text {
-            self.line(&format!("{}  {}", clock(0.0), printable(text)))?;
-        }
         for event in events {
             self.line(&ended(event))?;
-        }
-        if s.windows == 0 {
-            let reason = format!("shorter than one window of {} s: nothing was seen; see --window", self.args.window);
-            return Err(Failure::message(format!("{}: {reason}", self.args.input.display())));
         }
         let share = |part: u64| 100.0 * part as f64 / s.windows as f64;
         let fidelity = match (s.fidelity, s.worst) {
@@ -333,7 +392,7 @@ impl<'a> Shown<'a> {
             share(s.spoken)
         ));
         if backward > 0 {
-            self.out.note(&format!("{backward} of {frames} frames left out: their times go back"));
+            self.out.note(&format!("{backward} of {frames} frames left out: their times are none or go back"));
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use serde::Serialize;
 const LEAST: usize = 12;
 /// Share of a new score in the running mean and deviation.
 const PACE: f64 = 0.02;
+/// The same while the alert is on: what is unusual becomes usual only where it lasts.
+const PACE_ON: f64 = 0.004;
 /// Smallest deviation of cosines that is believed.
 const LEAST_DEVIATION: f64 = 0.01;
 
@@ -35,8 +37,8 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// From the cosines of examples that should raise the alert and of others that should not: where as large a share of the first
-    /// lies above as of the second below; it ends a quarter of the way down to the mean of the others. `None` without examples
+    /// From the cosines of examples that should raise the alert and of others that should not: it begins where the share of the first above,
+    /// less that of the others above, is greatest, and ends a quarter of the way down to the mean of the others. `None` without examples
     /// of both.
     pub fn between(examples: &[f64], others: &[f64]) -> Option<Self> {
         if examples.is_empty() || others.is_empty() {
@@ -106,8 +108,8 @@ impl Alert {
         &self.text
     }
 
-    /// Scores the state, of unit length, of a window from `start` to `end` seconds.
-    pub fn push(&mut self, start: f64, end: f64, state: &[f32]) -> Scored {
+    /// Scores the state, of unit length, of a window `[start, end]` in seconds. Of a state that is not new nothing is learned.
+    pub fn push(&mut self, [start, end]: [f64; 2], state: &[f32], is_new: bool) -> Scored {
         let score: f64 = state.iter().zip(&self.row).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         let was_on = self.open.is_some();
         let [on, off] = match self.thresholds {
@@ -118,9 +120,8 @@ impl Alert {
             }
         };
         let is_on = if was_on { off.is_some_and(|off| score >= off) } else { on.is_some_and(|on| score > on) };
-        if !is_on {
-            // What is unusual does not make what is usual.
-            self.learn(score);
+        if is_new {
+            self.learn(score, if is_on { PACE_ON } else { PACE });
         }
         let mut ended = None;
         let mut is_peak = false;
@@ -153,9 +154,9 @@ impl Alert {
         self.open.take()
     }
 
-    fn learn(&mut self, score: f64) {
+    fn learn(&mut self, score: f64, pace: f64) {
         self.seen += 1;
-        let share = PACE.max(1.0 / self.seen as f64);
+        let share = pace.max(1.0 / self.seen as f64);
         let apart = score - self.mean;
         self.mean += share * apart;
         self.variance = (1.0 - share) * (self.variance + share * apart * apart);
@@ -174,7 +175,7 @@ mod tests {
         let mut alert = Alert::new("a dog".into(), vec![1.0, 0.0], thresholds);
         let mut found = Vec::new();
         for (i, cosine) in cosines.iter().enumerate() {
-            found.extend(alert.push(i as f64, i as f64 + 2.0, &state(*cosine)).ended);
+            found.extend(alert.push([i as f64, i as f64 + 2.0], &state(*cosine), true).ended);
         }
         found.extend(alert.finish());
         found
@@ -196,6 +197,11 @@ mod tests {
         cosines.extend([0.5, 0.55, 0.5, 0.21, 0.22]);
         let found = events(Thresholds::default(), &cosines);
         assert_eq!(found.iter().map(|event| (event.start_s, event.end_s)).collect::<Vec<_>>(), [(40.0, 44.0)]);
+        // What lasts becomes usual: of a lasting change the alert ends.
+        cosines.truncate(40);
+        cosines.extend([0.5; 400]);
+        let lasting = events(Thresholds::default(), &cosines);
+        assert!(lasting.len() == 1 && lasting[0].end_s < 400.0, "{lasting:?}");
         // A first state is never unusual.
         assert_eq!(events(Thresholds::default(), &[0.9, 0.9, 0.1]), []);
     }

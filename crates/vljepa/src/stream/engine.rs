@@ -6,7 +6,7 @@ use vljepa_data::video::Frame;
 use super::alert::{Alert, Event, Scored};
 use super::gate::{Gate, GateOptions, Need};
 use super::trigger::{Trigger, TriggerOptions};
-use super::window::{Sliding, Window, Windows};
+use super::window::{MAX_TICKS, Sliding, Window, Windows};
 use crate::error::{Error, Result};
 
 /// How a stream is watched.
@@ -35,6 +35,11 @@ impl StreamOptions {
                 return Err(Error::argument(name, format!("{value} is not above 0 and at most {most}")));
             }
         }
+        let most = MAX_TICKS / windows.step();
+        if hz > most {
+            let reason = format!("{hz} windows of {frames} frames in {seconds} s a second: at most {most} are made");
+            return Err(Error::argument("hz", reason));
+        }
         Ok(Self { windows, gate: GateOptions::default(), trigger: TriggerOptions::default() })
     }
 }
@@ -59,7 +64,7 @@ pub struct Update {
     pub end: f64,
     /// How much it has changed in pixels since the last window that was encoded.
     pub change: f32,
-    /// Whether it was encoded; else the state is that of the last window which was.
+    /// Whether its embedding is the state; else the state is that of the last window for which this is so.
     pub encoded: bool,
     /// How far the state is from what was told last: 1 − cosine.
     pub novelty: f64,
@@ -99,6 +104,7 @@ pub struct Stream {
     state: Option<Vec<f32>>,
     summary: Summary,
     agreed: f64,
+    last: Option<Update>,
 }
 
 impl Stream {
@@ -112,6 +118,7 @@ impl Stream {
             state: None,
             summary: Summary::default(),
             agreed: 0.0,
+            last: None,
         }
     }
 
@@ -141,6 +148,7 @@ impl Stream {
                 self.summary.encoded += 1;
                 self.state = Some(embedding);
             }
+            // The state stays, so that what is measured is how far it drifts until the next window is encoded.
             (Need::Audit, Some(embedding)) => {
                 let dot = |(a, b): (&f32, &f32)| f64::from(*a) * f64::from(*b);
                 let cosine: f64 = self.state.iter().flatten().zip(&embedding).map(dot).sum();
@@ -148,7 +156,6 @@ impl Stream {
                 self.agreed += cosine;
                 self.summary.fidelity = Some(self.agreed / self.summary.audited as f64);
                 self.summary.worst = Some(self.summary.worst.map_or(cosine, |worst| worst.min(cosine)));
-                self.state = Some(embedding);
             }
             (Need::Skip, _) if self.state.is_some() => {}
             _ => {
@@ -158,18 +165,21 @@ impl Stream {
         }
         let state = self.state.as_deref().unwrap_or_default();
         let heard = self.trigger.push(end, state);
-        let alerts = self.alerts.iter_mut().map(|alert| alert.push(start, end, state)).collect();
+        let encoded = pending.need == Need::Encode;
+        let alerts = self.alerts.iter_mut().map(|alert| alert.push([start, end], state, encoded)).collect();
         self.summary.spoken += u64::from(heard.speak.is_some());
-        Ok(Update {
+        let update = Update {
             start,
             end,
             change: pending.change,
-            encoded: pending.need == Need::Encode,
+            encoded,
             novelty: heard.novelty,
             variance: heard.variance,
             speak: heard.speak,
             alerts,
-        })
+        };
+        self.last = Some(Update { speak: None, ..update.clone() });
+        Ok(update)
     }
 
     /// The embedding of what goes on now; `None` before the first window.
@@ -182,15 +192,17 @@ impl Stream {
         self.summary
     }
 
-    /// Frames that were given, and of them those that were left out because their times went back.
+    /// Frames that were given, and of them those that were left out because their times are none or go back.
     pub fn frames(&self) -> [u64; 2] {
         self.sliding.counts()
     }
 
-    /// The stream has ended: the state to decode where nothing was told before, and the events that were on.
-    pub fn finish(&mut self) -> (Option<Vec<f32>>, Vec<Event>) {
+    /// The stream has ended: its last window once more where that is still to be told, and the events that were on.
+    pub fn finish(&mut self) -> (Option<Update>, Vec<Event>) {
         let speak = self.trigger.finish();
-        self.summary.spoken += u64::from(speak.is_some());
-        (speak, self.alerts.iter_mut().filter_map(Alert::finish).collect())
+        let last = self.last.take().filter(|_| speak.is_some());
+        self.summary.spoken += u64::from(last.is_some());
+        let last = last.map(|last| Update { speak, ..last });
+        (last, self.alerts.iter_mut().filter_map(Alert::finish).collect())
     }
 }

@@ -1,5 +1,7 @@
 //! Which windows need no encoder: those that look like the last one that was encoded.
 
+use std::sync::Arc;
+
 /// How a [`Gate`] decides. Changes are the largest difference of any cell of any frame, in shares of the range from black to white.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GateOptions {
@@ -28,37 +30,49 @@ pub enum Need {
     Skip,
 }
 
-/// Mean colours of the cells of a window's frames: what is compared.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Look(Vec<f32>);
-
 /// Cells of a row of a frame.
 const CELLS: usize = 8;
 
-impl Look {
-    /// Of frames `[frames, side, side, 3]`, each a square of bytes.
-    pub fn of(frames: &[&[u8]], side: usize) -> Self {
-        let mut cells = vec![0.0; frames.len() * CELLS * CELLS * 3];
-        let cell = |v: usize| v * CELLS / side.max(1);
+/// Mean colours of the cells of a frame, `[row, column, channel]`, 0 to 1. Clones share them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cells(Arc<[f32]>);
+
+impl Cells {
+    /// Of a square frame of `side` pixels, RGB.
+    pub fn of(frame: &[u8], side: usize) -> Self {
+        let mut cells = [0.0; CELLS * CELLS * 3];
+        let cell = |v: usize| (v * CELLS / side.max(1)).min(CELLS - 1);
         let mut counts = [0u32; CELLS];
         (0..side).for_each(|v| counts[cell(v)] += 1);
-        for (frame, cells) in frames.iter().zip(cells.chunks_exact_mut(CELLS * CELLS * 3)) {
-            for (i, pixel) in frame.chunks_exact(3).enumerate() {
-                let (row, column) = (cell(i / side), cell(i % side));
-                let share = 1.0 / (255 * counts[row] * counts[column]) as f32;
-                let at = (row * CELLS + column) * 3;
-                cells[at..at + 3].iter_mut().zip(pixel).for_each(|(cell, value)| *cell += f32::from(*value) * share);
-            }
+        for (i, pixel) in frame.chunks_exact(3).enumerate() {
+            let (row, column) = (cell(i / side.max(1)), cell(i % side.max(1)));
+            let share = 1.0 / (255 * counts[row].max(1) * counts[column].max(1)) as f32;
+            let at = (row * CELLS + column) * 3;
+            cells[at..at + 3].iter_mut().zip(pixel).for_each(|(cell, value)| *cell += f32::from(*value) * share);
         }
-        Self(cells)
+        Self(cells.as_slice().into())
     }
 
-    /// The largest difference of any cell; of windows of different lengths 1.
+    /// The largest difference of any cell.
+    fn change(&self, other: &Self) -> f32 {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return 0.0;
+        }
+        self.0.iter().zip(other.0.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+}
+
+/// What is compared of a window: the cells of its frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look(pub Vec<Cells>);
+
+impl Look {
+    /// The largest difference of any cell of any frame; of windows of different lengths 1.
     pub fn change(&self, other: &Self) -> f32 {
         if self.0.len() != other.0.len() {
             return 1.0;
         }
-        self.0.iter().zip(&other.0).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        self.0.iter().zip(&other.0).map(|(a, b)| a.change(b)).fold(0.0, f32::max)
     }
 }
 
@@ -101,8 +115,12 @@ mod tests {
     use super::Need::{Audit, Encode, Skip};
     use super::*;
 
+    fn look(frame: &[u8], side: usize) -> Look {
+        Look(vec![Cells::of(frame, side)])
+    }
+
     fn grey(value: u8) -> Look {
-        Look::of(&[&[value; 16 * 16 * 3], &[value; 16 * 16 * 3]], 16)
+        Look(vec![Cells::of(&[value; 16 * 16 * 3], 16); 2])
     }
 
     fn needs(options: GateOptions, values: impl IntoIterator<Item = u8>) -> Vec<Need> {
@@ -136,18 +154,18 @@ mod tests {
     #[test]
     fn a_small_thing_that_moves_is_a_change() {
         let mut frame = vec![200u8; 64 * 64 * 3];
-        let still = Look::of(&[&frame], 64);
+        let still = look(&frame, 64);
         for y in 30..34 {
             frame[(y * 64 + 30) * 3..(y * 64 + 34) * 3].fill(0);
         }
-        assert!(still.change(&Look::of(&[&frame], 64)) > GateOptions::default().high);
-        assert_eq!(still.change(&Look::of(&[&frame, &frame], 64)), 1.0);
+        assert!(still.change(&look(&frame, 64)) > GateOptions::default().high);
+        assert_eq!(still.change(&Look(vec![Cells::of(&frame, 64); 2])), 1.0);
     }
 
     #[test]
     fn sides_that_cells_do_not_divide_are_averaged() {
-        let look = Look::of(&[&[51; 13 * 13 * 3]], 13);
-        assert!(look.0.iter().all(|value| (value - 0.2).abs() < 1e-5));
+        let cells = Cells::of(&[51; 13 * 13 * 3], 13);
+        assert!(cells.0.iter().all(|value| (value - 0.2).abs() < 1e-5));
         assert_eq!(needs(GateOptions { high: 0.0, ..GateOptions::default() }, [9; 3]), [Encode; 3]);
     }
 }

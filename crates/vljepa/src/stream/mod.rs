@@ -8,6 +8,7 @@
 
 mod alert;
 mod bank;
+mod deliver;
 mod encode;
 mod engine;
 mod gate;
@@ -15,6 +16,7 @@ mod segment;
 mod selective;
 mod selective_page;
 mod sprite_streams;
+mod surprise;
 mod teller;
 mod timeline;
 mod trigger;
@@ -22,13 +24,15 @@ mod window;
 
 pub use alert::{Alert, Event, Scored, Thresholds};
 pub use bank::{CaptionBank, Told};
+pub use deliver::{Delivery, EVENTS, Targets, Undelivered};
 pub use encode::Encoder;
 pub use engine::{Pending, Stream, StreamOptions, Summary, Update};
-pub use gate::{Gate, GateOptions, Look, Need};
+pub use gate::{Cells, Gate, GateOptions, Look, Need};
 pub use segment::Segmentation;
 pub use selective::{Annotation, Curve, Cut, Point, SeenStream, borders, curve, saving};
 pub use selective_page::selective_page;
-pub use sprite_streams::{SelectiveOptions, SelectiveReport, selective};
+pub use sprite_streams::{FPS, SelectiveOptions, SelectiveReport, selective};
+pub use surprise::{Moment, peaks, roc_area, surprise};
 pub use teller::{Sentence, Teller};
 pub use timeline::{Timeline, clock};
 pub use trigger::{Heard, Trigger, TriggerOptions, unit_mean};

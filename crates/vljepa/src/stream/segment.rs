@@ -142,16 +142,10 @@ impl Segmentation {
         starts.iter().zip(ends).map(|(start, end)| *start..end).collect()
     }
 
-    /// What each merge cost, in the order of merging: the growth of the sum of squares within segments.
+    /// What each merge cost, in the order of merging: the growth of the sum of squares within segments. A merge may cost less than one before
+    /// it: only neighbours merge.
     pub fn costs(&self) -> &[f64] {
         &self.costs
-    }
-
-    /// The number of segments that are left when every merge up to a cost has been made.
-    pub fn count_at(&self, cost: f64) -> usize {
-        // A later merge may cost less than an earlier one only by rounding.
-        let made = self.costs.iter().rposition(|c| *c <= cost).map_or(0, |last| last + 1);
-        self.rows - made
     }
 }
 
@@ -167,8 +161,6 @@ mod tests {
         assert!(tree.cut(1).len() == 1 && tree.cut(1)[0] == (0..6));
         assert!(tree.cut(0).is_empty());
         assert_eq!(tree.cut(9).len(), 6);
-        assert_eq!(tree.count_at(0.1), 3);
-        assert_eq!(tree.count_at(f64::INFINITY), 1);
         // What is the same but lies apart in time stays apart.
         assert!(tree.cut(2) == [0..5, 5..6] || tree.cut(2) == [0..2, 2..6]);
     }

@@ -30,6 +30,15 @@ pub struct SeenStream {
     pub annotations: Vec<Annotation>,
 }
 
+impl SeenStream {
+    /// Seconds that its windows stand for: from the middle of the first to that of the last, and half a step on both sides.
+    pub fn seconds(&self) -> f64 {
+        let (first, last) = (self.times.first().copied().unwrap_or(0.0), self.times.last().copied().unwrap_or(0.0));
+        let step = (last - first) / (self.times.len().max(2) - 1) as f64;
+        last - first + step
+    }
+}
+
 /// How a stream is cut into the parts that are decoded once each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,6 +75,17 @@ fn uniform(total: usize, count: usize) -> Vec<Range<usize>> {
     (0..count).map(|i| i * total / count..(i + 1) * total / count).collect()
 }
 
+/// Each annotation with the sentence nearest in time; nothing was said where no sentence was.
+pub(super) fn matched(annotations: &[Annotation], said: &[(f64, String)]) -> Vec<Captioned> {
+    let of = |annotation: &Annotation| {
+        let apart = |(time, _): &&(f64, String)| (time - annotation.time).abs();
+        let nearest = said.iter().min_by(|a, b| apart(a).total_cmp(&apart(b)));
+        let said = nearest.map_or_else(String::new, |(_, text)| text.clone());
+        Captioned { said, references: annotation.texts.clone() }
+    };
+    annotations.iter().map(of).collect()
+}
+
 /// Measures a way to choose at rates in decodings a second.
 ///
 /// # Errors
@@ -83,17 +103,12 @@ pub fn curve(streams: &[SeenStream], teller: &Teller<'_>, cut: Cut, averaged: bo
         let tree = if cut == Cut::Adaptive { Some(Segmentation::of(&stream.rows, width.max(1))?) } else { None };
         trees.push((width, tree));
     }
-    let (mut points, seconds) = (Vec::new(), |stream: &SeenStream| -> f64 {
-        // From the middle of the first window to that of the last, and half a step on both sides.
-        let (first, last) = (stream.times.first().copied().unwrap_or(0.0), stream.times.last().copied().unwrap_or(0.0));
-        let step = (last - first) / (stream.times.len().max(2) - 1) as f64;
-        last - first + step
-    });
-    let length: f64 = streams.iter().map(seconds).sum();
+    let mut points = Vec::new();
+    let length: f64 = streams.iter().map(SeenStream::seconds).sum();
     for rate in rates {
         let (mut all, mut decodings) = (Vec::new(), 0);
         for (stream, (width, tree)) in streams.iter().zip(&trees) {
-            let count = ((seconds(stream) * rate).round() as usize).max(1);
+            let count = ((stream.seconds() * rate).round() as usize).max(1);
             let parts = match tree {
                 Some(tree) => tree.cut(count),
                 None => uniform(stream.times.len(), count),
@@ -111,11 +126,7 @@ pub fn curve(streams: &[SeenStream], teller: &Teller<'_>, cut: Cut, averaged: bo
             let told = teller.tell(&states)?.into_iter().map(|sentence| sentence.text);
             let said: Vec<(f64, String)> = parts.iter().map(time).zip(told).collect();
             decodings += said.len();
-            for annotation in &stream.annotations {
-                let apart = |(time, _): &&(f64, String)| (time - annotation.time).abs();
-                let Some((_, text)) = said.iter().min_by(|a, b| apart(a).total_cmp(&apart(b))) else { continue };
-                all.push(Captioned { said: text.clone(), references: annotation.texts.clone() });
-            }
+            all.extend(matched(&stream.annotations, &said));
         }
         let scores = cider_d(&all);
         let cider_d = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
@@ -147,15 +158,15 @@ pub fn saving(adaptive: &Curve, uniform: &Curve, hz: f64) -> Option<f64> {
     Some(point.hz / adaptive.rate_for(point.cider_d)?)
 }
 
-/// How often borders are found within `tolerance` seconds: shares of the found ones that are right, and of the true ones that are found.
-/// Each border counts for one other.
-pub fn borders(found: &[f64], truth: &[f64], tolerance: f64) -> [f64; 2] {
+/// How often borders are found, up to `early` seconds before them and `late` after them: shares of the found ones that are right, and of the
+/// true ones that are found. Both ascend; each border counts for one other.
+pub fn borders(found: &[f64], truth: &[f64], [early, late]: [f64; 2]) -> [f64; 2] {
     let (mut i, mut hits) = (0, 0usize);
     for time in found {
-        while i < truth.len() && truth[i] < time - tolerance {
+        while i < truth.len() && truth[i] < time - late {
             i += 1;
         }
-        if i < truth.len() && (truth[i] - time).abs() <= tolerance {
+        if i < truth.len() && truth[i] <= time + early {
             (i, hits) = (i + 1, hits + 1);
         }
     }
@@ -200,9 +211,11 @@ mod tests {
 
     #[test]
     fn borders_are_matched_once() {
-        assert_eq!(borders(&[1.0, 1.2, 5.0], &[1.1, 9.0], 0.5), [1.0 / 3.0, 0.5]);
-        assert_eq!(borders(&[], &[1.0], 0.5), [1.0, 0.0]);
-        assert_eq!(borders(&[0.9, 2.1], &[1.0, 2.0], 0.2), [1.0, 1.0]);
+        assert_eq!(borders(&[1.0, 1.2, 5.0], &[1.1, 9.0], [0.5; 2]), [1.0 / 3.0, 0.5]);
+        assert_eq!(borders(&[], &[1.0], [0.5; 2]), [1.0, 0.0]);
+        assert_eq!(borders(&[0.9, 2.1], &[1.0, 2.0], [0.2; 2]), [1.0, 1.0]);
+        // Before a border it is not told that something has begun.
+        assert_eq!(borders(&[0.9, 2.1], &[1.0, 2.0], [0.0, 0.2]), [0.5, 0.5]);
     }
 
     #[test]

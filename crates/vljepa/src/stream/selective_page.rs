@@ -26,7 +26,7 @@ pub fn selective_page(report: &SelectiveReport, facts: &Facts<'_>) -> Result<Str
     let _ = write!(
         page,
         "<p class=\"lead\">{} streams, {minutes:.0} minutes in all, {} scenes: {}. Each scene is matched to the sentence nearest in time; CIDEr-D says how well the \
-         sentences tell the scenes, by how many of them there are.</p>\n<dl class=\"facts\">\n",
+         sentences tell the scenes, by how many of them there are. Of the references of a scene, half are in wordings of training, in which sentences are told.</p>\n<dl class=\"facts\">\n",
         report.streams,
         report.scenes,
         escape(facts.data)
@@ -56,13 +56,17 @@ pub fn selective_page(report: &SelectiveReport, facts: &Facts<'_>) -> Result<Str
     page += "</tbody>\n</table></div>\n</section>\n<section>\n<h2>While the stream runs</h2>\n";
     let _ = writeln!(
         page,
-        "<p>The trigger spoke {:.3} times a second with a CIDEr-D of {:.3}; {} of its moments follow the beginning of a scene within four seconds, {} of the scenes are \
-         told so. Cut afterwards into as many segments as there are scenes, {} of the borders are right within two seconds. {} of the windows were encoded{}.</p>",
+        "<p>The trigger spoke {:.3} times a second with a CIDEr-D of {:.3}; {} of its moments come up to four seconds after the beginning of a scene, and {} of the scenes are \
+         told so (of as many moments at even distances {} and {}). Cut afterwards into as many segments as there are scenes, {} of the borders are found within two seconds \
+         (by segments of one length {}). The states of {} of the windows were encoded{}.</p>",
         report.trigger_hz,
         report.trigger_cider_d,
         percent(report.trigger[0]),
         percent(report.trigger[1]),
+        percent(report.trigger_floor[0]),
+        percent(report.trigger_floor[1]),
         percent(report.segments[0]),
+        percent(report.segments[1]),
         percent(report.encoded),
         report.fidelity.map_or(String::new(), |mean| format!(
             "; of the others some were encoded too, and the cosine to the state that was kept is {mean:.4} on average"
@@ -148,6 +152,7 @@ mod tests {
             saving_at_best: None,
             segments: [0.5, 0.5],
             trigger: [0.7, 0.6],
+            trigger_floor: [0.4, 0.4],
             trigger_hz: 0.2,
             trigger_cider_d: 0.4,
             encoded: 0.3,

@@ -11,12 +11,12 @@ use vljepa_model::Search;
 use super::bank::CaptionBank;
 use super::encode::Encoder;
 use super::engine::{Stream, StreamOptions, Summary, Update};
-use super::selective::{Annotation, Curve, Cut, SeenStream, borders, curve, saving};
+use super::selective::{Annotation, Curve, Cut, SeenStream, borders, curve, matched, saving};
 use super::teller::Teller;
 use crate::error::Result;
 
-/// Frames a second of a stream.
-const FPS: f64 = 8.0;
+/// Frames a second of a stream: two for each of a window's.
+pub const FPS: f64 = 8.0;
 /// Windows that are encoded together.
 const BATCH: usize = 8;
 /// Epoch of the keys of streams, of the captions of the bank.
@@ -36,7 +36,7 @@ pub struct SelectiveOptions {
     pub bank: usize,
     /// Seed of the streams.
     pub seed: u64,
-    /// Wordings of the annotations.
+    /// Wordings of half of the references; the other half has those of training, in which sentences are told.
     pub wordings: Wordings,
     /// Decodings a second that are tried.
     pub rates: Vec<f64>,
@@ -54,7 +54,7 @@ impl Default for SelectiveOptions {
 pub struct SelectiveReport {
     /// `selective`.
     pub suite: &'static str,
-    /// Number of streams, and seconds of each.
+    /// Number of streams.
     pub streams: usize,
     /// Seconds of each.
     pub seconds: f64,
@@ -66,10 +66,14 @@ pub struct SelectiveReport {
     pub saving_at_1_hz: Option<f64>,
     /// The same for the best that the uniform choice reaches at any rate.
     pub saving_at_best: Option<f64>,
-    /// Of the borders between scenes that as many segments as scenes have: right ones, and found ones.
+    /// Share of the borders between scenes that lie within two seconds of a border of as many segments as there are scenes; beside it that of
+    /// segments of one length.
     pub segments: [f64; 2],
-    /// The same of the moments at which the online trigger spoke.
+    /// Of the moments at which the online trigger spoke those that come up to four seconds after the beginning of a scene, and the share of
+    /// scenes that are so told.
     pub trigger: [f64; 2],
+    /// The same of as many moments at even distances.
+    pub trigger_floor: [f64; 2],
     /// Decodings a second of the trigger.
     pub trigger_hz: f64,
     /// CIDEr-D of what the trigger told.
@@ -80,8 +84,10 @@ pub struct SelectiveReport {
     pub fidelity: Option<f64>,
 }
 
-/// How far a border may be off, in seconds: a window's length.
+/// How far a border between segments may be off, in seconds.
 const TOLERANCE: f64 = 2.0;
+/// How long after the beginning of a scene it may be told, in seconds: a change must have settled.
+const LATE: f64 = 4.0;
 
 /// Watches streams of `world`, whose clips have two frames for each of the model's, and measures what is told of them.
 ///
@@ -117,13 +123,15 @@ pub fn selective(
                 let Update { start, end, speak, .. } = stream.update(&pending, row)?;
                 seen.rows.extend_from_slice(stream.state().unwrap_or_default());
                 seen.times.push((start + end) / 2.0);
-                spoke.extend(speak.map(|state| (end, state)));
+                spoke.extend(speak.map(|state| ((start + end) / 2.0, state)));
             }
             Ok(())
         };
         for shot in SpriteStream::new(world, key(STREAMS, number as u64), options.hold * FPS) {
             let start = shot.first as f64 / FPS;
-            if start >= options.seconds {
+            let time = start + shot.moving() as f64 / FPS / 2.0;
+            // A scene that is cut off by the end is none.
+            if time >= options.seconds {
                 break;
             }
             own.push(start);
@@ -131,7 +139,6 @@ pub fn selective(
                 [Wordings::Train, options.wordings]
                     .map(|wordings| caption(world, &shot.scene, length, wordings, shot.key))
             });
-            let time = start + shot.moving() as f64 / FPS / 2.0;
             seen.annotations.push(Annotation { time, texts: texts.collect() });
             let side = model.preprocess().size as usize;
             let mut rgb = shot.picture(world, 0, side);
@@ -140,6 +147,9 @@ pub fn selective(
                     rgb = shot.picture(world, frame, side);
                 }
                 let pts = (shot.first + frame) as f64 / FPS;
+                if pts >= options.seconds {
+                    break;
+                }
                 pending.extend(stream.push(&Frame { rgb: rgb.clone(), pts })?);
                 if pending.len() >= BATCH {
                     take(&mut stream, &mut pending, &mut seen)?;
@@ -148,6 +158,9 @@ pub fn selective(
             progress((number as f64 + (start / options.seconds).min(1.0)) / options.streams as f64);
         }
         take(&mut stream, &mut pending, &mut seen)?;
+        if let (Some(Update { start, end, speak: Some(state), .. }), _) = stream.finish() {
+            spoke.push(((start + end) / 2.0, state));
+        }
         scenes += own.len();
         let summary = stream.summary();
         total.windows += summary.windows;
@@ -163,19 +176,26 @@ pub fn selective(
     let curves =
         vec![of(Cut::Adaptive, true)?, of(Cut::Adaptive, false)?, of(Cut::Uniform, true)?, of(Cut::Uniform, false)?];
     let best = curves[2].points.iter().max_by(|a, b| a.cider_d.total_cmp(&b.cider_d)).map_or(1.0, |point| point.hz);
-    let mut found = [[0.0; 2]; 2];
+    let mut found = [[0.0; 2]; 4];
     for ((seen, own), spoke) in streams.iter().zip(&truth).zip(&spoken) {
+        let inner = own.get(1..).unwrap_or_default();
         let tree = super::Segmentation::of(&seen.rows, model.dim())?;
-        let starts = tree.cut(own.len()).into_iter().skip(1).map(|part| seen.times[part.start]);
-        let by_segments = borders(&starts.collect::<Vec<_>>(), own.get(1..).unwrap_or_default(), TOLERANCE);
+        let starts: Vec<f64> = tree.cut(own.len()).iter().skip(1).map(|part| seen.times[part.start]).collect();
+        let evenly = |count: usize| -> Vec<f64> {
+            (0..count).map(|i| seen.seconds() * (i as f64 + 0.5) / count.max(1) as f64).collect()
+        };
         let moments: Vec<f64> = spoke.iter().map(|(time, _)| *time).collect();
-        // The trigger waits until a change has settled: two windows.
-        let by_trigger = borders(&moments, own, 2.0 * TOLERANCE);
-        for (sum, one) in found.iter_mut().zip([by_segments, by_trigger]) {
+        let measured = [
+            borders(&starts, inner, [TOLERANCE; 2]),
+            borders(&evenly(inner.len()), inner, [TOLERANCE; 2]),
+            borders(&moments, own, [0.0, LATE]),
+            borders(&evenly(moments.len()), own, [0.0, LATE]),
+        ];
+        for (sum, one) in found.iter_mut().zip(measured) {
             sum.iter_mut().zip(one).for_each(|(sum, one)| *sum += one / options.streams.max(1) as f64);
         }
     }
-    let (trigger_hz, trigger_cider_d) = online(&streams, &spoken, &teller, options)?;
+    let (trigger_hz, trigger_cider_d) = online(&streams, &spoken, &teller)?;
     Ok(SelectiveReport {
         suite: "selective",
         streams: options.streams,
@@ -184,8 +204,9 @@ pub fn selective(
         saving_at_1_hz: saving(&curves[0], &curves[2], 1.0),
         saving_at_best: saving(&curves[0], &curves[2], best),
         curves,
-        segments: found[0],
-        trigger: found[1],
+        segments: [found[0][1], found[1][1]],
+        trigger: found[2],
+        trigger_floor: found[3],
         trigger_hz,
         trigger_cider_d,
         encoded: total.encoded as f64 / total.windows.max(1) as f64,
@@ -194,25 +215,16 @@ pub fn selective(
 }
 
 /// Rate and score of what the trigger told, each annotation matched to the sentence nearest in time.
-fn online(
-    streams: &[SeenStream],
-    spoken: &[Vec<(f64, Vec<f32>)>],
-    teller: &Teller<'_>,
-    options: &SelectiveOptions,
-) -> Result<(f64, f64)> {
+fn online(streams: &[SeenStream], spoken: &[Vec<(f64, Vec<f32>)>], teller: &Teller<'_>) -> Result<(f64, f64)> {
     let (mut all, mut count) = (Vec::new(), 0);
     for (seen, spoken) in streams.iter().zip(spoken) {
         count += spoken.len();
         let states: Vec<f32> = spoken.iter().flat_map(|(_, state)| state.iter().copied()).collect();
         let told = teller.tell(&states)?.into_iter().map(|sentence| sentence.text);
         let said: Vec<(f64, String)> = spoken.iter().map(|(time, _)| *time).zip(told).collect();
-        for annotation in &seen.annotations {
-            let apart = |(time, _): &&(f64, String)| (time - annotation.time).abs();
-            let Some((_, text)) = said.iter().min_by(|a, b| apart(a).total_cmp(&apart(b))) else { continue };
-            all.push(vljepa_train::cider::Captioned { said: text.clone(), references: annotation.texts.clone() });
-        }
+        all.extend(matched(&seen.annotations, &said));
     }
     let scores = vljepa_train::cider::cider_d(&all);
-    let seconds = options.seconds * options.streams as f64;
-    Ok((count as f64 / seconds, scores.iter().sum::<f64>() / scores.len().max(1) as f64))
+    let seconds: f64 = streams.iter().map(SeenStream::seconds).sum();
+    Ok((count as f64 / seconds.max(1e-9), scores.iter().sum::<f64>() / scores.len().max(1) as f64))
 }

@@ -9,7 +9,7 @@ use crate::html::{base64, escape, head};
 
 /// Points of the curve that are kept: where there are more, two become one.
 const POINTS: usize = 2048;
-/// Sentences with pictures that are kept: the newest.
+/// Sentences with pictures, and alerts, that are kept: the newest.
 const TOLD: usize = 500;
 /// Width and height of the drawing.
 const SIZE: [f64; 2] = [960.0, 120.0];
@@ -55,7 +55,8 @@ pub struct Timeline {
     /// Windows in the last point.
     within: usize,
     told: Vec<Moment>,
-    dropped: usize,
+    /// Sentences and alerts that are not kept.
+    dropped: [usize; 2],
     events: Vec<Event>,
 }
 
@@ -69,7 +70,7 @@ impl Timeline {
     ///
     /// # Errors
     /// A picture that cannot be encoded.
-    pub fn push(&mut self, update: &Update, told: Option<(&str, &Rgb8Image)>) -> Result<()> {
+    pub fn push(&mut self, update: &Update, told: Option<(&str, Option<&Rgb8Image>)>) -> Result<()> {
         let point = Point { start: update.start, end: update.end, novelty: update.novelty, encoded: update.encoded };
         match self.points.last_mut().filter(|_| self.within < self.each) {
             Some(last) => {
@@ -89,12 +90,16 @@ impl Timeline {
         if let Some((text, picture)) = told {
             if self.told.len() >= TOLD {
                 self.told.remove(0);
-                self.dropped += 1;
+                self.dropped[0] += 1;
             }
-            let picture = base64(&encode_jpeg(picture, 85)?);
-            self.told.push(Moment { time: (update.start + update.end) / 2.0, text: text.to_owned(), picture });
+            let picture = picture.map(|picture| encode_jpeg(picture, 85)).transpose()?;
+            let picture = base64(&picture.unwrap_or_default());
+            self.told.push(Moment { time: update.start, text: text.to_owned(), picture });
         }
         self.events.extend(update.alerts.iter().filter_map(|alert| alert.ended.clone()));
+        let over = self.events.len().saturating_sub(TOLD);
+        self.events.drain(..over);
+        self.dropped[1] += over;
         Ok(())
     }
 
@@ -115,8 +120,12 @@ impl Timeline {
                 summary.audited
             )),
         );
-        if self.dropped > 0 {
-            page += &format!("<p>The newest {} sentences; {} came before them.</p>\n", self.told.len(), self.dropped);
+        for (kept, dropped, what) in
+            [(self.told.len(), self.dropped[0], "sentences"), (self.events.len(), self.dropped[1], "alerts")]
+        {
+            if dropped > 0 {
+                page += &format!("<p>The newest {kept} {what}; {dropped} came before them.</p>\n");
+            }
         }
         page += "<h2>What was told</h2>\n<ol class=\"told\">\n";
         for moment in &self.told {
@@ -214,9 +223,13 @@ pub fn clock(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::alert::Scored;
     use super::*;
 
     fn update(i: usize) -> Update {
+        let event =
+            Event { text: "often".into(), start_s: i as f64, end_s: i as f64 + 1.0, peak_s: i as f64, score: 0.4 };
+        let ended = Scored { score: 0.1, on: false, is_peak: false, ended: Some(event) };
         Update {
             start: i as f64,
             end: i as f64 + 2.0,
@@ -225,7 +238,7 @@ mod tests {
             novelty: if i == 4321 { 0.9 } else { 0.1 },
             variance: 0.0,
             speak: None,
-            alerts: Vec::new(),
+            alerts: if i.is_multiple_of(50) { vec![ended] } else { Vec::new() },
         }
     }
 
@@ -233,12 +246,12 @@ mod tests {
     fn a_long_stream_takes_no_more_memory_and_keeps_its_peaks() {
         let (mut timeline, picture) = (Timeline::new(), Rgb8Image::new(2, 2, vec![9; 12]).unwrap());
         for i in 0..50_000 {
-            timeline.push(&update(i), i.is_multiple_of(20).then_some(("a <b>", &picture))).unwrap();
+            timeline.push(&update(i), i.is_multiple_of(20).then_some(("a <b>", Some(&picture)))).unwrap();
         }
         assert!(timeline.points.len() <= POINTS && timeline.points.len() > POINTS / 3, "{}", timeline.points.len());
         assert_eq!(timeline.points.iter().filter(|point| point.novelty > 0.5).count(), 1);
         assert!(timeline.points.windows(2).all(|pair| pair[0].start < pair[1].start));
-        assert_eq!((timeline.told.len(), timeline.dropped), (TOLD, 2000));
+        assert_eq!((timeline.told.len(), timeline.events.len(), timeline.dropped), (TOLD, TOLD, [2000, 500]));
         let event = Event { text: "x & y".into(), start_s: 5.0, end_s: 9.0, peak_s: 6.0, score: 0.5 };
         let page = timeline.page("film", "as it was", &Summary { windows: 50_000, ..Summary::default() }, &[event]);
         assert!(page.contains("a &lt;b&gt;") && !page.contains("<b>") && page.contains("x &amp; y"));

@@ -1,11 +1,15 @@
 //! Sliding windows over the frames of a stream.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use vljepa_data::video::Frame;
 use vljepa_data::{DataError, Preprocess, Rgb8Image};
 
-use super::gate::Look;
+use super::gate::{Cells, Look};
+
+/// Most moments at which frames are taken for each frame of a window.
+pub(super) const MAX_TICKS: f64 = 256.0;
 
 /// The windows of a stream: how many frames at which rate, and how far apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +30,7 @@ impl Windows {
 
     /// Moments at which frames are taken for each frame of a window, so that windows can follow each other faster than their frames.
     fn ticks(&self) -> usize {
-        ((self.step() * self.hz - 1e-9).ceil() as usize).clamp(1, 1 << 12)
+        (self.step() * self.hz - 1e-9).ceil().clamp(1.0, MAX_TICKS) as usize
     }
 }
 
@@ -35,22 +39,39 @@ impl Windows {
 pub struct Window {
     /// Time of its first frame, in seconds of the source.
     pub start: f64,
-    /// Time of its last frame.
+    /// Where it ends: a step after its last frame.
     pub end: f64,
-    /// `[frames, 3, size, size]`, as the model takes them.
-    pub pixels: Vec<f32>,
+    /// Its frames as the model sees them, in bytes; windows that overlap share them.
+    pub frames: Vec<Arc<Rgb8Image>>,
     /// What is compared to tell whether anything has changed.
     pub look: Look,
-    /// The frame in the middle, as the model sees it, in bytes.
-    pub picture: Rgb8Image,
+}
+
+impl Window {
+    /// `[frames, 3, size, size]`, as the model takes them.
+    ///
+    /// # Errors
+    /// Another preprocessing than the one that the window was made with.
+    pub fn pixels(&self, to: &Preprocess) -> Result<Vec<f32>, DataError> {
+        let mut pixels = vec![0.0; self.frames.len() * to.values()];
+        for (frame, slot) in self.frames.iter().zip(pixels.chunks_exact_mut(to.values().max(1))) {
+            to.normalize_into(frame, slot)?;
+        }
+        Ok(pixels)
+    }
+
+    /// The frame in its middle.
+    pub fn picture(&self) -> Option<&Rgb8Image> {
+        self.frames.get(self.frames.len() / 2).map(Arc::as_ref)
+    }
 }
 
 /// A frame, prepared once for all windows that it is in.
 #[derive(Clone, Debug)]
 struct Seen {
     time: f64,
-    crop: Rgb8Image,
-    pixels: Vec<f32>,
+    crop: Arc<Rgb8Image>,
+    cells: Cells,
 }
 
 /// Collects frames into windows. It holds the frames of one window and those between them, however long the stream is.
@@ -65,27 +86,20 @@ pub struct Sliding {
     since: f64,
     /// Frames that were given.
     given: u64,
-    /// Of them, those whose times went back.
-    backward: u64,
-    last: f64,
+    /// Of them, those whose times are none or go back.
+    left_out: u64,
+    /// Time of the last frame, and how long it came after the one before.
+    last: Option<(f64, f64)>,
 }
 
-/// A gap in a stream's times of more than so many windows begins it anew: nothing is known of what happened.
+/// A stream begins anew where its times leap, forth or back, by so many windows (or by so many times the usual distance of its frames, where
+/// that is longer): nothing is known of what happened between.
 const GAP: f64 = 4.0;
 
 impl Sliding {
     /// Nothing seen. `to` prepares frames.
     pub fn new(windows: Windows, to: Preprocess) -> Self {
-        Self {
-            windows,
-            to,
-            seen: VecDeque::new(),
-            next: None,
-            since: 0.0,
-            given: 0,
-            backward: 0,
-            last: f64::NEG_INFINITY,
-        }
+        Self { windows, to, seen: VecDeque::new(), next: None, since: 0.0, given: 0, left_out: 0, last: None }
     }
 
     /// The next frame, in the order of time. Gives the windows that are complete with it; a frame that stays on the screen longer than a
@@ -95,25 +109,28 @@ impl Sliding {
     /// A frame that cannot be scaled.
     pub fn push(&mut self, frame: &Frame) -> Result<Vec<Window>, DataError> {
         self.given += 1;
-        if !frame.pts.is_finite() || frame.pts < self.last {
-            self.backward += 1;
-            return Ok(Vec::new());
-        }
         let (ticks, period) = (self.windows.ticks(), 1.0 / self.windows.hz);
         let tick = self.windows.step() / ticks as f64;
-        let apart = frame.pts - self.last;
-        if apart > GAP * self.windows.seconds {
-            // Also the first frame.
-            self.seen.clear();
-            self.since = period;
-            self.next = Some(frame.pts);
+        let pts = frame.pts;
+        let leap = |usual: f64| GAP * self.windows.seconds.max(usual);
+        let apart = self.last.map(|(last, usual)| (pts - last, usual));
+        let anew = apart.is_none_or(|(apart, usual)| apart.abs() > leap(usual));
+        // A time so large that a tick is nothing beside it is none.
+        if !(pts + tick > pts) || (!anew && apart.is_some_and(|(apart, _)| apart < 0.0)) {
+            self.left_out += 1;
+            return Ok(Vec::new());
         }
-        self.last = frame.pts;
+        let apart = apart.map_or(0.0, |(apart, _)| apart.max(0.0));
+        if anew {
+            self.seen.clear();
+            (self.since, self.next) = (period, Some(pts));
+        }
+        self.last = Some((pts, apart));
         let (mut out, mut prepared) = (Vec::new(), None);
-        let most = (self.windows.frames - 1) * ticks + 1;
+        let most = (self.windows.frames.max(1) - 1) * ticks + 1;
         // The frame nearest to a moment, as far as that is known without waiting for the next one.
-        let early = 0.5 * if apart.is_finite() { apart.min(tick) } else { 0.0 };
-        while let Some(next) = self.next.filter(|next| frame.pts + early >= *next) {
+        let early = 0.5 * if anew { 0.0 } else { apart.min(tick) };
+        while let Some(next) = self.next.filter(|next| pts + early >= *next) {
             let seen = match &prepared {
                 Some(seen) => Seen { time: next, ..Seen::clone(seen) },
                 None => self.prepare(frame, next)?,
@@ -137,29 +154,25 @@ impl Sliding {
         Ok(out)
     }
 
-    /// Frames that were given, and of them those that were left out because their times went back.
+    /// Frames that were given, and of them those that were left out because their times are none or go back.
     pub fn counts(&self) -> [u64; 2] {
-        [self.given, self.backward]
+        [self.given, self.left_out]
     }
 
     fn prepare(&self, frame: &Frame, time: f64) -> Result<Seen, DataError> {
-        let crop = self.to.square_crop_rgb(&frame.rgb)?;
-        let mut pixels = vec![0.0; self.to.values()];
-        self.to.normalize_into(&crop, &mut pixels)?;
-        Ok(Seen { time, crop, pixels })
+        let crop = Arc::new(self.to.square_crop_rgb(&frame.rgb)?);
+        let cells = Cells::of(&crop.data, self.to.size as usize);
+        Ok(Seen { time, crop, cells })
     }
 
     fn window(&self, ticks: usize) -> Window {
         let frames = || self.seen.iter().step_by(ticks);
-        let crops: Vec<&[u8]> = frames().map(|seen| seen.crop.data.as_slice()).collect();
         let start = self.seen.front().map_or(0.0, |seen| seen.time);
-        let blank = || Rgb8Image { width: 0, height: 0, data: Vec::new() };
         Window {
             start,
             end: start + self.windows.seconds,
-            pixels: frames().flat_map(|seen| seen.pixels.iter().copied()).collect(),
-            look: Look::of(&crops, self.to.size as usize),
-            picture: self.seen.get(self.seen.len() / 2).map_or_else(blank, |seen| seen.crop.clone()),
+            frames: frames().map(|seen| Arc::clone(&seen.crop)).collect(),
+            look: Look(frames().map(|seen| seen.cells.clone()).collect()),
         }
     }
 }
@@ -192,6 +205,8 @@ mod tests {
         }
         // Slower than the window's own rate: frames stay on the screen.
         assert!((17..=19).contains(&windows(FOUR, (0..20).map(f64::from)).len()));
+        // Much slower: each frame after the second brings the windows since the one before.
+        assert!(windows(FOUR, (0..9).map(|i| 9.0 * f64::from(i))).len() > 50);
     }
 
     #[test]
@@ -202,20 +217,39 @@ mod tests {
         // Three to two do not divide: the rate holds on average.
         let found = windows(Windows { hz: 3.0, ..FOUR }, (0..600).map(|i| f64::from(i) * 0.05));
         assert!((83..=87).contains(&found.len()), "{}", found.len());
+        // Far shorter than a frame stays.
+        let found = windows(Windows { seconds: 0.01, hz: 20.0, ..FOUR }, (0..100).map(|i| f64::from(i) * 0.04));
+        assert!((70..=85).contains(&found.len()), "{}", found.len());
     }
 
     #[test]
-    fn a_gap_begins_anew_and_times_that_go_back_are_counted() {
-        let times =
-            (0..8).map(|i| f64::from(i) * 0.5).chain([2.0, f64::NAN]).chain((0..8).map(|i| 100.0 + f64::from(i) * 0.5));
+    fn a_leap_begins_anew_and_times_that_go_back_or_are_none_are_counted() {
+        let eight = |from: f64| (0..8).map(move |i| from + f64::from(i) * 0.5);
+        let times = eight(0.0).chain([2.0, f64::NAN, f64::INFINITY, 1e30]).chain(eight(100.0)).chain(eight(0.0));
         let mut sliding = Sliding::new(FOUR, Preprocess::square(4));
         let mut found = Vec::new();
         for time in times {
             found.extend(sliding.push(&frame(time, 1)).unwrap());
         }
-        assert_eq!(sliding.counts(), [18, 2]);
+        assert_eq!(sliding.counts(), [28, 4]);
         assert!(found.iter().all(|window| (window.end - window.start - 2.0).abs() < 1e-9));
         let later = found.iter().filter(|window| window.start >= 100.0).count();
-        assert!(later >= 2 && found.len() == 2 * later, "{later} of {}", found.len());
+        assert!(later >= 2 && found.len() == 3 * later, "{later} of {}", found.len());
+    }
+
+    #[test]
+    fn pixels_are_those_of_the_frames() {
+        let mut sliding = Sliding::new(FOUR, Preprocess::square(4));
+        let mut found = Vec::new();
+        for i in 0..8 {
+            found.extend(sliding.push(&frame(f64::from(i) * 0.5, 51 * i as u8 % 255)).unwrap());
+        }
+        let pixels = found[0].pixels(&Preprocess::square(4)).unwrap();
+        assert_eq!(pixels.len(), 4 * 48);
+        for (i, frame) in pixels.chunks_exact(48).enumerate() {
+            let want = (51 * i) as f32 / 255.0 * 2.0 - 1.0;
+            assert!(frame.iter().all(|value| (value - want).abs() < 1e-5), "{i}: {}", frame[0]);
+        }
+        assert_eq!(found[0].picture().map(|picture| picture.data[0]), Some(102));
     }
 }

@@ -29,6 +29,7 @@ mod resume;
 mod sprites;
 mod stopped;
 mod support;
+mod surprise;
 #[path = "../../../model/tests/it/synthetic.rs"]
 #[allow(dead_code)]
 mod synthetic;

@@ -109,6 +109,11 @@ fn alerts_have_a_beginning_and_an_end() {
     assert_eq!((events.len(), &events[0]["text"]), (2, &json!("a bar")));
     assert!(number(&events[0], "start_s") < 0.1 && number(&events[0], "end_s") > 11.0, "{events:?}");
     assert!(number(&events[0], "score") <= 1.0 && number(&events[0], "peak_s") > 0.0);
+    // With pictures of the strongest moments.
+    lines(bench.args(&[&base[..], &["--alert-above", "-1", "--events", "@events"]].concat()), &scenes());
+    let list = std::fs::read_to_string(bench.path("events/events.jsonl")).unwrap();
+    assert_eq!((list.lines().count(), bench.files("events").len()), (2, 3), "{list}");
+    misused(&mut vljepa(bench.args(&["watch", "-", "--events", "@events"])), &["--alert"]);
     let none = lines(bench.args(&[&base[..], &["--alert-above", "1.5"]].concat()), &scenes());
     assert!(none.iter().all(|line| line["events"] == json!([])));
     // As text: one line where it begins, one where it ends.

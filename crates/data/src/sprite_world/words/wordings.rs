@@ -52,8 +52,8 @@ pub(super) const fn verbs(action: Action) -> Choice<Verb> {
                 ["drifts{d}{s}", "drift{d}{s}"],
                 ["walks{d}{s}", "walk{d}{s}"],
                 ["floats{d}{s}", "float{d}{s}"],
-                ["makes its way{d}{s}", "make its way{d}{s}"],
-                ["rolls{d}{s}", "roll{d}{s}"],
+                ["moves along{d}{s}", "move along{d}{s}"],
+                ["keeps moving{d}{s}", "keep moving{d}{s}"],
             ],
             validation: &[["wanders{d}{s}", "wander{d}{s}"], ["runs{d}{s}", "run{d}{s}"]],
             held_out: &[["travels{d}{s}", "travel{d}{s}"], ["glides{d}{s}", "glide{d}{s}"]],
@@ -81,9 +81,9 @@ pub(super) const fn verbs(action: Action) -> Choice<Verb> {
                 ["becomes smaller and smaller", "become smaller and smaller"],
                 ["diminishes", "diminish"],
                 ["dwindles", "dwindle"],
-                ["gets little", "get little"],
+                ["becomes little", "become little"],
             ],
-            validation: &[["becomes small", "become small"], ["is reduced in size", "be reduced in size"]],
+            validation: &[["becomes small", "become small"], ["gets reduced", "get reduced"]],
             held_out: &[["contracts", "contract"], ["loses size", "lose size"]],
         },
         Action::Spin => Choice {
@@ -138,7 +138,6 @@ pub(super) const fn verbs(action: Action) -> Choice<Verb> {
                 ["turns up", "turn up"],
                 ["emerges", "emerge"],
                 ["appears out of nothing", "appear out of nothing"],
-                ["is suddenly there", "be suddenly there"],
             ],
             validation: &[["comes into existence", "come into existence"], ["starts to be seen", "start to be seen"]],
             held_out: &[["materializes", "materialize"], ["pops up", "pop up"]],
@@ -150,7 +149,6 @@ pub(super) const fn verbs(action: Action) -> Choice<Verb> {
                 ["fades away", "fade away"],
                 ["becomes invisible", "become invisible"],
                 ["melts away", "melt away"],
-                ["is suddenly gone", "be suddenly gone"],
                 ["vanishes into nothing", "vanish into nothing"],
                 ["disappears from sight", "disappear from sight"],
             ],
@@ -229,7 +227,7 @@ pub(super) const fn verbs(action: Action) -> Choice<Verb> {
             ],
             validation: &[
                 ["runs behind {p}", "run behind {p}"],
-                ["is hidden by {p} for a moment", "be hidden by {p} for a moment"],
+                ["gets hidden by {p} for a moment", "get hidden by {p} for a moment"],
             ],
             held_out: &[["slips behind {p}", "slip behind {p}"], ["crosses in back of {p}", "cross in back of {p}"]],
         },
@@ -242,7 +240,7 @@ pub(super) const fn verbs(action: Action) -> Choice<Verb> {
                 ["swaps its place with {p}", "swap its place with {p}"],
                 ["trades its place with {p}", "trade its place with {p}"],
                 ["changes seats with {p}", "change seats with {p}"],
-                ["takes the place of {p}, which comes here", "take the place of {p}, which comes here"],
+                ["changes sides with {p}", "change sides with {p}"],
             ],
             validation: &[
                 ["interchanges with {p}", "interchange with {p}"],
@@ -453,7 +451,7 @@ pub(super) const LONG: Choice<&str> = Choice {
 
 /// How many things there are, `{n}`, and a caption, `{}`.
 pub(super) const COUNTED: Choice<&str> = Choice {
-    train: &["{n}: {}", "there are {n} at first: {}", "{n} at the start, and {}", "it starts with {n}: {}"],
+    train: &["{n}: {}", "at first {n}: {}", "{n} at the start, and {}", "it starts with {n}: {}"],
     validation: &["a clip that begins with {n}: {}"],
     held_out: &["of {n}: {}"],
 };
@@ -507,7 +505,7 @@ pub(super) mod asked {
             "how many objects are there in the first picture?",
             "say how many things there are at first",
             "how many things do we start with?",
-            "how many were there initially?",
+            "how many things were there initially?",
         ],
         validation: &["what number of objects is there at first?", "how many things does the clip open with?"],
         held_out: &["count the things at the beginning"],
@@ -521,7 +519,7 @@ pub(super) mod asked {
             "how many objects are there in the last picture?",
             "say how many things there are at last",
             "how many things remain?",
-            "how many were there finally?",
+            "how many things were there finally?",
         ],
         validation: &["what number of objects is there at last?", "how many things does the clip close with?"],
         held_out: &["count the things that are left in the end"],
@@ -536,7 +534,7 @@ pub(super) mod asked {
             "yes or no: {x} {v}?",
             "is this right: {x} {v}?",
             "is it correct that {x} {v}?",
-            "{x} {v}: true or false?",
+            "{x} {v}: yes or no?",
             "does it happen that {x} {v}?",
         ],
         validation: &["do you agree that {x} {v}?", "{x} {v}, or not?"],
@@ -680,4 +678,62 @@ pub(super) mod asked {
         validation: &["what is {x} about to do?", "guess what comes afterwards"],
         held_out: &["what do you expect {x} to do next?", "how will it go on?"],
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Of wordings of one meaning none is of two kinds, and none is there twice.
+    fn apart<T: Copy + Ord + std::fmt::Debug>(choice: &Choice<T>) -> usize {
+        let mut all: Vec<T> = Wordings::ALL.iter().flat_map(|wordings| choice.of(*wordings).iter().copied()).collect();
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count, "{all:?}");
+        assert!(Wordings::ALL.iter().all(|wordings| !choice.of(*wordings).is_empty()), "{all:?}");
+        count
+    }
+
+    #[test]
+    fn a_wording_has_one_kind_and_a_verb_one_action() {
+        let mut owners: BTreeMap<String, Action> = BTreeMap::new();
+        let mut count = 0;
+        for action in Action::ALL {
+            let choice = verbs(action);
+            count += apart(&choice);
+            for [third, base] in Wordings::ALL.iter().flat_map(|wordings| choice.of(*wordings)) {
+                let bare =
+                    ["{d}", "{s}", "{f}", "{e}"].iter().fold((*third).to_owned(), |text, slot| text.replace(slot, ""));
+                assert_eq!(owners.insert(bare, action), None, "{third}");
+                let slots = |text: &str| text.chars().filter(|c| *c == '{').count();
+                assert!(slots(third) == slots(base) && third != base, "{third}, {base}");
+                assert_eq!(third.contains("{p}"), action.has_partner(), "{third}");
+            }
+        }
+        count += Direction::ALL.map(|direction| apart(&ways(direction))).iter().sum::<usize>();
+        count += [Speed::Slow, Speed::Quick].map(|speed| apart(&speeds(speed))).iter().sum::<usize>();
+        let frames = [SHORT, THEN, THEN_THEN, LONG, COUNTED];
+        let questions = [
+            asked::ACTION,
+            asked::DIRECTION,
+            asked::COUNT_BEFORE,
+            asked::COUNT_AFTER,
+            asked::YES_NO,
+            asked::FIRST,
+            asked::LAST,
+            asked::WHAT,
+            asked::WHICH,
+            asked::WHERE_BEFORE,
+            asked::WHERE_AFTER,
+            asked::THERE_BEFORE,
+            asked::THERE_AFTER,
+            asked::COLOR,
+            asked::NEXT,
+        ];
+        count += frames.iter().chain(&questions).map(apart).sum::<usize>();
+        assert!(count > 400, "{count}");
+    }
 }
