@@ -12,13 +12,13 @@ use vljepa::embed::files::check_writable;
 use vljepa::embed::folder::Purpose;
 use vljepa::embed::model_files;
 use vljepa::stream::{
-    Alert, CaptionBank, Delivery, Encoder, Event, Pending, Stream, StreamOptions, Targets, Teller, Thresholds,
+    Alert, CaptionBank, Delivery, Encoder, Event, Feed, Pending, Stream, StreamOptions, Targets, Teller, Thresholds,
     Timeline, Undelivered, Update, Windows, clock, sentences,
 };
 use vljepa_data::atomic::write_atomically;
-use vljepa_data::video::{Damaged, RawFormat, VideoOptions, VideoReader};
+use vljepa_data::video::{Damaged, Frame, RawFormat, VideoOptions, VideoReader};
 
-use vljepa_data::{Limits, Rgb8Image};
+use vljepa_data::{DataError, Limits, Rgb8Image};
 use vljepa_model::Search;
 
 use super::common::{Common, ModelArgs, keep_apart, load, note_cut};
@@ -78,6 +78,9 @@ pub struct Args {
     /// Frames a second of Motion JPEG, raw frames and folders of frames
     #[arg(long, value_name = "F", default_value_t = 25.0, value_parser = above_zero)]
     pub fps: f64,
+    /// Standard input does not wait: read it all the time, and leave frames out where windows take longer than they last
+    #[arg(long)]
+    pub live: bool,
     /// Raw frames on standard input, as in 640x360:rgb24; or yuv420p
     #[arg(long, value_name = "WxH:PIXELS", value_parser = raw)]
     pub raw: Option<RawFrames>,
@@ -117,7 +120,26 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         let reason = "--events, --on-event and --webhook tell of alerts: give an --alert".into();
         return Err(Failure::Usage { verb: "watch", reason });
     }
-    let mut reader = reader(args)?;
+    let is_stdin = args.input == Path::new("-");
+    if args.live && !is_stdin {
+        return Err(Failure::Usage {
+            verb: "watch",
+            reason: "--live goes with standard input: give - as the input".into(),
+        });
+    }
+    if args.raw.is_some() && !is_stdin {
+        return Err(Failure::Usage {
+            verb: "watch",
+            reason: "--raw describes standard input: give - as the input".into(),
+        });
+    }
+    let mut source = match args.live {
+        true => {
+            let (raw, fps) = (args.raw, args.fps);
+            Frames::Live(Feed::new(WAITING, move || stdin(raw, fps)))
+        }
+        false => Frames::Reader(reader(args)?),
+    };
     let given = args.captions.as_deref().map(vljepa_data::read_labels).transpose()?;
     let (_, model) = load(&args.model, Builtin::Sprites, common, Purpose::Answers)?;
     let frames = model.config().frames();
@@ -157,7 +179,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let mut pending: Vec<Pending> = Vec::new();
     let (mut fault, mut last_picture) = (None, None);
     loop {
-        let frame = match reader.next_frame() {
+        let frame = match source.next() {
             Ok(frame) => frame,
             // What was seen before the fault is told first.
             Err(error) => {
@@ -170,7 +192,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             pending.extend(stream.push(&frame)?);
         }
         // A live stream is told window by window; of a file, windows are encoded together.
-        let most = if args.input.as_os_str() == "-" { 1 } else { BATCH };
+        let most = if is_stdin { 1 } else { BATCH };
         while pending.len() >= most || (ended && !pending.is_empty()) {
             let part: Vec<Pending> = pending.drain(..pending.len().min(BATCH)).collect();
             let rows = encoder.encode(&part.iter().collect::<Vec<_>>())?;
@@ -186,9 +208,16 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
             break;
         }
     }
-    for note in reader.notes() {
-        out.note(&format!("{}: {note}", reader.origin()));
+    match &source {
+        Frames::Reader(reader) => {
+            reader.notes().iter().for_each(|note| out.note(&format!("{}: {note}", reader.origin())))
+        }
+        Frames::Live(feed) if feed.dropped() > 0 => {
+            out.note(&format!("{} frames left out: they came faster than they were seen", feed.dropped()));
+        }
+        Frames::Live(_) => {}
     }
+    let name = if is_stdin { "standard input".to_owned() } else { args.input.display().to_string() };
     let (last, events) = stream.finish();
     if let Some(update) = &last {
         shown.update(&stream, update, last_picture.as_ref())?;
@@ -197,7 +226,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         let adapter = vljepa::info::adapter_name(model.device());
         let facts =
             format!("Windows of {} s, {} a second; model {}, on {adapter}.", args.window, args.hz, model.origin());
-        let page = timeline.page(reader.origin(), &facts, &stream.summary(), &events);
+        let page = timeline.page(&name, &facts, &stream.summary(), &events);
         write_atomically(html, page.as_bytes())?;
     }
     for event in &events {
@@ -218,29 +247,46 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     }
 }
 
+/// Frames that wait for their turn in a live stream.
+const WAITING: usize = 64;
+
+/// Where frames come from.
+enum Frames {
+    /// What waits until it is read.
+    Reader(VideoReader),
+    /// What does not.
+    Live(Feed),
+}
+
+impl Frames {
+    fn next(&mut self) -> std::result::Result<Option<Frame>, DataError> {
+        match self {
+            Self::Reader(reader) => reader.next_frame(),
+            Self::Live(feed) => feed.next_frame(),
+        }
+    }
+}
+
+fn stdin(raw: Option<RawFrames>, fps: f64) -> std::result::Result<VideoReader, DataError> {
+    let (stdin, limits) = (Box::new(std::io::stdin()), Limits::default());
+    match raw {
+        Some(RawFrames { width, height, pixels }) => {
+            VideoReader::from_raw("standard input", stdin, RawFormat { width, height, pixels, fps }, &limits)
+        }
+        None => VideoReader::from_stream("standard input", stdin, fps, &limits),
+    }
+}
+
 fn reader(args: &Args) -> Result<VideoReader> {
     let damaged = match args.damaged {
         DamagedArg::Stop => Damaged::Stop,
         DamagedArg::Conceal => Damaged::Conceal,
     };
-    let limits = Limits::default();
-    let stdin = || Box::new(std::io::stdin());
-    let is_stdin = args.input == Path::new("-");
-    Ok(match args.raw {
-        Some(_) if !is_stdin => {
-            let reason = "--raw describes standard input: give - as the input".into();
-            return Err(Failure::Usage { verb: "watch", reason });
-        }
-        Some(RawFrames { width, height, pixels }) => {
-            let format = RawFormat { width, height, pixels, fps: args.fps };
-            VideoReader::from_raw("standard input", stdin(), format, &limits)?
-        }
-        None if is_stdin => VideoReader::from_stream("standard input", stdin(), args.fps, &limits)?,
-        None => {
-            let options = VideoOptions { folder_fps: args.fps, damaged, limits, ..VideoOptions::default() };
-            VideoReader::open_with(&args.input, &options)?
-        }
-    })
+    if args.input == Path::new("-") {
+        return Ok(stdin(args.raw, args.fps)?);
+    }
+    let options = VideoOptions { folder_fps: args.fps, damaged, ..VideoOptions::default() };
+    Ok(VideoReader::open_with(&args.input, &options)?)
 }
 
 /// Writes what happens, as lines of JSON or as text with a live line on a terminal.

@@ -161,6 +161,10 @@ fn raw_frames_are_a_stream() {
     let args = ["watch", "-", "--raw", "8x6:rgb24", "--fps", "8", "--window", "1", "--hz", "2"];
     let found = lines(bench.args(&args), &bytes);
     assert!((8..=9).contains(&(found.len() - 1)), "{}", found.len());
+    // Frames that nobody waits for: with room for all of them, the same.
+    let live = lines(bench.args(&[&args[..], &["--live"]].concat()), &bytes);
+    assert_eq!(live.len(), found.len());
+    misused(&mut vljepa(bench.args(&["watch", "@model", "--live"])), &["--live"]);
     // The sentences that come with the program.
     let text = found.iter().find_map(|line| line["text"].as_str()).unwrap();
     assert!(vljepa::stream::sentences().iter().any(|sentence| sentence == text), "{text}");
