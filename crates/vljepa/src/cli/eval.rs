@@ -175,7 +175,15 @@ fn sprite_world(args: &SpriteArgs, common: &Common, out: &Output) -> Result {
         },
     };
     let world = sprites::open(&drawings, options)?;
+    // Of the set some concepts were never drawn for training.
+    let unseen = match drawings {
+        Drawings::Emoji { dir, role, .. } => {
+            Some(sprites::open(&Drawings::Emoji { dir, role, split: Split::Unseen }, options)?)
+        }
+        Drawings::Folder(_) => None,
+    };
     let mut options = SpriteWorldOptions::default();
+    options.unseen = unseen;
     (options.clips, options.seed, options.resamples) = (args.clips as usize, common.seed, args.resamples as usize);
     let bar = out.progress("clips", 3 * options.clips);
     let report = sprite_world::evaluate(&model.embedder(), model.preprocess(), &world, &options, &mut |done| {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rayon::prelude::*;
 use vljepa_data::sprite_world::SpriteWorld;
 use vljepa_data::sprite_world::words::{Kind, Question, Wordings, questions};
 
@@ -54,12 +55,12 @@ impl TextOnly {
     /// Learns from the questions of clips of a world, in the wordings that it will be asked in.
     pub fn learn(world: &SpriteWorld, wordings: Wordings, seed: u64) -> Self {
         let mut learned = Self::default();
-        for index in 0..CLIPS {
+        let asked = |index: u64| {
             let key = Purpose::Floors.key(seed, index);
-            for question in questions(world, &world.scene(key), wordings, key) {
-                learned.add(&question);
-            }
-        }
+            questions(world, &world.scene(key), wordings, key)
+        };
+        let all: Vec<Vec<Question>> = (0..CLIPS).into_par_iter().map(asked).collect();
+        all.iter().flatten().for_each(|question| learned.add(question));
         learned
     }
 
