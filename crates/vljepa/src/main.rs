@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     }));
     // Without a handler, a signal would leave temporary files of unfinished writes behind.
     let interrupted = ctrlc::set_handler(|| {
+        if cli::stop::interrupt() {
+            return;
+        }
         vljepa::embed::files::remove_unfinished();
         print_error("interrupted");
         std::process::exit(130);

@@ -22,6 +22,7 @@ mod read;
 mod rows;
 mod search;
 mod sprites;
+pub mod stop;
 mod surprise;
 mod train;
 mod watch;

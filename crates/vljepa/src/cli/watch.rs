@@ -25,6 +25,7 @@ use super::common::{Common, ModelArgs, keep_apart, load, note_cut};
 use super::failure::{Failure, Result};
 use super::output::{Output, printable};
 use super::read::{DamagedArg, above_zero, raw, seconds};
+use super::stop;
 use vljepa::embed::visuals::RawFrames;
 
 /// Windows that are encoded together.
@@ -178,8 +179,10 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     let mut shown = Shown::new(out, args, &teller);
     let mut pending: Vec<Pending> = Vec::new();
     let (mut fault, mut last_picture) = (None, None);
+    stop::listen();
     loop {
         let frame = match source.next() {
+            _ if stop::is_wanted() => None,
             Ok(frame) => frame,
             // What was seen before the fault is told first.
             Err(error) => {
@@ -240,11 +243,11 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if dropped > 0 {
         out.note(&format!("{dropped} alerts were not delivered: the command or the address was too slow for them"));
     }
-    shown.finish(&stream, &events)?;
     match fault {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
+        Some(error) if stream.summary().windows == 0 => return Err(error.into()),
+        _ => shown.finish(&stream, &events)?,
     }
+    fault.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Frames that wait for their turn in a live stream.

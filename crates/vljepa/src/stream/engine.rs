@@ -178,7 +178,10 @@ impl Stream {
             speak: heard.speak,
             alerts,
         };
-        self.last = Some(Update { speak: None, ..update.clone() });
+        // What has ended is told once.
+        let alerts =
+            update.alerts.iter().map(|alert| Scored { ended: None, is_peak: false, ..alert.clone() }).collect();
+        self.last = Some(Update { speak: None, alerts, ..update.clone() });
         Ok(update)
     }
 

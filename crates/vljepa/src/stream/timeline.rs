@@ -72,7 +72,10 @@ impl Timeline {
     /// A picture that cannot be encoded.
     pub fn push(&mut self, update: &Update, told: Option<(&str, Option<&Rgb8Image>)>) -> Result<()> {
         let point = Point { start: update.start, end: update.end, novelty: update.novelty, encoded: update.encoded };
-        match self.points.last_mut().filter(|_| self.within < self.each) {
+        // The last window may come once more, to be told.
+        let is_new = self.points.last().is_none_or(|last| last.end < point.end);
+        match self.points.last_mut().filter(|_| self.within < self.each || !is_new) {
+            Some(_) if !is_new => {}
             Some(last) => {
                 *last = joined(*last, point);
                 self.within += 1;

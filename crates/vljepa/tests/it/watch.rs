@@ -193,3 +193,39 @@ fn a_model_with_a_decoder_writes_of_pictures_questions_and_streams() {
     fails(&mut vljepa(plain.args(&["caption", "@pictures"])), &["has no Y-Decoder", "classify"]);
     fails(&mut vljepa(plain.args(&["ask", "@pictures", "--question", "what"])), &["has no Y-Decoder", "--answers"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_stream_with_what_it_has_told() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+
+    let bench = Bench::new();
+    bench.write("said.txt", "a\nb\n");
+    let args =
+        ["watch", "-", "--captions", "@said.txt", "--window", "1", "--hz", "4", "--html", "@page.html", "--json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vljepa"));
+    command.args(bench.args(&args)).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, mut out) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    stdin.write_all(&scenes()).unwrap();
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    assert!(first.contains("start_s"), "{first}");
+    let line = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    // The stream goes on, and its next frame is the end.
+    let frame = [&b"FRAME\n"[..], &[60; 384]].concat();
+    for _ in 0..200 {
+        if stdin.write_all(&frame).is_err() {
+            break;
+        }
+    }
+    drop(stdin);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(rest.lines().last().unwrap().contains("\"summary\""), "{rest}");
+    assert!(std::fs::read_to_string(bench.path("page.html")).unwrap().ends_with("</html>\n"));
+}
