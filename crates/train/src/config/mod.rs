@@ -69,7 +69,7 @@ pub struct TrainConfig {
     /// A memory of the training labels in the trained model, a row for each (`rows` is left out). Training does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryConfig>,
-    /// Train the Y-Decoder, and nothing else, on the texts of the samples.
+    /// Train the Y-Decoder on the texts of the samples, by their cross-entropy instead of `objective`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder: Option<DecoderConfig>,
     /// Evaluation during training, on the source's validation data only.
@@ -80,8 +80,8 @@ pub struct TrainConfig {
     pub checkpoint: CheckpointConfig,
 }
 
-/// `[decoder]`: from the embedding of a text back to the text. The embedding is that of the Y-Encoder with noise, so that predictions, which
-/// are never quite there, are understood too.
+/// `[decoder]`: from an embedding to a text. That of the Y-Encoder is read with noise, so that predictions, which are never quite there, are
+/// understood too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecoderConfig {
@@ -89,13 +89,30 @@ pub struct DecoderConfig {
     /// is trained on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
-    /// Largest length of the noise that is added to embeddings of unit length: of each a random direction, and a length from 0 to this.
+    /// What it reads.
+    #[serde(skip_serializing_if = "is_default")]
+    pub from: DecoderInput,
+    /// Largest length of the noise that is added to embeddings of texts, of unit length: of each a random direction, and a length from 0 to
+    /// this.
     pub noise: f32,
+}
+
+/// What a Y-Decoder that is trained reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DecoderInput {
+    /// Embeddings of texts with noise; the decoder alone is trained.
+    #[default]
+    Texts,
+    /// What the Predictor predicts, of unit length and without noise; X-Encoder, Predictor and decoder are trained together by the
+    /// cross-entropy of the texts: the generative twin of a VL-JEPA (paper, §4.5).
+    Predictions,
 }
 
 impl Default for DecoderConfig {
     fn default() -> Self {
-        Self { config: None, noise: 1.0 }
+        Self { config: None, from: DecoderInput::Texts, noise: 1.0 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the values of a configuration must be, whatever the source of samples.
 
 use super::check::Rules;
-use super::{LossKind, ObjectiveKind, TrainConfig, VicregConfig};
+use super::{DecoderInput, LossKind, ObjectiveKind, TrainConfig, VicregConfig};
 
 impl TrainConfig {
     /// The first rule that the values break: the key and the sentence.
@@ -111,12 +111,13 @@ impl TrainConfig {
         }
         if let Some(decoder) = &self.decoder {
             rules.range("decoder.noise", f64::from(decoder.noise), 0.0, 100.0);
-            rules.need("decoder", self.model.folder.is_some(), || {
-                "`decoder` reads the embeddings of a trained model: name its folder as `model.folder`".into()
+            let texts = decoder.from == DecoderInput::Texts;
+            rules.need("decoder", !texts || self.model.folder.is_some(), || {
+                "`decoder` reads the embeddings of a trained model: name its folder as `model.folder`, or set `from = \"predictions\"`".into()
             });
             let alone = self.head_fit.is_none() && self.memory.is_none() && !o.train_y_encoder && !o.cached;
             rules.need("decoder", alone, || {
-                "`decoder` trains the Y-Decoder alone; leave out `head_fit`, `memory`, `objective.train_y_encoder` and `objective.cached`".into()
+                "`decoder` trains by the cross-entropy of texts alone; leave out `head_fit`, `memory`, `objective.train_y_encoder` and `objective.cached`".into()
             });
         }
         if let Some(memory) = &self.memory {

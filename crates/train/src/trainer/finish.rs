@@ -40,8 +40,8 @@ impl Trainer {
 
     /// Evaluates the weights that are in the model.
     fn measure(&self) -> Result<Validation> {
-        if self.config.decoder.is_some() {
-            return self.written_back();
+        if let Some(decoder) = &self.config.decoder {
+            return self.written(decoder);
         }
         self.source.validate(&self.embedder(), &at_size(&self.preprocess(), self.measured_size()))
     }

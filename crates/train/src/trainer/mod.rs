@@ -21,7 +21,7 @@ use vljepa_model::{CutTexts, Forward, TextTokenizer, VlJepa};
 use vljepa_tensor::Device;
 use vljepa_tensor::autograd::Tape;
 
-use crate::config::{ObjectiveKind, TrainConfig};
+use crate::config::{DecoderInput, ObjectiveKind, TrainConfig};
 use crate::data::{Batch, Source};
 use crate::ema::Ema;
 use crate::error::{Result, TrainError};
@@ -148,7 +148,8 @@ impl Trainer {
         let objective = Objective::new(o, bank, &model, device)?;
         let frozen = |part: Part| match part {
             Part::YDecoder => config.decoder.is_none(),
-            _ if config.decoder.is_some() => true,
+            Part::YHead | Part::YEncoder | Part::LogitScale if config.decoder.is_some() => true,
+            _ if config.decoder.as_ref().is_some_and(|decoder| decoder.from == DecoderInput::Texts) => true,
             Part::YEncoder => !o.train_y_encoder,
             Part::YHead => !o.y_head.train,
             Part::LogitScale => !model.config.temperature.learned,

@@ -1,4 +1,4 @@
-//! Training the Y-Decoder: the cross-entropy of texts, given their embeddings with noise.
+//! Training the Y-Decoder: the cross-entropy of texts, given their embeddings with noise, or what the Predictor predicts.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,19 @@ use vljepa_tensor::{Tensor, ops};
 use super::Trainer;
 use super::step::{Accumulated, add_to};
 use super::texts::of_file;
+use crate::config::{DecoderConfig, DecoderInput};
 use crate::data::Batch;
 use crate::error::{Result, TrainError};
+use crate::feed::Maker;
 use crate::metrics::{Cell, NamedCell, Validation};
+use crate::objective::predict;
 use crate::random::{Purpose, Stream};
 
 /// Stands where no token is foretold.
 const NONE: u32 = u32::MAX;
-/// Texts of an evaluation.
+/// Texts of an evaluation, and how many are written at once.
 const MEASURED: usize = 128;
+const PART: usize = 16;
 /// Below the norms that vectors are divided by.
 const EPS: f32 = 1e-12;
 
@@ -31,17 +35,24 @@ impl Trainer {
         self.model.y_decoder().ok_or_else(missing)
     }
 
-    /// Loss and gradients of the texts of a batch in `parts`, one text for each pair.
-    pub(super) fn sentences(&self, batch: &Batch, texts: &[String], parts: usize, noise: f32) -> Result<Accumulated> {
+    /// Loss and gradients of the texts of a batch, one text for each pair.
+    pub(super) fn sentences(&self, batch: &Batch, texts: &[String], decoder: &DecoderConfig) -> Result<Accumulated> {
+        let parts = self.config.accumulate;
         let mut sums = Accumulated { losses: Vec::with_capacity(parts), grads: BTreeMap::new(), embeddings: None };
         let each = batch.len() / parts;
         let lengths = texts.iter().map(|text| self.ids(text).map(|(_, foretold)| foretold));
         let total = lengths.sum::<Result<usize>>()? as f32;
         for part in (0..parts).map(|i| i * each..(i + 1) * each) {
-            let pairs = batch.pairs_about(part);
+            let pairs = batch.pairs_about(part.clone());
             let texts: Vec<&str> = texts[pairs.clone()].iter().map(String::as_str).collect();
             let (tape, f) = self.pass();
-            let embeddings = self.noisy(&texts, noise, (batch.step << 24) + pairs.start as u64)?;
+            let embeddings = match decoder.from {
+                DecoderInput::Texts => self.noisy(&texts, decoder.noise, (batch.step << 24) + pairs.start as u64)?,
+                DecoderInput::Predictions => {
+                    let predicted = predict(&self.model, &f, &self.part(batch, part)?.shown())?;
+                    autograd::l2_normalize(&predicted, EPS)?
+                }
+            };
             let (tokens, right, count) = self.foretold(&texts)?;
             let words = self.model.y_encoder.text_encoder();
             let logits = self.decoder()?.forward(&f, &embeddings, &tokens, words)?;
@@ -106,23 +117,48 @@ impl Trainer {
         Ok(Var::constant(ops::l2_normalize(&ops::add(&unit, &noise)?, EPS)?.value))
     }
 
-    /// How many of the source's texts are written back word for word from their embeddings.
-    pub(super) fn written_back(&self) -> Result<Validation> {
-        let mut texts = self.source.texts(&self.config.objective.texts);
-        texts.sort();
-        texts.dedup();
-        let step = (texts.len() / MEASURED).max(1);
-        let texts: Vec<&str> = texts.iter().step_by(step).take(MEASURED).map(String::as_str).collect();
-        let mut hits = 0;
-        for part in texts.chunks(16) {
-            let embeddings = self.noisy(part, 0.0, 0)?;
-            let written = self.model.write(embeddings.value(), &Search::default())?.unwrap_or_default();
-            for (text, sentence) in part.iter().zip(written) {
+    /// How many texts are written word for word: those of the source from their own embeddings, or of samples that come after the run's from what
+    /// is predicted of them.
+    pub(super) fn written(&self, decoder: &DecoderConfig) -> Result<Validation> {
+        let (mut hits, mut n) = (0, 0);
+        let mut count = |texts: &[&str], embeddings: &Tensor| -> Result<()> {
+            let written = self.model.write(embeddings, &Search::default())?.unwrap_or_default();
+            for (text, sentence) in texts.iter().zip(written) {
                 hits += usize::from(sentence.ids == self.ids(text)?.0);
+                n += 1;
             }
-        }
-        let n = texts.len();
-        let cell = Cell { n, r1: (n > 0).then(|| hits as f64 / n as f64), ..Cell::default() };
-        Ok(Validation(vec![NamedCell { key: "written_back".into(), title: "texts written back".into(), cell }]))
+            Ok(())
+        };
+        let (key, title) = match decoder.from {
+            DecoderInput::Texts => {
+                let mut texts = self.source.texts(&self.config.objective.texts);
+                texts.sort();
+                texts.dedup();
+                let step = (texts.len() / MEASURED).max(1);
+                let texts: Vec<&str> = texts.iter().step_by(step).take(MEASURED).map(String::as_str).collect();
+                for part in texts.chunks(PART) {
+                    count(part, self.noisy(part, 0.0, 0)?.value())?;
+                }
+                ("written_back", "texts written back")
+            }
+            DecoderInput::Predictions => {
+                let maker = Maker::new(self.source.clone(), self.config.clone(), self.preprocess());
+                let maker = self.stored.iter().fold(maker, |maker, stored| maker.with_features(stored.clone()));
+                let batch = maker.make(self.config.steps)?;
+                let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
+                let texts = self.right_texts(&batch, &texts);
+                for first in (0..batch.len()).step_by(PART) {
+                    let part = self.part(&batch, first..batch.len().min(first + PART))?;
+                    let f = vljepa_model::Forward::inference();
+                    let predicted = predict(&self.model, &f, &part.shown())?;
+                    let unit = ops::l2_normalize(predicted.value(), EPS)?.value;
+                    count(&texts[part.pairs()].iter().map(String::as_str).collect::<Vec<_>>(), &unit)?;
+                }
+                ("written", "texts written of samples")
+            }
+        };
+        let r1 = (n > 0).then(|| hits as f64 / n as f64);
+        let cell = Cell { n, r1, ..Cell::default() };
+        Ok(Validation(vec![NamedCell { key: key.into(), title: title.into(), cell }]))
     }
 }

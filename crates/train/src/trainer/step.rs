@@ -36,6 +36,11 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// Which pairs of the batch they have.
+    pub fn pairs(&self) -> Range<usize> {
+        self.pairs.clone()
+    }
+
     pub fn shown(&self) -> Shown<'_> {
         let seen = if self.encoded { Seen::Tokens(&self.seen) } else { Seen::Frames(&self.seen) };
         Shown { seen, about: &self.about, query: self.query.as_ref() }
@@ -84,7 +89,7 @@ impl Trainer {
         let total: f32 = batch.pairs.iter().map(|pair| pair.weight).sum();
         let texts = self.objective.texts_at(&self.device, self.config.seed, batch.step)?;
         if let Some(decoder) = &self.config.decoder {
-            return self.sentences(batch, &self.right_texts(batch, &texts), parts, decoder.noise);
+            return self.sentences(batch, &self.right_texts(batch, &texts), decoder);
         }
         let chosen = self.chosen_texts(batch, &texts);
         if let Some(chosen) = chosen.as_ref().filter(|_| self.config.objective.cached && parts > 1) {
@@ -158,7 +163,7 @@ impl Trainer {
     }
 
     /// A right text of each pair. A function of seed and step alone.
-    fn right_texts(&self, batch: &Batch, texts: &StepTexts) -> Vec<String> {
+    pub(super) fn right_texts(&self, batch: &Batch, texts: &StepTexts) -> Vec<String> {
         let (o, bank) = (&self.config.objective, self.source.bank());
         let mut dice = Stream::new(self.config.seed, Purpose::Text, batch.step);
         let mut any = |texts: &[String]| texts.get(dice.below(texts.len())).cloned().unwrap_or_default();

@@ -119,3 +119,27 @@ fn settings_that_do_not_go_together_are_named() {
         assert!(error.contains(words), "{error}");
     }
 }
+
+#[test]
+fn a_generative_twin_overfits_one_batch_through_predictor_and_decoder() {
+    let tables = TABLES.replace("noise = 0.2\n", "from = \"predictions\"\n").replace("lr = 0.02", "lr = 0.01");
+    let config = config("steps = 150\nbatch = 4", &tables);
+    let decoder = YDecoderConfig::from_json(&decoder_json()).unwrap();
+    let model = model().with_y_decoder(&device(), decoder, 7).unwrap();
+    let corpus = corpus(&config);
+    let mut trainer = Trainer::new(&device(), config.clone(), model, tokenizer(), corpus.clone()).unwrap();
+    let maker = Maker::new(corpus, config, trainer.preprocess());
+    let names = ["predictor_head.weight", "y_head.weight", "y_encoder.embeddings.word_embeddings.weight"];
+    let before = names.map(|name| weight(&trainer, name));
+    let batch = maker.make(0).unwrap();
+    let first = trainer.step(&batch).unwrap().loss;
+    let mut last = first;
+    for _ in 1..150 {
+        last = trainer.step(&batch).unwrap().loss;
+    }
+    assert!(last < 0.1 * first, "from {first} to {last}");
+    let changed: Vec<bool> = names.iter().zip(&before).map(|(name, old)| weight(&trainer, name) != *old).collect();
+    assert_eq!(changed, [true, false, false]);
+    let found = trainer.validate().unwrap();
+    assert_eq!((found.0[0].key.as_str(), found.0[0].cell.n), ("written", 4));
+}
