@@ -31,7 +31,7 @@ pub use engine::{Pending, Stream, StreamOptions, Summary, Update};
 pub use feed::Feed;
 pub use gate::{Cells, Gate, GateOptions, Look, Need};
 pub use segment::Segmentation;
-pub use selective::{Annotation, Curve, Cut, Point, SeenStream, borders, curve, saving};
+pub use selective::{Annotation, Curve, Cut, Point, SeenStream, Transcript, borders, curve, saving};
 pub use selective_page::selective_page;
 pub use sprite_streams::{FPS, SelectiveOptions, SelectiveReport, selective};
 pub use surprise::{Moment, peaks, roc_area, surprise};

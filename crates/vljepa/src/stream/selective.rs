@@ -1,5 +1,6 @@
 //! How few decodings tell a stream as well as many: adaptive and uniform choices of what is decoded (arXiv 2512.10942, §4.6).
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::Serialize;
@@ -75,6 +76,9 @@ fn uniform(total: usize, count: usize) -> Vec<Range<usize>> {
     (0..count).map(|i| i * total / count..(i + 1) * total / count).collect()
 }
 
+/// What was told of rows of streams: number of the stream, first row, end. Ways to choose share many parts.
+pub type Transcript = HashMap<(usize, usize, usize), String>;
+
 /// Each annotation with the sentence nearest in time; nothing was said where no sentence was.
 pub(super) fn matched(annotations: &[Annotation], said: &[(f64, String)]) -> Vec<Captioned> {
     let of = |annotation: &Annotation| {
@@ -86,11 +90,18 @@ pub(super) fn matched(annotations: &[Annotation], said: &[(f64, String)]) -> Vec
     annotations.iter().map(of).collect()
 }
 
-/// Measures a way to choose at rates in decodings a second.
+/// Measures a way to choose, how streams are cut and whether states are averaged, at rates in decodings a second. `told` is what was told of these
+/// streams before, and gets what is told now.
 ///
 /// # Errors
 /// Rows and times of different number, and what [`Teller::tell`] reports.
-pub fn curve(streams: &[SeenStream], teller: &Teller<'_>, cut: Cut, averaged: bool, rates: &[f64]) -> Result<Curve> {
+pub fn curve(
+    streams: &[SeenStream],
+    teller: &Teller<'_>,
+    told: &mut Transcript,
+    (cut, averaged): (Cut, bool),
+    rates: &[f64],
+) -> Result<Curve> {
     let mut trees = Vec::new();
     for stream in streams {
         let width = stream.rows.len() / stream.times.len().max(1);
@@ -107,24 +118,28 @@ pub fn curve(streams: &[SeenStream], teller: &Teller<'_>, cut: Cut, averaged: bo
     let length: f64 = streams.iter().map(SeenStream::seconds).sum();
     for rate in rates {
         let (mut all, mut decodings) = (Vec::new(), 0);
-        for (stream, (width, tree)) in streams.iter().zip(&trees) {
+        for (number, (stream, (width, tree))) in streams.iter().zip(&trees).enumerate() {
             let count = ((stream.seconds() * rate).round() as usize).max(1);
             let parts = match tree {
                 Some(tree) => tree.cut(count),
                 None => uniform(stream.times.len(), count),
             };
             let row = |i: usize| &stream.rows[i * width..(i + 1) * width];
-            let mut states = Vec::with_capacity(parts.len() * width);
-            for part in parts.iter().cloned() {
-                let middle = (part.start + part.end - 1) / 2;
-                match averaged {
-                    true => states.extend(unit_mean(part.map(row))),
-                    false => states.extend_from_slice(row(middle)),
-                }
+            // Of one state the mean is the state: what was told of a part is told again.
+            let shown = |part: &Range<usize>| match averaged {
+                true => part.clone(),
+                false => (part.start + part.end - 1) / 2..(part.start + part.end - 1) / 2 + 1,
+            };
+            let key = |part: &Range<usize>| (number, shown(part).start, shown(part).end);
+            let mut new: Vec<&Range<usize>> = parts.iter().filter(|part| !told.contains_key(&key(part))).collect();
+            new.dedup_by_key(|part| key(part));
+            let states: Vec<f32> = new.iter().flat_map(|part| unit_mean(shown(part).map(row))).collect();
+            for (part, sentence) in new.iter().zip(teller.tell(&states)?) {
+                told.insert(key(part), sentence.text);
             }
             let time = |part: &Range<usize>| (stream.times[part.start] + stream.times[part.end - 1]) / 2.0;
-            let told = teller.tell(&states)?.into_iter().map(|sentence| sentence.text);
-            let said: Vec<(f64, String)> = parts.iter().map(time).zip(told).collect();
+            let text = |part: &Range<usize>| told.get(&key(part)).cloned().unwrap_or_default();
+            let said: Vec<(f64, String)> = parts.iter().map(|part| (time(part), text(part))).collect();
             decodings += said.len();
             all.extend(matched(&stream.annotations, &said));
         }
@@ -198,7 +213,8 @@ mod tests {
     fn an_adaptive_choice_needs_one_decoding_for_each_thing() {
         let (stream, teller) = stream();
         let rates = [0.02, 0.05, 10.0 / 84.0, 0.25, 0.5, 1.0, 2.0];
-        let of = |cut| curve(std::slice::from_ref(&stream), &teller, cut, true, &rates).unwrap();
+        let of =
+            |cut| curve(std::slice::from_ref(&stream), &teller, &mut Transcript::new(), (cut, true), &rates).unwrap();
         let (adaptive, uniform) = (of(Cut::Adaptive), of(Cut::Uniform));
         let best = uniform.points[6].cider_d;
         assert!(best > 9.0 && (adaptive.points[2].cider_d - best).abs() < 1e-9, "{adaptive:?}");

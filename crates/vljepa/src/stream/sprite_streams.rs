@@ -11,7 +11,7 @@ use vljepa_model::Search;
 use super::bank::CaptionBank;
 use super::encode::Encoder;
 use super::engine::{Stream, StreamOptions, Summary, Update};
-use super::selective::{Annotation, Curve, Cut, SeenStream, borders, curve, matched, saving};
+use super::selective::{Annotation, Curve, Cut, SeenStream, Transcript, borders, curve, matched, saving};
 use super::teller::Teller;
 use crate::error::Result;
 
@@ -44,7 +44,7 @@ pub struct SelectiveOptions {
 
 impl Default for SelectiveOptions {
     fn default() -> Self {
-        let rates = vec![0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0];
+        let rates = vec![0.01, 0.02, 0.05, 0.07, 0.1, 0.14, 0.2, 0.35, 0.5, 1.0, 2.0];
         Self { streams: 4, seconds: 300.0, hold: 6.0, bank: 1000, seed: 0, wordings: Wordings::HeldOut, rates }
     }
 }
@@ -101,13 +101,14 @@ pub fn selective(
     progress: &mut dyn FnMut(f64),
 ) -> Result<SelectiveReport> {
     let model = encoder.model();
-    let told =
+    let caption_of =
         |key: SampleKey, length: Length, wordings: Wordings| caption(world, &world.scene(key), length, wordings, key);
     let key = |epoch: u64, index: u64| SampleKey { seed: options.seed, epoch, index, stream: 0 };
     let teller = match model.writes() {
         true => Teller::decoder(model, Search::default())?,
         false => {
-            let bank = (0..options.bank as u64).map(|i| told(key(BANK, i), Length::Medium, Wordings::Train)).collect();
+            let bank =
+                (0..options.bank as u64).map(|i| caption_of(key(BANK, i), Length::Medium, Wordings::Train)).collect();
             Teller::Bank(CaptionBank::new(model, bank, &mut |_| ())?)
         }
     };
@@ -172,7 +173,8 @@ pub fn selective(
         truth.push(own);
         spoken.push(spoke);
     }
-    let of = |cut, averaged| curve(&streams, &teller, cut, averaged, &options.rates);
+    let mut told = Transcript::new();
+    let mut of = |cut, averaged| curve(&streams, &teller, &mut told, (cut, averaged), &options.rates);
     let curves =
         vec![of(Cut::Adaptive, true)?, of(Cut::Adaptive, false)?, of(Cut::Uniform, true)?, of(Cut::Uniform, false)?];
     let best = curves[2].points.iter().max_by(|a, b| a.cider_d.total_cmp(&b.cider_d)).map_or(1.0, |point| point.hz);

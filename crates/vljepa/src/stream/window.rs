@@ -242,7 +242,7 @@ mod tests {
         let mut sliding = Sliding::new(FOUR, Preprocess::square(4));
         let mut found = Vec::new();
         for i in 0..8 {
-            found.extend(sliding.push(&frame(f64::from(i) * 0.5, 51 * i as u8 % 255)).unwrap());
+            found.extend(sliding.push(&frame(f64::from(i) * 0.5, (51 * i % 255) as u8)).unwrap());
         }
         let pixels = found[0].pixels(&Preprocess::square(4)).unwrap();
         assert_eq!(pixels.len(), 4 * 48);

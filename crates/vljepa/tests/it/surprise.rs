@@ -12,7 +12,7 @@ use crate::synthetic::synthetic;
 
 /// A folder of a tiny V-JEPA 2 with its predictor, 16 pixels and 8 frames.
 fn foreteller(bench: &Bench) -> String {
-    let config = text("vision/predictor.json");
+    let config = text("../../../model/tests/fixtures/vision/predictor.json");
     let parsed = Vjepa2Config::from_json(&config).unwrap();
     let mut writer = Writer::new();
     for spec in parsed.tensors().into_iter().chain(parsed.predictor_tensors()) {
