@@ -113,7 +113,7 @@ fn settings_that_do_not_go_together_are_named() {
     for (tables, words) in [
         ("[decoder]\nnoise = -1.0\n", "decoder.noise"),
         ("[decoder]\nsize = 3\n", "size"),
-        ("[decoder]\n[head_fit]\nshare = 0.5\nridge = 0.1\n", "trains the Y-Decoder alone"),
+        ("[decoder]\n[head_fit]\nshare = 0.5\nridge = 0.1\n", "the cross-entropy of texts alone"),
     ] {
         let error = vljepa_train::TrainConfig::parse(&config_text("steps = 1\nbatch = 4", tables)).unwrap_err();
         assert!(error.contains(words), "{error}");

@@ -5,23 +5,27 @@ use vljepa::embed::models::Foresight;
 use vljepa_model::config::Vjepa2Config;
 use vljepa_model::weights::Writer;
 
-use crate::encoders::vjepa2;
 use crate::fixtures::text;
 use crate::support::{Bench, fails, film, json, vljepa};
 use crate::synthetic::synthetic;
 
 /// A folder of a tiny V-JEPA 2 with its predictor, 16 pixels and 8 frames.
 fn foreteller(bench: &Bench) -> String {
+    folder(bench, "base", true)
+}
+
+fn folder(bench: &Bench, name: &str, foretells: bool) -> String {
     let config = text("../../../model/tests/fixtures/vision/predictor.json");
     let parsed = Vjepa2Config::from_json(&config).unwrap();
     let mut writer = Writer::new();
-    for spec in parsed.tensors().into_iter().chain(parsed.predictor_tensors()) {
+    let predictor = if foretells { parsed.predictor_tensors() } else { Vec::new() };
+    for spec in parsed.tensors().into_iter().chain(predictor) {
         writer.f32(&spec.name, &spec.shape, &synthetic(&spec.name, &spec.shape, None)).unwrap();
     }
-    std::fs::create_dir(bench.path("base")).unwrap();
-    bench.write("base/config.json", config);
-    bench.write("base/model.safetensors", writer.finish().unwrap());
-    bench.text("base")
+    std::fs::create_dir(bench.path(name)).unwrap();
+    bench.write(&format!("{name}/config.json"), config);
+    bench.write(&format!("{name}/model.safetensors"), writer.finish().unwrap());
+    bench.text(name)
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn windows_of_a_video_have_scores_and_times() {
         &mut vljepa(["surprise", &film, "--model", &model, "--frames", "256"]),
         &["film.y4m", "shorter than one window"],
     );
-    let (classifier, _) = vjepa2(&bench, "hub");
-    fails(&mut vljepa(["surprise", &film, "--model", &classifier]), &["no masked predictor"]);
+    let encoder = folder(&bench, "encoder", false);
+    fails(&mut vljepa(["surprise", &film, "--model", &encoder]), &["no masked predictor"]);
     fails(&mut vljepa(["surprise", &film, "--model", &bench.text("model")]), &["a V-JEPA 2 is needed"]);
 }
