@@ -1,4 +1,4 @@
-//! `reproduce`: makes a committed report again.
+//! `reproduce`: measures at length and writes a report.
 
 use std::process::Command;
 
@@ -7,14 +7,14 @@ use crate::{adapter, process, setup, workspace};
 
 /// The verb.
 pub const VERB: Verb =
-    Verb { name: "reproduce", about: "Make a committed report again, on this machine.", help: HELP, run: main };
+    Verb { name: "reproduce", about: "Measure something at length and write a report of it.", help: HELP, run: main };
 
 const HELP: &str = "\
 Usage: cargo xtask reproduce REPORT
 
 Makes sure of a Vulkan driver, builds `vljepa` with optimisation, measures, and writes target/reproduce/REPORT.html and REPORT.json.
 
-  selective    how few sentences tell a stream as well as many (docs/selective.html); about five minutes on two cores
+  selective    how few sentences tell a stream as well as many; about ten minutes on two cores
 ";
 
 fn main(mut args: lexopt::Parser) -> Result {

@@ -237,7 +237,7 @@ mod tests {
         assert_eq!((lines.len(), &lines[0]["text"], &lines[1]["picture"]), (4, &json!("a dog"), &Value::Null));
         let names: Vec<&str> = lines.iter().filter_map(|line| line["picture"].as_str()).collect();
         assert_eq!(names, ["event-000001.jpg", "event-000002.jpg"]);
-        assert!(names.iter().all(|name| vljepa_data::decode_file(&folder.join(name), &Default::default()).is_ok()));
+        assert!(names.iter().all(|name| vljepa_data::decode_file(folder.join(name), &Default::default()).is_ok()));
     }
 
     #[cfg(unix)]

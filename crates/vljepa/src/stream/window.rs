@@ -116,7 +116,8 @@ impl Sliding {
         let apart = self.last.map(|(last, usual)| (pts - last, usual));
         let anew = apart.is_none_or(|(apart, usual)| apart.abs() > leap(usual));
         // A time so large that a tick is nothing beside it is none.
-        if !(pts + tick > pts) || (!anew && apart.is_some_and(|(apart, _)| apart < 0.0)) {
+        let is_time = pts.is_finite() && pts + tick > pts;
+        if !is_time || (!anew && apart.is_some_and(|(apart, _)| apart < 0.0)) {
             self.left_out += 1;
             return Ok(Vec::new());
         }
