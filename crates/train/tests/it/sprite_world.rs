@@ -144,6 +144,9 @@ fn a_head_is_whitened_by_the_texts_and_words_come_from_the_text_encoder() {
     let path = write(dir.path(), "", 1);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("{ train = true, whiten = false }", "{ strength = 0.7 }")).unwrap();
+    let model = dir.path().join("model.json");
+    let states = std::fs::read_to_string(&model).unwrap();
+    std::fs::write(&model, states.replace("\"y_encoder_states\"", "\"y_encoder\"")).unwrap();
     let (trainer, maker) = vljepa_train::prepare(&device(), &path).unwrap();
     let model = trainer.model();
     let map = model.params().into_iter().find(|p| p.name() == "predictor.embed_projection.weight").unwrap().tensor();
