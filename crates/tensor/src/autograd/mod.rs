@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod contrast;
 mod cross_entropy;
 mod dropout;
@@ -22,6 +23,7 @@ mod unary;
 
 pub use activation::{activate, gated};
 pub use attention::attention;
+pub use batch_norm::{BatchNormed, batch_norm, batch_norm_fixed};
 pub use contrast::{InfoNce, InfoNceLoss, contrast, info_nce};
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;

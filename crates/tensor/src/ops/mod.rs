@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod cast;
 mod contrast;
 mod cross_entropy;
@@ -24,6 +25,10 @@ mod unary;
 
 pub use activation::{activate, activate_backward, gated, gated_backward};
 pub use attention::{Attention, AttentionVariant, attention, attention_backward, attention_with_lse, choose_attention};
+pub use batch_norm::{
+    BatchNormed, batch_norm, batch_norm_backward, batch_norm_fixed, batch_norm_fixed_backward, choose_column_lanes,
+    running_statistics_assign,
+};
 pub use cast::cast;
 pub use contrast::{Contrast, ContrastLoss, Duplicates, contrast, contrast_backward};
 pub use cross_entropy::{CrossEntropy, CrossEntropyLoss, cross_entropy, cross_entropy_backward};

@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod cast;
 pub(crate) mod contrast;
 mod cross_entropy;
@@ -25,6 +26,7 @@ pub(crate) mod unary;
 
 pub use activation::{activate, activate_grad, erf, gated, gated_backward};
 pub use attention::{AttentionSpec, attention, attention_backward};
+pub use batch_norm::{BatchNorm, batch_norm, batch_norm_backward, batch_norm_fixed, batch_norm_fixed_backward};
 pub use cast::{round_f16, round_i8};
 pub use contrast::{InfoNceGrads, Pairs, info_nce};
 pub use cross_entropy::cross_entropy;

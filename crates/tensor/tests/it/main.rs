@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod cast;
 mod contrast;
 mod cross_entropy;
