@@ -14,6 +14,7 @@ mod elementwise;
 mod gather;
 mod layout;
 mod matmul;
+mod modulate;
 mod norm;
 mod optim;
 mod patch;
@@ -38,6 +39,7 @@ pub use gather::{gather_rows, gather_rows_of_parts, scatter_add, upload_ids};
 pub(crate) use layout::slice_backward;
 pub use layout::{choose_chunk, concat, permute, slice, transpose};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};
+pub use modulate::{gated_add, gated_add_backward, modulate, modulate_backward};
 pub use norm::{
     NormWeight, Normalised, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward, rms_norm,
     rms_norm_backward,

@@ -14,6 +14,7 @@ mod elementwise;
 mod gather;
 mod layout;
 mod matmul;
+mod modulate;
 mod norm;
 mod optim;
 mod own_kernel;
