@@ -9,7 +9,8 @@ pub const MAX_SIDE: usize = 4096;
 /// An environment: a state, a goal, and what an action does. Deterministic: all chance comes from the [`Random`] that a call is
 /// given. A picture is a function of a state (and of the world's options), so that states alone are worth keeping.
 ///
-/// A goal is a state to be in, with as many numbers; which of them count is the world's rule ([`World::reached`]).
+/// A goal is a state to be in; which of its numbers count is the world's rule ([`World::reached`]). Worlds with several rules append
+/// numbers that say which one, and take a bare state as well.
 pub trait World: Send + Sync {
     /// The name by which [`crate::world_by_name`] finds it: "two-room".
     fn name(&self) -> &'static str;
@@ -29,9 +30,14 @@ pub trait World: Send + Sync {
     /// What each number of a state is, with its unit where it has one: "agent x (px)".
     fn state_names(&self) -> &[&'static str];
 
-    /// Numbers of a state, and of a goal.
+    /// Numbers of a state.
     fn state_size(&self) -> usize {
         self.state_names().len()
+    }
+
+    /// Numbers of a goal: those of a state, and where the world has several rules, some more.
+    fn goal_size(&self) -> usize {
+        self.state_size()
     }
 
     /// The state: (state_size).
@@ -44,10 +50,10 @@ pub trait World: Send + Sync {
     /// as before.
     fn set_state(&mut self, state: &[f64]) -> Result<()>;
 
-    /// The goal: (state_size).
+    /// The goal: (goal_size), of which the first (state_size) are a state.
     fn goal(&self) -> Vec<f64>;
 
-    /// Sets the goal.
+    /// Sets the goal: (goal_size), or a state alone.
     ///
     /// # Errors
     /// As [`World::set_state`].
@@ -69,8 +75,16 @@ pub trait World: Send + Sync {
     /// The next action of the scripted policy toward the goal, without noise: (action_size), inside of the range.
     fn expert(&mut self, random: &mut Random) -> Vec<f32>;
 
-    /// Standard deviation of the normal noise that the data policy adds to each number of the expert's action, before clamping.
+    /// Standard deviation of the normal noise that the data policy adds to each number of the expert's action.
     fn data_noise(&self) -> f32;
+
+    /// The next action of the policy that trajectories for training are made with: the expert's with noise, clamped.
+    fn data_action(&mut self, random: &mut Random) -> Vec<f32> {
+        let (action, noise) = (self.expert(random), self.data_noise());
+        let mut noisy = |value: f32, (low, high): (f32, f32)| (value + noise * random.normal() as f32).clamp(low, high);
+        let range = self.action_range().to_vec();
+        action.into_iter().zip(range).map(|(value, range)| noisy(value, range)).collect()
+    }
 
     /// The goal in words, where the world has words for it.
     fn instruction(&self) -> Option<String> {
@@ -96,7 +110,8 @@ pub trait World: Send + Sync {
     /// # Errors
     /// As [`World::draw`].
     fn render_goal(&self, side: usize, rgb: &mut [u8]) -> Result<()> {
-        self.draw(&self.goal(), side, rgb)
+        let goal = self.goal();
+        self.draw(goal.get(..self.state_size()).unwrap_or(&goal), side, rgb)
     }
 
     /// A copy with the same options, state and goal.
