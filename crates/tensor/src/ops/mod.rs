@@ -21,6 +21,7 @@ mod patch;
 mod reduce;
 mod rope;
 mod rows;
+mod sigreg;
 mod softmax;
 mod unary;
 
@@ -60,5 +61,6 @@ pub use rope::{
     rope_half_backward, rope_half_frequencies,
 };
 pub use rows::choose_lanes;
+pub use sigreg::{Sigreg, choose_sigreg_stretch, sigreg, sigreg_backward};
 pub use softmax::{softmax, softmax_backward};
 pub use unary::{UnaryOp, abs, clamp, exp, log, scale, sqrt, unary, unary_backward};

@@ -22,6 +22,7 @@ pub(crate) mod optim;
 pub(crate) mod patch;
 mod reduce;
 pub(crate) mod rope;
+mod sigreg;
 mod softmax;
 pub(crate) mod unary;
 
@@ -42,5 +43,6 @@ pub use optim::{adamw, clip_scale};
 pub use patch::{conv2d_patches, conv2d_patches_backward, tubelet_patches};
 pub use reduce::{masked_mean, spread_rows, sum_rows};
 pub use rope::{rope_3d, rope_half};
+pub use sigreg::{sigreg, sigreg_backward, sigreg_knots};
 pub use softmax::{softmax, softmax_backward};
 pub use unary::{unary, unary_at, unary_backward};

@@ -22,6 +22,7 @@ mod patch;
 mod reduce;
 mod rope;
 mod runtime;
+mod sigreg;
 mod softmax;
 mod support;
 mod threads;
