@@ -32,7 +32,7 @@ pub use batch_norm::{BatchNorm, batch_norm, batch_norm_backward, batch_norm_fixe
 pub use cast::{round_f16, round_i8};
 pub use contrast::{InfoNceGrads, Pairs, info_nce};
 pub use cross_entropy::cross_entropy;
-pub use dropout::{dropout, random4};
+pub use dropout::{drop_factor, dropout, random4};
 pub use elementwise::binary;
 pub use gather::{gather_rows, scatter_add};
 pub use layout::permute;
