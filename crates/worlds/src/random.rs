@@ -34,9 +34,16 @@ impl Random {
 
     /// A standard normal number.
     pub fn normal(&mut self) -> f64 {
+        self.normals()[0]
+    }
+
+    /// Two standard normal numbers, at little more than the price of one (Box and Muller).
+    pub fn normals(&mut self) -> [f64; 2] {
         // 1 - unit is in (0, 1], so that there is a logarithm.
         let (radius, turn) = (1.0 - self.unit(), self.unit());
-        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+        let length = (-2.0 * radius.ln()).sqrt();
+        let (sin, cos) = (std::f64::consts::TAU * turn).sin_cos();
+        [length * cos, length * sin]
     }
 
     /// `count` different numbers of `0..of` in rising order; all of them where there are not that many.
@@ -72,7 +79,7 @@ mod tests {
     #[test]
     fn normal_numbers_have_their_moments() {
         let mut random = Random::new(3, 0);
-        let values: Vec<f64> = (0..20_000).map(|_| random.normal()).collect();
+        let values: Vec<f64> = (0..10_000).flat_map(|_| random.normals()).collect();
         let moment = |power: i32| values.iter().map(|v| v.powi(power)).sum::<f64>() / values.len() as f64;
         // Standard errors 0.007, 0.01 and 0.07; five of them.
         assert!(moment(1).abs() < 0.036 && (moment(2) - 1.0).abs() < 0.05 && (moment(4) - 3.0).abs() < 0.35);

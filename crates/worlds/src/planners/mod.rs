@@ -1,9 +1,12 @@
-//! Planners that look for the actions of least cost by drawing many: [`Cem`], [`Icem`], [`Mppi`].
+//! Planners that look for the actions of least cost by drawing many: [`Cem`], [`Icem`], [`Mppi`]; and [`Descent`], which follows the
+//! cost's gradient.
 //!
 //! What a plan costs is the business of whoever plans ([`Cost`]): a model that imagines, or the world itself. All candidates of an
 //! iteration are one call. A plan is a row of blocks, each of the actions of some steps, in whatever space the cost wants them
 //! (mostly actions with mean 0 and standard deviation 1); see [`Space`].
 
+mod descent;
+mod error;
 mod icem;
 mod noise;
 mod options;
@@ -11,6 +14,8 @@ mod search;
 mod space;
 mod update;
 
+pub use descent::{Descent, GradientCost};
+pub use error::PlanError;
 pub use icem::Icem;
 pub use options::{Cem, Mppi, Planner};
 pub use search::{Plan, Search, Start};
@@ -40,17 +45,6 @@ where
     fn costs(&mut self, plans: &[f32], samples: usize, horizon: usize, width: usize) -> Result<Vec<f32>, E> {
         self(plans, samples, horizon, width)
     }
-}
-
-/// What goes wrong with a plan: a cost that fails, or options that do not fit.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError<E> {
-    /// Options, sizes or a number of costs that do not fit.
-    #[error(transparent)]
-    Problem(#[from] WorldError),
-    /// The cost failed.
-    #[error("{0}")]
-    Cost(E),
 }
 
 impl Planner {

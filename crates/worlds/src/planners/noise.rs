@@ -30,7 +30,10 @@ impl Noise {
     /// Fills `out` with one sequence. Coloured noise has the unbiased standard deviation 1 over the sequence.
     pub fn draw(&self, random: &mut Random, out: &mut Vec<f64>) {
         out.clear();
-        out.extend((0..self.length).map(|_| random.normal()));
+        while out.len() < self.length {
+            out.extend(random.normals());
+        }
+        out.truncate(self.length);
         if self.kernel.is_empty() {
             return;
         }

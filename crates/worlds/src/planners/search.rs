@@ -222,7 +222,7 @@ impl Search {
     }
 }
 
-fn check_start(start: &Start, space: &Space) -> Result<()> {
+pub(super) fn check_start(start: &Start, space: &Space) -> Result<()> {
     let fail = |what: String| Err(WorldError::Options { origin: "planner", what });
     let (length, numbers) = (start.mean.len(), space.numbers());
     if length > numbers || !length.is_multiple_of(space.width) {
