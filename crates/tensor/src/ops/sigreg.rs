@@ -125,7 +125,7 @@ pub fn sigreg_backward(grad: &Tensor, h: &Tensor, pulls: &Tensor, knots: usize, 
     };
     Launch::op(&SIGREG_GRAD, [Some(grad), Some(h), Some(pulls), Some(&dh)])
         .work(8 * h.len() as u64 * (knots - 1) as u64)
-        .record_elements(h.device(), &params, h.len() as u64)?;
+        .record_elements(h.device(), &params, (groups * rows.div_ceil(4) * cols) as u64)?;
     Ok(dh)
 }
 
