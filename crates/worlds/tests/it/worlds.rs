@@ -81,7 +81,11 @@ fn a_state_that_was_reached_can_be_set_and_goes_on_alike() {
             // PushT goes on for a tenth of a step when a state is set, as the published environment does.
             if name == "push-t" {
                 let moved = |(a, b): (&f64, &f64)| (a - b).abs() < 10.0;
-                assert!(other.state().iter().zip(&world.state()).take(4).all(moved), "{other:?}", other = other.state());
+                assert!(
+                    other.state().iter().zip(&world.state()).take(4).all(moved),
+                    "{other:?}",
+                    other = other.state()
+                );
             } else {
                 assert_eq!(other.state(), world.state(), "{name}");
                 assert_eq!(other.reached(), world.reached(), "{name}");
