@@ -60,9 +60,8 @@ impl Projection {
 
     /// Moves the running statistics towards those of a batch; the variance as an estimate without bias.
     pub fn remember(&self, seen: &Seen) -> Result<()> {
-        let unbiased = seen.rows as f32 / (seen.rows.max(2) - 1) as f32;
-        ops::ema_assign(self.running_mean.tensor(), &seen.mean, 1.0 - MOMENTUM)?;
-        Ok(ops::ema_assign(self.running_var.tensor(), &ops::scale(&seen.variance, unbiased)?, 1.0 - MOMENTUM)?)
+        let (mean, variance) = (self.running_mean.tensor(), self.running_var.tensor());
+        Ok(ops::running_statistics_assign(mean, variance, &seen.mean, &seen.variance, seen.rows, MOMENTUM)?)
     }
 
     pub fn collect<'a>(&'a self, out: &mut Vec<&'a Param>) {
