@@ -1,4 +1,4 @@
-//! Row-wise operators: bytes that must cross memory, compared with the rate of a copy.
+//! Normalisations and elementwise operators: bytes that must cross memory, compared with the rate of a copy.
 
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ const OPS: &[Op] = &[
     ("copy", 2.0, |x, _, _| x.copy().map(|_| ())),
     ("layer_norm", 2.0, |x, _, w| ops::layer_norm(x, Some(w), Some(w), 1e-6).map(|_| ())),
     ("rms_norm", 2.0, |x, _, w| ops::rms_norm(x, Some(w), &RmsNorm::plain(1e-5)).map(|_| ())),
+    ("batch_norm", 2.0, |x, _, w| ops::batch_norm(x, Some(w), Some(w), 1e-5).map(|_| ())),
     ("l2_normalize", 2.0, |x, _, _| ops::l2_normalize(x, 1e-12).map(|_| ())),
     ("gelu", 2.0, |x, _, _| ops::activate(x, Activation::Gelu).map(|_| ())),
     ("add", 3.0, |x, y, _| ops::add(x, y).map(|_| ())),

@@ -19,6 +19,9 @@ pub enum Error {
     /// Pictures could not be made.
     #[error(transparent)]
     Data(#[from] vljepa_data::DataError),
+    /// A world or a planner refused what it was given.
+    #[error(transparent)]
+    World(#[from] vljepa_worlds::WorldError),
     /// The numbers could not be written.
     #[error("cannot write {path}: {source}")]
     Write {

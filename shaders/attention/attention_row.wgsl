@@ -1,11 +1,13 @@
 // Scaled dot-product attention by streaming softmax, one invocation per query: any sizes, no barriers, no scores stored.
-//   o[b, i, h] = sum_j p[j] v[b, j, h / group]      p = softmax_j(scale q[b, i, h] . k[b, j, h / group]) over the visible keys
+//   o[b, i, h] = sum_j d[j] p[j] v[b, j, h / group]      p = softmax_j(scale q[b, i, h] . k[b, j, h / group]) over the visible keys
+// and d the factors of dropout, 1 without it (attention/dropout.wgsl).
 // q, o: [batch, nq, heads, D]   k, v: [batch, nk, kv_heads, D]   key_mask: [batch, nk], 0 hides a key
 // lse: [batch, heads, nq], natural logarithm of the sum of exponentials; a query that sees no key gives zeros in o and lse.
 // Four keys at a time; o itself holds the running sum, since an array of D sums would live in slow memory anyway.
 // Grid: (b, h, i) with i fastest, folded (shared/index.wgsl). Sums in f32 in the order of keys.
 //#include "shared/index.wgsl"
 //#include "attention/common.wgsl"
+//#include "attention/dropout.wgsl"
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
@@ -48,10 +50,11 @@ fn main(
         let weights = select(vec4<f32>(), exp2(scores - higher), visible);
         top = higher;
         sum = sum * shrink + total(weights);
+        let kept = weights * drop_factors(vec4<u32>(row * params.nk) + keys);
         for (var c = 0u; c < params.head_dim; c++) {
             // Hidden values are left out, not multiplied by zero: they may be anything.
             let values = select(vec4<f32>(), vec4<f32>(v[at.x + c], v[at.y + c], v[at.z + c], v[at.w + c]), visible);
-            var y = dot(weights, values);
+            var y = dot(kept, values);
             if j > range.x {
                 y = fma(o[q_at + c], shrink, y);
             }

@@ -1,11 +1,13 @@
 // Gradients of attention for the keys and values, one invocation per key and key head.
-//   dv[b, j, g] = sum_{h, i} p dout[i, h]      dk[b, j, g] = scale sum_{h, i} p (dout[i, h] . v[j] - delta[i, h]) q[i, h]
-// with h over the query heads of g and p = exp(scale q[i, h] . k[j] - lse[i, h]), recomputed.
+//   dv[b, j, g] = sum_{h, i} d p dout[i, h]      dk[b, j, g] = scale sum_{h, i} p (d dout[i, h] . v[j] - delta[i, h]) q[i, h]
+// with h over the query heads of g, p = exp(scale q[i, h] . k[j] - lse[i, h]), recomputed, and d the factors of dropout, drawn
+// again, 1 without it (attention/dropout.wgsl).
 // q, dout: [batch, nq, heads, D]   k, v, dk, dv: [batch, nk, kv_heads, D]   stats: (lse / ln 2, delta) as attention_stats writes it
 // Four queries at a time; dk and dv themselves hold the running sums. A hidden key gets zeros.
 // Grid: (b, g, j) with j fastest, folded (shared/index.wgsl). Sums in f32, heads outside, queries inside.
 //#include "shared/index.wgsl"
 //#include "attention/common.wgsl"
+//#include "attention/dropout.wgsl"
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
@@ -58,12 +60,14 @@ fn main(
             let lses = vec4<f32>(stats[s.x], stats[s.y], stats[s.z], stats[s.w]);
             let deltas = vec4<f32>(stats[s.x + 1u], stats[s.y + 1u], stats[s.z + 1u], stats[s.w + 1u]);
             let weights = select(vec4<f32>(), exp2(params.scale * scores - lses), visible);
-            let factors = select(vec4<f32>(), weights * (changes - deltas) * (params.scale * LN2), visible);
+            let drops = drop_factors((vec4<u32>(stat) + queries) * params.nk + j);
+            let kept = weights * drops;
+            let factors = select(vec4<f32>(), weights * (drops * changes - deltas) * (params.scale * LN2), visible);
             for (var c = 0u; c < params.head_dim; c++) {
                 let queries_c = select(vec4<f32>(), vec4<f32>(q[at.x + c], q[at.y + c], q[at.z + c], q[at.w + c]), visible);
                 let grads = vec4<f32>(dout[at.x + c], dout[at.y + c], dout[at.z + c], dout[at.w + c]);
                 dk[kv_at + c] += dot(factors, queries_c);
-                dv[kv_at + c] += dot(weights, select(vec4<f32>(), grads, visible));
+                dv[kv_at + c] += dot(kept, select(vec4<f32>(), grads, visible));
             }
         }
     }

@@ -1,10 +1,12 @@
 // Gradient of attention for the queries, one invocation per query.
-//   dq[b, i, h] = scale sum_j p[j] (dout . v[j] - delta) k[j]      p[j] = exp(scale q . k[j] - lse), recomputed
+//   dq[b, i, h] = scale sum_j p[j] (d[j] dout . v[j] - delta) k[j]      p[j] = exp(scale q . k[j] - lse), recomputed
+// and d the factors of dropout, drawn again, 1 without it (attention/dropout.wgsl).
 // q, dout, dq: [batch, nq, heads, D]   k, v: [batch, nk, kv_heads, D]   stats: (lse / ln 2, delta) as attention_stats writes it
 // Four keys at a time; dq itself holds the running sum.
 // Grid: (b, h, i) with i fastest, folded (shared/index.wgsl). Sums in f32 in the order of keys.
 //#include "shared/index.wgsl"
 //#include "attention/common.wgsl"
+//#include "attention/dropout.wgsl"
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
@@ -47,6 +49,7 @@ fn main(
             scores = fma(vec4<f32>(q[q_at + c]), vec4<f32>(k[at.x + c], k[at.y + c], k[at.z + c], k[at.w + c]), scores);
             changes = fma(vec4<f32>(dout[q_at + c]), vec4<f32>(v[at.x + c], v[at.y + c], v[at.z + c], v[at.w + c]), changes);
         }
+        changes *= drop_factors(vec4<u32>(row * params.nk) + keys);
         let weights = exp2(params.scale * scores - lse);
         let factors = select(vec4<f32>(), weights * (changes - delta) * (params.scale * LN2), visible);
         for (var c = 0u; c < params.head_dim; c++) {

@@ -11,6 +11,12 @@ struct AttentionParams {
     // Exclusive: |i - j| < window.
     window: u32,
     scale: f32,
+    // Dropout of the probabilities (attention/dropout.wgsl).
+    drop_step: u32,
+    drop_seed_low: u32,
+    drop_seed_high: u32,
+    drop_threshold: u32,
+    drop_scale: f32,
 }
 
 override CAUSAL: u32 = 0u;

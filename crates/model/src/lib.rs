@@ -10,6 +10,7 @@ mod formats;
 mod gemma3;
 mod json;
 mod layers;
+mod lewm;
 mod llama;
 mod param;
 mod prune;
@@ -34,6 +35,7 @@ pub mod config {
     pub use crate::architectures::{TextEncoderConfig, YEncoderKind};
     pub use crate::bert::BertConfig;
     pub use crate::gemma3::{AttentionKind, EMBEDDING_GEMMA_PROMPTS, Gemma3Config};
+    pub use crate::lewm::{ActionStatistics, FramePredictorConfig, LewmConfig};
     pub use crate::llama::LlamaConfig;
     pub use crate::qwen3::Qwen3Config;
     pub use crate::rope::{Llama3Scaling, Rope};
@@ -67,6 +69,7 @@ pub mod weights {
         TensorView, WeightSource, Writer, check, dequantise_rows, quantise_rows, read_all, read_f32, read_f32_rows,
         read_i32, safetensors_start, write_safetensors,
     };
+    pub use crate::lewm::published_lewm;
 }
 
 pub use architectures::checkpoint_prefix;
@@ -76,6 +79,7 @@ pub use decoder_encoder::DecoderEncoder;
 pub use error::{ModelError, Result, WeightMismatch, WrongShape};
 pub use json::json_fault;
 pub use layers::{EmbeddingTable, LayerNorm, Linear, RmsNorm};
+pub use lewm::{BatchStatistics, Drops, Lewm, LewmBatch, LewmInit, LewmPass};
 pub use llama::LlamaLayers;
 pub use param::{Forward, Param, ParamSource, Precision, RandomInit};
 pub use prune::prune_wordpiece;

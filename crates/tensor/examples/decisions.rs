@@ -9,7 +9,7 @@ fn main() -> vljepa_tensor::Result<()> {
         println!("\n{what}: {caps:?}");
         println!("  matmul     {:?}", ops::choose_matmul(&caps, ops::Layout::Nt, [256, 1024, 1024], Dtype::F32));
         for head_dim in [32, 64, 128, 256] {
-            println!("  attention  head dimension {head_dim}: {:?}", ops::choose_attention(&caps, head_dim));
+            println!("  attention  head dimension {head_dim}: {:?}", ops::choose_attention(&caps, head_dim, false));
         }
     }
     Ok(())

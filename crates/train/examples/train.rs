@@ -14,7 +14,12 @@ fn main() -> Result<(), TrainError> {
     let device = Device::open(DeviceOptions::default())?;
     eprintln!("{}", device.info().name);
     let options = RunOptions::new(device).resume(resume).observer(|event| {
-        let quiet = matches!(event, Event::Step { report, .. } if !(report.step + 1).is_multiple_of(20));
+        let step = match event {
+            Event::Step { report, .. } => Some(report.step),
+            Event::WorldStep { report, .. } => Some(report.step),
+            _ => None,
+        };
+        let quiet = step.is_some_and(|step| !(step + 1).is_multiple_of(20));
         if !quiet {
             eprintln!("{event}");
         }

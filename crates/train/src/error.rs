@@ -62,6 +62,9 @@ pub enum TrainError {
     /// Operators and the device.
     #[error(transparent)]
     Tensor(#[from] vljepa_tensor::Error),
+    /// Environments.
+    #[error(transparent)]
+    World(#[from] vljepa_worlds::WorldError),
     /// Embedding, and model folders.
     #[error(transparent)]
     Embed(#[from] vljepa_embed::Error),

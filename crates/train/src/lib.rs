@@ -27,6 +27,7 @@ pub mod spread;
 mod start;
 mod text_bank;
 pub mod trainer;
+pub mod world;
 
 pub use config::TrainConfig;
 pub use error::{Result, TrainError};

@@ -10,8 +10,9 @@ use crate::error::Result;
 use crate::random::{Purpose, Stream};
 
 /// Where characteristic functions are compared: from 0 to [`LAST_KNOT`] in equal steps.
-const KNOTS: usize = 17;
-const LAST_KNOT: f32 = 3.0;
+pub(crate) const KNOTS: usize = 17;
+/// The last of them.
+pub(crate) const LAST_KNOT: f32 = 3.0;
 /// Added to variances before their root.
 const VARIANCE_EPS: f32 = 1e-4;
 
@@ -38,24 +39,9 @@ pub fn directions(device: &Device, config: &SigregConfig, dim: usize, (seed, ste
 /// # Errors
 /// What the operators report.
 pub fn sigreg(embeddings: &Var, directions: &Tensor) -> Result<Var> {
-    let rows = embeddings.value().rows_cols().0;
     let along = autograd::matmul(embeddings, &Var::constant(directions.clone()), Layout::Nn)?;
-    let mean = mean_of_rows(embeddings.value().device(), rows)?;
-    let spacing = LAST_KNOT / (KNOTS - 1) as f32;
-    let mut sum = Var::constant(ops::full(embeddings.value().device(), &[1], 0.0)?);
-    // At the knot 0 every distribution is alike.
-    for j in 1..KNOTS {
-        let t = j as f32 * spacing;
-        let normal = (-0.5 * t * t).exp();
-        let weight = if j + 1 == KNOTS { spacing } else { 2.0 * spacing } * normal;
-        for (op, want) in [(UnaryOp::Cos, normal), (UnaryOp::Sin, 0.0)] {
-            let found = autograd::matmul(&mean, &autograd::unary(op, &along, t, 0.0)?, Layout::Nn)?;
-            let off = autograd::unary(UnaryOp::Affine, &found, 1.0, -want)?;
-            let term = autograd::scale(&autograd::mean(&autograd::mul(&off, &off)?)?, weight * rows as f32)?;
-            sum = autograd::add(&sum, &term)?;
-        }
-    }
-    Ok(sum)
+    let (rows, count) = along.value().rows_cols();
+    Ok(autograd::sigreg(&along.reshape(&[1, rows, count])?, KNOTS, LAST_KNOT)?)
 }
 
 /// `[1, rows]` of 1/rows.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use vljepa_worlds::planners::PlanError;
+
 use crate::hub::HubError;
 use crate::kind::Kind;
 
@@ -16,6 +18,9 @@ pub enum Error {
     /// A failure of training or evaluation.
     #[error(transparent)]
     Train(#[from] vljepa_train::TrainError),
+    /// A failure of an environment or a planner.
+    #[error(transparent)]
+    World(#[from] vljepa_worlds::WorldError),
     /// A failure to fetch from a hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -97,6 +102,15 @@ impl From<vljepa_tensor::Error> for Error {
     }
 }
 
+impl From<PlanError<Error>> for Error {
+    fn from(error: PlanError<Error>) -> Self {
+        match error {
+            PlanError::Problem(error) => error.into(),
+            PlanError::Cost(error) => error,
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let failed = vljepa_embed::Error::io(path, action);
@@ -105,6 +119,11 @@ impl Error {
 
     pub(crate) fn content(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         vljepa_embed::Error::content(path, reason).into()
+    }
+
+    /// A request that cannot be met.
+    pub(crate) fn invalid(what: impl Into<String>) -> Self {
+        vljepa_embed::Error::Invalid(what.into()).into()
     }
 
     pub(crate) fn argument(name: &'static str, reason: impl Into<String>) -> Self {

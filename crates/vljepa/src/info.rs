@@ -93,7 +93,7 @@ fn variants(device: &Device) -> Value {
     json!({
         "matmul": matmul(Dtype::F32),
         "matmul_f16": matmul(Dtype::F16),
-        "attention, 64 channels a head": format!("{:?}", ops::choose_attention(caps, 64)).to_lowercase(),
+        "attention, 64 channels a head": format!("{:?}", ops::choose_attention(caps, 64, false)).to_lowercase(),
         "lanes of a row of 384": ops::choose_lanes(caps, 384),
         "chunk of a patch row of 48": ops::choose_patch_chunk(caps, 48),
         "chunk of a copied row of 384": ops::choose_chunk(caps, 384),

@@ -14,6 +14,7 @@
 //! # Ok(()) }
 //! ```
 
+mod allowed;
 pub mod bench;
 mod builtin;
 pub mod classify;
@@ -27,14 +28,18 @@ pub mod index;
 pub mod info;
 pub mod inspect;
 mod kind;
+pub mod plan;
 pub mod report;
 pub mod run_report;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod sprites;
 pub mod sprites_page;
 pub mod stream;
 mod strip;
 mod thumbnail;
 
+pub use allowed::{AllowedFolders, NotAllowed};
 pub use builtin::{Builtin, find};
 pub use error::{Error, Hint, Result};
 pub use vljepa_embed as embed;

@@ -47,7 +47,8 @@ pub fn thumbnails(shown: &[Shown], side: u32) -> Vec<Result<Jpeg, String>> {
     made.into_iter().map(|(_, jpeg)| jpeg).collect()
 }
 
-fn jpeg(picture: &Rgb8Image, side: u32) -> Result<Jpeg> {
+/// A JPEG of at most `side` pixels in each direction.
+pub(crate) fn jpeg(picture: &Rgb8Image, side: u32) -> Result<Jpeg> {
     let longer = picture.width.max(picture.height);
     if longer <= side {
         return Ok(Arc::new(encode_jpeg(picture, QUALITY)?));

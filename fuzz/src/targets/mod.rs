@@ -9,6 +9,7 @@ mod rows;
 mod runs;
 mod texts;
 mod weights;
+mod worlds;
 
 use crate::target::Target;
 
@@ -45,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     runs::STATE,
     hub::LISTING,
     hub::HEADERS,
+    worlds::TRAJECTORIES,
 ];
 
 #[cfg(test)]

@@ -6,8 +6,12 @@ use crate::kernel::{
 };
 
 params! {
-    /// Sizes, window and `scale * log2(e)` of every attention kernel but [`ATTENTION_STATS`].
-    AttentionParams { batch: u32, heads: u32, kv_heads: u32, nq: u32, nk: u32, head_dim: u32, window: u32, scale: f32 }
+    /// Sizes, window and `scale * log2(e)` of every attention kernel but [`ATTENTION_STATS`], and the dropout of those that go
+    /// row by row.
+    AttentionParams {
+        batch: u32, heads: u32, kv_heads: u32, nq: u32, nk: u32, head_dim: u32, window: u32, scale: f32,
+        drop_step: u32, drop_seed_low: u32, drop_seed_high: u32, drop_threshold: u32, drop_scale: f32,
+    }
     /// Sizes of [`ATTENTION_STATS`].
     AttentionStatsParams { batch: u32, heads: u32, nq: u32, head_dim: u32 }
 }

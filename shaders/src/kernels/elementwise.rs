@@ -18,6 +18,10 @@ params! {
     DequantizeParams { rows: u32, cols: u32, chunk: u32 }
     /// Length, inner factor and offset, and the bounds of the clamp of [`UNARY`].
     UnaryParams { len: u32, alpha: f32, beta: f32, low: f32, high: f32 }
+    /// Sizes of [`MODULATE`] and [`MODULATE_BACKWARD`], and where the parts of a row that they use begin.
+    ModulateParams { len: u32, cols: u32, parts: u32, shift: u32, scale: u32 }
+    /// Sizes of [`GATED_ADD`] and [`GATED_ADD_BACKWARD`], and where the part of a row that they use begins.
+    GatedAddParams { len: u32, cols: u32, parts: u32, gate: u32 }
 }
 
 /// Arithmetic of two tensors.
@@ -140,5 +144,43 @@ pub const DROPOUT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-pub(super) const KERNELS: &[Kernel] =
-    &[BINARY, FILL, ACTIVATION, ACTIVATION_BACKWARD, GATED, GATED_BACKWARD, UNARY, CAST, DEQUANTIZE, DROPOUT];
+/// Rows scaled and shifted by parts of another tensor's rows.
+pub const MODULATE: Kernel =
+    Kernel::plain("modulate", "elementwise/modulate.wgsl", &[Read, Read, ReadWrite], ModulateParams::LAYOUT);
+
+/// Its gradients.
+pub const MODULATE_BACKWARD: Kernel = Kernel::plain(
+    "modulate_backward",
+    "elementwise/modulate_backward.wgsl",
+    &[Read, Read, Read, ReadWrite, ReadWrite],
+    ModulateParams::LAYOUT,
+);
+
+/// A sum whose second term is multiplied by a part of another tensor's rows.
+pub const GATED_ADD: Kernel =
+    Kernel::plain("gated_add", "elementwise/gated_add.wgsl", &[Read, Read, Read, ReadWrite], GatedAddParams::LAYOUT);
+
+/// Its gradients.
+pub const GATED_ADD_BACKWARD: Kernel = Kernel::plain(
+    "gated_add_backward",
+    "elementwise/gated_add_backward.wgsl",
+    &[Read, Read, Read, ReadWrite, ReadWrite],
+    GatedAddParams::LAYOUT,
+);
+
+pub(super) const KERNELS: &[Kernel] = &[
+    BINARY,
+    FILL,
+    ACTIVATION,
+    ACTIVATION_BACKWARD,
+    GATED,
+    GATED_BACKWARD,
+    UNARY,
+    CAST,
+    DEQUANTIZE,
+    DROPOUT,
+    MODULATE,
+    MODULATE_BACKWARD,
+    GATED_ADD,
+    GATED_ADD_BACKWARD,
+];

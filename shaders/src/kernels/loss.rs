@@ -1,4 +1,4 @@
-//! `loss/`: cross-entropy and contrastive losses.
+//! `loss/`: cross-entropy, contrastive losses and what keeps embeddings apart without negatives.
 
 use crate::kernel::{
     Access::{Read, ReadWrite},
@@ -18,6 +18,12 @@ params! {
     ContrastGradParams { rows: u32, cols: u32, factor: f32, max_log_scale: f32 }
     /// The cap of [`LOG_SCALE_GRAD`].
     LogScaleGradParams { max_log_scale: f32 }
+    /// Sizes and knots of [`SIGREG_SUMS`], without the knot 0.
+    SigregSumsParams { groups: u32, rows: u32, cols: u32, knots: u32, spacing: f32, stretch: u32, stretches: u32 }
+    /// Sizes of [`SIGREG`].
+    SigregParams { groups: u32, rows: u32, cols: u32, knots: u32, stretches: u32 }
+    /// Sizes, knots and factor of [`SIGREG_GRAD`].
+    SigregGradParams { groups: u32, rows: u32, cols: u32, knots: u32, spacing: f32, factor: f32 }
 }
 
 /// Log-sum-exp and loss of each row of logits.
@@ -64,5 +70,26 @@ pub const LOG_SCALE_GRAD: Kernel = Kernel {
     ..Kernel::plain("log_scale_grad", "loss/log_scale_grad.wgsl", &[Read, Read, ReadWrite], LogScaleGradParams::LAYOUT)
 };
 
-pub(super) const KERNELS: &[Kernel] =
-    &[CROSS_ENTROPY, CROSS_ENTROPY_GRAD, WEIGHTED_MEAN, CONTRAST, CONTRAST_GRAD, LOG_SCALE_GRAD];
+/// Characteristic functions of samples by stretches of them.
+pub const SIGREG_SUMS: Kernel =
+    Kernel::plain("sigreg_sums", "loss/sigreg_sums.wgsl", &[Read, ReadWrite], SigregSumsParams::LAYOUT);
+
+/// How far they lie from that of a standard normal distribution.
+pub const SIGREG: Kernel =
+    Kernel::plain("sigreg", "loss/sigreg.wgsl", &[Read, Read, ReadWrite, ReadWrite], SigregParams::LAYOUT);
+
+/// Gradient of the mean of these distances.
+pub const SIGREG_GRAD: Kernel =
+    Kernel::plain("sigreg_grad", "loss/sigreg_grad.wgsl", &[Read, Read, Read, ReadWrite], SigregGradParams::LAYOUT);
+
+pub(super) const KERNELS: &[Kernel] = &[
+    CROSS_ENTROPY,
+    CROSS_ENTROPY_GRAD,
+    WEIGHTED_MEAN,
+    CONTRAST,
+    CONTRAST_GRAD,
+    LOG_SCALE_GRAD,
+    SIGREG_SUMS,
+    SIGREG,
+    SIGREG_GRAD,
+];

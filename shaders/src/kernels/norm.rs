@@ -1,4 +1,4 @@
-//! `norm/`: layer norm, RMS norm and L2 normalisation of rows.
+//! `norm/`: layer norm, RMS norm and L2 normalisation of rows; batch norm of columns.
 
 use crate::kernel::{
     Access::{Read, ReadWrite},
@@ -10,6 +10,8 @@ params! {
     NormParams { rows: u32, cols: u32, eps: f32 }
     /// Sizes of [`NORM_GRAD_WEIGHT`].
     NormGradWeightParams { rows: u32, cols: u32, stretch: u32, stretches: u32 }
+    /// Sizes and epsilon of [`BATCH_NORM`], [`BATCH_NORM_FIXED`] and [`BATCH_NORM_GRAD`].
+    BatchNormParams { rows: u32, cols: u32, eps: f32 }
 }
 
 /// Normalised rows and their statistics.
@@ -48,4 +50,35 @@ pub const NORM_GRAD_WEIGHT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-pub(super) const KERNELS: &[Kernel] = &[NORM, NORM_GRAD_X, NORM_GRAD_WEIGHT];
+/// Columns normalised by their own statistics, and these.
+pub const BATCH_NORM: Kernel = Kernel {
+    workgroup_size: 256,
+    ..Kernel::plain(
+        "batch_norm",
+        "norm/batch_norm.wgsl",
+        &[Read, Read, Read, ReadWrite, ReadWrite, ReadWrite],
+        BatchNormParams::LAYOUT,
+    )
+};
+
+/// Columns normalised by given statistics.
+pub const BATCH_NORM_FIXED: Kernel = Kernel::plain(
+    "batch_norm_fixed",
+    "norm/batch_norm_fixed.wgsl",
+    &[Read, Read, Read, Read, Read, ReadWrite],
+    BatchNormParams::LAYOUT,
+);
+
+/// Gradients of both.
+pub const BATCH_NORM_GRAD: Kernel = Kernel {
+    workgroup_size: 256,
+    ..Kernel::plain(
+        "batch_norm_grad",
+        "norm/batch_norm_grad.wgsl",
+        &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite, ReadWrite],
+        BatchNormParams::LAYOUT,
+    )
+};
+
+pub(super) const KERNELS: &[Kernel] =
+    &[NORM, NORM_GRAD_X, NORM_GRAD_WEIGHT, BATCH_NORM, BATCH_NORM_FIXED, BATCH_NORM_GRAD];

@@ -15,14 +15,38 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("vljepa-tensor", &["vljepa-shaders"]),
     ("vljepa-model", &["vljepa-tensor", "vljepa-shaders"]),
     ("vljepa-data", &[]),
+    ("vljepa-worlds", &[]),
     ("vljepa-embed", &["vljepa-model", "vljepa-tensor", "vljepa-shaders", "vljepa-data"]),
-    ("vljepa-train", &["vljepa-embed", "vljepa-model", "vljepa-tensor", "vljepa-shaders", "vljepa-data"]),
-    ("vljepa", &["vljepa-train", "vljepa-embed", "vljepa-model", "vljepa-tensor", "vljepa-shaders", "vljepa-data"]),
+    (
+        "vljepa-train",
+        &["vljepa-embed", "vljepa-model", "vljepa-tensor", "vljepa-shaders", "vljepa-data", "vljepa-worlds"],
+    ),
+    (
+        "vljepa",
+        &[
+            "vljepa-train",
+            "vljepa-embed",
+            "vljepa-model",
+            "vljepa-tensor",
+            "vljepa-shaders",
+            "vljepa-data",
+            "vljepa-worlds",
+        ],
+    ),
     (
         "vljepa-benches",
-        &["vljepa", "vljepa-train", "vljepa-embed", "vljepa-model", "vljepa-tensor", "vljepa-shaders", "vljepa-data"],
+        &[
+            "vljepa",
+            "vljepa-train",
+            "vljepa-embed",
+            "vljepa-model",
+            "vljepa-tensor",
+            "vljepa-shaders",
+            "vljepa-data",
+            "vljepa-worlds",
+        ],
     ),
-    ("vljepa-fuzz", &["vljepa", "vljepa-train", "vljepa-embed", "vljepa-model", "vljepa-data"]),
+    ("vljepa-fuzz", &["vljepa", "vljepa-train", "vljepa-embed", "vljepa-model", "vljepa-data", "vljepa-worlds"]),
     ("xtask", &[]),
 ];
 

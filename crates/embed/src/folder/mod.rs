@@ -2,6 +2,7 @@
 
 mod classifier;
 mod config;
+mod lewm;
 mod text;
 mod vision;
 mod vljepa;
@@ -10,12 +11,13 @@ mod write;
 use std::path::Path;
 
 pub use classifier::{ClassifierFiles, ProbeTensor};
+pub use lewm::{LewmFiles, LewmFolder};
 pub use text::{SentenceFiles, TextFolder};
 pub use vision::VisionFolder;
 pub use vljepa::{CarriedModel, ModelFolder};
 pub use write::ModelFiles;
 
-use vljepa_model::config::YEncoderKind;
+use vljepa_model::config::{LewmConfig, YEncoderKind};
 
 use crate::error::{Error, Hint, Result};
 use crate::names;
@@ -90,6 +92,9 @@ impl AnyFolder {
             Some("vljepa") | None => ModelFolder::with_config(dir, config).map(Self::VlJepa),
             Some(name) if YEncoderKind::of_model_type(name).is_some() => {
                 TextFolder::with_config(dir, config).map(Self::Text)
+            }
+            Some(LewmConfig::MODEL_TYPE) => {
+                Err(Error::content(config.path, "is a world model, which plans; name a model that sees or reads"))
             }
             Some(other) => {
                 let mut kinds: Vec<&str> =

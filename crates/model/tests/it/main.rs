@@ -10,6 +10,7 @@ mod fixtures;
 mod hostile_tokenizers;
 mod hostile_weights;
 mod infonce;
+mod lewm;
 mod llama;
 mod memory;
 mod narrow;

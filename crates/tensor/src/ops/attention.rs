@@ -7,6 +7,7 @@ use vljepa_shaders::kernels::attention::{
     AttentionStatsParams,
 };
 
+use super::dropout::{Dropout, draw};
 use super::elementwise::need_f32;
 use crate::caps::Capabilities;
 use crate::device::pipelines::Override;
@@ -33,12 +34,16 @@ pub struct Attention<'a> {
     pub key_mask: Option<&'a Tensor>,
     /// Exclusive distance: query `i` sees key `j` where `|i - j| < window`.
     pub window: Option<usize>,
+    /// Sets probabilities to zero at random after the softmax and scales the others by `1 / (1 - p)`, as PyTorch's
+    /// `dropout(softmax(..)) · v`. The counter of the probability `(b, h, i, j)` is its place in `[batch, heads, Nq, Nk]`, modulo
+    /// 2³².
+    pub dropout: Option<Dropout>,
 }
 
 impl<'a> Attention<'a> {
     /// Every query sees every key; as many key heads as query heads.
     pub fn new(heads: usize) -> Self {
-        Attention { heads, kv_heads: heads, scale: None, causal: false, key_mask: None, window: None }
+        Attention { heads, kv_heads: heads, scale: None, causal: false, key_mask: None, window: None, dropout: None }
     }
 
     /// Shares each key and value head among `heads / kv_heads` query heads.
@@ -70,6 +75,12 @@ impl<'a> Attention<'a> {
         self.window = window;
         self
     }
+
+    /// Drops probabilities at random, for training.
+    pub fn dropout(mut self, dropout: Option<Dropout>) -> Self {
+        self.dropout = dropout;
+        self
+    }
 }
 
 /// The kernels that compute attention.
@@ -91,8 +102,11 @@ const MAX_TILE_HEAD_DIM: usize = 256;
 
 /// Which kernels run. On software adapters loads and barriers are dear: where the size of the subgroup is known, its lanes
 /// share their loads; otherwise each query goes alone, at a fifth of the speed. Other adapters get tiles in workgroup
-/// memory, as long as a head fits the registers.
-pub fn choose_attention(caps: &Capabilities, head_dim: usize) -> AttentionVariant {
+/// memory, as long as a head fits the registers. Only the kernels that go row by row know dropout.
+pub fn choose_attention(caps: &Capabilities, head_dim: usize, dropout: bool) -> AttentionVariant {
+    if dropout {
+        return AttentionVariant::Row;
+    }
     if caps.software {
         return match caps.fixed_subgroup() {
             Some(8) if head_dim.is_multiple_of(4) => AttentionVariant::Subgroup4,
@@ -110,7 +124,7 @@ pub fn choose_attention(caps: &Capabilities, head_dim: usize) -> AttentionVarian
 /// Checked sizes of one call.
 struct Sizes {
     params: AttentionParams,
-    overrides: [Override; 3],
+    overrides: Vec<Override>,
     /// `HEAD_DIM` for the tiled kernels, which keep running sums in arrays of that length.
     head_dim: [Const; 1],
     variant: AttentionVariant,
@@ -182,6 +196,15 @@ fn sizes(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention<'_>) -> Result<
         return Err(bad());
     }
     let scale = options.scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
+    let drawn = options.dropout.map_or(Ok(None), |dropout| draw(OP, &dropout))?;
+    let ([drop_step, drop_seed_low, drop_seed_high, drop_threshold], drop_scale) = drawn.unwrap_or_default();
+    let mut overrides = vec![
+        ("CAUSAL", options.causal.into()),
+        ("HAS_MASK", options.key_mask.is_some().into()),
+        ("HAS_WINDOW", options.window.is_some().into()),
+    ];
+    // The other kernels declare no such override.
+    overrides.extend(drawn.map(|_| ("HAS_DROPOUT", 1)));
     Ok(Sizes {
         params: AttentionParams {
             batch: batch as u32,
@@ -193,14 +216,15 @@ fn sizes(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention<'_>) -> Result<
             // Beyond the longest distance a window changes nothing.
             window: options.window.map_or(0, |w| w.min(i32::MAX as usize / 4) as u32),
             scale: scale * std::f32::consts::LOG2_E,
+            drop_step,
+            drop_seed_low,
+            drop_seed_high,
+            drop_threshold,
+            drop_scale,
         },
-        overrides: [
-            ("CAUSAL", options.causal.into()),
-            ("HAS_MASK", options.key_mask.is_some().into()),
-            ("HAS_WINDOW", options.window.is_some().into()),
-        ],
+        overrides,
         head_dim: [("HEAD_DIM", head_dim as u32)],
-        variant: choose_attention(q.device().capabilities(), head_dim),
+        variant: choose_attention(q.device().capabilities(), head_dim, drawn.is_some()),
     })
 }
 
@@ -209,7 +233,7 @@ fn sizes(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention<'_>) -> Result<
 ///
 /// # Errors
 /// [`Error::Shape`] when heads, widths, lengths or the mask do not fit;
-/// [`Error::Dtype`].
+/// [`Error::Invalid`] when the dropout's probability is not in `[0, 1)`; [`Error::Dtype`].
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention<'_>) -> Result<Tensor> {
     Ok(attention_with_lse(q, k, v, options)?.0)
 }
@@ -306,15 +330,17 @@ mod tests {
         use AttentionVariant::{Row, Subgroup, Subgroup4, Tile};
         let mut caps = Capabilities::none();
         for (head_dim, variant) in [(64, Tile), (80, Tile), (256, Tile), (260, Row), (6, Row), (1, Row)] {
-            assert_eq!(choose_attention(&caps, head_dim), variant, "{head_dim}");
+            assert_eq!(choose_attention(&caps, head_dim, false), variant, "{head_dim}");
         }
+        assert_eq!(choose_attention(&caps, 64, true), Row);
         caps.software = true;
-        assert_eq!(choose_attention(&caps, 64), Row);
+        assert_eq!(choose_attention(&caps, 64, false), Row);
         (caps.subgroup, caps.subgroup_size) = (true, (8, 8));
         for (head_dim, variant) in [(64, Subgroup4), (300, Subgroup4), (6, Subgroup), (1, Subgroup)] {
-            assert_eq!(choose_attention(&caps, head_dim), variant, "{head_dim}");
+            assert_eq!(choose_attention(&caps, head_dim, false), variant, "{head_dim}");
         }
+        assert_eq!(choose_attention(&caps, 64, true), Row);
         caps.subgroup_size = (4, 8);
-        assert_eq!(choose_attention(&caps, 64), Row);
+        assert_eq!(choose_attention(&caps, 64, false), Row);
     }
 }

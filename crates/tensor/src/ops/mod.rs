@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod cast;
 mod contrast;
 mod cross_entropy;
@@ -13,17 +14,23 @@ mod elementwise;
 mod gather;
 mod layout;
 mod matmul;
+mod modulate;
 mod norm;
 mod optim;
 mod patch;
 mod reduce;
 mod rope;
 mod rows;
+mod sigreg;
 mod softmax;
 mod unary;
 
 pub use activation::{activate, activate_backward, gated, gated_backward};
 pub use attention::{Attention, AttentionVariant, attention, attention_backward, attention_with_lse, choose_attention};
+pub use batch_norm::{
+    BatchNormed, batch_norm, batch_norm_backward, batch_norm_fixed, batch_norm_fixed_backward, choose_column_lanes,
+    running_statistics_assign,
+};
 pub use cast::cast;
 pub use contrast::{Contrast, ContrastLoss, Duplicates, contrast, contrast_backward};
 pub use cross_entropy::{CrossEntropy, CrossEntropyLoss, cross_entropy, cross_entropy_backward};
@@ -33,6 +40,7 @@ pub use gather::{gather_rows, gather_rows_of_parts, scatter_add, upload_ids};
 pub(crate) use layout::slice_backward;
 pub use layout::{choose_chunk, concat, permute, slice, transpose};
 pub use matmul::{Layout, Matmul, MatmulVariant, choose_matmul, matmul};
+pub use modulate::{gated_add, gated_add_backward, modulate, modulate_backward};
 pub use norm::{
     NormWeight, Normalised, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward, rms_norm,
     rms_norm_backward,
@@ -53,5 +61,6 @@ pub use rope::{
     rope_half_backward, rope_half_frequencies,
 };
 pub use rows::choose_lanes;
+pub use sigreg::{Sigreg, choose_sigreg_stretch, sigreg, sigreg_backward};
 pub use softmax::{softmax, softmax_backward};
 pub use unary::{UnaryOp, abs, clamp, exp, log, scale, sqrt, unary, unary_backward};

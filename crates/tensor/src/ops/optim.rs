@@ -72,7 +72,8 @@ pub fn adamw_assign(
         .record_elements(param.device(), &params, param.len() as u64)
 }
 
-fn assign(
+/// `y = alpha * factor * y + beta * x`.
+pub(super) fn assign(
     op: &'static str,
     y: &Tensor,
     x: Option<&Tensor>,

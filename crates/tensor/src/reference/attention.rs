@@ -1,5 +1,7 @@
 //! Scaled dot-product attention and its analytic gradient.
 
+use super::dropout::{Dropout, drop_factor};
+
 /// Sizes and visibility of [`attention`], the meaning as in [`crate::ops::Attention`].
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
@@ -14,6 +16,7 @@ pub struct AttentionSpec<'a> {
     pub causal: bool,
     pub key_mask: Option<&'a [u32]>,
     pub window: Option<usize>,
+    pub dropout: Option<Dropout>,
 }
 
 impl AttentionSpec<'_> {
@@ -30,6 +33,12 @@ impl AttentionSpec<'_> {
 
     fn kv_at(&self, b: usize, j: usize, h: usize) -> usize {
         ((b * self.nk + j) * self.kv_heads + h / (self.heads / self.kv_heads)) * self.head_dim
+    }
+
+    /// What the dropout multiplies a probability by.
+    fn kept(&self, (b, h, i): (usize, usize, usize), j: usize) -> f64 {
+        let place = ((b * self.heads + h) * self.nq + i) * self.nk + j;
+        self.dropout.map_or(1.0, |dropout| drop_factor(place as u32, &dropout))
     }
 
     /// Visible keys of a query with their scores.
@@ -59,7 +68,7 @@ pub fn attention(q: &[f64], k: &[f64], v: &[f64], spec: &AttentionSpec<'_>) -> (
                 lse[(b * spec.heads + h) * spec.nq + i] = top + sum.ln();
                 let at = spec.q_at(b, i, h);
                 for (j, s) in scores {
-                    let p = (s - top).exp() / sum;
+                    let p = spec.kept((b, h, i), j) * (s - top).exp() / sum;
                     for c in 0..spec.head_dim {
                         o[at + c] += p * v[spec.kv_at(b, j, h) + c];
                     }
@@ -83,11 +92,12 @@ pub fn attention_backward(q: &[f64], k: &[f64], v: &[f64], grad: &[f64], spec: &
                 for (j, s) in spec.scores(q, k, (b, h, i)) {
                     let kv = spec.kv_at(b, j, h);
                     let p = (s - lse[(b * spec.heads + h) * spec.nq + i]).exp();
-                    let ds = p * (dot(&grad[at..at + d], &v[kv..kv + d]) - delta) * spec.scale;
+                    let kept = spec.kept((b, h, i), j);
+                    let ds = p * (kept * dot(&grad[at..at + d], &v[kv..kv + d]) - delta) * spec.scale;
                     for c in 0..d {
                         dq[at + c] += ds * k[kv + c];
                         dk[kv + c] += ds * q[at + c];
-                        dv[kv + c] += p * grad[at + c];
+                        dv[kv + c] += kept * p * grad[at + c];
                     }
                 }
             }
@@ -103,7 +113,7 @@ mod tests {
     #[test]
     fn the_analytic_gradient_matches_differences() {
         let mask = [1, 1, 0, 1, 1, 1, 1, 0, 1, 1];
-        let spec = AttentionSpec {
+        let plain = AttentionSpec {
             batch: 2,
             nq: 4,
             nk: 5,
@@ -114,6 +124,7 @@ mod tests {
             causal: true,
             key_mask: Some(&mask),
             window: Some(4),
+            dropout: None,
         };
         let numbers = |seed: u32, len: usize| -> Vec<f64> {
             (0..len)
@@ -122,16 +133,18 @@ mod tests {
         };
         let inputs = [numbers(1, 96), numbers(77, 60), numbers(4242, 60)];
         let seed = numbers(9, 96);
-        let value = |x: &[Vec<f64>; 3]| dot(&attention(&x[0], &x[1], &x[2], &spec).0, &seed);
-        let grads = attention_backward(&inputs[0], &inputs[1], &inputs[2], &seed, &spec);
-        for which in 0..3 {
-            for at in (0..inputs[which].len()).step_by(7) {
-                let h = 1e-5;
-                let (mut up, mut down) = (inputs.clone(), inputs.clone());
-                up[which][at] += h;
-                down[which][at] -= h;
-                let want = (value(&up) - value(&down)) / (2.0 * h);
-                assert!((grads[which][at] - want).abs() < 1e-8, "input {which} at {at}");
+        for spec in [plain, AttentionSpec { dropout: Some(Dropout::new(0.4, 7, 3)), ..plain }] {
+            let value = |x: &[Vec<f64>; 3]| dot(&attention(&x[0], &x[1], &x[2], &spec).0, &seed);
+            let grads = attention_backward(&inputs[0], &inputs[1], &inputs[2], &seed, &spec);
+            for which in 0..3 {
+                for at in (0..inputs[which].len()).step_by(7) {
+                    let h = 1e-5;
+                    let (mut up, mut down) = (inputs.clone(), inputs.clone());
+                    up[which][at] += h;
+                    down[which][at] -= h;
+                    let want = (value(&up) - value(&down)) / (2.0 * h);
+                    assert!((grads[which][at] - want).abs() < 1e-8, "input {which} at {at}");
+                }
             }
         }
     }

@@ -34,12 +34,18 @@ pub fn random4(counter: [u32; 4]) -> [u32; 4] {
     v
 }
 
+/// What the element of a counter is multiplied by: 0, or 1 / (1 - p).
+pub fn drop_factor(counter: u32, options: &Dropout) -> f64 {
+    let threshold = (options.p * 4_294_967_296.0) as u32;
+    let bits = random4([counter, options.step, options.seed as u32, (options.seed >> 32) as u32])[0];
+    if bits >= threshold { 1.0 / (1.0 - options.p) } else { 0.0 }
+}
+
 /// Dropout.
 pub fn dropout(x: &[f32], options: &Dropout) -> Vec<f32> {
-    let threshold = (options.p * 4_294_967_296.0) as u32;
     let one = |(i, &x): (usize, &f32)| {
-        let bits = random4([i as u32, options.step, options.seed as u32, (options.seed >> 32) as u32])[0];
-        if bits >= threshold { (f64::from(x) / (1.0 - options.p)) as f32 } else { 0.0 }
+        let factor = drop_factor(i as u32, options);
+        if factor == 0.0 { 0.0 } else { (f64::from(x) * factor) as f32 }
     };
     x.iter().enumerate().map(one).collect()
 }

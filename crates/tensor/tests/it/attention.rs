@@ -1,9 +1,9 @@
 use vljepa_tensor::autograd::{self, Tape};
-use vljepa_tensor::ops::{self, Attention};
+use vljepa_tensor::ops::{self, Attention, Dropout};
 use vljepa_tensor::reference::{self, AttentionSpec};
 use vljepa_tensor::{Device, Error, Tensor};
 
-use crate::support::{assert_close, device, devices, noise, sum_tolerance, upload};
+use crate::support::{assert_close, device, devices, noise, poison, sum_tolerance, upload};
 
 fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
@@ -20,7 +20,19 @@ fn spec(
     head_dim: usize,
 ) -> AttentionSpec<'static> {
     let scale = 1.0 / (head_dim as f64).sqrt();
-    AttentionSpec { batch, nq, nk, heads, kv_heads, head_dim, scale, causal: false, key_mask: None, window: None }
+    AttentionSpec {
+        batch,
+        nq,
+        nk,
+        heads,
+        kv_heads,
+        head_dim,
+        scale,
+        causal: false,
+        key_mask: None,
+        window: None,
+        dropout: None,
+    }
 }
 
 /// Queries, keys, values and a gradient, large enough that softmax is far from uniform.
@@ -50,12 +62,19 @@ fn upload_all(device: &Device, s: &AttentionSpec<'_>, [q, k, v, grad]: &[Vec<f32
 }
 
 fn options<'a>(s: &AttentionSpec<'_>, mask: Option<&'a Tensor>) -> Attention<'a> {
-    Attention::new(s.heads).kv_heads(s.kv_heads).causal(s.causal).window(s.window).key_mask(mask).scale(s.scale as f32)
+    Attention::new(s.heads)
+        .kv_heads(s.kv_heads)
+        .causal(s.causal)
+        .window(s.window)
+        .key_mask(mask)
+        .scale(s.scale as f32)
+        .dropout(s.dropout)
 }
 
 /// Result, log-sum-exp and the three gradients.
 fn run(u: &Uploaded, s: &AttentionSpec<'_>) -> [Vec<f32>; 5] {
     let options = options(s, u.mask.as_ref());
+    poison(u.q.device(), &[u.q.len(), s.batch * s.heads * s.nq]);
     let (o, lse) = ops::attention_with_lse(&u.q, &u.k, &u.v, &options).unwrap();
     assert_eq!(o.shape(), u.q.shape());
     let [dq, dk, dv] = ops::attention_backward([&u.q, &u.k, &u.v], &o, &lse, &u.grad, &options).unwrap();
@@ -122,6 +141,64 @@ fn attention_and_its_gradients_equal_the_twin() {
 }
 
 #[test]
+fn dropped_probabilities_equal_the_twin() {
+    let holes: Vec<u32> = (0..130).map(|i| u32::from(i % 7 != 3)).collect();
+    let mut dropout = Dropout::new(0.1, 0x1234_5678_9abc, 41);
+    // A block of LeWM's predictor; one key; shared heads, hidden keys, a window and lengths off the tile.
+    let lewm = AttentionSpec { causal: true, dropout: Some(dropout), ..spec(2, (3, 3), (16, 16), 64) };
+    let one = AttentionSpec { dropout: Some(Dropout::new(0.5, 2, 0)), ..spec(5, (1, 1), (2, 2), 3) };
+    dropout.p = 0.6;
+    let odd = AttentionSpec {
+        key_mask: Some(&holes),
+        window: Some(50),
+        dropout: Some(dropout),
+        ..spec(2, (129, 65), (4, 2), 5)
+    };
+    for (name, device) in devices() {
+        for s in [lewm, one, odd] {
+            check(&name, &device, &s);
+        }
+    }
+}
+
+#[test]
+fn dropout_of_probabilities_draws_as_dropout_does() {
+    // With one-hot values the result is the probabilities themselves.
+    let (batch, heads, nq, nk) = (2, 3, 4, 5);
+    let s = spec(batch, (nq, nk), (heads, heads), nk);
+    let [q, k, _, grad] = inputs(&s);
+    let place = |i: usize| (i % nk, i / nk / heads % nk);
+    let v = (0..batch * nk * heads * nk).map(|i| if place(i).0 == place(i).1 { 1.0 } else { 0.0 }).collect();
+    let x = [q, k, v, grad];
+    let by_head = |o: &[f32]| -> Vec<f32> {
+        let from = |at: usize| {
+            let (j, i, h, b) = (at % nk, at / nk % nq, at / nk / nq % heads, at / nk / nq / heads);
+            o[((b * nq + i) * heads + h) * nk + j]
+        };
+        (0..o.len()).map(from).collect()
+    };
+    for (name, device) in devices() {
+        let u = upload_all(&device, &s, &x);
+        let whole = by_head(&run(&u, &s)[0]);
+        for options in [Dropout::new(0.3, 5, 1), Dropout::new(0.3, 5, 2), Dropout::new(0.3, 6 << 40, 1)] {
+            let got = by_head(&run(&u, &AttentionSpec { dropout: Some(options), ..s })[0]);
+            let want = ops::dropout(&upload(&device, &[batch, heads, nq, nk], &whole), &options).unwrap();
+            assert_close(&name, &got, &want.to_f32().unwrap(), 1e-6, 1e-6);
+            assert!(got.contains(&0.0) && got.iter().any(|p| *p > 0.0), "{name}: nothing fell, or all");
+        }
+        // A probability of 0 drops nothing.
+        let none = run(&u, &AttentionSpec { dropout: Some(Dropout::new(0.0, 1, 1)), ..s });
+        assert_eq!(by_head(&none[0]), whole, "{name}");
+    }
+    let device = device();
+    let q = upload(&device, &[1, 4], &[0.0; 4]);
+    for p in [1.0, -0.1, f64::NAN] {
+        let options = Attention::new(1).dropout(Some(Dropout::new(p, 1, 1)));
+        assert!(matches!(ops::attention(&q, &q, &q, &options), Err(Error::Invalid(_))), "{p}");
+    }
+}
+
+#[test]
 fn hidden_keys_and_other_rows_never_matter() {
     let mask = [1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0];
     let s = AttentionSpec { key_mask: Some(&mask), ..spec(2, (6, 6), (2, 1), 8) };
@@ -155,19 +232,26 @@ fn hidden_keys_and_other_rows_never_matter() {
 #[test]
 fn gradients_flow_through_a_graph() {
     let device = device();
-    let s = AttentionSpec { causal: true, ..spec(2, (5, 5), (2, 1), 4) };
+    let plain = AttentionSpec { causal: true, ..spec(2, (5, 5), (2, 1), 4) };
+    for s in [plain, AttentionSpec { dropout: Some(Dropout::new(0.25, 17, 4)), ..plain }] {
+        check_graph(&device, &s);
+    }
+}
+
+/// The gradient of the input of three projections against central differences.
+fn check_graph(device: &Device, s: &AttentionSpec<'_>) {
     let width = 6;
     let x = noise(11, 2 * 5 * width);
     let (wq, wk, wv) = (noise(12, 8 * width), noise(13, 4 * width), noise(14, 4 * width));
     let seed = noise(15, 2 * 5 * 8);
     let tape = Tape::new();
-    let leaf = tape.leaf(upload(&device, &[2, 5, width], &x));
+    let leaf = tape.leaf(upload(device, &[2, 5, width], &x));
     let project = |w: &[f32]| {
-        let w = upload(&device, &[w.len() / width, width], w);
+        let w = upload(device, &[w.len() / width, width], w);
         autograd::linear(&leaf, &w.into(), None).unwrap()
     };
-    let o = autograd::attention(&project(&wq), &project(&wk), &project(&wv), &options(&s, None)).unwrap();
-    let grads = tape.backward(&o, Some(upload(&device, &[2, 5, 8], &seed))).unwrap();
+    let o = autograd::attention(&project(&wq), &project(&wk), &project(&wv), &options(s, None)).unwrap();
+    let grads = tape.backward(&o, Some(upload(device, &[2, 5, 8], &seed))).unwrap();
     let got = grads.get(&leaf).unwrap().to_f32().unwrap();
     let value = |x: &[f64]| {
         let project = |w: &[f32]| -> Vec<f64> {
@@ -175,7 +259,7 @@ fn gradients_flow_through_a_graph() {
                 .flat_map(|x| w.chunks(width).map(|w| x.iter().zip(w).map(|(x, &w)| x * f64::from(w)).sum()))
                 .collect()
         };
-        let (o, _) = reference::attention(&project(&wq), &project(&wk), &project(&wv), &s);
+        let (o, _) = reference::attention(&project(&wq), &project(&wk), &project(&wv), s);
         o.iter().zip(&seed).map(|(o, &s)| o * f64::from(s)).sum::<f64>()
     };
     let want: Vec<f32> = (0..x.len())

@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod cast;
 mod contrast;
 mod cross_entropy;
@@ -13,6 +14,7 @@ mod elementwise;
 mod gather;
 mod layout;
 mod matmul;
+mod modulate;
 mod norm;
 mod optim;
 mod own_kernel;
@@ -20,6 +22,7 @@ mod patch;
 mod reduce;
 mod rope;
 mod runtime;
+mod sigreg;
 mod softmax;
 mod support;
 mod threads;

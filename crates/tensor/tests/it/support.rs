@@ -69,6 +69,14 @@ pub fn upload(device: &Device, shape: &[usize], data: &[f32]) -> Tensor {
     Tensor::from_f32(device, shape, data).expect("upload")
 }
 
+/// Leaves NaN in the memory that the next tensors of these lengths get, so that an element that a kernel forgets to write
+/// shows.
+pub fn poison(device: &Device, lens: &[usize]) {
+    let tensors: Vec<Tensor> = lens.iter().map(|&len| upload(device, &[len], &vec![f32::NAN; len])).collect();
+    device.synchronize().expect("synchronize");
+    drop(tensors);
+}
+
 /// Passes when |got - want| <= abs + rel * |want| everywhere; infinities must be equal and NaN must meet NaN.
 #[track_caller]
 pub fn assert_close(what: &str, got: &[f32], want: &[f32], abs: f32, rel: f32) {

@@ -1,5 +1,6 @@
 //! Rules that values of a configuration must keep.
 
+use super::OptimizerConfig;
 use crate::schedule::Schedule;
 
 /// Collects the first broken rule.
@@ -21,6 +22,25 @@ impl Rules {
     pub fn schedule(&mut self, s: &Schedule) {
         for (key, value) in [("warmup", s.warmup), ("decay", s.decay), ("end", s.end)] {
             self.range(&format!("schedule.{key}"), value, 0.0, 1.0);
+        }
+    }
+    /// Those of `[optimizer]`.
+    pub fn optimizer(&mut self, p: &OptimizerConfig) {
+        self.range("optimizer.lr", p.lr, 0.0, 1e3);
+        self.range("optimizer.muon.lr", p.muon.lr, 0.0, 1e3);
+        for beta in p.betas {
+            self.range("optimizer.betas", beta, 0.0, 1.0 - 1e-9);
+        }
+        self.range("optimizer.eps", p.eps, 0.0, 1.0);
+        self.range("optimizer.weight_decay", p.weight_decay, 0.0, 1e3);
+        self.range("optimizer.muon.weight_decay", p.muon.weight_decay, 0.0, 1e3);
+        self.range("optimizer.clip", p.clip, 0.0, 1e9);
+        self.range("optimizer.muon.momentum", p.muon.momentum, 0.0, 1.0 - 1e-9);
+        self.range("optimizer.muon.iterations", f64::from(p.muon.iterations), 1.0, 50.0);
+        for (i, group) in p.groups.iter().enumerate() {
+            self.range(&format!("optimizer.groups.{i}.lr_scale"), group.lr_scale, 0.0, 1e6);
+            let decay = group.weight_decay.unwrap_or(0.0);
+            self.range(&format!("optimizer.groups.{i}.weight_decay"), decay, 0.0, 1e3);
         }
     }
 }

@@ -133,23 +133,7 @@ impl TrainConfig {
                 "`memory` needs labels that keep their embeddings: a frozen Y-Encoder and `objective.y_head.train = false`".into()
             });
         }
-        let p = &self.optimizer;
-        rules.range("optimizer.lr", p.lr, 0.0, 1e3);
-        rules.range("optimizer.muon.lr", p.muon.lr, 0.0, 1e3);
-        for beta in p.betas {
-            rules.range("optimizer.betas", beta, 0.0, 1.0 - 1e-9);
-        }
-        rules.range("optimizer.eps", p.eps, 0.0, 1.0);
-        rules.range("optimizer.weight_decay", p.weight_decay, 0.0, 1e3);
-        rules.range("optimizer.muon.weight_decay", p.muon.weight_decay, 0.0, 1e3);
-        rules.range("optimizer.clip", p.clip, 0.0, 1e9);
-        rules.range("optimizer.muon.momentum", p.muon.momentum, 0.0, 1.0 - 1e-9);
-        rules.range("optimizer.muon.iterations", f64::from(p.muon.iterations), 1.0, 50.0);
-        for (i, group) in p.groups.iter().enumerate() {
-            rules.range(&format!("optimizer.groups.{i}.lr_scale"), group.lr_scale, 0.0, 1e6);
-            let decay = group.weight_decay.unwrap_or(0.0);
-            rules.range(&format!("optimizer.groups.{i}.weight_decay"), decay, 0.0, 1e3);
-        }
+        rules.optimizer(&self.optimizer);
         rules.schedule(&self.schedule);
         if let Some(ema) = self.ema {
             rules.range("ema.horizon", ema.horizon, 0.0, 1.0);

@@ -8,7 +8,7 @@ use vljepa_tensor::Device;
 
 use crate::error::{Result, TrainError};
 use crate::feed::Maker;
-use crate::start::{Prepared, Start, is_probe};
+use crate::start::{Kind, Prepared, Start, kind};
 
 /// Steps that are timed, after one in which pipelines are compiled.
 const TIMED: usize = 3;
@@ -45,8 +45,10 @@ impl Estimate {
     /// As [`super::run`]; also for a run on a frozen X-Encoder, whose features would have to be made first.
     pub fn of(path: &Path, device: &Device) -> Result<Self> {
         let no = |what: &str| Err(TrainError::Invalid(format!("{}: a dry run {what}", path.display())));
-        if is_probe(path)? {
-            return no("is not there for `[probe]`");
+        match kind(path)? {
+            Kind::VlJepa => {}
+            Kind::Probe => return no("is not there for `[probe]`"),
+            Kind::World => return no("is not there for `[world]`"),
         }
         let start = Start::read(path, None)?;
         if start.config.model.x_encoder.is_some() {

@@ -8,6 +8,7 @@ use crate::probe::ProbeStep;
 use crate::schedule::duration;
 use crate::spread::Spreads;
 use crate::trainer::StepReport;
+use crate::world::{WorldFigures, WorldStep};
 
 /// What happens in a run. `Display` gives the line for people.
 #[derive(Clone, Debug)]
@@ -90,6 +91,24 @@ pub enum Event {
         /// The share of the head that is kept.
         best: f64,
     },
+    /// A step of a world model was taken.
+    WorldStep {
+        /// What it gave.
+        report: WorldStep,
+        /// Steps in all.
+        steps: u64,
+        /// Frames per second, over the last steps.
+        rate: f64,
+        /// Seconds left at this rate.
+        left: f64,
+    },
+    /// A world model was measured on validation episodes.
+    WorldEvaluated {
+        /// Steps taken.
+        step: u64,
+        /// The figures.
+        figures: WorldFigures,
+    },
     /// A checkpoint was written.
     Saved {
         /// Its folder.
@@ -171,6 +190,27 @@ impl fmt::Display for Event {
                 100.0 * now,
                 100.0 * best
             ),
+            Event::WorldStep { report: r, steps, rate, left } => {
+                let rolled = r.rolled.map(|rolled| format!("  rolled out {rolled:.4}")).unwrap_or_default();
+                write!(
+                    f,
+                    "step {}/{steps}  prediction {:.4}{rolled}  SIGReg {:.3}  norm {:.2}  lr ×{:.3}  {rate:.0} frames/s  {} left",
+                    r.step + 1,
+                    r.prediction,
+                    r.sigreg,
+                    r.grad_norm,
+                    r.factor,
+                    duration(*left)
+                )
+            }
+            Event::WorldEvaluated { step, figures: v } => {
+                let linear = v.linear.map(|linear| format!(", the line {linear:.4}")).unwrap_or_default();
+                write!(
+                    f,
+                    "after step {step}: off by {:.4}, the frame before {:.4}{linear}, variance of latents {:.2}",
+                    v.prediction, v.copy_last, v.variance
+                )
+            }
             Event::Saved { path } => write!(f, "saved {}", path.display()),
             Event::Finished { model, seconds } => {
                 write!(f, "trained in {}: {}", duration(*seconds), model.display())

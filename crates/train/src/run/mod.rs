@@ -10,6 +10,8 @@ mod options;
 mod prepare;
 mod probe;
 mod probe_card;
+mod world;
+mod world_card;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use crate::error::Result;
 use crate::feed::{Feed, Maker};
 use crate::metrics::Validation;
 use crate::places::{CHECKPOINTS, LOCK, MODEL};
-use crate::start::{Prepared, Start, is_probe};
+use crate::start::{Kind, Prepared, Start, kind};
 use crate::trainer::Trained;
 
 pub use estimate::Estimate;
@@ -39,14 +41,16 @@ pub use options::{RunOptions, Summary};
 use prepare::features_of;
 pub use prepare::prepare;
 
-/// Trains as `path` says, a VL-JEPA or, where the file has `[probe]`, a classifier. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/` and
+/// Trains as `path` says, a VL-JEPA or, where the file has `[probe]`, a classifier, where it has `[world]`, a world model. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/` and
 /// `cards.sha256`, by which it knows the model cards that it wrote.
 ///
 /// # Errors
 /// Everything of [`TrainError`](crate::TrainError); what was saved before stays.
 pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
-    if is_probe(path)? {
-        return probe::run(path, options);
+    match kind(path)? {
+        Kind::VlJepa => {}
+        Kind::Probe => return probe::run(path, options),
+        Kind::World => return world::run(path, options),
     }
     let RunOptions { device, resume, output, usage, mut stop, mut observer } = options;
     let start = Start::read(path, output.as_deref())?;
@@ -152,7 +156,7 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             pace.skip();
         }
         if stopped && !last {
-            return Ok(Summary { step, complete: false, model: None, validation, probe: None });
+            return Ok(Summary { step, complete: false, model: None, validation, probe: None, world: None });
         }
     }
     let ended = trainer.step_count();
@@ -180,7 +184,14 @@ pub fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         observer(&Event::card_kept(&model.join(CARD), &new));
     }
     observer(&Event::Finished { model: model.clone(), seconds });
-    Ok(Summary { step: ended, complete: true, model: Some(model), validation: Some(validation), probe: None })
+    Ok(Summary {
+        step: ended,
+        complete: true,
+        model: Some(model),
+        validation: Some(validation),
+        probe: None,
+        world: None,
+    })
 }
 
 /// Writes an evaluation after `step` steps, during the run or of the finished model, into the log and reports it.

@@ -10,6 +10,7 @@ use crate::checkpoint::{Checkpoints, Loaded};
 use crate::error::{Result, TrainError};
 use crate::metrics::Validation;
 use crate::probe::ProbeReport;
+use crate::world::WorldFigures;
 
 /// How a run is made, beside its configuration: `RunOptions::new(device)` is a quiet run from step 0.
 pub struct RunOptions<'a> {
@@ -73,6 +74,8 @@ pub struct Summary {
     pub validation: Option<Validation>,
     /// What a run with `[probe]` has made, when complete.
     pub probe: Option<ProbeReport>,
+    /// What a run with `[world]` has reached, when complete.
+    pub world: Option<WorldFigures>,
 }
 
 /// Checks that there are checkpoints only where a run goes on; a run that has none to go on from says so.

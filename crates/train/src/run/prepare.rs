@@ -10,7 +10,7 @@ use super::event::Event;
 use super::features;
 use crate::error::{Result, TrainError};
 use crate::feed::Maker;
-use crate::start::{Prepared, Start, is_probe};
+use crate::start::{Kind, Prepared, Start, kind};
 use crate::trainer::Trainer;
 
 /// What a frozen X-Encoder makes of the source's rows, made where it is not there; `None` where the X-Encoder is trained.
@@ -30,8 +30,12 @@ pub(super) fn features_of(
 /// # Errors
 /// As [`run`](super::run).
 pub fn prepare(device: &Device, path: &Path) -> Result<(Trainer, Maker)> {
-    if is_probe(path)? {
-        let what = "a run with `[probe]` is prepared by its own parts, a `ProbeTrainer` and its data";
+    let own = match kind(path)? {
+        Kind::VlJepa => None,
+        Kind::Probe => Some("a run with `[probe]` is prepared by its own parts, a `ProbeTrainer` and its data"),
+        Kind::World => Some("a run with `[world]` is prepared by its own parts, a `WorldTrainer` and its data"),
+    };
+    if let Some(what) = own {
         return Err(TrainError::Invalid(format!("{}: {what}", path.display())));
     }
     let start = Start::read(path, None)?;

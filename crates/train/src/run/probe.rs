@@ -85,14 +85,14 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
             pace.skip();
         }
         if stopped && !last {
-            return Ok(Summary { step, complete: false, model: None, validation: None, probe: None });
+            return Ok(Summary { step, complete: false, model: None, validation: None, probe: None, world: None });
         }
     }
     let report = trainer.report()?;
     let card = ProbeCard { start: &start, trainer: &trainer, report: &report, seconds, device: last_device.as_deref() };
     let model = write(&start, &trainer, &report, &card, &mut observer)?;
     observer(&Event::Finished { model: model.clone(), seconds });
-    Ok(Summary { step: steps, complete: true, model: Some(model), validation: None, probe: Some(report) })
+    Ok(Summary { step: steps, complete: true, model: Some(model), validation: None, probe: Some(report), world: None })
 }
 
 /// What is said when training begins.

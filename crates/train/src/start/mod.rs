@@ -5,10 +5,12 @@ mod frozen;
 mod probe;
 mod queries;
 mod read;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use toml::de::DeTable;
 use vljepa_embed::checkpoint::Checkpoint;
 use vljepa_embed::features::RowFeatures;
 use vljepa_embed::folder::{SentenceFiles, VisionFolder};
@@ -21,9 +23,9 @@ use vljepa_tensor::Device;
 
 use self::file::{ConfigFile, no_folder};
 pub(crate) use self::probe::ProbeStart;
-use self::probe::asks_for_probe;
 use self::queries::Queries;
 use self::read::{fault, file_fault, read_config, read_tokenizer};
+pub(crate) use self::world::WorldStart;
 use crate::config::TrainConfig;
 use crate::data::Source;
 use crate::error::{Result, TrainError};
@@ -36,18 +38,40 @@ use crate::trainer::{Trainer, check_fit};
 /// # Errors
 /// [`TrainError::Config`] with the line of the setting at fault, [`TrainError::Io`], [`TrainError::Invalid`] for `output`.
 pub fn check(path: &Path, output: Option<&Path>) -> Result<()> {
-    match is_probe(path)? {
-        true => ProbeStart::read(path, output).map(drop),
-        false => Start::read(path, output).map(drop),
+    match kind(path)? {
+        Kind::Probe => ProbeStart::read(path, output).map(drop),
+        Kind::World => WorldStart::read(path, output).map(drop),
+        Kind::VlJepa => Start::read(path, output).map(drop),
     }
 }
 
-/// Whether a run's file asks for a probe.
+/// What a run's file asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    VlJepa,
+    Probe,
+    World,
+}
+
+/// What a run's file asks for: its tables tell.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(crate) fn is_probe(path: &Path) -> Result<bool> {
-    Ok(asks_for_probe(ConfigFile::open(path)?.text()))
+pub(crate) fn kind(path: &Path) -> Result<Kind> {
+    let file = ConfigFile::open(path)?;
+    let has = |table: &str| has_table(file.text(), table);
+    Ok(if has("probe") {
+        Kind::Probe
+    } else if has("world") {
+        Kind::World
+    } else {
+        Kind::VlJepa
+    })
+}
+
+/// Whether the text of a configuration has a table of this name.
+fn has_table(text: &str, table: &str) -> bool {
+    DeTable::parse(text).is_ok_and(|root| root.get_ref().keys().any(|key| key.get_ref() == table))
 }
 
 /// A run's file and what it says, all that needs no device.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use toml::de::DeTable;
 use vljepa_data::manifest::{Manifest, Row, Split, Viewing};
 use vljepa_embed::features::{FeatureCache, RowFeatures};
 use vljepa_embed::folder::VisionFolder;
@@ -35,11 +34,6 @@ pub(crate) struct ProbeStart {
 pub(crate) struct RowPart {
     pub rows: Vec<Row>,
     pub examples: Vec<Example>,
-}
-
-/// Whether the text of a configuration asks for a probe.
-pub(crate) fn asks_for_probe(text: &str) -> bool {
-    DeTable::parse(text).is_ok_and(|root| root.get_ref().keys().any(|key| key.get_ref() == "probe"))
 }
 
 /// Parses and checks the text of a configuration; paths stay as they are.

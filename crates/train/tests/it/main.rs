@@ -21,3 +21,4 @@ mod sprite_world;
 mod support;
 mod text_encoders;
 mod training;
+mod world;

@@ -38,6 +38,8 @@ pub enum Suite {
     SpriteWorld(SpriteArgs),
     /// Long streams of drawings: how few sentences tell as much as many, where they are chosen by meaning
     Selective(SelectiveArgs),
+    /// Plans in TwoRoom: how often a goal seen in a picture is reached, beside what reaches it without a model
+    TwoRoom(super::plan::EvalArgs),
     /// Your own pictures and clips: which text they show, searches both ways, answers to questions
     Manifest(ManifestArgs),
 }
@@ -140,6 +142,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         Suite::EmojiVendors(args) => emoji_vendors(args, common, out),
         Suite::SpriteWorld(args) => sprite_world(args, common, out),
         Suite::Selective(args) => selective(args, common, out),
+        Suite::TwoRoom(args) => super::plan::evaluate("two-room", args, common, out),
         Suite::Manifest(args) => manifest(args, common, out),
     }
 }

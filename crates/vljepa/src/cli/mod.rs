@@ -17,15 +17,18 @@ mod index;
 mod info;
 mod inspect;
 mod output;
+mod plan;
 mod pull;
 mod read;
 mod rows;
 mod search;
+mod serve;
 mod sprites;
 pub mod stop;
 mod surprise;
 mod train;
 mod watch;
+mod worlds;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -85,12 +88,18 @@ verbs! {
     Watch => watch,
     /// Find where a video stops being predictable, with the masked predictor of a V-JEPA 2
     Surprise => surprise,
+    /// Answer over HTTP: a page, an API, streams that are watched
+    Serve => serve,
     /// Find the pictures of an index that match a text
     Search => search,
     /// Check a manifest of your own pictures and clips before training on it
     Data => data,
     /// Write clips of drawings in motion with captions, questions and answers
     Sprites => sprites,
+    /// Plan with a world model: from a start to a goal in an environment
+    Plan => plan,
+    /// Play, draw and record episodes of the environments
+    Worlds => worlds,
     /// Train a model with the configuration in a TOML file
     Train => train,
     /// Measure a model on a suite

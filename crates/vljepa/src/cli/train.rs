@@ -73,6 +73,14 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
                 out.note(&event.to_string());
             }
         }
+        Event::WorldStep { report, steps, .. } => {
+            bar.set_length(*steps);
+            bar.set_position(report.step + 1);
+            bar.set_message(event.to_string());
+            if bar.is_hidden() && ((report.step + 1).is_multiple_of(LINE_EVERY) || report.step + 1 == *steps) {
+                out.note(&event.to_string());
+            }
+        }
         Event::Features { done, of, .. } => {
             bar.set_length(*of as u64);
             bar.set_position(*done as u64);
@@ -111,7 +119,7 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     if out.json {
         return out.document(&json!({
             "steps": summary.step, "complete": summary.complete, "model": model, "validation": summary.validation,
-            "probe": summary.probe,
+            "probe": summary.probe, "world": summary.world,
         }));
     }
     if let (Some(model), Some(report)) = (&model, &summary.probe) {

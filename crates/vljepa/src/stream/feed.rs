@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use vljepa_data::DataError;
 use vljepa_data::video::{Frame, VideoReader};
@@ -12,6 +13,17 @@ use vljepa_data::video::{Frame, VideoReader};
 pub struct Feed {
     frames: Receiver<Result<Frame, DataError>>,
     dropped: Arc<AtomicU64>,
+}
+
+/// What has come of a source in some time.
+#[derive(Debug)]
+pub enum Next {
+    /// A frame.
+    Frame(Frame),
+    /// None yet.
+    Nothing,
+    /// There are no more.
+    Ended,
 }
 
 impl Feed {
@@ -35,6 +47,19 @@ impl Feed {
             Ok(Ok(frame)) => Ok(Some(frame)),
             Ok(Err(error)) => Err(error),
             Err(_) => Ok(None),
+        }
+    }
+
+    /// The next frame, which is waited for no longer than `patience`.
+    ///
+    /// # Errors
+    /// As [`Self::next_frame`].
+    pub fn next_within(&mut self, patience: Duration) -> Result<Next, DataError> {
+        match self.frames.recv_timeout(patience) {
+            Ok(Ok(frame)) => Ok(Next::Frame(frame)),
+            Ok(Err(error)) => Err(error),
+            Err(RecvTimeoutError::Timeout) => Ok(Next::Nothing),
+            Err(RecvTimeoutError::Disconnected) => Ok(Next::Ended),
         }
     }
 
@@ -111,7 +136,20 @@ mod tests {
         };
         assert!(count == 20 && error.contains("pipe"), "{count}: {error}");
         assert!(feed.next_frame().unwrap().is_none());
+        assert!(matches!(feed.next_within(Duration::ZERO), Ok(Next::Ended)));
         let mut none = Feed::new(4, || Err(DataError::Empty("pipe".into())));
         assert!(none.next_frame().is_err());
+    }
+
+    #[test]
+    fn a_source_that_stalls_is_not_waited_for_without_end() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut feed = Feed::new(4, open(reader));
+        assert!(matches!(feed.next_within(Duration::from_millis(20)), Ok(Next::Nothing)));
+        std::io::Write::write_all(&mut writer, &[7; 12]).unwrap();
+        assert!(matches!(feed.next_within(Duration::from_secs(20)), Ok(Next::Frame(_))));
+        assert!(matches!(feed.next_within(Duration::from_millis(20)), Ok(Next::Nothing)));
+        drop(writer);
+        assert!(matches!(feed.next_within(Duration::from_secs(20)), Ok(Next::Ended)));
     }
 }

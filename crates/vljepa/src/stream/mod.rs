@@ -28,7 +28,7 @@ pub use bank::{CaptionBank, Told};
 pub use deliver::{Delivery, EVENTS, Targets, Undelivered};
 pub use encode::Encoder;
 pub use engine::{Pending, Stream, StreamOptions, Summary, Update};
-pub use feed::Feed;
+pub use feed::{Feed, Next};
 pub use gate::{Cells, Gate, GateOptions, Look, Need};
 pub use segment::Segmentation;
 pub use selective::{Annotation, Curve, Cut, Point, SeenStream, Transcript, borders, curve, saving};

@@ -1,0 +1,114 @@
+//! Folders of world models: opens and writes them.
+
+use std::fs;
+use std::path::Path;
+
+use vljepa_data::atomic::write_atomically;
+use vljepa_model::config::LewmConfig;
+use vljepa_model::weights::{check, published_lewm};
+use vljepa_model::{Lewm, ModelError};
+use vljepa_tensor::Device;
+
+use super::write::remove;
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::files::{self, MAX_JSON};
+use crate::names;
+
+/// The folder of a LeWM: `config.json` with `model_type` `lewm`, and its weights.
+#[derive(Debug)]
+pub struct LewmFolder {
+    origin: String,
+    config: LewmConfig,
+    checkpoint: Checkpoint,
+}
+
+impl LewmFolder {
+    /// Opens the folder `dir` and checks that its weights are those of its configuration.
+    ///
+    /// # Errors
+    /// A path that is no model folder, missing or damaged files, an invalid configuration, another kind of model.
+    pub fn open(dir: &Path) -> Result<Self> {
+        super::vljepa::check_folder(dir)?;
+        let path = dir.join(names::CONFIG);
+        let text = files::read_text(&path, MAX_JSON)?;
+        let kind = serde_json::from_str::<serde_json::Value>(&text).ok();
+        let kind = kind.as_ref().and_then(|value| value["model_type"].as_str());
+        if kind != Some(LewmConfig::MODEL_TYPE) {
+            let reason = match kind {
+                Some(kind) => format!("`model_type` is {kind:?}; a world model's is {:?}", LewmConfig::MODEL_TYPE),
+                None => format!("there is no `model_type`; a world model's is {:?}", LewmConfig::MODEL_TYPE),
+            };
+            return Err(Error::content(path, reason));
+        }
+        let config = LewmConfig::from_json(&text).map_err(Error::model(path.display()))?;
+        let checkpoint = Checkpoint::open(dir)?;
+        let folder = Self { origin: dir.display().to_string(), config, checkpoint };
+        folder.with_weights(|weights| check(weights, &folder.config.tensors(), &[]))?;
+        Ok(folder)
+    }
+
+    /// The path of the folder, as given.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &LewmConfig {
+        &self.config
+    }
+
+    /// The model on a device.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, what the device reports.
+    pub fn load(&self, device: &Device) -> Result<Lewm> {
+        self.with_weights(|mut weights| Lewm::load(device, &self.config, &mut weights))
+    }
+
+    fn with_weights<T>(
+        &self,
+        body: impl FnOnce(&vljepa_model::weights::Remapped<'_>) -> Result<T, ModelError>,
+    ) -> Result<T> {
+        let fault = || Error::model(self.checkpoint.path().display());
+        let source = self.checkpoint.source()?;
+        let own = published_lewm(&source, &self.config).map_err(fault())?;
+        body(&own).map_err(fault())
+    }
+}
+
+/// The content of a world model's folder that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct LewmFiles<'a> {
+    /// The configuration.
+    pub config: &'a LewmConfig,
+    /// The bytes of `model.safetensors`.
+    pub weights: &'a [u8],
+}
+
+impl LewmFiles<'_> {
+    /// Writes the files into the folder `dir`, replacing existing ones; each file is written atomically. `config.json` is removed
+    /// first and written last, because a folder without it is not a model folder. Before that, `write_more` writes additional
+    /// files such as the model card.
+    ///
+    /// # Errors
+    /// Errors of removing and writing, and errors of `write_more`. The folder then has no `config.json`.
+    pub fn write_into<T, E: From<Error>>(
+        &self,
+        dir: &Path,
+        write_more: impl FnOnce(&Path) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let config = dir.join(names::CONFIG);
+        let json = serde_json::to_string_pretty(self.config)
+            .map_err(|e| Error::content(&config, format!("cannot be written as JSON: {e}")))?;
+        fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
+        remove(&config)?;
+        for other in [names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS] {
+            remove(&dir.join(other))?;
+        }
+        write_atomically(&dir.join(names::WEIGHTS), self.weights).map_err(Error::from)?;
+        let made = write_more(dir)?;
+        write_atomically(&config, format!("{json}\n").as_bytes()).map_err(Error::from)?;
+        Ok(made)
+    }
+}
