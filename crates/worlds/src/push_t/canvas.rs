@@ -203,8 +203,8 @@ impl Canvas {
                 let pixel = &mut self.pixels[row * self.kept.len() + column];
                 let under = channels(*pixel);
                 let mixed = channels(color).map(f64::from).into_iter().zip(under);
-                *pixel =
-                    mixed.fold(0, |all, (new, old)| (all << 8) | (new * weight + f64::from(old) * (1.0 - weight)) as u32);
+                *pixel = mixed
+                    .fold(0, |all, (new, old)| (all << 8) | (new * weight + f64::from(old) * (1.0 - weight)) as u32);
             }
         }
     }

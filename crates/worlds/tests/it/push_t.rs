@@ -2,9 +2,7 @@
 
 use safetensors::SafeTensors;
 use vljepa_worlds::trajectories::{self, Collect};
-use vljepa_worlds::{
-    PushT, PushTAction, PushTOptions, PushTOrder, PushTSuccess, Random, World, WorldError, protocol,
-};
+use vljepa_worlds::{PushT, PushTAction, PushTOptions, PushTOrder, PushTSuccess, Random, World, WorldError, protocol};
 
 static FIXTURE: &[u8] = include_bytes!("../fixtures/push_t.safetensors");
 
