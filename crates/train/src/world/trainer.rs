@@ -17,6 +17,7 @@ use crate::checkpoint::{Loaded, RunState};
 use crate::error::{Result, TrainError};
 use crate::optim::Optimizer;
 use crate::regularize::{self, KNOTS, LAST_KNOT};
+use crate::trainer::NamedFile;
 
 const WEIGHTS: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -254,7 +255,7 @@ impl WorldTrainer {
     ///
     /// # Errors
     /// What reading tensors back reports; a tensor that is not finite.
-    pub fn state(&self) -> Result<(RunState, Vec<(&'static str, Vec<u8>)>)> {
+    pub fn state(&self) -> Result<(RunState, Vec<NamedFile>)> {
         let mut state = RunState::new(self.step, self.identity()?);
         let (tensors, steps) = self.optimizer.save();
         let mut moments = Writer::new();

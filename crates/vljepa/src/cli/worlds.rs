@@ -149,10 +149,10 @@ fn list(out: &Output) -> Result {
     let worlds =
         WORLDS.iter().map(|name| vljepa_worlds::world_by_name(name)).collect::<std::result::Result<Vec<_>, _>>()?;
     if out.json {
-        let about = |world: &Box<dyn World>| json!({"name": world.name(), "options": world.options(), "state": world.state_names(), "action_range": world.action_range()});
-        return out.document(&json!({"worlds": worlds.iter().map(about).collect::<Vec<_>>()}));
+        let about = |world: &dyn World| json!({"name": world.name(), "options": world.options(), "state": world.state_names(), "action_range": world.action_range()});
+        return out.document(&json!({"worlds": worlds.iter().map(|world| about(world.as_ref())).collect::<Vec<_>>()}));
     }
-    let row = |world: &Box<dyn World>| {
+    let row = |world: &dyn World| {
         let range: Vec<String> = world.action_range().iter().map(|(low, high)| format!("{low} to {high}")).collect();
         vec![
             world.name().to_owned(),
@@ -160,7 +160,7 @@ fn list(out: &Output) -> Result {
             format!("action: {}", range.join(", ")),
         ]
     };
-    out.text(&output::columns(&worlds.iter().map(row).collect::<Vec<_>>()))
+    out.text(&output::columns(&worlds.iter().map(|world| row(world.as_ref())).collect::<Vec<_>>()))
 }
 
 fn play(args: &PlayArgs, common: &Common, out: &Output) -> Result {

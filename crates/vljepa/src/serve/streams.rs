@@ -320,8 +320,11 @@ pub(super) async fn ask(State(app): State<Arc<App>>, Id(id): Id, request: Reques
     .await
 }
 
+/// Answers to a question, each with the seconds of its window.
+type Answers = Vec<([f64; 2], Answered)>;
+
 /// Asks a question of what was seen, as far as its frames are kept, and from now on. Blocks.
-fn past(app: &App, session: &Session, mut question: Question) -> Result<(String, Vec<([f64; 2], Answered)>)> {
+fn past(app: &App, session: &Session, mut question: Question) -> Result<(String, Answers)> {
     let asked = session.questions();
     if asked.iter().any(|asked| asked.text == question.text) {
         return Err(Fault::field("question", "this question is asked already"));
