@@ -168,7 +168,7 @@ fn faults_of_a_file_are_named_with_their_line() {
         ("frames = 3", "frames = 2", "objective.roll_out"),
         ("episodes = 12", "episodes = 1", "world.episodes"),
         ("episodes = 12", "episodes = 12\noptions = { fast = 1 }", "fast"),
-        ("episodes = 12", "episodes = 12\npolicy = \"weak\"", "policy"),
+        ("episodes = 12", "episodes = 12\npolicy = \"weak\"", "weak"),
         ("lr = 3e-3", "lr = -1", "optimizer.lr"),
         ("config = \"model.json\"", "config = \"other.json\"", "model.config"),
         ("config = \"model.json\"", "", "model"),
