@@ -99,7 +99,8 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
     if given.len() + files.len() == 0 || given.len() > MAX_TEXTS {
         return Err(Fault::field("input", format!("{} inputs; from 1 to {MAX_TEXTS} are taken at once", given.len())));
     }
-    let (mut texts, mut visuals): (Vec<(usize, String)>, Vec<(usize, Named)>) = (Vec::new(), Vec::new());
+    let mut texts: Vec<(usize, String)> = Vec::new();
+    let mut visuals: Vec<(usize, Named)> = Vec::new();
     let count = given.len() + files.len();
     for (i, value) in given.into_iter().enumerate() {
         match one(value, &format!("input[{i}]"))? {
