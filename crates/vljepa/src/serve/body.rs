@@ -270,10 +270,16 @@ fn add(fields: &mut Map<String, Value>, name: String, text: String) -> Result<()
         true => number(text.trim()).ok_or_else(|| Fault::field(name.clone(), format!("{text:?} is no number")))?,
         false => Value::from(text),
     };
-    match fields.insert(name.clone(), value) {
-        Some(_) => Err(Fault::field(name, "the field is there more than once")),
-        None => Ok(()),
-    }
+    // What is there more than once is a list; whether it may be one is up to the request.
+    match fields.remove(&name) {
+        None => fields.insert(name, value),
+        Some(Value::Array(mut list)) => {
+            list.push(value);
+            fields.insert(name, list.into())
+        }
+        Some(first) => fields.insert(name, vec![first, value].into()),
+    };
+    Ok(())
 }
 
 fn number(text: &str) -> Option<Value> {

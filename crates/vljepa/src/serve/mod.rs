@@ -24,6 +24,7 @@ mod page;
 mod question;
 mod queue;
 mod router;
+mod seen;
 mod session;
 mod sessions;
 mod source;

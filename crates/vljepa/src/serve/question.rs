@@ -48,36 +48,61 @@ impl Question {
         Self { text, answers, rows, told: Vec::new(), now: None }
     }
 
-    /// Answers a state that was asked this question. Blocks where the model has to write.
+    /// Answers states that were asked this question, in the order of time. Blocks where the model has to write, for all of them at once.
     ///
     /// # Errors
     /// Those of the model.
-    pub fn answer(&self, state: &[f32], lane: Lane, worker: &Worker) -> Result<Answered> {
-        let answered = |text: String, row: Vec<f32>, score: f64, told: &[f32]| Answered {
-            question: self.text.clone(),
-            is_new: self.now.as_ref().is_none_or(|(now, ..)| *now != text),
-            text,
-            score,
-            row,
-            told: told.to_vec(),
-        };
+    pub fn answer(&mut self, states: &[&[f32]], lane: Lane, worker: &Worker) -> Result<Vec<Answered>> {
         if !self.answers.is_empty() {
-            let cosines: Vec<f32> = self.rows.chunks_exact(state.len().max(1)).map(|row| dot(state, row)).collect();
-            let scores = softmax(&cosines, worker.facts().scale);
-            let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0);
-            return Ok(answered(self.answers[best].clone(), Vec::new(), scores[best], state));
+            return Ok(states.iter().map(|state| self.choose(state, worker.facts().scale)).collect());
         }
-        if let Some((text, row, _)) = self.now.as_ref().filter(|_| 1.0 - dot(&self.told, state) < NOVELTY) {
-            return Ok(answered(text.clone(), row.clone(), f64::from(dot(row, state)), &self.told));
+        // Which states are answered anew follows from the states alone.
+        let (mut told, mut anew) = (self.told.as_slice(), Vec::new());
+        for (i, state) in states.iter().enumerate() {
+            if told.is_empty() || 1.0 - dot(told, state) >= NOVELTY {
+                anew.push(i);
+                told = state;
+            }
         }
-        let told = worker.tell(lane, state.to_vec(), 1)?.wait()?;
-        let text = told.into_iter().next().map_or_else(String::new, |told| told.text);
-        let row = match text.trim().is_empty() {
-            true => vec![0.0; state.len()],
-            false => worker.texts(lane, vec![text.clone()])?.wait()?.rows,
+        let texts = match anew.is_empty() {
+            true => Vec::new(),
+            false => worker.tell(lane, anew.iter().flat_map(|i| states[*i]).copied().collect(), 1)?.wait()?,
         };
-        let score = f64::from(dot(&row, state));
-        Ok(answered(text, row, score, state))
+        let said: Vec<String> =
+            texts.iter().map(|told| told.text.clone()).filter(|text| !text.trim().is_empty()).collect();
+        let rows = if said.is_empty() { Vec::new() } else { worker.texts(lane, said)?.wait()?.rows };
+        let (mut texts, mut rows) = (texts.into_iter(), rows.chunks_exact(worker.facts().dim));
+        let mut answered = Vec::with_capacity(states.len());
+        for (i, state) in states.iter().enumerate() {
+            let (text, row, told) = match (anew.contains(&i), &self.now) {
+                (false, Some((text, row, _))) => (text.clone(), row.clone(), self.told.clone()),
+                _ => {
+                    let text = texts.next().map_or_else(String::new, |told| told.text);
+                    // What says nothing is close to nothing.
+                    let row = if text.trim().is_empty() { None } else { rows.next() };
+                    (text, row.map_or_else(|| vec![0.0; state.len()], <[f32]>::to_vec), state.to_vec())
+                }
+            };
+            let score = f64::from(dot(&row, state));
+            answered.push(self.given(text, row, score, told));
+        }
+        Ok(answered)
+    }
+
+    /// The nearest of the answers that were given.
+    fn choose(&mut self, state: &[f32], scale: f32) -> Answered {
+        let cosines: Vec<f32> = self.rows.chunks_exact(state.len().max(1)).map(|row| dot(state, row)).collect();
+        let scores = softmax(&cosines, scale);
+        let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0);
+        self.given(self.answers[best].clone(), Vec::new(), scores[best], state.to_vec())
+    }
+
+    /// The answer from now on.
+    fn given(&mut self, text: String, row: Vec<f32>, score: f64, told: Vec<f32>) -> Answered {
+        let is_new = self.now.as_ref().is_none_or(|(now, ..)| *now != text);
+        let answered = Answered { question: self.text.clone(), text, score, is_new, row, told };
+        self.take(&answered);
+        answered
     }
 
     /// The answer is this from now on.

@@ -25,11 +25,11 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// What everybody may read, key or not: it holds nothing of what was seen.
 const OPEN: [&str; 3] = ["/", "/health", "/openapi.json"];
 
-/// An address, the names of its methods, and what answers them.
-type Address = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
+/// An address, its methods, and what answers them.
+type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
 
-/// The addresses, with the methods of each.
-fn table() -> Vec<Address> {
+/// The addresses.
+fn table() -> Vec<Route> {
     vec![
         ("/", &["get"], get(page)),
         ("/health", &["get"], get(health)),

@@ -1,56 +1,24 @@
 //! One stream that is or was watched: what has happened in it, who waits for what, and who follows it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use vljepa_data::Rgb8Image;
-use vljepa_data::video::{Rounding, uniform};
 
 use super::event::{About, Counts, Event, Held, Line, Reason, Scored, Segment, row_of, row_text};
 use super::question::{Answered, Question};
+use super::seen::{Found, Frames, Moment, Sent, Shown};
 use super::store::{Kept, Log};
 use crate::error::{Error, Result};
 use crate::stream::{Alert, Thresholds, Update};
 
-/// Most windows of a stream that are kept in memory: 14 hours at two a second. The oldest go.
-const MAX_WINDOWS: usize = 100_000;
-/// Most events, likewise.
-const MAX_EVENTS: usize = 120_000;
-/// Most pictures; where there are more, every second one goes.
-const MAX_PICTURES: usize = 2048;
-/// Bytes of frames that are kept, so that what was seen can still be asked about.
-const MAX_FRAMES: usize = 24 << 20;
 /// Texts that are waited for in one stream.
 pub(super) const MAX_ALERTS: usize = 64;
 /// Questions that are asked of one stream.
 pub(super) const MAX_QUESTIONS: usize = 8;
-/// Sentences that are kept for what is found.
-const MAX_TOLD: usize = 10_000;
-
-/// A window that was seen.
-#[derive(Clone, Debug)]
-pub(super) struct Moment {
-    /// The number of its event.
-    pub id: u64,
-    pub start: f64,
-    pub end: f64,
-    /// The state; windows that were not encoded share it with the last one that was.
-    pub state: Arc<[f32]>,
-    pub encoded: bool,
-}
-
-/// The frames of a window that was encoded.
-#[derive(Clone, Debug)]
-pub(super) struct Frames {
-    pub start: f64,
-    pub end: f64,
-    /// As the model sees them, in bytes; windows that overlap share them.
-    pub frames: Vec<Arc<Rgb8Image>>,
-}
-
 /// A text that is waited for.
 struct Waited {
     alert: Alert,
@@ -68,39 +36,6 @@ struct Writer {
     picture: Option<Arc<str>>,
 }
 
-/// What those read who follow.
-#[derive(Default)]
-struct Shown {
-    events: VecDeque<(u64, Event)>,
-    moments: VecDeque<Moment>,
-    /// By the number of the event.
-    pictures: BTreeMap<u64, Arc<str>>,
-    told: VecDeque<(f64, Arc<str>)>,
-    frames: VecDeque<Frames>,
-    frame_bytes: usize,
-    counts: Counts,
-    ended: Option<(Reason, Option<String>)>,
-}
-
-/// An event as it is sent.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sent {
-    pub id: u64,
-    pub name: &'static str,
-    pub data: String,
-}
-
-/// A moment that was found.
-#[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub start: f64,
-    pub end: f64,
-    pub score: f32,
-    pub picture: Option<Arc<str>>,
-    /// What was told last before its end.
-    pub text: Option<Arc<str>>,
-}
-
 /// How close a stream was to a text, or how well an answer held: end of the window, score, whether the alert was on.
 pub(super) type Point = (f64, f64, bool);
 
@@ -112,6 +47,8 @@ pub(super) struct Seen<'a> {
     pub picture: Option<Arc<str>>,
     pub frames: Option<Vec<Arc<Rgb8Image>>>,
     pub answered: Vec<Answered>,
+    /// With this window.
+    pub counts: Counts,
 }
 
 /// A stream. Events are added by the thread that watches it, and by clients who wait for something; they are read by those who follow.
@@ -238,7 +175,7 @@ impl Session {
     /// # Errors
     /// A log that cannot be written.
     pub fn window(&self, seen: Seen<'_>) -> Result<()> {
-        let Seen { update, state, picture, frames, answered } = seen;
+        let Seen { update, state, picture, frames, answered, counts } = seen;
         let mut writer = locked(&self.writer);
         let now = picture.clone().or_else(|| writer.picture.clone());
         let (mut alerts, mut over) = (Vec::new(), Vec::new());
@@ -268,8 +205,12 @@ impl Session {
         };
         let row = update.encoded.then(|| Arc::clone(&state));
         self.add_with(&mut writer, event, row, picture)?;
-        if let (Some(frames), true) = (frames, update.encoded) {
-            locked(&self.shown).keep(Frames { start: update.start, end: update.end, frames });
+        {
+            let mut shown = locked(&self.shown);
+            shown.counts = counts;
+            if let (Some(frames), true) = (frames, update.encoded) {
+                shown.keep(Frames { start: update.start, end: update.end, frames });
+            }
         }
         for answered in answered.iter().filter(|answered| answered.is_new) {
             let event = answered.event(update.start, update.end);
@@ -370,12 +311,14 @@ impl Session {
         locked(&self.writer).alerts.iter().map(|waited| waited.alert.text().to_owned()).collect()
     }
 
-    /// Up to `most` windows whose frames are kept, spread evenly.
-    pub fn frames(&self, most: usize) -> Vec<Frames> {
-        let shown = locked(&self.shown);
-        let count = shown.frames.len();
-        let chosen = if count <= most { (0..count).collect() } else { uniform(count, most, Rounding::Down) };
-        chosen.into_iter().filter_map(|i| shown.frames.get(i).cloned()).collect()
+    /// Up to `most` windows whose frames are kept and that end after a time, spread evenly.
+    pub fn frames(&self, after: Option<f64>, most: usize) -> Vec<Frames> {
+        locked(&self.shown).frames(after, most)
+    }
+
+    /// Keeps no frames any more.
+    pub fn forget_frames(&self) {
+        locked(&self.shown).forget_frames();
     }
 
     /// All windows that are kept in memory.
@@ -389,18 +332,7 @@ impl Session {
 
     /// Up to `most` events after number `id`, and the first number that is there where events between are kept no more.
     pub fn after(&self, id: u64, most: usize) -> (Vec<Sent>, Option<u64>) {
-        let shown = locked(&self.shown);
-        let from = shown.events.partition_point(|(own, _)| *own <= id);
-        let events = shown.events.iter().skip(from).take(most).map(|(id, event)| {
-            let mut value = serde_json::to_value(event).unwrap_or_default();
-            if let (Some(fields), Some(picture)) = (value.as_object_mut(), shown.pictures.get(id)) {
-                fields.insert("picture".into(), json!(picture_url(picture)));
-            }
-            Sent { id: *id, name: event.name(), data: value.to_string() }
-        });
-        let events: Vec<Sent> = events.collect();
-        let first = shown.events.front().map_or(0, |(first, _)| *first);
-        (events, (id + 1 < first).then_some(first))
+        locked(&self.shown).after(id, most)
     }
 
     /// The moments that are nearest to `row`, of unit length, the best first; none overlaps another.
@@ -445,7 +377,7 @@ impl Session {
             ("counts".to_owned(), json!(shown.counts)),
             ("text".to_owned(), json!(shown.told.back().map(|(_, text)| text.as_ref()))),
             ("end_s".to_owned(), json!(shown.moments.back().map(|moment| moment.end))),
-            ("last_event".to_owned(), json!(shown.events.back().map(|(id, _)| *id))),
+            ("last_event".to_owned(), json!(shown.last())),
         ]));
         drop(shown);
         fields.insert("alerts".to_owned(), json!(self.waits_for()));
@@ -453,88 +385,9 @@ impl Session {
     }
 }
 
-/// A JPEG in base64 as an address.
-pub(super) fn picture_url(base64: &str) -> String {
-    format!("data:image/jpeg;base64,{base64}")
-}
-
 fn of_alert(event: crate::stream::Event) -> Event {
     let crate::stream::Event { text, start_s, end_s, peak_s, score } = event;
     Event::Alert { text, start_s, end_s, peak_s, score }
-}
-
-impl Shown {
-    fn add(&mut self, id: u64, event: Event, row: Option<Arc<[f32]>>, picture: Option<Arc<str>>) {
-        match &event {
-            Event::Window { start_s, end_s, encoded, .. } => {
-                self.counts.windows += 1;
-                self.counts.encoded += u64::from(*encoded);
-                // A window that was not encoded has the state of the last one that was.
-                let state = row.or_else(|| self.moments.back().map(|last| Arc::clone(&last.state)));
-                if let Some(state) = state {
-                    self.moments.push_back(Moment { id, start: *start_s, end: *end_s, state, encoded: *encoded });
-                }
-            }
-            Event::Sentence { start_s, text, .. } => {
-                self.counts.decoded += 1;
-                self.told.push_back((*start_s, text.as_str().into()));
-            }
-            Event::Ended { reason, message, counts } => {
-                self.ended = Some((*reason, message.clone()));
-                self.counts = *counts;
-            }
-            _ => {}
-        }
-        self.events.push_back((id, event));
-        if let Some(picture) = picture {
-            self.pictures.insert(id, picture);
-        }
-        self.trim();
-    }
-
-    fn trim(&mut self) {
-        if self.moments.len() > MAX_WINDOWS {
-            self.moments.pop_front();
-        }
-        if self.told.len() > MAX_TOLD {
-            self.told.pop_front();
-        }
-        while self.events.len() > MAX_EVENTS {
-            let gone = self.events.pop_front();
-            if let Some((id, _)) = gone {
-                self.pictures.remove(&id);
-            }
-        }
-        if self.pictures.len() > MAX_PICTURES {
-            let mut keep = false;
-            self.pictures.retain(|_, _| {
-                keep = !keep;
-                keep
-            });
-        }
-    }
-
-    fn keep(&mut self, frames: Frames) {
-        let bytes = |frames: &Frames, before: Option<&Frames>| -> usize {
-            let shared = |frame: &Arc<Rgb8Image>| {
-                before.is_some_and(|before| before.frames.iter().any(|own| Arc::ptr_eq(own, frame)))
-            };
-            frames.frames.iter().filter(|frame| !shared(frame)).map(|frame| frame.data.len()).sum()
-        };
-        self.frame_bytes += bytes(&frames, self.frames.back());
-        self.frames.push_back(frames);
-        while self.frame_bytes > MAX_FRAMES && self.frames.len() > 1 {
-            let Some(gone) = self.frames.pop_front() else { break };
-            // What the next one shares with it stays.
-            self.frame_bytes = self.frame_bytes.saturating_sub(bytes(&gone, self.frames.front()));
-        }
-    }
-
-    /// The picture of an event, or the last one before it.
-    fn picture_at(&self, id: u64) -> Option<Arc<str>> {
-        let before = self.pictures.range(..=id).next_back();
-        before.or_else(|| self.pictures.iter().next()).map(|(_, picture)| Arc::clone(picture))
-    }
 }
 
 /// An error of a log, for a stream that cannot go on.

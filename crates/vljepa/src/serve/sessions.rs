@@ -15,6 +15,9 @@ use super::store::{Store, is_id};
 /// Streams that are known at once: the oldest that are over go, and stay in the folder where there is one.
 const MAX_KNOWN: usize = 256;
 
+/// The newest streams, which keep frames after they are over so that they can be asked about.
+const WITH_FRAMES: usize = 8;
+
 /// The streams of a server.
 pub(super) struct Sessions {
     known: Mutex<Vec<Arc<Session>>>,
@@ -98,6 +101,8 @@ impl Sessions {
         let session = Arc::new(Session::begin(about, log)?);
         let mut known = locked(&self.known);
         known.push(Arc::clone(&session));
+        let older = known.len().saturating_sub(WITH_FRAMES);
+        known.iter().take(older).filter(|session| session.is_over()).for_each(|session| session.forget_frames());
         while known.len() > MAX_KNOWN {
             let Some(oldest) = known.iter().position(|session| session.is_over()) else { break };
             known.remove(oldest);

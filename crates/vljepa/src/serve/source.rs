@@ -210,7 +210,7 @@ impl Source {
         let said = Arc::new(Mutex::new(String::new()));
         if let Some(stderr) = stderr {
             let said = Arc::clone(&said);
-            std::thread::spawn(move || keep_last_line(stderr, &said));
+            std::thread::spawn(move || keep_first_line(stderr, &said));
         }
         let child = Arc::new(Mutex::new(Some(child)));
         let name = address.to_owned();
@@ -317,8 +317,13 @@ fn program(address: &str) -> Command {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-hide_banner", "-loglevel", "error"]);
     command.args(["-protocol_whitelist", "http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtsp,srt,crypto,hls"]);
-    if address.to_ascii_lowercase().starts_with("rtsp") {
+    let lower = address.to_ascii_lowercase();
+    if lower.starts_with("rtsp") {
         command.args(["-rtsp_transport", "tcp"]);
+    }
+    if lower.starts_with("http") {
+        // A film comes faster than it is seen; as a stream it comes as it would be shown.
+        command.arg("-re");
     }
     let scale = format!("scale='min({WIDTH},iw)':-2");
     command.args(["-i", address, "-an", "-sn", "-dn", "-vf", &scale, "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"]);
@@ -326,15 +331,17 @@ fn program(address: &str) -> Command {
     command
 }
 
-/// Reads until the end what a program says, so that it never waits for a reader, and keeps the last line.
-fn keep_last_line(stderr: impl Read, said: &Mutex<String>) {
+/// Reads until the end what a program says, so that it never waits for a reader, and keeps the first line: it says what is wrong, and
+/// others follow from that.
+fn keep_first_line(stderr: impl Read, said: &Mutex<String>) {
     let (mut reader, mut line) = (BufReader::new(stderr), Vec::new());
     loop {
         line.clear();
         let Ok(1..) = reader.by_ref().take(4096).read_until(b'\n', &mut line) else { return };
         let text: String = String::from_utf8_lossy(&line).trim().chars().take(300).collect();
-        if !text.is_empty() {
-            *said.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_empty() {
+            *said = text;
         }
     }
 }

@@ -23,7 +23,8 @@ use super::fault::{Fault, Result};
 use super::look::{document, filled, read_texts, texts};
 use super::question::{Answered, Question};
 use super::queue::Lane;
-use super::session::{MAX_ALERTS, MAX_QUESTIONS, Point, Sent, Session, unkept};
+use super::seen::{Frames, Sent};
+use super::session::{MAX_ALERTS, MAX_QUESTIONS, Point, Session, unkept};
 use super::sessions::Sessions;
 use super::source::{AllowedAddresses, Place};
 use super::watch::{Means, Opening, Wanted, run};
@@ -38,6 +39,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const PAST: usize = 64;
 /// Of them, those that go through the model together.
 const TOGETHER: usize = 8;
+/// How often it is looked whether more was seen while a question is asked of the past.
+const ROUNDS: usize = 8;
 /// Most points of a curve in an answer.
 const POINTS: usize = 2000;
 /// Characters of the name of a stream.
@@ -309,7 +312,7 @@ pub(super) async fn ask(State(app): State<Arc<App>>, Id(id): Id, request: Reques
         });
         let (question, past) = done.await?;
         let points: Vec<Point> = past.iter().map(|([_, end], answered)| (*end, answered.score, false)).collect();
-        let answer = |([start, end], answered): &([f64; 2], Answered)| {
+        let answer = |([start, end], answered): &At| {
             answered
                 .is_new
                 .then(|| json!({ "start_s": start, "end_s": end, "text": answered.text, "score": answered.score }))
@@ -320,11 +323,11 @@ pub(super) async fn ask(State(app): State<Arc<App>>, Id(id): Id, request: Reques
     .await
 }
 
-/// Answers to a question, each with the seconds of its window.
-type Answers = Vec<([f64; 2], Answered)>;
+/// An answer and the window that it is for.
+type At = ([f64; 2], Answered);
 
 /// Asks a question of what was seen, as far as its frames are kept, and from now on. Blocks.
-fn past(app: &App, session: &Session, mut question: Question) -> Result<(String, Answers)> {
+fn past(app: &App, session: &Session, mut question: Question) -> Result<(String, Vec<At>)> {
     let asked = session.questions();
     if asked.iter().any(|asked| asked.text == question.text) {
         return Err(Fault::field("question", "this question is asked already"));
@@ -332,32 +335,41 @@ fn past(app: &App, session: &Session, mut question: Question) -> Result<(String,
     if asked.len() >= MAX_QUESTIONS {
         return Err(Fault::field("question", format!("at most {MAX_QUESTIONS} questions are asked of one stream")));
     }
-    let (facts, frames) = (app.worker.facts(), session.frames(PAST));
-    if frames.is_empty() && session.is_over() {
+    if session.is_over() && session.frames(None, 1).is_empty() {
         let message = "the frames of this stream are kept no more, and a question needs them; texts to wait for and searches do not";
         return Err(Fault::new(StatusCode::CONFLICT, message));
     }
-    let mut past = Vec::new();
-    for part in frames.chunks(TOGETHER) {
-        let mut pixels = Vec::new();
-        for window in part {
-            for frame in &window.frames {
-                let from = pixels.len();
-                pixels.resize(from + facts.preprocess.values(), 0.0);
-                facts.preprocess.normalize_into(frame, &mut pixels[from..])?;
-            }
-        }
-        let each = part.first().map_or(1, |window| window.frames.len());
-        let seen = app.worker.see(Lane::Request, pixels, [part.len(), each], vec![question.text.clone()])?.wait()?;
-        for (window, state) in part.iter().zip(seen.chunks_exact(facts.dim)) {
-            let answered = question.answer(state, Lane::Request, &app.worker)?;
-            question.take(&answered);
-            past.push(([window.start, window.end], answered));
-        }
+    let (mut past, mut upto) = (Vec::new(), None);
+    // While this goes on, further windows come.
+    for _ in 0..ROUNDS {
+        let frames = session.frames(upto, PAST);
+        let Some(last) = frames.last() else { break };
+        upto = Some(last.end);
+        past.extend(answers(app, &frames, &mut question)?);
     }
     let text = question.text.clone();
     session.ask(question, &past)?;
     Ok((text, past))
+}
+
+/// Asks a question of windows whose frames are kept. Blocks.
+fn answers(app: &App, frames: &[Frames], question: &mut Question) -> Result<Vec<At>> {
+    let facts = app.worker.facts();
+    let mut states = Vec::with_capacity(frames.len() * facts.dim);
+    for part in frames.chunks(TOGETHER) {
+        let mut pixels = Vec::new();
+        for frame in part.iter().flat_map(|window| &window.frames) {
+            let from = pixels.len();
+            pixels.resize(from + facts.preprocess.values(), 0.0);
+            facts.preprocess.normalize_into(frame, &mut pixels[from..])?;
+        }
+        let each = part.first().map_or(1, |window| window.frames.len());
+        let seen = app.worker.see(Lane::Request, pixels, [part.len(), each], vec![question.text.clone()])?.wait()?;
+        states.extend(seen);
+    }
+    let states: Vec<&[f32]> = states.chunks_exact(facts.dim).collect();
+    let answered = question.answer(&states, Lane::Request, &app.worker)?;
+    Ok(frames.iter().map(|window| [window.start, window.end]).zip(answered).collect())
 }
 
 fn created(value: &Value) -> Response {

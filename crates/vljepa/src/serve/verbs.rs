@@ -16,7 +16,8 @@ use super::fault::{Fault, Result};
 use super::look::{Looked, Named, document, filled, look, read_texts, texts};
 use super::media::{Input, Part};
 use super::queue::Lane;
-use super::session::{Found, Session, picture_url};
+use super::seen::{Found, picture_url};
+use super::session::Session;
 use crate::classify::check_template;
 
 /// Most results that a request may ask for.

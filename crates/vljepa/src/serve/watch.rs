@@ -15,8 +15,10 @@ use super::event::{Counts, Event, Reason, Segment};
 use super::fault::{Fault, Result};
 use super::media::to_base64;
 use super::metrics::Metrics;
+use super::question::Answered;
 use super::queue::Lane;
-use super::session::{Moment, Seen, Session, unkept};
+use super::seen::Moment;
+use super::session::{Seen, Session, unkept};
 use super::source::{Place, Source};
 use super::worker::Worker;
 use crate::stream::{Need, Pending, Segmentation, Stream, StreamOptions, Update, Windows, unit_mean};
@@ -227,7 +229,17 @@ impl Watch {
             0 => Vec::new(),
             _ => self.worker.see(Lane::Stream, pixels, [count, self.options.windows.frames], queries)?.wait()?,
         };
-        let mut rows = rows.chunks_exact(wide);
+        // Of the windows that are encoded, what was asked beside the whole.
+        let encoded = part.iter().filter(|waiting| waiting.pending.need != Need::Skip).zip(rows.chunks_exact(wide));
+        let encoded = encoded.filter(|(waiting, _)| waiting.pending.need == Need::Encode);
+        let encoded: Vec<&[f32]> = encoded.map(|(_, row)| row).collect();
+        let mut answers: Vec<Vec<Answered>> = vec![Vec::new(); encoded.len()];
+        for (i, question) in questions.iter_mut().enumerate() {
+            let states: Vec<&[f32]> = encoded.iter().map(|row| &row[(i + 1) * facts.dim..][..facts.dim]).collect();
+            let given = question.answer(&states, Lane::Stream, &self.worker)?;
+            answers.iter_mut().zip(given).for_each(|(answers, answer)| answers.push(answer));
+        }
+        let (mut rows, mut answers) = (rows.chunks_exact(wide), answers.into_iter());
         for Waiting { pending, picture } in part {
             let own = if pending.need == Need::Skip { None } else { rows.next() };
             let update = stream.update(&pending, own.map(|own| own[..facts.dim].to_vec()))?;
@@ -236,17 +248,12 @@ impl Watch {
                 _ => Arc::from(stream.state().unwrap_or_default()),
             };
             seen.state = Some(Arc::clone(&state));
-            let mut answered = Vec::new();
-            let own = own.filter(|_| update.encoded).unwrap_or_default();
-            for (question, state) in questions.iter_mut().zip(own.chunks_exact(facts.dim).skip(1)) {
-                let answer = question.answer(state, Lane::Stream, &self.worker)?;
-                question.take(&answer);
-                answered.push(answer);
-            }
+            let answered = if update.encoded { answers.next().unwrap_or_default() } else { Vec::new() };
             self.metrics.windows.fetch_add(1, Ordering::Relaxed);
             self.metrics.encoded.fetch_add(u64::from(update.encoded), Ordering::Relaxed);
             let frames = Some(pending.window.frames.clone());
-            self.session.window(Seen { update: &update, state, picture, frames, answered })?;
+            let counts = Counts::of(&stream.summary(), stream.frames(), self.source.dropped());
+            self.session.window(Seen { update: &update, state, picture, frames, answered, counts })?;
             self.tell(&update)?;
         }
         Ok(())

@@ -18,6 +18,7 @@ const clock = (seconds) => {
   const hours = Math.floor(whole / 3600);
   return (hours ? hours + ":" + two(Math.floor(whole / 60) % 60) : String(Math.floor(whole / 60))) + ":" + two(whole % 60) + "." + (tenths % 10);
 };
+const score = (value) => value.toFixed(3).replace("-", "\u2212");
 const say = (id, text) => {
   $(id).textContent = text;
   $(id).hidden = !text;
@@ -170,10 +171,10 @@ function watched(stream, kind, text) {
 }
 
 function take(stream, event) {
-  const point = (item, end, score, on) => {
+  const point = (item, end, value, on) => {
     const last = item.points[item.points.length - 1];
-    if (!last || end > last[0]) item.points.push([end, score, on]);
-    item.now = score;
+    if (!last || end > last[0]) item.points.push([end, value, on]);
+    item.now = value;
     item.on = on;
   };
   switch (event.event) {
@@ -390,18 +391,18 @@ function showWatched(stream, from, to) {
         make("p", { className: "answer", hidden: true }), make("div", { className: "curve" }), make("p", { className: "said", hidden: true }));
       $("watched").prepend(item.card);
     }
-    const [score, answer, host, said] = [".score", ".answer", ".curve", ".said"].map((name) => item.card.querySelector(name));
-    score.textContent = item.now === null ? "" : (item.on ? "on " : "") + item.now.toFixed(3);
-    score.classList.toggle("on", item.on);
+    const [number, answer, host, said] = [".score", ".answer", ".curve", ".said"].map((name) => item.card.querySelector(name));
+    number.textContent = item.now === null ? "" : (item.on ? "on " : "") + score(item.now);
+    number.classList.toggle("on", item.on);
     answer.hidden = !item.answer;
     answer.textContent = item.answer;
     const values = item.points.map((p) => p[1]);
     const high = values.reduce((a, b) => Math.max(a, b), 0.3), low = values.reduce((a, b) => Math.min(a, b), 0);
     host.hidden = !values.length;
     const what = item.kind === "alert" ? "closeness to " : "how well the answer holds: ";
-    curve(host, item.points, { from, to, low, high, area: true, spans: item.kind === "alert" ? item.log.map((e) => [e.start_s, e.end_s]) : [], label: `${what}${item.text}, now ${item.now === null ? "unknown" : item.now.toFixed(3)}` });
+    curve(host, item.points, { from, to, low, high, area: true, spans: item.kind === "alert" ? item.log.map((e) => [e.start_s, e.end_s]) : [], label: `${what}${item.text}, now ${item.now === null ? "unknown" : score(item.now)}` });
     const lines = item.kind === "alert"
-      ? item.log.slice(-3).map((e) => `${clock(e.start_s)} to ${clock(e.end_s)}, ${e.score.toFixed(3)}`)
+      ? item.log.slice(-3).map((e) => `${clock(e.start_s)} to ${clock(e.end_s)}, ${score(e.score)}`)
       : item.log.slice(-4).map((e) => `${clock(e.start_s)} ${e.text}`);
     said.hidden = !lines.length;
     said.textContent = lines.join(" · ");
@@ -469,19 +470,20 @@ $("file").addEventListener("change", () => {
   $("file").value = "";
 });
 
-// Runs what a form asks for, with its button off and what went wrong beneath it.
+// Runs what a form asks for, once at a time, and shows what went wrong beneath it.
 function onSubmit(form, fault, work) {
   $(form).addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = $(form).querySelector("button");
-    button.disabled = true;
+    if (button.getAttribute("aria-busy") === "true") return;
+    button.setAttribute("aria-busy", "true");
     say(fault, "");
     try {
       await work();
     } catch (error) {
       say(fault, error.message);
     }
-    button.disabled = false;
+    button.removeAttribute("aria-busy");
   });
 }
 
@@ -512,7 +514,8 @@ onSubmit("wait-form", "wait-fault", async () => {
   item.log.sort((a, b) => a.start_s - b.start_s);
   if (asks && item.log.length && !item.answer) item.answer = item.log[item.log.length - 1].text;
   if (!asks) for (const span of spansOf(item.points)) if (!item.log.some((log) => Math.abs(log.end_s - span.end_s) < 0.01)) item.log.push(span);
-  $("wait-text").value = "";
+  // Whoever types on must not lose it.
+  if ($("wait-text").value.trim() === text) $("wait-text").value = "";
   if (given.notes.length) say("wait-fault", given.notes.join(" "));
   schedule();
 });
@@ -520,10 +523,10 @@ onSubmit("wait-form", "wait-fault", async () => {
 // Times during which an alert was on.
 function spansOf(points) {
   const spans = [];
-  for (const [end, score, on] of points) {
+  for (const [end, value, on] of points) {
     const last = spans[spans.length - 1];
-    if (on && last && last.open) Object.assign(last, { end_s: end, score: Math.max(last.score, score) });
-    else if (on) spans.push({ start_s: end, end_s: end, score, open: true });
+    if (on && last && last.open) Object.assign(last, { end_s: end, score: Math.max(last.score, value) });
+    else if (on) spans.push({ start_s: end, end_s: end, score: value, open: true });
     else if (last) last.open = false;
   }
   return spans;
@@ -539,7 +542,7 @@ onSubmit("search-form", "search-fault", async () => {
   $("search-state").textContent = results.length ? `${results.length} moments, the nearest first` : "Nothing has been seen yet.";
   $("found").replaceChildren(...results.map((result) => {
     const image = result.picture ? make("img", { src: result.picture, alt: "" }) : make("span", { className: "blank" });
-    const where = make("span", { className: "where", textContent: `${result.name} · ${clock(result.start_s)} · ${result.score.toFixed(3)}` });
+    const where = make("span", { className: "where", textContent: `${result.name} · ${clock(result.start_s)} · ${score(result.score)}` });
     const go = make("button", { type: "button", className: "go" }, image, make("span", {}, where, make("p", { textContent: result.text || "" })));
     go.addEventListener("click", () => {
       follow(result.stream);
