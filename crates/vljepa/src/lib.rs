@@ -28,6 +28,8 @@ pub mod index;
 pub mod info;
 pub mod inspect;
 mod kind;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod plan;
 pub mod report;
 pub mod run_report;

@@ -35,7 +35,7 @@ pub struct Common {
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Model folder: a VL-JEPA, or from the model hub a V-JEPA 2 (embed, classify) or a text encoder (embed-text);
-    /// or a built-in model: compact (pictures) or sprites (clips, questions). Absent: sprites for ask, caption, watch, eval
+    /// or a built-in model: compact (pictures) or sprites (clips, questions). Absent: sprites for ask, caption, watch, mcp, eval
     /// sprite-world and eval selective, else compact
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,

@@ -16,6 +16,7 @@ mod failure;
 mod index;
 mod info;
 mod inspect;
+mod mcp;
 mod output;
 mod plan;
 mod pull;
@@ -90,6 +91,8 @@ verbs! {
     Surprise => surprise,
     /// Answer over HTTP: a page, an API, streams that are watched
     Serve => serve,
+    /// Serve tools for agents: describe, ask, search, watch (Model Context Protocol)
+    Mcp => mcp,
     /// Find the pictures of an index that match a text
     Search => search,
     /// Check a manifest of your own pictures and clips before training on it

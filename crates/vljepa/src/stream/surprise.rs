@@ -37,14 +37,30 @@ pub fn surprise(
     windows: Windows,
     progress: &mut dyn FnMut(f64),
 ) -> Result<Vec<Moment>> {
+    let mut goes_on = |time| {
+        progress(time);
+        true
+    };
+    surprise_while(model, reader, windows, &mut goes_on)
+}
+
+/// [`surprise`] of the frames before the first one for whose time `goes_on` is false.
+///
+/// # Errors
+/// As [`surprise`].
+pub fn surprise_while(
+    model: &Foresight,
+    reader: &mut VideoReader,
+    windows: Windows,
+    goes_on: &mut dyn FnMut(f64) -> bool,
+) -> Result<Vec<Moment>> {
     let mut sliding = Sliding::new(windows, model.preprocess().clone());
     let (mut waiting, mut found): (Vec<Window>, Vec<Moment>) = (Vec::new(), Vec::new());
     loop {
-        let frame = reader.next_frame()?;
+        let frame = reader.next_frame()?.filter(|frame| goes_on(frame.pts));
         let ended = frame.is_none();
         if let Some(frame) = &frame {
             waiting.extend(sliding.push(frame)?);
-            progress(frame.pts);
         }
         while waiting.len() >= BATCH || (ended && !waiting.is_empty()) {
             let part: Vec<Window> = waiting.drain(..waiting.len().min(BATCH)).collect();
