@@ -21,6 +21,7 @@ pub mod classify;
 pub mod contact_sheet;
 pub mod convert;
 pub mod demo;
+mod device;
 mod error;
 mod html;
 pub mod hub;
@@ -43,17 +44,6 @@ mod thumbnail;
 
 pub use allowed::{AllowedFolders, NotAllowed};
 pub use builtin::{Builtin, find};
+pub use device::open_device;
 pub use error::{Error, Hint, Result};
 pub use vljepa_embed as embed;
-
-use vljepa_tensor::{AdapterChoice, Device, DeviceOptions};
-
-/// Opens the device that `name` selects: `auto`, `cpu` (a software adapter), an index, or part of an adapter's name.
-///
-/// # Errors
-/// No such adapter, or an adapter that the driver cannot open.
-pub fn open_device(name: &str) -> Result<Device> {
-    let mut options = DeviceOptions::default();
-    options.adapter = AdapterChoice::parse(name);
-    Ok(Device::open(options)?)
-}

@@ -16,9 +16,10 @@ use super::kept::{KeptRows, KeptStreams, RowsKey};
 use super::task::Task;
 use super::told::{Sentence, score};
 use crate::allowed::{AllowedFolders, NotAllowed};
+use crate::builtin::{Builtin, find};
+use crate::device::open_device;
 use crate::error::Error;
 use crate::stream::{CaptionBank, sentences};
-use crate::{Builtin, find, open_device};
 
 /// Memory in bytes for the rows of files.
 const MOST_BYTES: usize = 256 << 20;
