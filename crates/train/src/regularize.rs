@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::random::{Purpose, Stream};
 
 /// Where characteristic functions are compared: from 0 to [`LAST_KNOT`] in equal steps.
-pub(crate) const KNOTS: usize = 17;
+const KNOTS: usize = 17;
 /// The last of them.
-pub(crate) const LAST_KNOT: f32 = 3.0;
+const LAST_KNOT: f32 = 3.0;
 /// Added to variances before their root.
 const VARIANCE_EPS: f32 = 1e-4;
 
@@ -34,14 +34,18 @@ pub fn directions(device: &Device, config: &SigregConfig, dim: usize, (seed, ste
 
 /// How far embeddings lie from a standard normal distribution, seen along directions `[D, K]`: the mean over them of
 /// N Σ_j w_j e^(−t_j²/2) ((mean cos t_j h − e^(−t_j²/2))² + (mean sin t_j h)²), where h are the N embeddings along one direction, t_j 17
-/// knots on \[0, 3\], and w the weights of the trapezoid rule over both halves.
+/// knots on \[0, 3\], and w the weights of the trapezoid rule over both halves. Of embeddings `[T, N, D]`, as of T frames, the mean over the
+/// T sets, each by itself.
 ///
 /// # Errors
 /// What the operators report.
 pub fn sigreg(embeddings: &Var, directions: &Tensor) -> Result<Var> {
     let along = autograd::matmul(embeddings, &Var::constant(directions.clone()), Layout::Nn)?;
-    let (rows, count) = along.value().rows_cols();
-    Ok(autograd::sigreg(&along.reshape(&[1, rows, count])?, KNOTS, LAST_KNOT)?)
+    let along = match *along.shape() {
+        [rows, count] => along.reshape(&[1, rows, count])?,
+        _ => along,
+    };
+    Ok(autograd::sigreg(&along, KNOTS, LAST_KNOT)?)
 }
 
 /// `[1, rows]` of 1/rows.

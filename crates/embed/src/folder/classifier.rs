@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -11,7 +10,7 @@ use vljepa_model::ModelError;
 use vljepa_model::weights::{Dtype, Remapped, WeightSource, write_safetensors};
 
 use super::vision::VisionFolder;
-use super::write::remove;
+use super::write::{remove, write_folder};
 use crate::error::{Error, Result};
 use crate::names;
 
@@ -47,14 +46,13 @@ impl ClassifierFiles<'_> {
         dir: &Path,
         write_more: impl FnOnce(&Path) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        self.write_files(dir)?;
-        let made = write_more(dir)?;
-        write_atomically(&dir.join(names::CONFIG), self.config().as_bytes()).map_err(Error::from)?;
-        Ok(made)
+        self.check_place(dir)?;
+        self.check()?;
+        write_folder(dir, &self.config(), || self.write_files(dir), write_more)
     }
 
-    /// All but the configuration, which is removed.
-    fn write_files(&self, dir: &Path) -> Result<()> {
+    /// Refuses the encoder's own folder.
+    fn check_place(&self, dir: &Path) -> Result<()> {
         let own = self.encoder.file("");
         if matches!((own.canonicalize(), dir.canonicalize()), (Ok(own), Ok(dir)) if own == dir) {
             return Err(Error::content(
@@ -62,9 +60,11 @@ impl ClassifierFiles<'_> {
                 "the encoder is read from this folder; name another one for the classifier",
             ));
         }
-        self.check()?;
-        fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
-        remove(&dir.join(names::CONFIG))?;
+        Ok(())
+    }
+
+    /// All but the configuration.
+    fn write_files(&self, dir: &Path) -> Result<()> {
         // Weights that a reader would prefer to those that are written.
         for other in [names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS] {
             remove(&dir.join(other))?;

@@ -1,18 +1,17 @@
 //! Folders of world models: opens and writes them.
 
-use std::fs;
 use std::path::Path;
 
 use vljepa_data::atomic::write_atomically;
 use vljepa_model::config::LewmConfig;
-use vljepa_model::weights::{check, published_lewm};
+use vljepa_model::weights::published_lewm;
 use vljepa_model::{Lewm, ModelError};
 use vljepa_tensor::Device;
 
-use super::write::remove;
+use super::config::ConfigFile;
+use super::write::{remove, write_folder};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::files::{self, MAX_JSON};
 use crate::names;
 
 /// The folder of a LeWM: `config.json` with `model_type` `lewm`, and its weights.
@@ -30,21 +29,20 @@ impl LewmFolder {
     /// A path that is no model folder, missing or damaged files, an invalid configuration, another kind of model.
     pub fn open(dir: &Path) -> Result<Self> {
         super::vljepa::check_folder(dir)?;
-        let path = dir.join(names::CONFIG);
-        let text = files::read_text(&path, MAX_JSON)?;
-        let kind = serde_json::from_str::<serde_json::Value>(&text).ok();
-        let kind = kind.as_ref().and_then(|value| value["model_type"].as_str());
+        let file = ConfigFile::read(dir)?;
+        let kind = file.model_type();
         if kind != Some(LewmConfig::MODEL_TYPE) {
             let reason = match kind {
                 Some(kind) => format!("`model_type` is {kind:?}; a world model's is {:?}", LewmConfig::MODEL_TYPE),
                 None => format!("there is no `model_type`; a world model's is {:?}", LewmConfig::MODEL_TYPE),
             };
-            return Err(Error::content(path, reason));
+            return Err(Error::content(file.path, reason));
         }
-        let config = LewmConfig::from_json(&text).map_err(Error::model(path.display()))?;
+        let config = LewmConfig::from_json(&file.text).map_err(Error::model(file.path.display()))?;
         let checkpoint = Checkpoint::open(dir)?;
         let folder = Self { origin: dir.display().to_string(), config, checkpoint };
-        folder.with_weights(|weights| check(weights, &folder.config.tensors(), &[]))?;
+        // Opened once to be checked; the model is loaded where a device is there.
+        folder.with_weights(|_| Ok(()))?;
         Ok(folder)
     }
 
@@ -66,6 +64,7 @@ impl LewmFolder {
         self.with_weights(|mut weights| Lewm::load(device, &self.config, &mut weights))
     }
 
+    /// Checks that the weights are those of the configuration and gives them to `body`.
     fn with_weights<T>(
         &self,
         body: impl FnOnce(&vljepa_model::weights::Remapped<'_>) -> Result<T, ModelError>,
@@ -98,17 +97,15 @@ impl LewmFiles<'_> {
         dir: &Path,
         write_more: impl FnOnce(&Path) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let config = dir.join(names::CONFIG);
         let json = serde_json::to_string_pretty(self.config)
-            .map_err(|e| Error::content(&config, format!("cannot be written as JSON: {e}")))?;
-        fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
-        remove(&config)?;
-        for other in [names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS] {
-            remove(&dir.join(other))?;
-        }
-        write_atomically(&dir.join(names::WEIGHTS), self.weights).map_err(Error::from)?;
-        let made = write_more(dir)?;
-        write_atomically(&config, format!("{json}\n").as_bytes()).map_err(Error::from)?;
-        Ok(made)
+            .map_err(|e| Error::content(dir.join(names::CONFIG), format!("cannot be written as JSON: {e}")))?;
+        let files = || {
+            // Weights that a reader would prefer to those that are written.
+            for other in [names::WEIGHTS_INDEX, names::PYTORCH_WEIGHTS] {
+                remove(&dir.join(other))?;
+            }
+            Ok(write_atomically(&dir.join(names::WEIGHTS), self.weights)?)
+        };
+        write_folder(dir, &format!("{json}\n"), files, write_more)
     }
 }

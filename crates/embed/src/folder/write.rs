@@ -35,22 +35,36 @@ impl ModelFiles<'_> {
         dir: &Path,
         write_more: impl FnOnce(&Path) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let config = dir.join(names::CONFIG);
-        let json = self.config.to_json().map_err(Error::model(config.display()))?;
-        fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
-        remove(&config)?;
+        let json = self.config.to_json().map_err(Error::model(dir.join(names::CONFIG).display()))?;
         let write = |name: &str, bytes: &[u8]| write_atomically(&dir.join(name), bytes).map_err(Error::from);
-        write(names::WEIGHTS, self.weights)?;
-        write(names::TARGET_TOKENIZER, self.target_tokenizer)?;
-        match self.query_tokenizer {
-            Some(tokenizer) => write(names::QUERY_TOKENIZER, tokenizer)?,
-            // The query tokenizer of an earlier model would make this model take queries.
-            None => remove(&dir.join(names::QUERY_TOKENIZER))?,
-        }
-        let made = write_more(dir)?;
-        write(names::CONFIG, json.as_bytes())?;
-        Ok(made)
+        let files = || {
+            write(names::WEIGHTS, self.weights)?;
+            write(names::TARGET_TOKENIZER, self.target_tokenizer)?;
+            match self.query_tokenizer {
+                Some(tokenizer) => write(names::QUERY_TOKENIZER, tokenizer),
+                // The query tokenizer of an earlier model would make this model take queries.
+                None => remove(&dir.join(names::QUERY_TOKENIZER)),
+            }
+        };
+        write_folder(dir, &json, files, write_more)
     }
+}
+
+/// Writes a model folder: without its `config.json` first, then `files` and what `write_more` adds, and the configuration last,
+/// because a folder without it is not a model folder.
+pub(super) fn write_folder<T, E: From<Error>>(
+    dir: &Path,
+    config: &str,
+    files: impl FnOnce() -> Result<()>,
+    write_more: impl FnOnce(&Path) -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
+    let path = dir.join(names::CONFIG);
+    fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
+    remove(&path)?;
+    files()?;
+    let made = write_more(dir)?;
+    write_atomically(&path, config.as_bytes()).map_err(Error::from)?;
+    Ok(made)
 }
 
 /// Removes a file if it exists.

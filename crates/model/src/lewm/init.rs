@@ -1,7 +1,9 @@
 //! Random initial weights of LeWM.
 
+use super::config::LewmConfig;
 use crate::error::Result;
 use crate::param::{ParamSource, Stream};
+use crate::spec::TensorSpec;
 
 /// Random initial values, by the parameter's name and shape, each from a stream of its own:
 ///
@@ -17,54 +19,25 @@ pub struct LewmInit {
 }
 
 impl LewmInit {
-    /// Inputs of the matrix that a bias belongs to, by its name and the width that the bias has.
-    fn inputs_of(name: &str, sizes: &Sizes) -> usize {
-        let of = [
-            ("net.0.bias", sizes.hidden),
-            ("net.3.bias", sizes.projection),
-            ("patch_embed.bias", sizes.block),
-            ("embed.0.bias", sizes.features),
-            ("embed.2.bias", sizes.action_mlp),
-            ("to_out.0.bias", sizes.inner),
-            ("mlp.net.1.bias", sizes.hidden),
-            ("mlp.net.4.bias", sizes.mlp),
-        ];
-        // The longest ending that fits: `mlp.net.1` stands before `net.1`.
-        let fits = of.into_iter().filter(|(end, _)| name.ends_with(end));
-        fits.max_by_key(|(end, _)| end.len()).map_or(1, |(_, inputs)| inputs)
-    }
-
     /// The same values for a model of `config`.
-    pub(super) fn of(self, config: &super::config::LewmConfig) -> Source {
-        Source {
-            seed: self.seed,
-            sizes: Sizes {
-                hidden: config.hidden_size,
-                projection: config.projection_size,
-                block: config.block_size(),
-                features: config.action_features,
-                action_mlp: config.action_mlp_ratio * config.hidden_size,
-                inner: config.inner_size(),
-                mlp: config.predictor.mlp_dim,
-            },
-        }
+    pub(super) fn of(self, config: &LewmConfig) -> Source {
+        Source { seed: self.seed, tensors: config.tensors() }
     }
 }
 
-struct Sizes {
-    hidden: usize,
-    projection: usize,
-    block: usize,
-    features: usize,
-    action_mlp: usize,
-    inner: usize,
-    mlp: usize,
-}
-
-/// [`LewmInit`] for models of certain sizes.
+/// [`LewmInit`] for a model of certain tensors.
 pub(super) struct Source {
     seed: u64,
-    sizes: Sizes,
+    tensors: Vec<TensorSpec>,
+}
+
+impl Source {
+    /// Inputs of the matrix that a bias belongs to; 1 where there is none.
+    fn inputs_of(&self, bias: &str) -> usize {
+        let weight = bias.strip_suffix("bias").map(|start| format!("{start}weight"));
+        let weight = self.tensors.iter().find(|tensor| Some(&tensor.name) == weight.as_ref());
+        weight.map_or(1, |weight| weight.shape.iter().skip(1).product())
+    }
 }
 
 impl ParamSource for Source {
@@ -87,7 +60,7 @@ impl ParamSource for Source {
             return Ok((0..count).map(|_| stream.uncut_normal() as f32).collect());
         }
         let inputs = match shape {
-            [_] => LewmInit::inputs_of(name, &self.sizes),
+            [_] => self.inputs_of(name),
             [_, rest @ ..] => rest.iter().product(),
             [] => 1,
         };

@@ -48,18 +48,13 @@ impl Vit {
                 return Err(ModelError::Tensor(vljepa_tensor::Error::Shape { op: "lewm", what }));
             }
         };
-        let x = self.embed(f, pictures, count)?;
-        let (last, before) = match self.layers.split_last() {
-            Some((last, before)) => (Some(last), before),
-            None => (None, &self.layers[..]),
-        };
-        let mut x = x;
-        for layer in before {
-            x = f.block(&x, layer, Layer::collect_into, |layer, f, x| layer.forward(f, x, x.shape()[1]))?;
-        }
-        // Of what the last layer makes, the class token alone is read.
-        if let Some(last) = last {
-            x = f.block(&x, last, Layer::collect_into, |layer, f, x| layer.forward(f, x, 1))?;
+        let mut x = self.embed(f, pictures, count)?;
+        if let Some((last, before)) = self.layers.split_last() {
+            for layer in before {
+                x = f.block(&x, layer, Layer::collect, |layer, f, x| layer.forward(f, x, x.shape()[1]))?;
+            }
+            // Of what the last layer makes, the class token alone is read.
+            x = f.block(&x, last, Layer::collect, |layer, f, x| layer.forward(f, x, 1))?;
         }
         let width = x.shape()[2];
         let cls = autograd::slice(&x, 1, 0, 1)?.reshape(&[count, width])?;
@@ -149,9 +144,5 @@ impl Layer {
         linears.into_iter().for_each(|linear| linear.collect(out));
         self.layernorm_before.collect(out);
         self.layernorm_after.collect(out);
-    }
-
-    fn collect_into<'a>(layer: &'a Self, out: &mut Vec<&'a Param>) {
-        layer.collect(out);
     }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use vljepa_tensor::Device;
 
 use super::event::Event;
-use crate::checkpoint::{Checkpoints, Loaded};
+use crate::checkpoint::{Checkpoints, Loaded, RunState};
 use crate::error::{Result, TrainError};
 use crate::metrics::Validation;
 use crate::probe::ProbeReport;
+use crate::trainer::NamedFile;
 use crate::world::WorldFigures;
 
 /// How a run is made, beside its configuration: `RunOptions::new(device)` is a quiet run from step 0.
@@ -97,6 +98,19 @@ pub(super) fn check_resume(
         }
         _ => {}
     }
+    Ok(())
+}
+
+/// Writes a checkpoint of a run that has trained for `seconds`, its last step on `device`, and tells of it.
+pub(super) fn save(
+    checkpoints: &Checkpoints,
+    (mut state, files): (RunState, Vec<NamedFile>),
+    (seconds, device): (f64, &Option<String>),
+    observer: &mut dyn FnMut(&Event),
+) -> Result<()> {
+    (state.seconds, state.device) = (seconds, device.clone());
+    let path = checkpoints.save(&state, &files)?;
+    observer(&Event::Saved { path });
     Ok(())
 }
 

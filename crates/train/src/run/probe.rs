@@ -16,7 +16,7 @@ use vljepa_tensor::Device;
 use super::event::Event;
 use super::features;
 use super::log::{Log, Pace, round};
-use super::options::{RunOptions, Summary, check_resume, restored};
+use super::options::{RunOptions, Summary, check_resume, restored, save};
 use super::probe_card::ProbeCard;
 use crate::card::{CARD, put_card};
 use crate::checkpoint::Checkpoints;
@@ -77,10 +77,7 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         }
         let stopped = stop();
         if last || stopped || config.checkpoint.is_due(step, last_save) {
-            let (mut state, files) = trainer.state()?;
-            (state.seconds, state.device) = (seconds, last_device.clone());
-            let path = checkpoints.save(&state, &files)?;
-            observer(&Event::Saved { path });
+            save(&checkpoints, trainer.state()?, (seconds, &last_device), &mut observer)?;
             last_save = Instant::now();
             pace.skip();
         }

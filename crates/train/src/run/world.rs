@@ -11,7 +11,7 @@ use vljepa_worlds::trajectories::{Collect, Trajectories, collect};
 
 use super::event::Event;
 use super::log::{Log, Pace, round};
-use super::options::{RunOptions, Summary, check_resume, restored};
+use super::options::{RunOptions, Summary, check_resume, restored, save};
 use super::world_card::WorldCard;
 use crate::card::{CARD, put_card};
 use crate::checkpoint::Checkpoints;
@@ -25,7 +25,7 @@ use crate::world::{WorldData, WorldFigures, WorldTrainer};
 /// Trains a LeWM as `path` says. Writes into the run's folder: `checkpoints/`, `metrics.jsonl`, and at the end `model/` and
 /// `cards.sha256`.
 pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
-    let RunOptions { device, resume, output, usage, mut stop, mut observer } = options;
+    let RunOptions { device, resume, output, usage: _, mut stop, mut observer } = options;
     let start = WorldStart::read(path, output.as_deref())?;
     let (config, output) = (&start.run, &start.run.output);
     let _lock = FolderLock::take(output, LOCK)?;
@@ -82,10 +82,7 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
         }
         let stopped = stop();
         if last || stopped || config.checkpoint.is_due(step, last_save) {
-            let (mut state, files) = trainer.state()?;
-            (state.seconds, state.device) = (seconds, last_device.clone());
-            let path = checkpoints.save(&state, &files)?;
-            observer(&Event::Saved { path });
+            save(&checkpoints, trainer.state()?, (seconds, &last_device), &mut observer)?;
             last_save = Instant::now();
             pace.skip();
         }
@@ -97,14 +94,8 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let model = output.join(MODEL);
     let described = trainer.described();
     let weights = trainer.model().to_safetensors()?;
-    let card = WorldCard {
-        start: &start,
-        trainer: &trainer,
-        figures: &figures,
-        seconds,
-        device: last_device.as_deref(),
-        usage: usage.as_deref(),
-    };
+    let card =
+        WorldCard { start: &start, trainer: &trainer, figures: &figures, seconds, device: last_device.as_deref() };
     let files = LewmFiles { config: &described, weights: &weights };
     if let Some(new) = files.write_into(&model, |folder| put_card(folder, output, |licence| card.text(licence)))? {
         observer(&Event::card_kept(&model.join(CARD), &new));

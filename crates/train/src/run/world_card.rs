@@ -14,8 +14,6 @@ pub(super) struct WorldCard<'a> {
     pub seconds: f64,
     /// Name of the device that took the last step.
     pub device: Option<&'a str>,
-    /// Markdown on how the model is used.
-    pub usage: Option<&'a str>,
 }
 
 impl WorldCard<'_> {
@@ -23,7 +21,6 @@ impl WorldCard<'_> {
     pub fn text(&self, licence: Option<&str>) -> String {
         let (run, config, data) = (&self.start.run, self.trainer.model().config(), self.trainer.data());
         let name = run.output.file_name().map_or_else(|| "World model".into(), |name| name.to_string_lossy());
-        let usage = self.usage.map_or_else(String::new, |text| format!("\n## Use\n\n{}\n", text.trim_end()));
         let mut time = duration(self.seconds);
         if let Some(device) = self.device {
             time += &format!(", at the end on {device}");
@@ -50,7 +47,7 @@ impl WorldCard<'_> {
              last {} and an action block of {} steps. Made by vljepa-train {}.\n\n{}\n\n## Training\n\n{}\nThe configuration as it was \
              written, but for absolute paths of its settings, which are cut to their last parts:\n\n{}\n\n## Figures\n\nMean squared \
              difference from the latent that came, on {} windows of episodes that were not trained on:\n\n{}\nMean variance of a latent's \
-             component {:.2}; mean cosine of two changes that follow each other {}.\n{usage}",
+             component {:.2}; mean cosine of two changes that follow each other {}.\n",
             plain(&name),
             config.history,
             config.frameskip,

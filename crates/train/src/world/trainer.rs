@@ -16,7 +16,7 @@ use super::report::WorldMeasured;
 use crate::checkpoint::{Loaded, RunState};
 use crate::error::{Result, TrainError};
 use crate::optim::Optimizer;
-use crate::regularize::{self, KNOTS, LAST_KNOT};
+use crate::regularize;
 use crate::trainer::NamedFile;
 
 const WEIGHTS: &str = "model.safetensors";
@@ -142,8 +142,7 @@ impl WorldTrainer {
         let dim = self.model.config().hidden_size;
         let directions = regularize::directions(&self.device, &o.sigreg, dim, (self.run.seed, self.step))?;
         let by_frame = autograd::permute(&pass.latents, &[1, 0, 2])?;
-        let along = autograd::matmul(&by_frame, &Var::constant(directions), ops::Layout::Nn)?;
-        let sigreg = autograd::sigreg(&along, KNOTS, LAST_KNOT)?;
+        let sigreg = regularize::sigreg(&by_frame, &directions)?;
         let mut loss = autograd::add(&prediction, &autograd::scale(&sigreg, o.sigreg.weight)?)?;
         let mut parts = vec![prediction.value().clone(), sigreg.value().clone()];
         if let Some((made, came)) = &pass.rolled {

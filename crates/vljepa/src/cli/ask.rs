@@ -8,6 +8,7 @@ use vljepa::classify::{Classifier, Prediction, answers_from_list};
 use vljepa::embed::folder::Purpose;
 use vljepa::embed::models::{WithQuery, Written};
 use vljepa::embed::visuals::{Embedded, FileOptions, Reading, RowOf, embed_files};
+use vljepa::stream::BEAMS;
 use vljepa_model::Search;
 
 use super::caption::no_decoder;
@@ -17,9 +18,6 @@ use super::failure::{Failure, Result};
 use super::output::{self, Output};
 use super::read::ReadArgs;
 use super::rows::{labels, object};
-
-/// Sentences that the search for an answer follows at once.
-const BEAMS: usize = 4;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("choice"))]

@@ -56,39 +56,20 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         bar.set_style(style);
     }
     let (folder, written) = (RefCell::new(None::<PathBuf>), Cell::new(None::<Instant>));
+    // On a terminal the bar, else now and then a line.
+    let advance = |event: &Event, done: u64, of: u64| {
+        bar.set_length(of);
+        bar.set_position(done);
+        bar.set_message(event.to_string());
+        if bar.is_hidden() && (done.is_multiple_of(LINE_EVERY) || done == of) {
+            out.note(&event.to_string());
+        }
+    };
     let options = RunOptions::new(device).resume(args.resume).usage(USAGE).observer(|event| match event {
-        Event::Step { report, steps, .. } => {
-            bar.set_length(*steps);
-            bar.set_position(report.step + 1);
-            bar.set_message(event.to_string());
-            if bar.is_hidden() && ((report.step + 1).is_multiple_of(LINE_EVERY) || report.step + 1 == *steps) {
-                out.note(&event.to_string());
-            }
-        }
-        Event::ProbeStep { report, steps, .. } => {
-            bar.set_length(*steps);
-            bar.set_position(report.step + 1);
-            bar.set_message(event.to_string());
-            if bar.is_hidden() && ((report.step + 1).is_multiple_of(LINE_EVERY) || report.step + 1 == *steps) {
-                out.note(&event.to_string());
-            }
-        }
-        Event::WorldStep { report, steps, .. } => {
-            bar.set_length(*steps);
-            bar.set_position(report.step + 1);
-            bar.set_message(event.to_string());
-            if bar.is_hidden() && ((report.step + 1).is_multiple_of(LINE_EVERY) || report.step + 1 == *steps) {
-                out.note(&event.to_string());
-            }
-        }
-        Event::Features { done, of, .. } => {
-            bar.set_length(*of as u64);
-            bar.set_position(*done as u64);
-            bar.set_message(event.to_string());
-            if bar.is_hidden() && (done.is_multiple_of(LINE_EVERY as usize) || done == of) {
-                out.note(&event.to_string());
-            }
-        }
+        Event::Step { report, steps, .. } => advance(event, report.step + 1, *steps),
+        Event::ProbeStep { report, steps, .. } => advance(event, report.step + 1, *steps),
+        Event::WorldStep { report, steps, .. } => advance(event, report.step + 1, *steps),
+        Event::Features { done, of, .. } => advance(event, *done as u64, *of as u64),
         other => bar.suspend(|| {
             out.note(&other.to_string());
             if let Event::Started { output, .. } = other {

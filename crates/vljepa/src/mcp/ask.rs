@@ -12,11 +12,10 @@ use super::task::Task;
 use super::told::{Answer, Answered, AnswersAt, score, seconds};
 use crate::classify::Classifier;
 use crate::error::Error;
+use crate::stream::BEAMS;
 
 /// Answers that are given for each window.
 const MOST_ANSWERS: usize = 3;
-/// Answers that the search for one follows at once.
-const BEAMS: usize = 4;
 
 impl Session {
     /// Answers a question.

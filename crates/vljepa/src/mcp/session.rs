@@ -19,12 +19,10 @@ use crate::allowed::{AllowedFolders, NotAllowed};
 use crate::builtin::{Builtin, find};
 use crate::device::open_device;
 use crate::error::Error;
-use crate::stream::{CaptionBank, sentences};
+use crate::stream::{BEAMS, CaptionBank, sentences};
 
 /// Memory in bytes for the rows of files.
 const MOST_BYTES: usize = 256 << 20;
-/// Sentences that the search for one follows at once.
-const BEAMS: usize = 4;
 
 /// What a session works with.
 #[derive(Clone, Debug)]

@@ -58,6 +58,8 @@ pub struct Round {
 /// How an episode went.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
+    /// Whether the start was inside of the goal.
+    pub start_inside: bool,
     /// Steps until the goal was reached; `None` where it was not.
     pub reached_after: Option<usize>,
     /// The states, one more than steps.
@@ -124,7 +126,8 @@ pub fn run(
         let mut world = world.fork();
         world.set_goal(&draw.goal)?;
         world.set_state(&draw.start)?;
-        let outcome = Outcome { reached_after: None, states: vec![world.state()], rounds: Vec::new() };
+        let start_inside = world.reached();
+        let outcome = Outcome { start_inside, reached_after: None, states: vec![world.state()], rounds: Vec::new() };
         all.push(Going { world, goal, start: None, outcome });
     }
     let (mut seconds, mut plans, mut round) = (0.0, 0, 0u64);

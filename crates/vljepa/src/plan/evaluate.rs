@@ -123,14 +123,9 @@ pub fn evaluate(
         for (sum, own) in sums.iter_mut().zip([floors.random, floors.noop, floors.start_inside, floors.oracle]) {
             *sum += own;
         }
-        for (draw, outcome) in draws.iter().zip(&outcomes.episodes) {
-            let mut world = world.fork();
-            world.set_goal(&draw.goal)?;
-            world.set_state(&draw.start)?;
-            if !world.reached() {
-                outside += 1;
-                outside_reached += usize::from(outcome.reached_after.is_some());
-            }
+        for episode in outcomes.episodes.iter().filter(|episode| !episode.start_inside) {
+            outside += 1;
+            outside_reached += usize::from(episode.reached_after.is_some());
         }
         reached += outcomes.reached();
         seconds += outcomes.seconds;

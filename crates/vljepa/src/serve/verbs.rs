@@ -19,13 +19,12 @@ use super::queue::Lane;
 use super::seen::{Found, picture_url};
 use super::session::Session;
 use crate::classify::check_template;
+use crate::stream::BEAMS;
 
 /// Most results that a request may ask for.
 const MAX_TOP: usize = 1000;
 /// Most moments that a search gives.
 const MAX_FOUND: usize = 100;
-/// Sentences that the search for an answer follows at once.
-const BEAMS: usize = 4;
 
 /// The fields of a request about pictures and videos, and its own.
 macro_rules! request {

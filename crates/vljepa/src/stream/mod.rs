@@ -35,7 +35,7 @@ pub use selective::{Annotation, Curve, Cut, Point, SeenStream, Transcript, borde
 pub use selective_page::selective_page;
 pub use sprite_streams::{FPS, SelectiveOptions, SelectiveReport, selective};
 pub use surprise::{Moment, peaks, roc_area, surprise, surprise_while};
-pub use teller::{Sentence, Teller};
+pub use teller::{BEAMS, Sentence, Teller};
 pub use timeline::{Timeline, clock};
 pub use trigger::{Heard, Trigger, TriggerOptions, unit_mean};
 pub use window::{Sliding, Window, Windows};

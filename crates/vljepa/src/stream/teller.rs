@@ -8,6 +8,9 @@ use vljepa_model::Search;
 use super::bank::CaptionBank;
 use crate::error::{Error, Result};
 
+/// Sentences that a search for one follows at once, where nothing else is asked for.
+pub const BEAMS: usize = 4;
+
 /// How states are decoded.
 #[derive(Debug)]
 pub enum Teller<'a> {
