@@ -9,6 +9,7 @@ mod remap;
 mod safetensors;
 mod shards;
 mod source;
+mod storage;
 
 pub use convert::{dequantise_rows, quantise_rows};
 pub use pt::{PtFile, PtValue};
@@ -18,3 +19,4 @@ pub(crate) use remap::missing;
 pub use safetensors::{SafeTensors, Writer, safetensors_start, write_safetensors};
 pub use shards::{ShardFiles, ShardIndex, Shards};
 pub use source::{Dtype, Prefixed, SCALE_SUFFIX, TensorView, WeightSource};
+pub use storage::Storage;

@@ -19,7 +19,7 @@ pub use names::published_lewm;
 pub use predictor::Drops;
 
 use crate::error::{ModelError, Result};
-use crate::formats::Writer;
+use crate::formats::{Storage, Writer};
 use crate::layers::Linear;
 use crate::param::{Builder, Forward, Param, ParamSource};
 use predictor::FramePredictor;
@@ -294,14 +294,22 @@ impl Lewm {
         ModelError::Tensor(Error::Shape { op: "lewm roll-out", what })
     }
 
-    /// The weights as a safetensors file.
+    /// The weights as a safetensors file. Waits for the device.
     ///
     /// # Errors
-    /// A tensor that is not finite, what the device reports.
-    pub fn to_safetensors(&self) -> Result<Vec<u8>> {
+    /// A tensor that is not finite, values that the storage cannot hold, [`Storage::Int8Rows`], what the device reports.
+    pub fn save(&self, storage: Storage) -> Result<Vec<u8>> {
         let mut writer = Writer::new();
         for param in self.params() {
-            writer.f32(param.name(), param.tensor().shape(), &param.tensor().to_f32()?)?;
+            let (values, shape) = (param.tensor().to_f32()?, param.tensor().shape());
+            match storage {
+                Storage::F32 => writer.f32(param.name(), shape, &values)?,
+                Storage::F16 => writer.f16(param.name(), shape, &values)?,
+                Storage::Int8Rows => {
+                    let what = "a world model is stored as f32 or f16".to_owned();
+                    return Err(ModelError::Tensor(Error::Invalid(what)));
+                }
+            };
         }
         writer.finish()
     }

@@ -202,19 +202,6 @@ impl Member {
     }
 }
 
-/// How the values of [`VlJepa::save`] are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Storage {
-    /// Exact.
-    #[default]
-    F32,
-    /// Half precision.
-    F16,
-    /// Matrices as int8 with one scale per row, everything else f32.
-    Int8Rows,
-}
-
 impl VlJepa {
     /// A model with random weights.
     ///

@@ -211,6 +211,17 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
+/// The area under the ROC curve: the probability that a positive score is above a negative one, ties counting half. `None` without scores of
+/// both.
+pub fn roc_area(positive: &[f64], negative: &[f64]) -> Option<f64> {
+    if positive.is_empty() || negative.is_empty() {
+        return None;
+    }
+    let won =
+        |p: &f64| negative.iter().map(|n| if p > n { 1.0 } else { f64::from(u8::from(p == n)) / 2.0 }).sum::<f64>();
+    Some(positive.iter().map(won).sum::<f64>() / (positive.len() * negative.len()) as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,5 +313,13 @@ mod tests {
     #[test]
     fn chance_is_a_share_of_the_candidates() {
         assert_eq!((chance(0, 1), chance(450, 5), chance(3, 5)), (0.0, 5.0 / 450.0, 1.0));
+    }
+
+    #[test]
+    fn areas_are_those_of_pairs() {
+        assert_eq!(roc_area(&[0.9, 0.8], &[0.1, 0.2, 0.3]), Some(1.0));
+        assert_eq!(roc_area(&[0.5], &[0.5]), Some(0.5));
+        assert_eq!(roc_area(&[0.4, 0.1], &[0.3, 0.2]), Some(0.5));
+        assert_eq!(roc_area(&[], &[0.3]), None);
     }
 }

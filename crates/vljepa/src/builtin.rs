@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vljepa_embed::folder::{AnyFolder, ModelFolder};
+use vljepa_embed::folder::{AnyFolder, LewmFolder, ModelFolder};
 
 use crate::error::Result;
 
@@ -51,6 +51,37 @@ impl Builtin {
                 Err(crate::Error::from(error).hint(crate::Hint::NameModel))
             }
         }
+    }
+}
+
+/// Name of the world model that is built into the program: of TwoRoom.
+pub const WORLD_MODEL: &str = "two-room";
+
+/// The world model that is built into the program, and its guide.
+#[derive(Clone, Copy, Debug)]
+pub struct CarriedWorldModel {
+    config: &'static str,
+    weights: &'static [u8],
+    guide: &'static [u8],
+}
+
+impl CarriedWorldModel {
+    /// The model; `None` in a build without it.
+    pub fn find() -> Option<Self> {
+        carried::two_room()
+    }
+
+    /// The model's folder.
+    ///
+    /// # Errors
+    /// An invalid configuration.
+    pub fn folder(self) -> Result<LewmFolder> {
+        Ok(LewmFolder::carried("two-room model", self.config, self.weights)?)
+    }
+
+    /// The bytes of its guide.
+    pub const fn guide(self) -> &'static [u8] {
+        self.guide
     }
 }
 
@@ -105,6 +136,20 @@ mod carried {
 
     #[cfg(not(sprites_model))]
     pub(super) fn sprites() -> Option<CarriedModel> {
+        None
+    }
+
+    #[cfg(two_room_model)]
+    pub(super) fn two_room() -> Option<super::CarriedWorldModel> {
+        Some(super::CarriedWorldModel {
+            config: include_str!("../assets/two-room/config.json"),
+            weights: include_bytes!("../assets/two-room/model.safetensors"),
+            guide: include_bytes!("../assets/two-room/guide.safetensors"),
+        })
+    }
+
+    #[cfg(not(two_room_model))]
+    pub(super) fn two_room() -> Option<super::CarriedWorldModel> {
         None
     }
 }

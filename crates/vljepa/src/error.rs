@@ -60,6 +60,8 @@ pub enum Hint {
     Entry(&'static str),
     /// Name the folder of a Llama.
     NameLlama,
+    /// Make the guide of the world model anew.
+    MakeGuide,
 }
 
 impl fmt::Display for Hint {
@@ -83,6 +85,7 @@ impl fmt::Display for Hint {
                 write!(f, "take the entry {name}, or convert a file of the model hub as {}", Kind::Vjepa2)
             }
             Self::NameLlama => f.write_str("name the Llama's folder"),
+            Self::MakeGuide => f.write_str("make it anew from episodes"),
         }
     }
 }

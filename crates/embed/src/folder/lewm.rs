@@ -4,13 +4,13 @@ use std::path::Path;
 
 use vljepa_data::atomic::write_atomically;
 use vljepa_model::config::LewmConfig;
-use vljepa_model::weights::published_lewm;
+use vljepa_model::weights::{SafeTensors, published_lewm};
 use vljepa_model::{Lewm, ModelError};
 use vljepa_tensor::Device;
 
 use super::config::ConfigFile;
 use super::write::{remove, write_folder};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Source};
 use crate::error::{Error, Result};
 use crate::names;
 
@@ -19,7 +19,13 @@ use crate::names;
 pub struct LewmFolder {
     origin: String,
     config: LewmConfig,
-    checkpoint: Checkpoint,
+    weights: Weights,
+}
+
+#[derive(Debug)]
+enum Weights {
+    Files(Checkpoint),
+    Carried(&'static [u8]),
 }
 
 impl LewmFolder {
@@ -39,14 +45,24 @@ impl LewmFolder {
             return Err(Error::content(file.path, reason));
         }
         let config = LewmConfig::from_json(&file.text).map_err(Error::model(file.path.display()))?;
-        let checkpoint = Checkpoint::open(dir)?;
-        let folder = Self { origin: dir.display().to_string(), config, checkpoint };
+        let weights = Weights::Files(Checkpoint::open(dir)?);
+        let folder = Self { origin: dir.display().to_string(), config, weights };
         // Opened once to be checked; the model is loaded where a device is there.
         folder.with_weights(|_| Ok(()))?;
         Ok(folder)
     }
 
-    /// The path of the folder, as given.
+    /// A model that is built into a program: its name in messages, the text of its `config.json` and the bytes of its
+    /// `model.safetensors`.
+    ///
+    /// # Errors
+    /// An invalid configuration.
+    pub fn carried(origin: &str, config: &str, weights: &'static [u8]) -> Result<Self> {
+        let config = LewmConfig::from_json(config).map_err(Error::model(origin))?;
+        Ok(Self { origin: origin.to_owned(), config, weights: Weights::Carried(weights) })
+    }
+
+    /// The path of the folder, as given, or the name of the built-in model.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -69,8 +85,14 @@ impl LewmFolder {
         &self,
         body: impl FnOnce(&vljepa_model::weights::Remapped<'_>) -> Result<T, ModelError>,
     ) -> Result<T> {
-        let fault = || Error::model(self.checkpoint.path().display());
-        let source = self.checkpoint.source()?;
+        let (place, source) = match &self.weights {
+            Weights::Files(checkpoint) => (checkpoint.path().display().to_string(), checkpoint.source()?),
+            Weights::Carried(bytes) => {
+                let parsed = SafeTensors::parse(names::WEIGHTS, bytes).map_err(Error::model(&self.origin))?;
+                (self.origin.clone(), Source::SafeTensors(parsed))
+            }
+        };
+        let fault = || Error::model(&place);
         let own = published_lewm(&source, &self.config).map_err(fault())?;
         body(&own).map_err(fault())
     }

@@ -2,9 +2,9 @@
 
 use vljepa_tensor::Error;
 
-use super::{Storage, VlJepa};
+use super::VlJepa;
 use crate::error::{ModelError, Result};
-use crate::formats::Writer;
+use crate::formats::{Storage, Writer};
 
 impl VlJepa {
     /// The bytes of a `model.safetensors`. Waits for the device.

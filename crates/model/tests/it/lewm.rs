@@ -3,7 +3,7 @@
 use serde_json::Value;
 use vljepa_model::config::LewmConfig;
 use vljepa_model::weights::{SafeTensors, published_lewm};
-use vljepa_model::{Drops, Forward, Lewm, LewmBatch, LewmInit};
+use vljepa_model::{Drops, Forward, Lewm, LewmBatch, LewmInit, Storage};
 use vljepa_tensor::autograd::{self, Tape, Var};
 use vljepa_tensor::{Tensor, ops};
 
@@ -163,7 +163,7 @@ fn what_is_written_loads_again_and_dropout_is_of_training_alone() {
         let values: Vec<f32> = (0..param.tensor().len()).map(|i| 0.3 * ((i * 31 % 17) as f32 - 8.0) / 8.0).collect();
         param.tensor().write_f32(&values).unwrap();
     }
-    let saved = model.to_safetensors().unwrap();
+    let saved = model.save(Storage::F32).unwrap();
     let source = SafeTensors::parse("saved", &saved).unwrap();
     let again = Lewm::load(&device(), &config, &mut &published_lewm(&source, &config).unwrap()).unwrap();
     let file = bytes("lewm.safetensors");

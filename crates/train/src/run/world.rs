@@ -93,7 +93,7 @@ pub(super) fn run(path: &Path, options: RunOptions<'_>) -> Result<Summary> {
     let figures = evaluated(&trainer, true, &mut log, &mut observer)?;
     let model = output.join(MODEL);
     let described = trainer.described();
-    let weights = trainer.model().to_safetensors()?;
+    let weights = trainer.model().save(config.model.storage)?;
     let card =
         WorldCard { start: &start, trainer: &trainer, figures: &figures, seconds, device: last_device.as_deref() };
     let files = LewmFiles { config: &described, weights: &weights };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use vljepa_model::Storage;
 use vljepa_worlds::Policy;
 
 use crate::config::{CheckpointConfig, OptimizerConfig, Rules, SigregConfig, default_output};
@@ -55,6 +56,8 @@ pub struct WorldModel {
     /// Folder of a LeWM that is trained further.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// How the trained weights are stored: "f32" or "f16". Checkpoints are exact.
+    pub storage: Storage,
 }
 
 /// `[world]`.
@@ -161,6 +164,9 @@ impl WorldRun {
         let sources = (&self.model.config, &self.model.folder);
         rules.need("model", matches!(sources, (Some(_), None) | (None, Some(_))), || {
             "`model` needs exactly one of `config` (random weights) and `folder` (trained ones)".into()
+        });
+        rules.need("model.storage", self.model.storage != Storage::Int8Rows, || {
+            "`model.storage` of a world model is \"f32\" or \"f16\"".into()
         });
         let w = &self.world;
         rules.range("world.episodes", w.episodes as f64, 2.0, 1e7);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vljepa_model::config::{ActionStatistics, LewmConfig};
 use vljepa_model::weights::{SafeTensors, WeightSource, Writer, read_f32};
-use vljepa_model::{Drops, Forward, Lewm, LewmBatch, LewmPass, Param, Part};
+use vljepa_model::{Drops, Forward, Lewm, LewmBatch, LewmPass, Param, Part, Storage};
 use vljepa_tensor::autograd::{self, Tape, Var};
 use vljepa_tensor::{Device, Tensor, ops};
 use vljepa_worlds::trajectories::Window;
@@ -262,7 +262,7 @@ impl WorldTrainer {
             moments.f32(&name, tensor.shape(), &tensor.to_f32()?)?;
         }
         state.optimizer_steps = steps;
-        Ok((state, vec![(WEIGHTS, self.model.to_safetensors()?), (OPTIMIZER, moments.finish()?)]))
+        Ok((state, vec![(WEIGHTS, self.model.save(Storage::F32)?), (OPTIMIZER, moments.finish()?)]))
     }
 
     /// Puts a checkpoint's state into the trainer. All of it is read and checked before the first change.

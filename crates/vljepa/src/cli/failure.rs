@@ -81,6 +81,7 @@ fn task_hint(hint: Hint) -> String {
         }
         Hint::Entry(name) => format!("pass --entry {name}, or for a file of the model hub --from vjepa2"),
         Hint::NameLlama => "name its folder with --llama".into(),
+        Hint::MakeGuide => "make it anew with `vljepa worlds guide --model DIR`".into(),
         other => other.to_string(),
     }
 }

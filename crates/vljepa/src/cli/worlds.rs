@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 use vljepa::embed::files::check_writable;
-use vljepa::plan::picture;
+use vljepa::plan::{GUIDE, GuideOptions, Opened, picture};
 use vljepa_data::atomic::write_atomically;
 use vljepa_data::{Rgba8Image, encode_png};
 use vljepa_worlds::trajectories::{Collect, collect};
-use vljepa_worlds::{Policy, WORLDS, World, world_with_options};
+use vljepa_worlds::{Policy, WORLDS, World, world_by_name, world_with_options};
 
 use super::common::{Common, at_least_one};
 use super::failure::{Failure, Result};
 use super::output::{self, Output};
-use super::plan::state;
+use super::plan::{guide_of, state};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,6 +32,8 @@ pub enum Verb {
     Render(RenderArgs),
     /// Record episodes as safetensors files: states and actions, from which pictures are drawn
     Collect(CollectArgs),
+    /// Put a guide into the folder of a world model: places on the way to far goals, from episodes
+    Guide(GuideArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +99,22 @@ pub struct CollectArgs {
     pub out: PathBuf,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct GuideArgs {
+    /// The environment
+    #[arg(long, value_name = "NAME", default_value = "two-room")]
+    pub env: String,
+    /// Folder of a world model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Episodes to take places and ways from
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
+    pub episodes: usize,
+    /// Most places
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least_one)]
+    pub places: usize,
+}
+
 /// The values of `--policy`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum PolicyArg {
@@ -142,12 +160,12 @@ pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
         Verb::Play(args) => play(args, common, out),
         Verb::Render(args) => render(args, common, out),
         Verb::Collect(args) => record(args, common, out),
+        Verb::Guide(args) => guide(args, common, out),
     }
 }
 
 fn list(out: &Output) -> Result {
-    let worlds =
-        WORLDS.iter().map(|name| vljepa_worlds::world_by_name(name)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let worlds = WORLDS.iter().map(|name| world_by_name(name)).collect::<std::result::Result<Vec<_>, _>>()?;
     if out.json {
         let about = |world: &dyn World| json!({"name": world.name(), "options": world.options(), "state": world.state_names(), "action_range": world.action_range()});
         return out.document(&json!({"worlds": worlds.iter().map(|world| about(world.as_ref())).collect::<Vec<_>>()}));
@@ -222,5 +240,26 @@ fn record(args: &CollectArgs, common: &Common, out: &Output) -> Result {
         "wrote {episodes} episodes of {steps} steps into {} files of {}\n",
         files.len(),
         args.out.display()
+    ))
+}
+
+fn guide(args: &GuideArgs, common: &Common, out: &Output) -> Result {
+    let world = world_by_name(&args.env)?;
+    let device = vljepa::open_device(&common.device)?;
+    let agent = Opened::model(&device, Some(&args.model), world.as_ref())?.0;
+    out.note(&format!("adapter: {}", vljepa::info::adapter_name(&device)));
+    let options = GuideOptions { places: args.places, ..GuideOptions::default() };
+    let guide = guide_of(&agent, world.as_ref(), args.episodes, options)?;
+    guide.write(&args.model, world.name())?;
+    let (places, ways, path) = (guide.places(), guide.edges(), args.model.join(GUIDE));
+    if out.json {
+        return out.document(&json!({
+            "env": world.name(), "places": places, "ways": ways, "episodes": args.episodes, "out": path.display().to_string(),
+        }));
+    }
+    out.text(&format!(
+        "wrote {}: {places} places, {ways} ways between them, of {} episodes\n",
+        path.display(),
+        args.episodes
     ))
 }

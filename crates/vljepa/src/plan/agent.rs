@@ -25,6 +25,8 @@ pub enum Toward {
     Last,
     /// The mean over all.
     Mean,
+    /// The nearest of all: a goal counts as reached wherever on the way it is.
+    Nearest,
 }
 
 /// A world model that plans in a world.
@@ -135,36 +137,46 @@ impl Agent {
             let plans = Tensor::from_f32(&self.device, &[count, horizon, width], plans)?;
             let f = Forward::inference();
             let rolled = self.model.roll_out(&f, &Var::constant(seen), None, &Var::constant(plans)).map_err(fault())?;
-            let (rolled, rows) = match toward {
-                Toward::Last => (autograd::slice(&rolled, 1, horizon - 1, 1)?, count),
-                Toward::Mean => (rolled, count * horizon),
-            };
+            let compared = if toward == Toward::Last { 1 } else { horizon };
+            let (rolled, rows) = (autograd::slice(&rolled, 1, horizon - compared, compared)?, count * compared);
             // A goal for each latent that is compared with it.
             let ids: Vec<u32> = (0..rows).map(|i| (i / (rows / pasts)) as u32).collect();
             let goals = Tensor::from_f32(&self.device, &[pasts, d], &goals.concat())?;
             let goals = ops::gather_rows(&goals, &ops::upload_ids(&self.device, &[rows], &ids, pasts)?)?;
             let off = ops::sub(&rolled.value().reshape(&[rows, d])?, &goals)?;
-            let squares = ops::sum_cols(&ops::mul(&off, &off)?)?;
-            let squares = match toward {
-                Toward::Last => squares,
-                Toward::Mean => ops::mean_cols(&squares.reshape(&[count, horizon])?)?,
-            };
-            costs.extend(squares.to_f32()?);
+            let squares = ops::sum_cols(&ops::mul(&off, &off)?)?.to_f32()?;
+            costs.extend(squares.chunks_exact(compared).map(|plan| match toward {
+                Toward::Last | Toward::Mean => plan.iter().sum::<f32>() / compared as f32,
+                // One step that is not a number spoils the plan.
+                Toward::Nearest if plan.iter().any(|v| v.is_nan()) => f32::NAN,
+                Toward::Nearest => plan.iter().copied().reduce(f32::min).unwrap_or(f32::INFINITY),
+            }));
         }
         Ok(costs)
     }
 
-    /// The latents that one plan leads to, a row for each block.
+    /// The latents that plans lead to, one from each of `seen`: for each a row for each block. `plans` is (seen, horizon, width).
     ///
     /// # Errors
     /// As [`Agent::costs`].
-    pub fn imagine(&self, seen: &[f32], plan: &[f32]) -> Result<Vec<Vec<f32>>> {
-        let (width, d) = (self.config().block_size(), self.config().hidden_size);
-        let seen = Tensor::from_f32(&self.device, &[1, 1, d], seen)?;
-        let plan = Tensor::from_f32(&self.device, &[1, plan.len() / width, width], plan)?;
-        let f = Forward::inference();
-        let rolled = self.model.roll_out(&f, &Var::constant(seen), None, &Var::constant(plan)).map_err(fault())?;
-        Ok(rolled.value().to_f32()?.chunks_exact(d).map(<[f32]>::to_vec).collect())
+    pub fn imagine(&self, seen: &[Vec<f32>], plans: &[f32]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let (count, width, d) = (seen.len(), self.config().block_size(), self.config().hidden_size);
+        let horizon = plans.len() / (width * count.max(1));
+        let mut all = Vec::with_capacity(count);
+        for (seen, plans) in seen.chunks(PLANS_AT_ONCE).zip(plans.chunks(PLANS_AT_ONCE * horizon * width)) {
+            let plans = Tensor::from_f32(&self.device, &[seen.len(), horizon, width], plans)?;
+            let seen = Tensor::from_f32(&self.device, &[seen.len(), 1, d], &seen.concat())?;
+            let f = Forward::inference();
+            let rolled = self.model.roll_out(&f, &Var::constant(seen), None, &Var::constant(plans)).map_err(fault())?;
+            let rolled = rolled.value().to_f32()?;
+            all.extend(rolled.chunks_exact(horizon * d).map(|one| one.chunks_exact(d).map(<[f32]>::to_vec).collect()));
+        }
+        Ok(all)
+    }
+
+    /// Actions in the environment's units, one after the other, as the model takes them.
+    pub fn normalise(&self, actions: &mut [f32]) {
+        self.statistics.normalize(actions);
     }
 
     /// The actions of a plan's first blocks in the environment's units, one after the other.

@@ -38,6 +38,29 @@ impl Default for PlanOptions {
     }
 }
 
+impl PlanOptions {
+    /// A plan for small machines: 64 candidates, 4 iterations; 3 of 5 blocks are carried out, and the goal may lie anywhere on the
+    /// plan. 200 steps.
+    pub fn small() -> Self {
+        let planner = Planner::Cem(Cem { samples: 64, elites: 6, iterations: 4, ..Cem::default() });
+        Self { planner, execute: 3, toward: Toward::Nearest, budget: 200, ..Self::default() }
+    }
+
+    /// Checks that they fit together.
+    ///
+    /// # Errors
+    /// More blocks to be carried out than a plan has, or none; no steps.
+    pub fn check(&self) -> Result<()> {
+        if self.execute == 0 || self.execute > self.horizon || self.budget == 0 {
+            return Err(Error::invalid(format!(
+                "{} of {} blocks are to be carried out within {} steps; 1 to all of the blocks, and a step or more, are possible",
+                self.execute, self.horizon, self.budget
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// A plan that was made in an episode.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Round {
@@ -113,12 +136,7 @@ pub fn run(
     guide: Option<&Guide>,
     observer: &mut dyn FnMut(usize),
 ) -> Result<Outcomes> {
-    if options.execute == 0 || options.execute > options.horizon || options.budget == 0 {
-        return Err(Error::invalid(format!(
-            "{} of {} blocks are to be carried out within {} steps; 1 to all of the blocks, and a step or more, are possible",
-            options.execute, options.horizon, options.budget
-        )));
-    }
+    options.check()?;
     let goals: Vec<Vec<f32>> = draws.iter().map(|draw| agent.goal_picture(world, &draw.goal)).collect::<Result<_>>()?;
     let goals = agent.latents(&goals)?;
     let mut all = Vec::with_capacity(draws.len());

@@ -42,8 +42,8 @@ pub fn animation(agent: &Agent, world: &dyn World, episode: &Outcome, guide: Opt
     let mut imagined: Vec<(usize, Vec<Vec<f32>>)> = Vec::with_capacity(episode.rounds.len());
     for round in &episode.rounds {
         let Some(picture) = pictures.get(round.step) else { continue };
-        let seen = agent.latents(std::slice::from_ref(picture))?.concat();
-        imagined.push((round.step, agent.imagine(&seen, &round.plan)?));
+        let seen = agent.latents(std::slice::from_ref(picture))?;
+        imagined.push((round.step, agent.imagine(&seen, &round.plan)?.concat()));
     }
     let mut frames = Vec::with_capacity(episode.states.len() + STAY);
     for (step, state) in episode.states.iter().enumerate() {

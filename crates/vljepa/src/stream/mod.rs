@@ -34,10 +34,11 @@ pub use segment::Segmentation;
 pub use selective::{Annotation, Curve, Cut, Point, SeenStream, Transcript, borders, curve, saving};
 pub use selective_page::selective_page;
 pub use sprite_streams::{FPS, SelectiveOptions, SelectiveReport, selective};
-pub use surprise::{Moment, peaks, roc_area, surprise, surprise_while};
+pub use surprise::{Moment, peaks, surprise, surprise_while};
 pub use teller::{BEAMS, Sentence, Teller};
 pub use timeline::{Timeline, clock};
 pub use trigger::{Heard, Trigger, TriggerOptions, unit_mean};
+pub use vljepa_train::metrics::roc_area;
 pub use window::{Sliding, Window, Windows};
 
 /// Sentences that tell what the model of Sprite World knows: what something does, and which way.

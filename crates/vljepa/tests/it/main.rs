@@ -24,6 +24,7 @@ mod machine;
 mod manifest;
 mod models;
 mod own_data;
+mod plan;
 mod probe;
 mod resume;
 mod sprites;
