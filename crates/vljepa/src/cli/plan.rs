@@ -30,7 +30,7 @@ pub struct Args {
     /// The environment
     #[arg(long, value_name = "NAME", default_value = "two-room")]
     pub env: String,
-    /// Where to go, as the environment's state: in two-room X,Y in pixels of 224
+    /// Where to go, as the environment's state: in two-room X,Y in pixels of 224; absent: the goal of an episode of `--seed`
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', allow_negative_numbers = true)]
     pub goal: Vec<f64>,
     /// Where to start; absent: where an episode of `--seed` begins
@@ -60,8 +60,8 @@ pub struct EvalArgs {
     /// Starts and goals anywhere in different rooms, in the place of `--offset`
     #[arg(long, conflicts_with = "offset")]
     pub anywhere: bool,
-    /// Look at latents, not at plans: how far they foretell, what a linear map tells of states, what surprises
-    #[arg(long, conflicts_with_all = ["offset", "anywhere", "n", "guide", "published"])]
+    /// Look at latents of episodes of the first seed, not at plans: how far they foretell, what a linear map tells of states, what surprises
+    #[arg(long, conflicts_with_all = ["offset", "anywhere", "n", "guide", "published", "toward", "samples", "iterations", "execute", "budget"])]
     pub latents: bool,
     #[command(flatten)]
     pub planning: PlanningArgs,
@@ -229,6 +229,9 @@ pub(super) fn state(flag: &str, given: &[f64], rest: &[f64]) -> Result<Vec<f64>>
 
 pub fn run(args: &Args, common: &Common, out: &Output) -> Result {
     args.out.iter().chain(&args.energy).try_for_each(|path| check_writable(path))?;
+    if args.out.is_some() && args.out == args.energy {
+        return Err(Failure::message("--out and --energy name one file; give each its own"));
+    }
     let mut world = world_by_name(&args.env)?;
     world.reset(&mut vljepa_worlds::Random::new(common.seed, 0));
     let (start, goal) = (state("--start", &args.start, &world.state())?, state("--goal", &args.goal, &world.goal())?);

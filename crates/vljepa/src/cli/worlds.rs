@@ -245,6 +245,7 @@ fn record(args: &CollectArgs, common: &Common, out: &Output) -> Result {
 
 fn guide(args: &GuideArgs, common: &Common, out: &Output) -> Result {
     let world = world_by_name(&args.env)?;
+    check_writable(&args.model.join(GUIDE))?;
     let device = vljepa::open_device(&common.device)?;
     let agent = Opened::model(&device, Some(&args.model), world.as_ref())?.0;
     out.note(&format!("adapter: {}", vljepa::info::adapter_name(&device)));

@@ -128,6 +128,15 @@ impl Agent {
         toward: Toward,
     ) -> Result<Vec<f32>> {
         let (each, width, d) = (count / seen.len().max(1), self.config().block_size(), self.config().hidden_size);
+        let fits = each * seen.len() == count && goals.len() == seen.len() && plans.len() == count * horizon * width;
+        if !fits || plans.is_empty() {
+            return Err(Error::invalid(format!(
+                "{} numbers for {count} plans of {horizon} blocks of {width}, from {} latents to {}; they do not fit",
+                plans.len(),
+                seen.len(),
+                goals.len()
+            )));
+        }
         let together = (PLANS_AT_ONCE / each.max(1)).max(1);
         let mut costs = Vec::with_capacity(count);
         let problems = seen.chunks(together).zip(goals.chunks(together));
@@ -162,6 +171,10 @@ impl Agent {
     pub fn imagine(&self, seen: &[Vec<f32>], plans: &[f32]) -> Result<Vec<Vec<Vec<f32>>>> {
         let (count, width, d) = (seen.len(), self.config().block_size(), self.config().hidden_size);
         let horizon = plans.len() / (width * count.max(1));
+        if horizon == 0 || plans.len() != count * horizon * width {
+            let what = format!("{} numbers are no plans of blocks of {width} for {count} latents", plans.len());
+            return Err(Error::invalid(what));
+        }
         let mut all = Vec::with_capacity(count);
         for (seen, plans) in seen.chunks(PLANS_AT_ONCE).zip(plans.chunks(PLANS_AT_ONCE * horizon * width)) {
             let plans = Tensor::from_f32(&self.device, &[seen.len(), horizon, width], plans)?;

@@ -104,7 +104,7 @@ fn colour(share: f64) -> [u8; 4] {
     [mix(0), mix(1), mix(2), 255]
 }
 
-/// The bounds of the first two numbers over states, rows of `size`.
+/// The bounds of the first two numbers over states.
 pub fn bounds<'a>(states: impl Iterator<Item = &'a [f64]>) -> [(f64, f64); 2] {
     let none = [(f64::INFINITY, f64::NEG_INFINITY); 2];
     states.fold(none, |bounds, state| {

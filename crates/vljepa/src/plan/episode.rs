@@ -42,7 +42,7 @@ impl PlanOptions {
     /// A plan for small machines: 64 candidates, 4 iterations; 3 of 5 blocks are carried out, and the goal may lie anywhere on the
     /// plan. 200 steps.
     pub fn small() -> Self {
-        let planner = Planner::Cem(Cem { samples: 64, elites: 6, iterations: 4, ..Cem::default() });
+        let planner = Planner::Cem(Cem { samples: 64, elites: 7, iterations: 4, ..Cem::default() });
         Self { planner, execute: 3, toward: Toward::Nearest, budget: 200, ..Self::default() }
     }
 

@@ -59,7 +59,7 @@ pub struct RollOut {
     pub linear: f64,
 }
 
-/// A number of the state as a linear map of the latent tells it, on episodes that the map did not learn from.
+/// A number of the state as a linear map of the latent tells it, on windows that the map did not learn from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Probed {
     /// What the number is.
@@ -95,12 +95,14 @@ pub fn latents(
 ) -> Result<LatentReport> {
     let LatentOptions { windows: count, horizon, seed } = options;
     let (skip, d) = (agent.config().frameskip, agent.config().hidden_size as f64);
-    // A frame before the start, and one behind the last for the straightness of the shortest horizon.
+    // The frame before the start, the start, and one for each block.
     let frames = horizon.max(1) + 2;
     let all = episodes.windows(frames, skip)?;
-    if all.len() < count.max(4) {
-        let what =
-            format!("{} windows of {frames} frames in all, {} are asked for; take more episodes", all.len(), count);
+    if count < 4 || all.len() < count {
+        let what = format!(
+            "{} windows of {frames} frames in all, {count} (4 at least) are asked for; take more episodes or a shorter horizon",
+            all.len()
+        );
         return Err(Error::invalid(what));
     }
     // Evenly over all, in order: the first half and the second are of different episodes, but for one.

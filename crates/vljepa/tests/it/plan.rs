@@ -103,8 +103,6 @@ fn evaluations_stand_beside_their_floors() {
     // What moves farther is farther from where it was.
     assert!(ahead[0]["copy_last"].as_f64() < ahead[4]["copy_last"].as_f64());
     assert_eq!(latents["probe"].as_array().unwrap().len(), 2);
-    let chance = latents["surprise"]["recolour"].as_f64().unwrap();
-    assert!((0.0..=1.0).contains(&chance));
 }
 
 #[test]
@@ -143,11 +141,18 @@ fn the_carried_model_goes_into_the_other_room_through_the_door() {
     assert_eq!(said["success"], true, "{said}");
     let states: Vec<(f64, f64)> =
         said["states"].as_array().unwrap().iter().map(|s| (s[0].as_f64().unwrap(), s[1].as_f64().unwrap())).collect();
-    // In the wall's zone only near the door at 49.
-    assert!(states.iter().any(|s| (100.0..124.0).contains(&s.0)));
-    assert!(states.iter().filter(|s| (100.5..123.5).contains(&s.0)).all(|s| (s.1 - 49.0).abs() < 16.0), "{states:?}");
-    let (goal, end) = ((180.0, 180.0), states.last().unwrap());
-    assert!((end.0 - goal.0).hypot(end.1 - goal.1) < 16.0);
+    assert!(states.iter().any(|s| (100.0..124.0).contains(&s.0)), "{states:?}");
+    assert!(said["plans"].as_array().unwrap().iter().any(|plan| !plan["subgoal"].is_null()), "{said}");
+    let (latents, _) = noted(["eval", "two-room", "--latents"]);
+    for row in latents["roll_out"].as_array().unwrap() {
+        assert!(row["model"].as_f64().unwrap() < 0.1 * row["copy_last"].as_f64().unwrap(), "{row}");
+    }
+    for probe in latents["probe"].as_array().unwrap() {
+        assert!(probe["rmse"].as_f64().unwrap() < 3.0, "{probe}");
+    }
+    for kind in ["teleport", "recolour"] {
+        assert!(latents["surprise"][kind].as_f64().unwrap() > 0.99, "{latents}");
+    }
 }
 
 #[test]
@@ -161,12 +166,15 @@ fn what_cannot_be_planned_is_told_in_a_line() {
     fails(&mut plan(&["--execute", "6"]), &["6 of 5 blocks"]);
     fails(&mut plan(&["--env", "push-t"]), &["trained in two-room, not in push-t"]);
     fails(&mut plan(&["--env", "chess"]), &["chess"]);
+    let one = bench.text("one");
+    fails(&mut plan(&["--out", &one, "--energy", &one]), &["--out and --energy name one file"]);
+    fails(&mut vljepa(["worlds", "guide", "--model", "/nowhere/model"]), &["/nowhere/model"]);
     fails(&mut vljepa(["plan", "--model", &bench.text("pictures")]), &["pictures"]);
     fails(&mut vljepa(["plan", "--model", &bench.text("model")]), &["lewm"]);
     misused(&mut plan(&["--guide", "0"]), &["`own`, `none` or a number of episodes"]);
     misused(&mut plan(&["--samples", "0"]), &["--samples"]);
     misused(&mut vljepa(["eval", "two-room", "--anywhere", "--offset", "25"]), &["--offset"]);
-    // Rows that have one 90 steps later are few in episodes of at most 100.
+    // No row of an episode of at most 100 steps has one 101 steps later.
     let world = world_by_name("two-room").unwrap();
     assert!(drawn(world.as_ref(), vljepa::plan::Task::Offset(101), 1, 1).is_err());
     let device = vljepa::open_device("cpu").unwrap();

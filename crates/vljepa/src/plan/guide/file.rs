@@ -94,11 +94,11 @@ impl Guide {
             .map_err(|what| Error::from(vljepa_embed::Error::content(path, what)))?;
         let some: Vec<_> = guide.all().step_by(guide.places().div_ceil(CHECKED).max(1)).collect();
         let pictures = some.iter().map(|place| agent.picture(world, place.state)).collect::<Result<Vec<_>>>()?;
-        let off = agent.latents(&pictures)?.iter().zip(&some).any(|(own, place)| {
+        let same = agent.latents(&pictures)?.iter().zip(&some).all(|(own, place)| {
             let length: f32 = own.iter().map(|v| v * v).sum();
-            distance(own, place.latent) > OFF * length
+            distance(own, place.latent) <= OFF * length
         });
-        if off {
+        if !same {
             let what = "is of another model or other weights";
             return Err(Error::from(vljepa_embed::Error::content(path, what)).hint(Hint::MakeGuide));
         }
@@ -146,6 +146,10 @@ impl Guide {
             numbers.as_chunks::<3>().0.iter().map(|&[from, to, steps]| Edge { from, to, steps }).collect();
         if let Some(edge) = edges.iter().find(|edge| edge.from.max(edge.to) as usize >= places) {
             return Err(format!("has an edge from {} to {} among {places} places", edge.from, edge.to));
+        }
+        let mut fork = world.fork();
+        for (place, state) in states.chunks_exact(world.state_size()).enumerate() {
+            fork.set_state(state).map_err(|e| format!("has a place {place} that cannot be: {e}"))?;
         }
         if header.options.neighbours == 0 {
             return Err("its `neighbours` is 0; at least 1 is needed".to_owned());
